@@ -1,0 +1,56 @@
+"""Decide a gate: judge the evidence; where it is enough, record the decision, then tell people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bridge.model import Decider, Decision, Evaluation, Evidence, Outcome, Standing, Verdict
+from bridge.policy import evaluate
+from bridge.ports import Ledger, Notices
+from bridge.records import digest_of
+
+
+def decide(
+    ledger: Ledger, notices: Notices, standing: Standing, evidence: Evidence
+) -> tuple[Evaluation, Standing]:
+    """The evaluation, and the gate as it stands after it. The first decision wins.
+
+    Where the standing's decision is not this evaluation's, somebody else was first.
+    """
+    evaluation = evaluate(standing.request, evidence)
+    if standing.decision or evaluation.outcome is Outcome.PENDING:
+        return evaluation, standing
+    offered = decision_of(standing, evaluation, evidence)
+    after = ledger.record(offered)
+    if after.decision and replace(after.decision, previous=None) == offered:
+        notices.decided(after.request, after.decision)
+    return evaluation, after
+
+
+def decision_of(standing: Standing, evaluation: Evaluation, evidence: Evidence) -> Decision:
+    """The decision that this evaluation amounts to."""
+    request = standing.request
+    return Decision(
+        gate_id=request.gate.id,
+        outcome=evaluation.outcome,
+        by=evaluation.by or Decider.RUN,
+        reason=evaluation.reason,
+        request_digest=digest_of(request),
+        # A clock set back must not date a decision before its request.
+        decided_at=max(evidence.now, request.opened_at),
+        votes=evaluation.candidates,
+        inputs=_inputs(evaluation),
+        condition=evidence.condition,
+    )
+
+
+def _inputs(evaluation: Evaluation) -> Mapping[str, Any]:
+    if evaluation.outcome is not Outcome.APPROVED:
+        return {}
+    merged: dict[str, Any] = {}
+    for vote in sorted(evaluation.candidates, key=lambda each: each.at):
+        if vote.verdict is Verdict.APPROVE and vote.inputs:
+            merged.update(vote.inputs)
+    return merged

@@ -1,0 +1,97 @@
+"""What the verbs need of the world. Adapters answer these; the verbs know nothing else of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from bridge.model import Actor, ApprovalRequest, Decision, OpenGate, Standing, Vote
+
+
+class Clock(Protocol):
+    """The time, in UTC, to the second."""
+
+    def __call__(self) -> datetime: ...
+
+
+class Ledger(Protocol):
+    """The record. Every method raises `LedgerUnavailable` where it cannot be reached.
+
+    Reading never fetches more than the gate asked for; writing is compare-and-swap and returns what
+    stands afterwards, which is not always what was offered: the first decision wins.
+    """
+
+    @property
+    def where(self) -> str:
+        """A path or URL, without any credential in it: fit to be shown."""
+        ...
+
+    def open(self, request: ApprovalRequest, page: str) -> Standing:
+        """Put the request and its page (request.md) on the gate's branch.
+
+        Finds the first where it was opened before with the same digest; replaces a pending one
+        whose digest differs; returns the standing decision untouched where it was decided.
+        """
+        ...
+
+    def read(self, gate_id: str) -> Standing | None:
+        """The gate as it stands now; None where the ledger does not know it."""
+        ...
+
+    def record(self, decision: Decision) -> Standing:
+        """Record a decision; where another came first, return that one.
+
+        Raises `LostRequest` where the request it answers was replaced meanwhile.
+        """
+        ...
+
+    def settle(self, gate_id: str) -> None:
+        """Forget the gate's branch, if its decision is recorded."""
+        ...
+
+    def listing(self) -> tuple[OpenGate, ...]:
+        """The open gates, oldest first."""
+        ...
+
+    def resolve(self, name: str) -> str:
+        """The id behind an id, a unique prefix of one, or a natural key. Raises `NoSuchGate`."""
+        ...
+
+    def head(self) -> str | None:
+        """The ledger's head now; cheap: a change of it is the reason to `read` again."""
+        ...
+
+
+class Notices(Protocol):
+    """Best effort: never raises, never delays; reports its own failure once, without its secret."""
+
+    def opened(self, request: ApprovalRequest) -> None: ...
+
+    def reminded(self, request: ApprovalRequest) -> None: ...
+
+    def decided(self, request: ApprovalRequest, decision: Decision) -> None: ...
+
+
+class Asker(Protocol):
+    """Someone at this machine who can be asked now."""
+
+    def ask(
+        self, request: ApprovalRequest, person: Actor, decided: Callable[[], bool]
+    ) -> Vote | None:
+        """Their vote with valid input; None where they gave none, or where `decided` said so first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Here:
+    """All that a step waiting on this machine has at hand."""
+
+    ledger: Ledger
+    notices: Notices
+    person: Actor
+    clock: Clock
+    asker: Asker | None  # None: there is no terminal, or it is not ours
+    alive: Callable[[], bool]  # whether the run that waits is still there
+    pause: Callable[[float], None]  # sleep so many seconds
