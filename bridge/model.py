@@ -303,3 +303,38 @@ class OpenGate:
     opened_at: datetime
     expires_at: datetime | None
     initiator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recorded decision as a log shows it: what its one commit says, and nothing fetched besides."""
+
+    id: str
+    outcome: Outcome
+    by: Decider
+    key: str
+    headline: str
+    approvers: str  # who voted, in words; empty where nobody did
+    decided_at: datetime
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that a commit changed. `status` is git's letter: A added, M modified, D deleted …"""
+
+    status: str
+    path: str
+    blob: str  # the id of what is there now
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One commit of the record, as an audit reads it."""
+
+    commit: str
+    parents: tuple[str, ...]
+    changes: tuple[Change, ...]  # against the first parent
+    texts: Mapping[str, str]  # path to content, of the records that it added
+    joined: Mapping[str, str]  # path to blob id, of the same requests in the second parent
+    signature: str | None = None  # git's letter for it (G is good); None: it carries none

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from bridge.model import Actor, ApprovalRequest, Decision, OpenGate, Standing, Vote
+from bridge.model import (
+    Actor,
+    ApprovalRequest,
+    Decision,
+    Entry,
+    OpenGate,
+    Recorded,
+    Standing,
+    Vote,
+)
 
 
 class Clock(Protocol):
@@ -26,6 +35,11 @@ class Ledger(Protocol):
     @property
     def where(self) -> str:
         """A path or URL, without any credential in it: fit to be shown."""
+        ...
+
+    @property
+    def is_path(self) -> bool:
+        """Whether it is on this machine, where a look costs next to nothing."""
         ...
 
     def open(self, request: ApprovalRequest, page: str) -> Standing:
@@ -53,6 +67,14 @@ class Ledger(Protocol):
 
     def listing(self) -> tuple[OpenGate, ...]:
         """The open gates, oldest first."""
+        ...
+
+    def history(self, limit: int) -> tuple[Recorded, ...]:
+        """The recorded decisions, newest first, at most so many: from commit messages alone."""
+        ...
+
+    def entries(self) -> Iterator[Entry]:
+        """Every commit of the record, oldest first, from a full clone: for an audit."""
         ...
 
     def resolve(self, name: str) -> str:
