@@ -109,6 +109,10 @@ class GitClone:
         self._home = cache / self._name
         self._dir = self._home / "clone.git"
 
+    @property
+    def is_path(self) -> bool:
+        return _is_path(self.where)
+
     # -- the lock ----------------------------------------------------------------------------
 
     @contextmanager

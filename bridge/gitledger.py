@@ -138,6 +138,10 @@ class GitLedger:
     def where(self) -> str:
         return self._clone.where
 
+    @property
+    def is_path(self) -> bool:
+        return self._clone.is_path
+
     # -- writing -----------------------------------------------------------------------------
 
     def open(self, request: ApprovalRequest, page: str) -> Standing:
@@ -539,7 +543,7 @@ def _entry(about: Sequence[str], changes: Iterable[Change], reader: ObjectReader
         request = path.rpartition("/")[0] + "/request.yaml"
         if len(parents) > 1 and path.endswith("/decision.yaml"):
             found = reader.read(f"{parents[1]}:{request}")
-            joined[request] = found[1].decode("utf-8", "replace") if found else ""
+            joined[request] = found[0] if found else ""
     signed = None if signature == "N" else signature
     return Entry(sha, tuple(each for each in parents if each), changes, texts, joined, signed)
 
