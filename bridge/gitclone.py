@@ -92,6 +92,14 @@ class Leaf(NamedTuple):
 Tree = dict[str, Leaf]
 
 
+class Thing(NamedTuple):
+    """One git object: `kind` is blob, tree or commit."""
+
+    sha: str
+    kind: str
+    content: bytes
+
+
 class GitClone:
     """Plumbing commands on the cache of one remote repository."""
 
@@ -245,8 +253,8 @@ class GitClone:
 
     # -- objects in the clone ----------------------------------------------------------------
 
-    def _look(self, sha: str) -> tuple[str, bytes] | None:
-        """Kind and content of an object that is here; None where it is not."""
+    def _look(self, sha: str) -> Thing | None:
+        """An object that is here; None where it is not."""
         if self._reader is None:
             self._reader = ObjectReader(_environment(self._dir, _QUIET), self._lock_fds)
         return self._reader.look(sha)
@@ -264,9 +272,9 @@ class GitClone:
         found = self._look(sha)
         if found is None:
             raise GitFailed("fetch", f"the server did not send the object {sha}")
-        if found[0] != kind:
-            raise LedgerCorrupt(f"{sha} in {self.where} is a {found[0]} where a {kind} belongs")
-        return found[1]
+        if found.kind != kind:
+            raise LedgerCorrupt(f"{sha} in {self.where} is a {found.kind} where a {kind} belongs")
+        return found.content
 
     def commit(self, sha: str) -> str:
         """A commit as git stores it: header lines, an empty line, the message."""
@@ -374,18 +382,17 @@ class ObjectReader:
             env=environment,
             pass_fds=pass_fds,
         )
-        self._seen: dict[str, tuple[str, bytes]] = {}
+        self._seen: dict[str, Thing] = {}
 
-    def look(self, name: str) -> tuple[str, bytes] | None:
-        """Kind and content of what git finds by this name; None where it finds nothing."""
-        if name not in self._seen:
-            found = self.read(name)
-            if found is None:
-                return None
-            self._seen[name] = found
-        return self._seen[name]
+    def look(self, sha: str) -> Thing | None:
+        """Like `read`, of an object that is going to be asked for again."""
+        found = self._seen.get(sha) or self.read(sha)
+        if found:
+            self._seen[sha] = found
+        return found
 
-    def read(self, name: str) -> tuple[str, bytes] | None:
+    def read(self, name: str) -> Thing | None:
+        """What git finds by this name, which holds no newline; None where it finds nothing."""
         try:
             self._process.stdin.write(f"{name}\n".encode())
             self._process.stdin.flush()
@@ -398,10 +405,10 @@ class ObjectReader:
         about = head.rstrip("\n")
         if about.endswith(" missing"):
             return None
-        _, kind, size = about.split(" ")
+        sha, kind, size = about.split(" ")
         content: bytes = self._process.stdout.read(int(size))
         self._process.stdout.read(1)
-        return kind, content
+        return Thing(sha, kind, content)
 
     def close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):

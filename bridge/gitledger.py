@@ -118,6 +118,7 @@ _MEANINGS = tuple(
 
 _ID = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
 _PREFIX = re.compile(f"[0-9a-f]{{1,{ID_LENGTH - 1}}}")
+_RECORD_PATH = re.compile(r"gates/[0-9a-f/]+/(request|decision)\.yaml")
 _RECORDS = ("request.yaml", "decision.yaml")
 
 T = TypeVar("T")
@@ -533,24 +534,20 @@ def _entries(clone: FullClone, signatures: bool) -> Iterator[Entry]:
 def _entry(about: Sequence[str], changes: Iterable[Change], reader: ObjectReader) -> Entry:
     sha, signature, *parents = about
     changes = tuple(changes)
+    there = [each for each in changes if _RECORD_PATH.fullmatch(each.path) and each.status != "D"]
+    found = {each.path: reader.read(each.blob) for each in there}
     texts = {
-        change.path: _text(reader, change.blob)
-        for change in changes
-        if change.path.endswith(_RECORDS) and change.status != "D"
+        path: thing.content.decode("utf-8", "replace") for path, thing in found.items() if thing
     }
-    joined = {}
-    for path in texts:
-        request = path.rpartition("/")[0] + "/request.yaml"
-        if len(parents) > 1 and path.endswith("/decision.yaml"):
-            found = reader.read(f"{parents[1]}:{request}")
-            joined[request] = found[0] if found else ""
+    decided = [path.rpartition("/")[0] for path in texts if path.endswith("/decision.yaml")]
+    asked = {
+        f"{folder}/request.yaml": reader.read(f"{parents[1]}:{folder}/request.yaml")
+        for folder in decided
+        if len(parents) > 1
+    }
+    joined = {path: thing.sha for path, thing in asked.items() if thing}
     signed = None if signature == "N" else signature
     return Entry(sha, tuple(each for each in parents if each), changes, texts, joined, signed)
-
-
-def _text(reader: ObjectReader, blob: str) -> str:
-    found = reader.read(blob)
-    return found[1].decode("utf-8", "replace") if found else ""
 
 
 _README = """\
