@@ -48,6 +48,7 @@ from bridge.model import (
     folder_of,
 )
 from bridge.records import decision_in, decision_out, digest_of, request_in, request_out
+from bridge.render import headline
 from bridge.trailers import decision_message, one_line, open_gate, recorded, request_message
 
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
@@ -160,7 +161,7 @@ class GitLedger:
             commit = self._commit(
                 self._with_folder(ledger, request.gate.id, files),
                 [ledger],
-                request_message(request),
+                request_message(request, headline(request)),
                 author=BRIDGE,
                 at=request.opened_at,
             )
@@ -190,7 +191,7 @@ class GitLedger:
             commit = self._commit(
                 self._with_folder(ledger, decision.gate_id, files),
                 parents,
-                decision_message(found.request, final),
+                decision_message(found.request, final, headline(found.request)),
                 author=final.votes[0].actor if final.votes else BRIDGE,
                 at=final.decided_at,
             )

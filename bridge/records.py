@@ -84,7 +84,9 @@ def dump(record: Mapping[str, Any]) -> str:
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in value else None
+        # Other ends of a line than a newline come back as newlines, unless they are escaped.
+        escaped = any(each in value for each in "\r\x85\u2028\u2029\ufeff")
+        style = '"' if escaped else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)

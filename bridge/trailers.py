@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from bridge.errors import LedgerCorrupt
 from bridge.model import ApprovalRequest, Decider, Decision, OpenGate, Outcome, Recorded
 from bridge.records import digest_of, moment, moment_out
-from bridge.render import headline
 
 #: Control characters, what turns the direction of writing, and halves of characters.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def request_message(request: ApprovalRequest) -> str:
+def request_message(request: ApprovalRequest, headline: str) -> str:
     """Of the commit that opens a gate."""
     trailers = {
         "Gate": request.gate.id,
@@ -28,10 +27,10 @@ def request_message(request: ApprovalRequest) -> str:
         "Expires-At": moment_out(request.expires_at) if request.expires_at else None,
         "Initiator": request.initiator,
     }
-    return _message(f"Ask: {headline(request)}", "", trailers)
+    return _message(f"Ask: {headline}", "", trailers)
 
 
-def decision_message(request: ApprovalRequest, decision: Decision) -> str:
+def decision_message(request: ApprovalRequest, decision: Decision, headline: str) -> str:
     """Of the commit that records a decision."""
     trailers = {
         "Gate": request.gate.id,
@@ -42,7 +41,7 @@ def decision_message(request: ApprovalRequest, decision: Decision) -> str:
         "Approvers": ", ".join(str(vote.actor) for vote in decision.votes) or None,
         "Request-Digest": decision.request_digest,
     }
-    subject = f"{decision.outcome.value.capitalize()}: {headline(request)}"
+    subject = f"{decision.outcome.value.capitalize()}: {headline}"
     return _message(subject, decision.reason, trailers)
 
 

@@ -50,7 +50,7 @@ class GitServer:
 def serving(root: Path) -> Iterator[GitServer]:
     """The repositories beneath `root`, until the end of the block."""
     state = GitServer(root)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": state}))
     state.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -62,91 +62,89 @@ def serving(root: Path) -> Iterator[GitServer]:
         thread.join()
 
 
-def _handler(state: GitServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    state: GitServer
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def log_message(self, *_: object) -> None:
+        pass
 
-        def do_GET(self) -> None:
-            self.serve(b"")
+    def do_GET(self) -> None:
+        self.serve(b"")
 
-        def do_POST(self) -> None:
-            self.serve(self.body())
+    def do_POST(self) -> None:
+        self.serve(self.body())
 
-        def body(self) -> bytes:
-            if self.headers.get("Expect") == "100-continue":
-                self.send_response_only(100)
-                self.end_headers()
-            if self.headers.get("Transfer-Encoding") != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            whole = b""
-            while size := int(self.rfile.readline(), 16):
-                whole += self.rfile.read(size)
-                self.rfile.readline()
+    def body(self) -> bytes:
+        if self.headers.get("Expect") == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        whole = b""
+        while size := int(self.rfile.readline(), 16):
+            whole += self.rfile.read(size)
             self.rfile.readline()
-            return whole
+        self.rfile.readline()
+        return whole
 
-        def serve(self, body: bytes) -> None:
-            state.requests.append(f"{self.command} {self.path}")
-            state.bytes_in += len(self.raw_requestline) + len(bytes(self.headers)) + len(body)
-            refusal = self.refusal()
-            if refusal == CUT:
-                self.cut(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n0000")
-            elif refusal:
-                self.reply(f"{refusal} No", [("WWW-Authenticate", 'Basic realm="git"')], b"")
-            else:
-                head, _, content = self.backend(body).partition(b"\r\n\r\n")
-                lines = [line.split(": ", 1) for line in head.decode().split("\r\n")]
-                status = next((value for key, value in lines if key == "Status"), "200 OK")
-                state.served(self.command, self.path)
-                self.reply(status, [(k, v) for k, v in lines if k != "Status"], content)
+    def serve(self, body: bytes) -> None:
+        self.state.requests.append(f"{self.command} {self.path}")
+        self.state.bytes_in += len(self.raw_requestline) + len(bytes(self.headers)) + len(body)
+        refusal = self.refusal()
+        if refusal == CUT:
+            self.cut(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n0000")
+        elif refusal:
+            self.reply(f"{refusal} No", [("WWW-Authenticate", 'Basic realm="git"')], b"")
+        else:
+            head, _, content = self.backend(body).partition(b"\r\n\r\n")
+            lines = [line.split(": ", 1) for line in head.decode().split("\r\n")]
+            status = next((value for key, value in lines if key == "Status"), "200 OK")
+            self.state.served(self.command, self.path)
+            self.reply(status, [(k, v) for k, v in lines if k != "Status"], content)
 
-        def refusal(self) -> int | None:
-            if state.down:
-                return 503
-            wanted = state.credential and base64.b64encode(state.credential.encode()).decode()
-            if wanted and self.headers.get("Authorization") != f"Basic {wanted}":
-                return 401
-            return state.answer(self.command, self.path)
+    def refusal(self) -> int | None:
+        if self.state.down:
+            return 503
+        wanted = self.state.credential and base64.b64encode(self.state.credential.encode()).decode()
+        if wanted and self.headers.get("Authorization") != f"Basic {wanted}":
+            return 401
+        return self.state.answer(self.command, self.path)
 
-        def backend(self, body: bytes) -> bytes:
-            parts = urlsplit(self.path)
-            names = {
-                "CONTENT_TYPE": "Content-Type",
-                "HTTP_CONTENT_ENCODING": "Content-Encoding",
-                "GIT_PROTOCOL": "Git-Protocol",
-            }
-            env = {
-                "PATH": os.environ["PATH"],
-                "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_CONFIG_GLOBAL": os.devnull,
-                "GIT_PROJECT_ROOT": str(state.root),
-                "GIT_HTTP_EXPORT_ALL": "1",
-                "REMOTE_USER": "someone",
-                "REQUEST_METHOD": self.command,
-                "PATH_INFO": parts.path,
-                "QUERY_STRING": parts.query,
-                "CONTENT_LENGTH": str(len(body)),
-                **{key: self.headers[name] for key, name in names.items() if name in self.headers},
-            }
-            done = subprocess.run(
-                ["git", "http-backend"], input=body, env=env, capture_output=True, check=True
-            )
-            return done.stdout
+    def backend(self, body: bytes) -> bytes:
+        parts = urlsplit(self.path)
+        names = {
+            "CONTENT_TYPE": "Content-Type",
+            "HTTP_CONTENT_ENCODING": "Content-Encoding",
+            "GIT_PROTOCOL": "Git-Protocol",
+        }
+        env = {
+            "PATH": os.environ["PATH"],
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_PROJECT_ROOT": str(self.state.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "REMOTE_USER": "someone",
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": parts.path,
+            "QUERY_STRING": parts.query,
+            "CONTENT_LENGTH": str(len(body)),
+            **{key: self.headers[name] for key, name in names.items() if name in self.headers},
+        }
+        done = subprocess.run(
+            ["git", "http-backend"], input=body, env=env, capture_output=True, check=True
+        )
+        return done.stdout
 
-        def reply(self, status: str, headers: list[tuple[str, str]], content: bytes) -> None:
-            lines = [f"HTTP/1.1 {status}", *(f"{key}: {value}" for key, value in headers)]
-            lines.append(f"Content-Length: {len(content)}")
-            self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
+    def reply(self, status: str, headers: list[tuple[str, str]], content: bytes) -> None:
+        lines = [f"HTTP/1.1 {status}", *(f"{key}: {value}" for key, value in headers)]
+        lines.append(f"Content-Length: {len(content)}")
+        self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
 
-        def cut(self, beginning: bytes) -> None:
-            self.send(beginning)
-            self.close_connection = True
+    def cut(self, beginning: bytes) -> None:
+        self.send(beginning)
+        self.close_connection = True
 
-        def send(self, data: bytes) -> None:
-            state.bytes_out += len(data)
-            self.wfile.write(data)
-
-    return Handler
+    def send(self, data: bytes) -> None:
+        self.state.bytes_out += len(data)
+        self.wfile.write(data)

@@ -138,25 +138,48 @@ def ledger_of(path: Path, decisions: int, waiting: int = 0) -> Path:
     return path
 
 
+class _Texts:
+    """The records of many gates: YAML is written once, and then only what differs is put in."""
+
+    def __init__(self) -> None:
+        self._sample = a_request("Flow/SAMPLE/gate/1")
+        self._request = request_out(self._sample)
+        self._decision = decision_out(a_decision(self._sample, previous="PREVIOUS"))
+
+    def request(self, request: ApprovalRequest) -> str:
+        return self._fitted(self._request, request)
+
+    def decision(self, request: ApprovalRequest, previous: str) -> str:
+        return self._fitted(self._decision, request).replace("PREVIOUS", previous)
+
+    def _fitted(self, text: str, request: ApprovalRequest) -> str:
+        return (
+            text.replace(digest_of(self._sample), digest_of(request))
+            .replace(self._sample.gate.id, request.gate.id)
+            .replace(self._sample.gate.key, request.gate.key)
+        )
+
+
+_TEXTS = _Texts()
+
+
 def _ask(stream: _Stream, request: ApprovalRequest, ref: str) -> int:
     files = {
-        f"{request.gate.folder}/request.yaml": request_out(request),
+        f"{request.gate.folder}/request.yaml": _TEXTS.request(request),
         f"{request.gate.folder}/request.md": request.message + "\n",
     }
-    return stream.commit(ref, request_message(request), files, parent=stream.last)
+    return stream.commit(ref, request_message(request, request.message), files, parent=stream.last)
 
 
 def _decide(stream: _Stream, request: ApprovalRequest) -> None:
     last, previous = stream.last, stream.sha_of(stream.last)
     asked = _ask(stream, request, "refs/heads/asked")
     files = {
-        f"{request.gate.folder}/request.yaml": request_out(request),
+        f"{request.gate.folder}/request.yaml": _TEXTS.request(request),
         f"{request.gate.folder}/request.md": request.message + "\n",
-        f"{request.gate.folder}/decision.yaml": decision_out(
-            a_decision(request, previous=previous)
-        ),
+        f"{request.gate.folder}/decision.yaml": _TEXTS.decision(request, previous),
     }
-    said = decision_message(request, a_decision(request))
+    said = decision_message(request, a_decision(request), request.message)
     stream.last = stream.commit(LEDGER, said, files, parent=last, joined=asked)
 
 
@@ -233,7 +256,7 @@ def in_child(action: Callable[[], None]) -> None:
     try:
         action()
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - nothing of a child may run on in the test
         import traceback
 
         traceback.print_exc()
