@@ -257,8 +257,8 @@ def _how_to_decide(request: ApprovalRequest, where: str) -> tuple[str, str]:
     )
 
 
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(f"hitl: {line}", file=sys.stderr, flush=True)
+def _say(*parts: str) -> None:
+    # One line: Metaflow's runtime shows the second of two only when the task prints again.
+    print(f"hitl: {'; '.join(parts)}", file=sys.stderr, flush=True)
 
 
