@@ -11,6 +11,7 @@ from datetime import datetime
 
 from bridge.errors import Faults
 from bridge.model import (
+    Actor,
     AllOf,
     AnyOf,
     ApprovalRequest,
@@ -97,7 +98,7 @@ def _objection(request: ApprovalRequest, digest: str, vote: Vote) -> str | None:
         return f"this gate is decided on {request.forge}, which has not vouched for {vote.actor}"
     if overdue(request, vote.at) and request.policy.on_timeout is not OnTimeout.NOTIFY:
         return f"it came after the deadline, {request.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-    if not may_decide(request.policy.require, vote):
+    if not may_decide(request.policy.require, vote.actor):
         return f"{vote.actor} is not among those who may decide: {who_may(request.policy.require)}"
     return None
 
@@ -122,20 +123,20 @@ def _identity(vote: Vote) -> str:
     return (actor.email or actor.name).casefold()
 
 
-def may_decide(rule: Rule, vote: Vote) -> bool:
+def may_decide(rule: Rule, actor: Actor) -> bool:
     """Whether this person stands anywhere in the rule."""
     match rule:
         case Approvals(by=actors):
-            return actors.anyone or any(vote.actor.answers_to(name) for name in actors.names)
+            return actors.anyone or any(actor.answers_to(name) for name in actors.names)
         case AllOf(rules) | AnyOf(rules):
-            return any(may_decide(each, vote) for each in rules)
+            return any(may_decide(each, actor) for each in rules)
 
 
 def weigh(rule: Rule, approvals: Sequence[Vote]) -> Finding:
     """How far these approvals satisfy the rule, as a tree."""
     match rule:
         case Approvals(by=actors, count=count):
-            have = [vote for vote in approvals if may_decide(rule, vote)]
+            have = [vote for vote in approvals if may_decide(rule, vote.actor)]
             who = sorted({str(vote.actor) for vote in have})
             got = len({_identity(vote) for vote in have})
             by = f" ({', '.join(who)})" if who else ""
