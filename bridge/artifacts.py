@@ -92,7 +92,10 @@ def ordered(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
 def type_name(value: Any) -> str:
     """`float`, `numpy.ndarray`, `pandas.DataFrame`: the package and the name, no inner modules."""
     kind = type(value)
-    return _spoken(f"{kind.__module__}.{kind.__qualname__}")
+    try:
+        return _spoken(f"{kind.__module__}.{kind.__qualname__}")
+    except Exception:  # noqa: BLE001 - a class can lie about its own name
+        return "unknown"
 
 
 def _spoken(name: str) -> str:

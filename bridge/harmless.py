@@ -86,6 +86,11 @@ def harmless_line(text: str) -> str:
     return line.replace("\0", _GAP)
 
 
+def harmless_subject(text: str) -> str:
+    """One line for a commit's subject, where there is no markup but mentions and references are."""
+    return _COMMIT.sub("\\1\u200b\\2", _GAPS.sub("\u200b", one_line(text)))
+
+
 def _entity(character: str) -> str:
     named = html.escape(character, quote=False)
     return named if named != character else f"&#{ord(character)};"

@@ -271,7 +271,7 @@ def _view(scope: Scope) -> dict[str, Any]:
 def _text(value: Any) -> str:
     """A value as text: the same in every process, on one line, of bounded length."""
     if isinstance(value, _Names | _Inputs):
-        raise LookupError("names no artifact; write self.accuracy")
+        raise TypeError("it names no artifact; write self.accuracy")
     if isinstance(value, set | frozenset):
         # The order of a set of texts changes with the hash seed.
         return shortened("{" + ", ".join(sorted(map(repr, value))) + "}", _LONGEST_VALUE)
