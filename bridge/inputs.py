@@ -152,11 +152,11 @@ def check(schema: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[st
     Without a schema any plain JSON object will do. Raises `Faults` with every fault, each with its
     field: `deploy_target: 'stagin' is none of staging, production`.
     """
-    filled = _filled(schema or {}, _listed(given))
-    faults = faults_of(schema, filled)
+    whole = filled(schema, given)
+    faults = faults_of(schema, whole)
     if faults:
         raise Faults("the input", [says for _, says in faults])
-    return filled
+    return whole
 
 
 def objection(schema: Mapping[str, Any] | None, given: Mapping[str, Any] | None) -> str | None:
@@ -173,6 +173,11 @@ def owed(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(each.name for each in fields(schema) if each.required and each.default is None)
 
 
+def filled(schema: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The input with the schema's defaults where nothing is given, unchecked."""
+    return _filled(schema or {}, _listed(given))
+
+
 def _filled(schema: Mapping[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     properties = schema.get("properties")
     out = dict(given)
@@ -187,7 +192,7 @@ def _filled(schema: Mapping[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _default_faults(schema: Mapping[str, Any]) -> Iterator[str]:
-    given = _filled(schema, {})
+    given = filled(schema, {})
     for name, says in faults_of(schema, given):
         if name in given:
             yield f"the default of {says}"
@@ -252,12 +257,12 @@ def read(
     given = parse_json(text) if text else {}
     found, faults = _pairs(pairs, schema)
     faults += [f"{name}: is given twice" for name in found if name in given]
-    filled = _filled(schema or {}, {**given, **found})
+    whole = filled(schema, {**given, **found})
     bad = {fault.partition(":")[0] for fault in faults}
-    faults += [says for name, says in faults_of(schema, filled) if name not in bad]
+    faults += [says for name, says in faults_of(schema, whole) if name not in bad]
     if faults:
         raise Faults("the input", faults)
-    return filled
+    return whole
 
 
 def _pairs(

@@ -37,7 +37,7 @@ from bridge.model import (
     Outcome,
     Standing,
 )
-from bridge.policy import who_may
+from bridge.policy import takes
 from bridge.records import digest_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def page(request: ApprovalRequest, decision: Decision | None = None) -> str:
         "rows_left": len(artifacts) - len(rows),
         "heads": _within(_HEADS, (_first_rows(each) for each in artifacts if each.head)),
         "links": [link for link in map(_anchor, request.links[:20]) if link],
-        "who": shortened(who_may(request.policy.require), 500),
+        "takes": shortened(takes(request.policy.require), 500),
         "initiator": shortened(request.initiator or "", 120),
         "commands": Ready(harmless_block("\n".join(commands(request)))),
         "fields": _within(_FIELDS, map(_field_row, fields(request.schema))),
@@ -280,7 +280,7 @@ def _facts(
             yield "input", _line(f"{name} = {value}")
     else:
         yield "deadline", _deadline(request, now)
-    yield "may decide", _line(who_may(request.policy.require))
+    yield "it takes", _line(takes(request.policy.require))
     if request.initiator:
         yield "started by", _line(request.initiator)
     for label, url in request.links:
