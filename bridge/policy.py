@@ -48,9 +48,9 @@ def evaluate(
     A rejection by someone who may decide outweighs every approval; then the rule; then a condition
     the policy names; then the clock.
 
-    `misfit` looks at the input of an approval, and belongs to the moment of deciding: `decide` gives
-    it always, so that nothing unfit is recorded. Judging a record again does without, because the
-    schema's library is not everywhere where a gated step runs.
+    `misfit` looks at the input of an approval, and belongs to the moment of deciding: `decide`
+    always gives it, so that nothing unfit is recorded. Judging a record again does without, because
+    the schema's library is not everywhere where a gated step runs.
     """
     candidates, dismissals = sift(request, evidence.votes, misfit)
     tree = weigh(request.policy.require, [v for v in candidates if v.verdict is Verdict.APPROVE])
