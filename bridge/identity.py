@@ -53,6 +53,11 @@ def _claims() -> dict[str, list[str]]:
     return found
 
 
+def same_person(one: Actor, other: Actor) -> bool:
+    """Whether two unproven identities claim to be one person: by e-mail, else by name."""
+    return (one.email or one.name).casefold() == (other.email or other.name).casefold()
+
+
 def refusal(request: ApprovalRequest, person: Actor) -> str | None:
     """Why this person may not decide this gate, and what to do about it; None where they may."""
     if request.forge and not person.proven:
