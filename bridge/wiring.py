@@ -36,14 +36,14 @@ def existing_ledger(settings: Settings, start: Path | None = None) -> Ledger:
     from bridge import gitledger
 
     if settings.ledger:
-        return gitledger.GitLedger(settings.ledger, settings.cache)
+        return gitledger.GitLedger(settings.ledger, settings.cache, sign=settings.sign)
     path = laptop_ledger(start or Path.cwd())
     if not path.is_dir():
         raise NoLedger(
             f"there is no ledger in {path.parent.parent} yet: a flow makes one when it first asks;"
             " for one elsewhere, give --ledger or set HITL_LEDGER"
         )
-    return gitledger.GitLedger(str(path), settings.cache)
+    return gitledger.GitLedger(str(path), settings.cache, sign=settings.sign)
 
 
 def here(settings: Settings, start: Path | None = None) -> Here:
