@@ -15,6 +15,7 @@ from typing import Any, Final
 from bridge.errors import Faults
 from bridge.harmless import is_secret, shortened
 from bridge.schemas import (
+    DEEPEST,
     LONGEST,
     choices_in_words,
     not_plain,
@@ -89,11 +90,15 @@ def _spelt_out(declared: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", **_listed(declared)}
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: Any, depth: int = 0) -> Any:
     """The same with lists for tuples and dicts for mappings, as JSON will have it."""
+    if depth > DEEPEST:
+        return value  # refused for that when it is looked at
     if isinstance(value, Mapping):
-        return {key: _listed(each) for key, each in value.items()}
-    return [_listed(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _listed(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_listed(each, depth + 1) for each in value]
+    return value
 
 
 def _short(declared: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
