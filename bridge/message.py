@@ -293,7 +293,7 @@ def _format(template: str) -> _Parsed:
             continue
         source = _source(name, spec, conversion)
         match = _FIELD.fullmatch(name)
-        says = _format_faults(spec or "", match)
+        says = _format_faults(spec or "", conversion, match)
         if says or not match:
             faults.append(f"{source} {says}")
         else:
@@ -318,13 +318,15 @@ def _source(name: str, spec: str | None, conversion: str | None) -> str:
     return "{" + name + kind + (f":{spec}" if spec else "") + "}"
 
 
-def _format_faults(spec: str, match: re.Match[str] | None) -> str | None:
+def _format_faults(spec: str, conversion: str | None, match: re.Match[str] | None) -> str | None:
     if not match:
         return "names nothing; write {self.accuracy}"
     if any(str(each).startswith("_") or each in _INSIDES for each in _steps(match[2])):
         return "reaches for Python's insides; only artifacts and what they hold can be shown"
     if "{" in spec or re.search(r"\d{4}", spec):
         return f"has a format that is not supported: {spec}"
+    if conversion and conversion not in _CONVERSIONS:
+        return f"has a conversion that does not exist: !{conversion}"
     return None
 
 
@@ -408,11 +410,7 @@ def _jinja(template: str) -> _Parsed:
         raise _fault(f"{line} cannot be read: {error.message}") from None
     lines = template.splitlines()
     stored = {each.name for each in tree.find_all(nodes.Name) if each.ctx == "store"}
-    faults = [
-        f"{_quoted_line(template, each.lineno)} uses {type(each).__name__.lower()};"
-        " a message may hold {{ }}, {% if %}, {% for %} and {% set %}"
-        for each in tree.find_all(_barred())
-    ]
+    faults = [f"{_quoted_line(template, line)} {says}" for line, says in _jinja_faults(tree)]
     if faults:
         raise Faults("the message", faults)
     reads = tuple(_jinja_reads(tree, stored, lines))
@@ -426,6 +424,21 @@ def _jinja(template: str) -> _Parsed:
         return _jinja_rendered(tree, template, reads, scope, out)
 
     return _Parsed(reads, rendered, frozenset(loose))
+
+
+def _jinja_faults(tree: nodes.Template) -> Iterator[tuple[int, str]]:
+    """What Jinja2 would only find when it comes to it, or would allow and a message must not."""
+    from jinja2 import nodes
+
+    environment = _environment()
+    for barred in tree.find_all(_barred()):
+        says = "a message may hold {{ }}, {% if %}, {% for %} and {% set %}"
+        yield barred.lineno, f"uses {type(barred).__name__.lower()}; {says}"
+    for kind, there in ((nodes.Filter, environment.filters), (nodes.Test, environment.tests)):
+        for used in tree.find_all(kind):
+            if used.name not in there:
+                word = kind.__name__.lower()
+                yield used.lineno, f"uses the {word} {used.name}, which does not exist"
 
 
 def _jinja_reads(tree: nodes.Template, stored: set[str], lines: list[str]) -> Iterator[_Read]:
