@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -51,8 +52,8 @@ def fault(call: Any) -> str:
     ("template", "text"),
     [
         (
-            "Accuracy: {self.accuracy:.1%} — approve to deploy?",
-            "Accuracy: 94.1% — approve to deploy?",
+            "Accuracy: {self.accuracy:.1%} — approve?",
+            "Accuracy: 94.1% — approve?",
         ),
         ("Deploy {self.name}?", "Deploy resnet_50?"),
         ("{self.metrics.loss} {self.metrics[loss]} {self.rows[1][a]}", "0.1 0.1 2"),
@@ -185,9 +186,10 @@ def test_what_cannot_be_rendered_says_why_in_one_sentence(
 
 @pytest.mark.parametrize(
     "template",
-    ["{", "}", "{self.x", "{}", "{0}", "{self.x:{self.y}}", "{self.x:>99999}", "{self.x!z}", "{a b}",
-     "{{ self.x", "{% if %}", "{% for %}", "{{ }}", "{% macro a() %}{% endmacro %}", "{{ self.x | nope }}",
-     "{% include 'x' %}", "{% import 'x' as y %}", "{% extends 'x' %}", "{% filter upper %}{% endfilter %}"],
+    ["{", "}", "{self.x", "{}", "{0}", "{self.x:{self.y}}", "{self.x:>99999}", "{self.x!z}",
+     "{a b}", "{{ self.x", "{% if %}", "{% for %}", "{{ }}", "{% macro a() %}{% endmacro %}",
+     "{{ self.x | nope }}", "{% if self.x is nope %}{% endif %}", "{% include 'x' %}",
+     "{% import 'x' as y %}", "{% extends 'x' %}", "{% filter upper %}{% endfilter %}"],
 )  # fmt: skip
 def test_a_broken_template_is_refused_when_the_flow_is_checked(template: str) -> None:
     fault(lambda: check(template, Known()))
@@ -220,10 +222,8 @@ def test_a_template_does_not_reach_pythons_insides_or_change_a_value(template: s
      "{{ self.big }}", "{self.big}"],
 )  # fmt: skip
 def test_a_message_is_of_bounded_length(template: str) -> None:
-    try:
+    with contextlib.suppress(Faults):
         assert len(render(template, Scope({"name": "x", "big": "&" * 10_000_000}))) <= 16_000
-    except Faults:
-        pass
 
 
 # -- checking ------------------------------------------------------------------------------------
