@@ -24,10 +24,11 @@ from ledgers import (
     together,
 )
 
-from bridge.errors import LedgerCorrupt, LostRequest, NoSuchGate
+from bridge.errors import Faults, LedgerCorrupt, LedgerUnavailable, LostRequest, NoSuchGate
 from bridge.gitledger import GitLedger, create
-from bridge.model import Actor, Decider, Outcome
+from bridge.model import Actor, Decider, Gate, Outcome
 from bridge.records import decision_out, digest_of, request_out
+from bridge.settings import from_environment
 
 KEY = "Flow/1/gate/3"
 
@@ -109,8 +110,6 @@ def test_opening_a_decided_gate_returns_what_was_decided(ledger: GitLedger) -> N
 def test_two_gates_that_share_an_id_are_refused(
     ledger: GitLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bridge.model import Gate
-
     monkeypatch.setattr(Gate, "id", "0123456789ab")
     opened(ledger)
     with pytest.raises(LedgerCorrupt, match="belongs to Flow/1/gate/3 of here already"):
@@ -335,8 +334,6 @@ def test_a_name_that_fits_an_open_and_a_decided_gate_is_ambiguous(ledger: GitLed
 
 
 def test_a_key_that_two_origins_use_is_ambiguous(ledger: GitLedger) -> None:
-    from bridge.model import Gate
-
     for origin in ("one", "two"):
         request = a_request(gate=Gate(origin, KEY))
         ledger.open(request, "page")
@@ -518,6 +515,18 @@ def test_where_signing_is_asked_for_git_signs_what_is_written(
     assert [each.signature for each in ledger.entries()] == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [("", False), ("0", False), ("1", True), ("True", True)]
+)
+def test_signing_is_asked_for_by_one_variable(given: str, meant: bool) -> None:
+    assert from_environment({"HITL_SIGN": given}).sign is meant
+
+
+def test_a_switch_that_is_neither_on_nor_off_is_a_fault() -> None:
+    with pytest.raises(Faults, match="HITL_SIGN is 'perhaps'; it is one of"):
+        from_environment({"HITL_SIGN": "perhaps"})
+
+
 def signing_key(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = "key") -> None:
     """This user signs with a fresh SSH key, and trusts it."""
     key = folder / name
@@ -535,8 +544,6 @@ def signing_key(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = "key"
 def test_a_key_that_is_not_there_is_told_and_nothing_is_recorded(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bridge.errors import LedgerUnavailable
-
     plain = GitLedger(str(repository), tmp_path / "cache")
     request = opened(plain)
     signing_key(tmp_path, monkeypatch)
