@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from bridge.gitledger import create
+
+# A property holds however busy the machine is.
+settings.register_profile("bridge", deadline=None)
+settings.load_profile("bridge")
 
 
 @pytest.fixture(autouse=True)
