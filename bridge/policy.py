@@ -177,15 +177,14 @@ def may_decide(rule: Rule, actor: Actor) -> bool:
 
 
 def weigh(rule: Rule, approvals: Sequence[Vote]) -> Finding:
-    """How far these approvals satisfy the rule, as a tree."""
+    """How far these approvals, one a person, satisfy the rule, as a tree."""
     match rule:
         case Approvals(by=actors, count=count):
             have = [vote for vote in approvals if may_decide(rule, vote.actor)]
             who = sorted({str(vote.actor) for vote in have})
-            got = len({_identity(vote) for vote in have})
             by = f" ({', '.join(who)})" if who else ""
-            says = f"{got} of {_approvals(count)} from {actors}{by}"
-            return Finding(says, got >= count and count > 0 and not actors.nobody)
+            says = f"{len(have)} of {_approvals(count)} from {actors}{by}"
+            return Finding(says, len(have) >= count > 0 and not actors.nobody)
         case AllOf(rules):
             parts = tuple(weigh(each, approvals) for each in rules)
             met = bool(parts) and all(part.met for part in parts)
