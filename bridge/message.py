@@ -499,6 +499,9 @@ def _quoted_line(template: str, lineno: int | None) -> str:
 #: All that a template may call besides the methods of plain values.
 _GLOBALS: Final = frozenset({"range", "loop"})
 _PLAIN: Final = (str, int, float, dict, list, tuple)
+#: What makes a text as long as some value says.
+_GROWING: Final = frozenset({str, bytes, list, tuple})
+_PADDING: Final = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs"})
 
 
 def _barred() -> tuple[type[nodes.Node], ...]:
@@ -518,6 +521,8 @@ def _environment() -> SandboxedEnvironment:
         intercepted_binops = frozenset({"*", "**"})
 
         def is_safe_callable(self, obj: Any) -> bool:
+            if getattr(obj, "__name__", "") in _PADDING:
+                return False
             return obj is self.globals["range"] or isinstance(
                 getattr(obj, "__self__", None), _PLAIN
             )
@@ -527,12 +532,13 @@ def _environment() -> SandboxedEnvironment:
             plain = all(isinstance(each, int | float) for each in (left, right))
             if operator == "**" and plain and abs(right) <= 64 and abs(left) <= 10**6:
                 return left**right
-            if operator == "*" and (plain or not isinstance(left, str | list | tuple)):
+            if operator == "*" and (plain or not {type(left), type(right)} & _GROWING):
                 return left * right
             raise SecurityError(f"{operator} is for numbers of a moderate size here")
 
     environment = Sandbox(undefined=StrictUndefined, keep_trailing_newline=True)
     environment.globals = {"range": environment.globals["range"]}
+    del environment.filters["center"]
     return environment
 
 

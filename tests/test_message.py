@@ -217,7 +217,8 @@ def test_a_template_does_not_reach_pythons_insides_or_change_a_value(template: s
 
 @pytest.mark.parametrize(
     "template",
-    ["{{ 'x' * 10000000000 }}", "{{ [1] * 10000000000 }}", "{{ 9 ** 9 ** 9 }}",
+    ["{{ 'x' * 10000000000 }}", "{{ [1] * 10000000000 }}", "{{ 10000000000 * 'x' }}",
+     "{{ 'x'.center(10000000000) }}", "{{ 'x' | center(10000000000) }}", "{{ 9 ** 9 ** 9 }}",
      "{% for i in range(99999) %}{{ self.name * 1 }}{{ i }}{% endfor %}", "{{ range(10 ** 12) }}",
      "{{ self.big }}", "{self.big}"],
 )  # fmt: skip
