@@ -4,7 +4,7 @@ import os
 import signal
 from functools import partial
 
-from marks import mark
+from marks import mark  # isort: skip
 
 # Before metaflow itself, on purpose: both orders must work.
 from metaflow_extensions.hitl.plugins.hitl_decorator import hitl
@@ -126,14 +126,6 @@ class Bare(Base):
     @step
     def gated(self):
         mark()
-        self.next(self.after)
-
-
-class Typed(Base):
-    @hitl(message="Where to?", input_schema={"replicas": "int", "notes": "str"}, timeout="1h")
-    @step
-    def gated(self):
-        mark(given=self.hitl_input)
         self.next(self.after)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -47,7 +47,7 @@ def declare(attributes: Mapping[str, Any], step: str, known: Known) -> Declarati
         condition=reader.condition(known),
         notifies=reader.notifies(),
     )
-    reader.tried(lambda: check_policy(declared.policy))
+    reader.tried(lambda: check_policy(declared.policy, declared.schema))
     if reader.faults:
         raise Faults(f"@hitl on the step {step}", reader.faults)
     return declared
@@ -58,11 +58,11 @@ class _Reader:
         self._attributes = attributes
         self.faults: list[str] = []
 
-    def tried(self, read: Any) -> Any:
+    def tried(self, read: Callable[[], T], where: str = "") -> T | None:
         try:
             return read()
         except Faults as faults:
-            self.faults += [f"{faults.subject}: {each}" for each in faults.faults]
+            self.faults += [f"{where}{faults.subject}: {each}" for each in faults.faults]
             return None
 
     def text(self, name: str) -> str | None:
@@ -87,7 +87,10 @@ class _Reader:
 
     def timeout(self) -> int | None:
         value = self._attributes["timeout"]
-        return None if value is None else self.tried(lambda: durations.seconds(value))
+        if value is None:
+            return None
+        seconds: int | None = self.tried(lambda: durations.seconds(value), "timeout: ")
+        return seconds
 
     def on_timeout(self) -> OnTimeout:
         value = self._attributes["on_timeout"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge import inputs, wiring
 from bridge.errors import BridgeError, GateShut
-from bridge.model import Decider, Decision, Gate
+from bridge.model import Gate
 from bridge.settings import Settings
 from bridge.verify import verify
 from bridge.wait import pass_gate, withdraw
@@ -35,20 +35,11 @@ def pass_task(settings: Settings, asked: Asked, declared: Declaration) -> dict[s
             settings = replace(settings, apprise_urls=())
         condition = condition_of(asked, declared, settings.environment)
         decision = pass_gate(wiring.here(settings), request(), condition)
-    return _input(asked.gate, declared, decision)
-
-
-def _input(gate: Gate, declared: Declaration, decision: Decision) -> dict[str, Any]:
-    if decision.by is not Decider.PERSON:
-        # Nobody was there to give an input: what has a default has it, the rest is absent.
-        return {
-            each.name: each.default
-            for each in inputs.fields(declared.schema)
-            if "default" in each.schema
-        }
     objection = inputs.objection(declared.schema, decision.inputs)
     if objection:
-        raise GateShut(f"{gate.key} does not run: the recorded input does not fit, {objection}")
+        raise GateShut(
+            f"{asked.gate.key} does not run: the recorded input does not fit, {objection}"
+        )
     return dict(decision.inputs)
 
 

@@ -1,0 +1,254 @@
+"""What a person meets: the declaration's faults, the commands, the typed input, other backends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from metaflows import FLOWS, Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def python(project: Project, code: str, **env: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.folder,
+        env=project.env | env,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+# -- importing and declaring ---------------------------------------------------------------------
+
+SEED = "from metaflow_extensions.hitl.plugins.hitl_decorator import hitl as seed"
+STOCK = "from metaflow import hitl as stock"
+
+
+@pytest.mark.parametrize("order", [[SEED, STOCK], [STOCK, SEED]])
+def test_both_import_paths_give_the_same_decorator_in_any_order(
+    project: Project, order: list[str]
+) -> None:
+    assert python(project, "\n".join([*order, "print(seed is stock)"])) == "True\n"
+
+
+def test_every_fault_of_a_declaration_is_reported_at_once_when_the_flow_is_checked(
+    project: Project,
+) -> None:
+    said = project.flow("shut.py", "check", FLOW="Faulty")
+    assert said.code != 0
+    for fault in ("self.acuracy", "self.too_late", "approvers is", "timeout: ", "on_timeout is",
+                  "'integer-ish'", "'loss'", "notifier is"):  # fmt: skip
+        assert fault in said.said
+    assert "Traceback" not in said.said
+
+
+DECLARED = {
+    "a join's artifact without its branch": (
+        "joined(self, inputs)",
+        'message="{self.score}?"',
+        "inputs.left.score or inputs.right.score",
+    ),
+    "a branch's artifact that no branch sets": (
+        "joined(self, inputs)",
+        'message="{inputs.left.scores}?"',
+        "there is inputs.left.score",
+    ),
+    "a condition over an artifact of several branches": (
+        "joined(self, inputs)",
+        'auto_approve_if="score > 1"',
+        "stands in several branches",
+    ),
+    "an endless gate that the clock approves": (
+        "left(self)",
+        'timeout=None, on_timeout="approve"',
+        "no timeout to wait for",
+    ),
+}
+
+FLOW = """
+from metaflow import FlowSpec, hitl, step
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.left, self.right)
+    {left}
+    @step
+    def left(self):
+        self.score = 1
+        self.next(self.joined)
+    @step
+    def right(self):
+        self.score = 1
+        self.next(self.joined)
+    {joined}
+    @step
+    def joined(self, inputs):
+        self.next(self.end)
+    @step
+    def end(self):
+        pass
+if __name__ == "__main__":
+    F()
+"""
+
+
+def checked(project: Project, *change: str, **gates: str) -> tuple[int, str]:
+    """`show` on the flow above, with gates on its steps and one text in place of another."""
+    file = project.folder / "flow.py"
+    text = FLOW.format(**{"left": "", "joined": "", **gates})
+    file.write_text(text.replace(*change) if change else text)
+    ran = subprocess.run([sys.executable, str(file), "show"], cwd=project.folder, env=project.env,
+                         capture_output=True, text=True)  # fmt: skip
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("case", DECLARED)
+def test_a_declaration_that_can_be_known_to_fail_fails_at_the_check(
+    project: Project, case: str
+) -> None:
+    step, declared, says = DECLARED[case]
+    code, said = checked(project, **{step.partition("(")[0]: f"@hitl({declared})"})
+    assert code != 0
+    assert says in said
+    assert "Traceback" not in said
+
+
+def test_two_gates_on_one_step_are_refused(project: Project) -> None:
+    code, said = checked(project, left="@hitl\n    @hitl")
+    assert code != 0
+    assert "already has a decorator 'hitl'" in said
+
+
+def test_a_gate_below_step_is_refused(project: Project) -> None:
+    code, said = checked(project, "@step\n    def left", "@step\n    @hitl\n    def left")
+    assert code != 0
+    assert "@hitl is above @step" in said
+
+
+def test_names_that_cannot_be_known_are_not_held_against_a_message(project: Project) -> None:
+    change = ["self.next(self.left,", "setattr(self, 'who', 1)\n        self.next(self.left,"]
+    assert checked(project, left='@hitl(message="{self.who}?")')[0] != 0
+    assert checked(project, *change, left='@hitl(message="{self.who}?")')[0] == 0
+
+
+# -- the input -----------------------------------------------------------------------------------
+
+
+def test_a_typed_input_arrives_and_a_wrong_one_decides_nothing(project: Project) -> None:
+    run = project.start("branches.py", "run")
+    keys: set[str] = set()
+    assert run.stdout
+    for line in run.stdout:
+        if " waits for " in line:
+            keys.add(line.split("hitl: ")[1].split()[0])
+        if len(keys) == 2:
+            break
+    left, right = sorted(keys, key=lambda key: "right" in key)
+    listed = project.flow("branches.py", "hitl", "list")
+    assert left in listed.said
+    assert right in listed.said
+    other = project.flow("shut.py", "hitl", "list", FLOW="Plain")
+    assert left not in other.said  # another flow's gates are not listed
+
+    wrong = project.flow("branches.py", "hitl", "approve", left, "--input", '{"replicas": "three"}')
+    assert wrong.code != 0
+    assert "replicas" in wrong.said
+    gate = project.gate(left)
+    assert gate is not None
+    assert gate.decision is None
+    given = json.dumps({"replicas": 3})
+    assert project.flow("branches.py", "hitl", "approve", left, "--input", given).code == 0
+    assert project.flow("branches.py", "hitl", "approve", right).code == 0
+    said, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, said
+    assert project.ran("left")[0]["given"] == {"replicas": 3, "notes": "none"}
+    assert sorted(map(str, project.ran("end")[0]["given"])) == [
+        "{'replicas': 3, 'notes': 'none'}",
+        "{}",
+    ]
+
+
+# -- every other command -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2", "3"])
+def test_the_commands_of_metaflow_work_for_any_hash_seed(project: Project, seed: str) -> None:
+    for command in (["--help"], ["show"], ["check"], ["argo-workflows", "--help"],
+                    ["tag", "--help"], ["logs", "--help"], ["batch", "--help"]):  # fmt: skip
+        done = project.flow("branches.py", *command, PYTHONHASHSEED=seed)
+        assert done.code == 0, (command, done.said)
+    helped = project.flow("branches.py", "hitl", "--help", PYTHONHASHSEED=seed)
+    assert helped.code == 0
+    assert "branches.py hitl" in helped.said
+
+
+def test_the_runner_and_dump_see_a_gated_run(project: Project) -> None:
+    said = python(
+        project,
+        f"""
+from metaflow import Runner
+with Runner({str(FLOWS / "branches.py")!r}, show_output=False).run() as running:
+    task = running.run["left"].task
+    print(running.status, task.pathspec, task["hitl_input"].data)
+""",
+        HITL_ENVIRONMENT="test",
+    )
+    status, task, given = said.split(maxsplit=2)
+    assert (status, given.strip()) == ("successful", "{'replicas': 1, 'notes': 'none'}")
+    dumped = project.flow("branches.py", "dump", task.partition("/")[2])
+    assert dumped.code == 0, dumped.said
+    assert "hitl_input" in dumped.said
+
+
+# -- elsewhere -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["argo-workflows", "step-functions", "airflow"])
+def test_a_deployment_with_gates_is_refused_in_one_sentence(project: Project, command: str) -> None:
+    refused = project.flow("branches.py", command, "create", "x.py")
+    assert refused.code != 0
+    assert "are not in this version yet" in refused.said
+    assert "Traceback" not in refused.said
+
+
+def test_the_process_that_launches_a_pod_waits_and_the_pod_only_verifies(project: Project) -> None:
+    """The real commands of Metaflow, up to the cluster: no pod is run here."""
+    base = project.flow("shut.py", "run", FLOW="Plain", WAIT="1s")  # leaves start's artifacts
+    task = {"step": "gated", "run_id": base.run_id, "task_id": "50", "split_index": None,
+            "input_paths": [f"{base.run_id}/start/1"]}  # fmt: skip
+    inputs = ["--run-id", base.run_id, "--task-id", "50", "--input-paths", f"{base.run_id}/start/1"]
+
+    def launcher(**env: str) -> tuple[int, str]:
+        told = json.dumps(task)
+        done = project.flow("shut.py", "kubernetes", "step", "gated", "{}", "sha", "url", *inputs,
+                            FLOW="Plain", HITL_METAFLOW_TASK=told, **env)  # fmt: skip
+        return done.code, done.said
+
+    def pod() -> tuple[int, str]:
+        done = project.flow("shut.py", "step", "gated", *inputs,
+                            FLOW="Plain", METAFLOW_KUBERNETES_WORKLOAD="1")  # fmt: skip
+        return done.code, done.said
+
+    code, said = pod()
+    assert code == 202
+    assert "nobody was asked" in said
+    code, said = launcher(HITL_ENVIRONMENT="test")
+    assert code not in (0, 202), said  # past the gate, and then there is no cluster
+    assert "does not run" not in said
+    code, said = pod()
+    assert code == 0, said
+    assert len(project.ran("gated")) == 1
+    task["task_id"] = "51"
+    code, said = launcher(WAIT="1s")
+    assert code == 202
+    assert "nobody answered by" in said
