@@ -72,13 +72,9 @@ class _Auditor:
         self.faults: list[str] = []
         self.seen_signed = False
         self._signed = signed
-        self._head: str | None = None
         self._waiting: dict[str, _Asked] = {}  # folders with a request and, so far, no decision
 
     def faults_of(self, entry: Entry) -> Iterator[str]:
-        if self._head != (entry.parents[0] if entry.parents else None):
-            yield "it does not stand on the entry before it"
-        self._head = entry.commit
         records = [each for each in entry.changes if not each.path.startswith(_BESIDES)]
         folders = {each.path.rpartition("/")[0] for each in records}
         if len(folders) > 1:
@@ -91,7 +87,7 @@ class _Auditor:
         if len(gate_id) != ID_LENGTH or folder_of(gate_id) != folder:
             yield f"{folder or 'the top'} is no gate's folder"
             return
-        yield from self._rewritten(entry, folder)
+        yield from _rewritten(entry, folder)
         self._remember(entry, folder)
         decision = entry.texts.get(f"{folder}/decision.yaml")
         if decision is not None:
@@ -99,18 +95,6 @@ class _Auditor:
             asked = self._waiting.pop(folder, None)
             yield from (f"{folder}: {fault}" for fault in _judged(entry, folder, asked, decision))
             yield from self._signature_faults(entry, folder)
-
-    def _rewritten(self, entry: Entry, folder: str) -> Iterator[str]:
-        # A request that somebody merged by hand is no decision, and may be asked anew.
-        may_change = folder in self._waiting and f"{folder}/decision.yaml" in {
-            each.path for each in entry.changes if each.status == "A"
-        }
-        for change in entry.changes:
-            if not change.path.startswith(f"{folder}/") or change.status == "A":
-                continue
-            if not (may_change and change.status == "M"):
-                did = {"M": "changed", "D": "deleted"}.get(change.status, "replaced")
-                yield f"{change.path} was {did} after it was recorded"
 
     def _remember(self, entry: Entry, folder: str) -> None:
         path = f"{folder}/request.yaml"
@@ -125,6 +109,19 @@ class _Auditor:
             self.seen_signed = True
         if self.seen_signed and entry.signature != "G":
             yield f"{folder}: {_SIGNATURES.get(entry.signature or 'N', _UNKNOWN)}"
+
+
+def _rewritten(entry: Entry, folder: str) -> Iterator[str]:
+    # A request that somebody merged by hand is no decision: it may still be asked anew.
+    decides = any(
+        each.path == f"{folder}/decision.yaml" and each.status == "A" for each in entry.changes
+    )
+    for change in entry.changes:
+        if not change.path.startswith(f"{folder}/") or change.status == "A":
+            continue
+        if not (decides and change.status == "M"):
+            did = {"M": "changed", "D": "deleted"}.get(change.status, "replaced")
+            yield f"{change.path} was {did} after it was recorded"
 
 
 _UNKNOWN = "git cannot check its signature"

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from bridge.ports import Ledger, Notices
     from bridge.settings import Settings
 
-_INTERRUPTED, _BROKEN_PIPE = 130, 141
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | None = None) -> int:
     """Run one command and return its exit code.
 
     `prog` is what the person typed before the arguments; with `flow`, `list` shows that flow's
-    gates alone. Nothing is raised: what went wrong is one sentence on stderr.
+    gates alone. What went wrong is one sentence on stderr, and never an exception.
     """
     try:
         hitl.main(
@@ -48,7 +48,6 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | N
             standalone_mode=False,
             obj=_Desk(flow=flow),
         )
-        sys.stdout.flush()
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
@@ -59,10 +58,6 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | N
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Python flushes stdout once more as it ends, and would complain about it then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - no traceback reaches a person
         from bridge.crash import EXIT_BUG, report
 

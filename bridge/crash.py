@@ -42,8 +42,8 @@ def without_secrets(text: str, env: Mapping[str, str]) -> str:
     environment."""
     text = _HEADER.sub(r"\1 …", _CREDENTIAL.sub("…@", text))
     secrets = [value for name, value in env.items() if is_secret(name, value)]
-    secrets += [each.strip() for each in env.get(APPRISE_URLS, "").split(",")]
-    secrets += [env[LEDGER]] if "@" in env.get(LEDGER, "") else []
+    secrets += re.split(r"[/:?&=@,\s]+", env.get(APPRISE_URLS, ""))  # any part may be the token
+    secrets += re.split(r"[/:@]+", env.get(LEDGER, "").rpartition("@")[0])
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= 6:  # a shorter one would blot out words
             text = text.replace(secret, "…")

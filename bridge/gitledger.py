@@ -56,8 +56,6 @@ BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
 _LEDGER = f"refs/heads/{FIRST_BRANCH}"
 _MOST_TRIES = 40
-#: Generations of commits that a log reads at first; where they are too few, four times as many.
-_FIRST_DEPTH = 64
 
 #: A refusal that reading again cannot change, though git words some like a lost race …
 _HOPELESS = re.compile(
@@ -306,7 +304,7 @@ class GitLedger:
     def _newest_first(self, likely: int) -> Iterator[Recorded]:
         """The recorded decisions from their commits, fetched deeper as they are asked for."""
         sha = head = self._clone.remote_refs(_LEDGER).get(_LEDGER)
-        depth = min(max(likely, 1), _FIRST_DEPTH)
+        depth = max(likely, 1)
         while sha and head:
             if not self._clone.has(sha):
                 # From the head each time: some servers give only what a branch points at.
@@ -580,6 +578,8 @@ def create(path: Path) -> None:
                 # Without these a reader at the far end must fetch every tree.
                 "uploadpack.allowFilter": "true",
                 "uploadpack.allowAnySHA1InWant": "true",
+                # Without it an old git sorts the whole pack anew for each object it serves.
+                "pack.writeReverseIndex": "true",
                 "core.hooksPath": "/dev/null",
                 # What a person's own settings refuse everywhere else, this repository needs.
                 "receive.denyDeletes": "false",

@@ -18,7 +18,6 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import IO
 
 from bridge.commands import approve, command
 from bridge.harmless import harmless_terminal, plain
@@ -51,7 +50,7 @@ class Told:
         self._urls = tuple(urls)
         self._where = where
         self._link = link
-        self._helper: subprocess.Popen[bytes] | None = None
+        self._pipe: int | None = None
         self._given_up = False
 
     def opened(self, request: ApprovalRequest) -> None:
@@ -81,35 +80,42 @@ class Told:
     def _tell(self, title: str, lines: list[str]) -> None:
         if self._link:
             lines.append(f"Workflows: {self._link}")
-        notice = {"title": _inert(title), "body": "\n".join(lines)[:_MOST]}
         try:
-            pipe = self._pipe()
-            pipe.write(json.dumps(notice).encode() + b"\n")
-            pipe.flush()
+            if self._pipe is None:
+                self._pipe = self._start()
+                self._hand_over(self._urls)
+            self._hand_over({"title": _inert(title), "body": "\n".join(lines)[:_MOST]})
         except OSError as error:
             if not self._given_up:
                 _report(f"no notification can be sent: {error.strerror}")
             self._given_up = True
 
-    def _pipe(self) -> IO[bytes]:
-        if self._helper is None:
-            self._helper = subprocess.Popen(
+    def _start(self) -> int:
+        """The pipe to a new helper. It ends when it has sent all, and this process has ended."""
+        theirs, ours = os.pipe()
+        try:
+            helper = subprocess.Popen(
                 [sys.executable, "-m", __name__],
-                stdin=subprocess.PIPE,
+                stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,  # a Ctrl-C is meant for the run
             )
-            # Reaped when it ends; and no warning that it was not, should it outlive us.
-            threading.Thread(target=self._helper.wait, daemon=True).start()
-            _pipe_of(self._helper).write(json.dumps(self._urls).encode() + b"\n")
-        return _pipe_of(self._helper)
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        # Reaped when it ends; and no warning that it was not, should it outlive us.
+        self.helper = threading.Thread(target=helper.wait, name=str(helper.pid), daemon=True)
+        self.helper.start()
+        os.set_blocking(ours, False)  # a helper that reads no more must not hold us up
+        return ours
 
-
-def _pipe_of(helper: subprocess.Popen[bytes]) -> IO[bytes]:
-    if helper.stdin is None:
-        raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
-    return helper.stdin
+    def _hand_over(self, value: object) -> None:
+        line = json.dumps(value, ensure_ascii=False).encode(errors="replace") + b"\n"
+        if self._pipe is not None and os.write(self._pipe, line) < len(line):
+            raise BlockingIOError(errno.EAGAIN, "those before it are not yet sent")
 
 
 def _inert(text: str) -> str:

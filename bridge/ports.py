@@ -105,7 +105,7 @@ class Asker(Protocol):
     def ask(
         self, request: ApprovalRequest, person: Actor, decided: Callable[[], bool]
     ) -> Vote | None:
-        """Their vote with valid input; None where they gave none, or where `decided` said so first."""
+        """Their vote with valid input; None where they gave none, or `decided` came first."""
         ...
 
 

@@ -42,9 +42,7 @@ def reconcile(ledger: Ledger, notices: Notices, now: datetime) -> Iterator[Stand
         yield from _settled(ledger, notices, gate, now)
 
 
-def _settled(
-    ledger: Ledger, notices: Notices, gate: OpenGate, now: datetime
-) -> Iterator[Standing]:
+def _settled(ledger: Ledger, notices: Notices, gate: OpenGate, now: datetime) -> Iterator[Standing]:
     standing = ledger.read(gate.id)
     if standing:
         after = settle(ledger, notices, standing, now)

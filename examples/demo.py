@@ -53,7 +53,9 @@ def answer_from_another_shell(run: subprocess.Popen[bytes]) -> None:
         return
     command = ["approve", fresh[0], "-i", "deploy_target=staging", "-i", "notes=from make demo"]
     shown = shlex.join(["hitl", *command])
-    say(f"There is no terminal here, so nobody can be asked. Any other shell may decide:\n  {shown}")
+    say(
+        f"There is no terminal here, so nobody can be asked. Any other shell may decide:\n  {shown}"
+    )
     time.sleep(2)
     say("This script now runs that command itself, as a second process:")
     subprocess.run([*HITL, *command], check=True)

@@ -162,6 +162,18 @@ def claim_another_place(ledger: GitLedger, repository: Path) -> None:
     forge_one(repository, decision=decision_out(a_decision(a_request("new"), previous="f" * 40)))
 
 
+def name_another_gate(ledger: GitLedger, repository: Path) -> None:
+    head = git(repository, "rev-parse", LEDGER)
+    decision = a_decision(a_request("new"), previous=head, gate_id="0" * 12)
+    forge_one(repository, decision=decision_out(decision))
+
+
+def answer_another_request(ledger: GitLedger, repository: Path) -> None:
+    head = git(repository, "rev-parse", LEDGER)
+    decision = a_decision(a_request("new", artifacts=()), previous=head)
+    forge_one(repository, decision=decision_out(decision))
+
+
 def add_an_unknown_key(ledger: GitLedger, repository: Path) -> None:
     head = git(repository, "rev-parse", LEDGER)
     written = decision_out(a_decision(a_request("new"), previous=head))
@@ -204,6 +216,8 @@ def forge_one(
         (approve_by_rejecting_vote, "does not carry it"),
         (decide_before_asking, "it was decided before it was asked"),
         (claim_another_place, "says that it was recorded upon ffff"),
+        (name_another_gate, "decision.yaml is that of gate 000000000000"),
+        (answer_another_request, "decision.yaml answers another request than the one beside it"),
         (add_an_unknown_key, "decision.trust is not known"),
         (approve_without_the_gates_commit, "does not hold the same request"),
     ],

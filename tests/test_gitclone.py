@@ -106,6 +106,7 @@ def test_one_thread_at_a_time_holds_the_clone(clone: GitClone) -> None:
         for _ in range(20):
             with clone.held():
                 inside.append(1)
+                clone.write_blob(f"{len(most)}")  # long enough for the other to come in
                 most.append(len(inside))
                 with clone.held():  # the holder may ask again
                     pass

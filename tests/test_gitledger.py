@@ -443,6 +443,10 @@ def in_folder(name: str, content: str) -> dict[str, str]:
             in_folder("decision.yaml", decision_out(a_decision(a_request(artifacts=())))),
             "another request",
         ),
+        (
+            in_folder("decision.yaml", decision_out(a_decision(a_request(), gate_id="0" * 12))),
+            "another request",
+        ),
         (in_folder("decision.yaml", decision_out(a_decision(a_request())) + "x: 1\n"), "not known"),
         (in_folder("decision.yaml", "\x00"), "cannot be read as YAML"),
         (in_folder("decision.yaml/x", "x"), "is a tree where a blob belongs"),

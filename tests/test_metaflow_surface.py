@@ -252,3 +252,27 @@ def test_the_process_that_launches_a_pod_waits_and_the_pod_only_verifies(project
     code, said = launcher(WAIT="1s")
     assert code == 202
     assert "nobody answered by" in said
+
+
+def test_a_ledger_on_this_disk_is_refused_before_the_first_step_of_a_run_in_pods(
+    project: Project,
+) -> None:
+    """The hook that `run` calls before the first step; it needs no cluster's datastore."""
+    code = """
+import types
+from metaflow.exception import MetaflowException
+from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
+
+pods = types.SimpleNamespace(name="kubernetes")
+flow = types.SimpleNamespace(deploy=types.SimpleNamespace(decorators=[pods]))
+gate = HitlDecorator()
+gate._step = "deploy"
+try:
+    gate.runtime_init(flow, None, None, "1")
+    print("goes on")
+except MetaflowException as refused:
+    print(refused.message)
+"""
+    assert "set HITL_LEDGER to the URL" in python(project, code)
+    assert "set HITL_LEDGER to the URL" in python(project, code, HITL_LEDGER="some/folder.git")
+    assert python(project, code, HITL_LEDGER="https://git.example/ledger.git") == "goes on\n"

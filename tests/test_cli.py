@@ -1,0 +1,478 @@
+"""The command line, as a person and as a script meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from gates import ROOT, TARGET, a_request, decision_of, hitl, opened
+
+from bridge import cli, wiring
+from bridge.model import OnTimeout, Outcome
+
+KEY = "Flow/1/gate/3"
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line in this process."""
+
+    def ran(*args: str, **how: Any) -> Ran:
+        capsys.readouterr()
+        code = cli.main(args, **how)
+        return Ran(code, *capsys.readouterr())
+
+    return ran
+
+
+def be(home: Path, name: str, *teams: str) -> None:
+    """Somebody else sits down at this machine."""
+    claims = "".join(f"[hitl]\n\tteam = {team}\n" for team in teams)
+    (home / ".gitconfig").write_text(
+        f"[user]\n\tname = {name}\n\temail = {name.lower()}@example.org\n{claims}"
+    )
+
+
+def long_ago(**changed: Any) -> Any:
+    then = wiring.clock() - timedelta(days=1)
+    return opened(a_request(KEY, opened_at=then, timeout=60, **changed))
+
+
+# -- list ----------------------------------------------------------------------------------------
+
+
+def test_without_open_gates_it_says_what_opens_one(ledger: Path, run: Run) -> None:
+    assert run("list").out.startswith("No gate is open. A flow that reaches an approval opens one")
+
+
+def test_looking_where_no_ledger_is_makes_none(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("list").code == run("log").code == 0
+    assert run("show", "abcd").err.startswith(f"hitl: there is no ledger in {tmp_path} yet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_open_gates_stand_in_aligned_columns_without_colour_in_a_pipe(
+    ledger: Path, run: Run
+) -> None:
+    earlier = wiring.clock() - timedelta(seconds=5)
+    request = opened(a_request(KEY, timeout=7_200, opened_at=earlier))
+    opened(a_request("A/longer/name/1", message="\x1b[31mred"))
+    head, first, second = run("list").out.splitlines()
+    assert first.split()[0] == request.gate.id
+    assert head.index("GATE") == first.index(KEY) == second.index("A/longer")
+    assert head.index("QUESTION") == first.index("Deploy 0.94?") == second.index("[31mred")
+    assert "5 s ago  in 1 h " in first or "6 s ago  in 1 h " in first
+    assert "never" in second
+    assert "\x1b" not in first + second
+
+
+def test_a_terminal_gets_colour_unless_it_asks_for_none(ledger: Path) -> None:
+    opened(a_request(KEY))
+
+    def on_terminal(**env: str) -> bytes:
+        master, slave = pty.openpty()
+        subprocess.run(
+            [sys.executable, "-m", "bridge.cli", "list"],
+            stdout=slave,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+            check=True,
+        )
+        os.close(slave)
+        seen = os.read(master, 65536)
+        os.close(master)
+        return seen
+
+    assert b"\x1b[" in on_terminal()
+    assert b"\x1b[" not in on_terminal(NO_COLOR="1")
+
+
+def test_a_flows_own_command_lists_that_flows_gates_alone(ledger: Path, run: Run) -> None:
+    opened(a_request("Flow/1/gate/3"))
+    opened(a_request("Flower/1/gate/3"))
+    out = run("list", prog="python flow.py hitl", flow="Flow").out
+    assert "Flow/1" in out
+    assert "Flower" not in out
+    assert "No gate of Other is open" in run("list", flow="Other").out
+
+
+def test_a_script_reads_open_gates_as_json(ledger: Path, run: Run) -> None:
+    assert json.loads(run("list", "--json").out) == []
+    request = opened(a_request(KEY, timeout=60))
+    assert json.loads(run("list", "--json").out) == [
+        {
+            "id": request.gate.id,
+            "key": KEY,
+            "question": "Deploy 0.94?",
+            "opened_at": f"{request.opened_at:%Y-%m-%dT%H:%M:%SZ}",
+            "expires_at": f"{request.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+            "initiator": None,
+        }
+    ]
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["id", "prefix", "key"])
+def test_a_gate_goes_by_its_id_the_start_of_it_and_its_natural_key(
+    ledger: Path, run: Run, name: str
+) -> None:
+    gate = opened(a_request(KEY)).gate
+    called = {"id": gate.id, "prefix": gate.id[:5], "key": KEY}[name]
+    assert run("approve", called).code == 0
+
+
+def test_an_unknown_name_says_where_the_names_are(ledger: Path, run: Run) -> None:
+    ran = run("show", "Flow/9/gate/9")
+    assert ran.code == 3
+    assert "see `hitl list`" in ran.err
+
+
+# -- approve and reject --------------------------------------------------------------------------
+
+
+def test_an_approval_is_recorded_as_unverified_and_through_the_command_line(
+    ledger: Path, run: Run
+) -> None:
+    request = opened(a_request(KEY))
+    ran = run("approve", KEY, "--reason", "looks right")
+    assert ran.code == 0
+    assert f"{KEY}: approved by Ann <ann@example.org>" in ran.out
+    decision = decision_of(request)
+    assert decision
+    vote = decision.votes[0]
+    assert (vote.channel, vote.actor.proven, vote.reason) == ("cli", False, "looks right")
+
+
+def test_input_comes_as_json_or_as_pairs(ledger: Path, run: Run) -> None:
+    for key, args in (
+        ("F/1/a/1", ("--input", '{"target":"staging"}')),
+        ("F/1/a/2", ("-i", "target=staging", "-i", "replicas=2")),
+        ("F/1/a/3", ("--input", '{"replicas":2}', "-i", "target=staging")),
+    ):
+        request = opened(a_request(key, schema=TARGET))
+        assert run("approve", key, *args).code == 0
+        decision = decision_of(request)
+        assert decision
+        assert decision.inputs == {"target": "staging", "replicas": 2}
+
+
+def test_wrong_input_names_every_fault_and_the_command_and_decides_nothing(
+    ledger: Path, run: Run
+) -> None:
+    request = opened(a_request(KEY, schema=TARGET))
+    ran = run("approve", KEY, "-i", "target=moon", "-i", "replicas=99", "-i", "colour=red")
+    assert ran.code == 2
+    for field in ("target", "replicas", "colour"):
+        assert f"  - {field}: " in ran.err
+    assert f"approve {request.gate.id} -i target=…" in ran.err
+    assert decision_of(request) is None
+
+
+@pytest.mark.parametrize(
+    "text", ['{"target":"staging","target":"production"}', "[1]", "{", '{"replicas":NaN}']
+)
+def test_json_that_is_no_plain_object_decides_nothing(ledger: Path, run: Run, text: str) -> None:
+    request = opened(a_request(KEY, schema=TARGET))
+    assert run("approve", KEY, "--input", text).code == 2
+    assert decision_of(request) is None
+
+
+def test_a_missing_required_field_decides_nothing(ledger: Path, run: Run) -> None:
+    request = opened(a_request(KEY, schema=TARGET))
+    assert "  - target: " in run("approve", KEY).err
+    assert decision_of(request) is None
+
+
+def test_saying_again_what_one_has_said_changes_nothing_and_is_no_fault(
+    ledger: Path, run: Run
+) -> None:
+    opened(a_request(KEY))
+    run("approve", KEY)
+    before = run("log", "--json").out
+    again = run("approve", KEY)
+    assert again.code == 0
+    assert "nothing to do" in again.out
+    assert run("log", "--json").out == before
+
+
+def test_another_word_after_the_decision_is_told_who_decided(
+    ledger: Path, run: Run, hermetic: Path
+) -> None:
+    opened(a_request(KEY))
+    run("approve", KEY)
+    changed_mind = run("reject", KEY, "--reason", "no")
+    be(hermetic, "Bob")
+    second = run("approve", KEY)
+    assert (changed_mind.code, second.code) == (5, 5)
+    for ran in (changed_mind, second):
+        assert f"{KEY} was approved by Ann <ann@example.org>" in ran.err
+
+
+def test_a_rejection_needs_a_reason(ledger: Path, run: Run) -> None:
+    request = opened(a_request(KEY))
+    assert run("reject", KEY).code == 2
+    assert run("reject", KEY, "--reason", " ").code == 2
+    assert decision_of(request) is None
+    assert run("reject", KEY, "--reason", "too low").code == 0
+
+
+def test_a_stranger_is_refused_and_told_who_may_and_how(
+    ledger: Path, run: Run, hermetic: Path
+) -> None:
+    request = opened(a_request(KEY, "alice", "ml-team"))
+    ran = run("approve", KEY)
+    assert ran.code == 4
+    assert "that is for alice or ml-team" in ran.err
+    assert "`git config --global --add hitl.team ml-team`" in ran.err
+    assert "unverified" in ran.err
+    assert decision_of(request) is None
+
+
+@pytest.mark.parametrize(("name", "teams"), [("Alice", ()), ("Bob", ("other", "ml-team"))])
+def test_an_approver_decides_by_name_or_for_a_claimed_team(
+    ledger: Path, run: Run, hermetic: Path, name: str, teams: tuple[str, ...]
+) -> None:
+    opened(a_request(KEY, "alice", "ml-team"))
+    be(hermetic, name, *teams)
+    assert run("approve", KEY).code == 0
+
+
+def test_a_gate_of_a_forge_is_not_decided_here(ledger: Path, run: Run) -> None:
+    request = opened(a_request(KEY, forge="github.com/acme/flows"))
+    ran = run("approve", KEY)
+    assert ran.code == 4
+    assert "github.com/acme/flows" in ran.err
+    assert decision_of(request) is None
+
+
+# -- time ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [("show",), ("explain",), ("approve",), ("verify",)])
+def test_whoever_meets_an_expired_gate_settles_it_first_and_says_so(
+    ledger: Path, run: Run, command: tuple[str, ...]
+) -> None:
+    request = long_ago()
+    ran = run(*command, KEY)
+    assert f"settled {KEY}: nobody answered by" in ran.err
+    decision = decision_of(request)
+    assert decision
+    assert (decision.outcome, decision.by) == (Outcome.EXPIRED, "clock")
+
+
+def test_a_listing_settles_what_expired_and_shows_it_no_more(ledger: Path, run: Run) -> None:
+    long_ago()
+    ran = run("list")
+    assert f"settled {KEY}" in ran.err
+    assert "No gate is open" in ran.out
+
+
+def test_a_late_approval_comes_too_late(ledger: Path, run: Run) -> None:
+    long_ago()
+    ran = run("approve", KEY)
+    assert ran.code == 5
+    assert "is expired: nobody answered by" in ran.err
+
+
+def test_a_reminded_gate_stays_open_past_its_deadline(ledger: Path, run: Run) -> None:
+    long_ago(on_timeout="notify")
+    assert KEY in run("list").out
+    assert run("approve", KEY).code == 0
+
+
+def test_reconcile_settles_what_expired(ledger: Path, run: Run) -> None:
+    assert run("reconcile").out == "Nothing to settle.\n"
+    long_ago(on_timeout=OnTimeout.APPROVE)
+    assert f"settled {KEY}: nobody answered" in run("reconcile").err
+    assert run("verify", KEY).code == 0
+
+
+# -- reading back --------------------------------------------------------------------------------
+
+
+def test_show_gives_the_commands_that_decide_and_those_that_read_it_in_git(
+    ledger: Path, run: Run
+) -> None:
+    opened(a_request(KEY, schema=TARGET))
+    before = run("show", KEY).out
+    assert "Deploy 0.94?" in before
+    assert "-i target=…" in before
+    run("approve", KEY, "-i", "target=staging")
+    after = run("show", KEY).out
+    assert "staging" in after
+    lines = [line for line in after.splitlines() if line.startswith("In git:")]
+    assert lines
+    for line in lines:
+        command = shlex.split(line.removeprefix("In git:"))
+        read = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "pproved" in read.stdout
+
+
+def test_show_as_json_is_the_records_own_words(ledger: Path, run: Run) -> None:
+    request = opened(a_request(KEY))
+    pending = json.loads(run("show", KEY, "--json").out)
+    assert (pending["outcome"], pending["decision"]) == ("pending", None)
+    run("approve", KEY)
+    found = json.loads(run("show", KEY, "--json").out)
+    assert found["id"] == request.gate.id
+    assert found["outcome"] == "approved"
+    assert found["request"]["message"] == "Deploy 0.94?"
+    assert found["decision"]["votes"][0]["actor"]["proven"] is False
+
+
+def test_explain_tells_what_is_missing_and_what_was_enough(ledger: Path, run: Run) -> None:
+    opened(a_request(KEY, "ann", "bob"))
+    assert "bob" in run("explain", KEY).out
+    run("approve", KEY)
+    assert "approved by Ann" in run("explain", KEY).out
+
+
+def test_the_log_shows_the_newest_first_and_at_most_so_many(ledger: Path, run: Run) -> None:
+    assert run("log").out.startswith("Nothing was decided yet.")
+    for number in (1, 2, 3):
+        opened(a_request(f"Flow/{number}/gate/1"))
+        run("approve", f"Flow/{number}/gate/1")
+    keys = [each["key"] for each in json.loads(run("log", "--json", "-n", "2").out)]
+    assert keys == ["Flow/3/gate/1", "Flow/2/gate/1"]
+    assert "Ann <ann@example.org>" in run("log").out
+
+
+def test_verify_proves_a_ledger_and_finds_what_was_forged(ledger: Path, run: Run) -> None:
+    opened(a_request(KEY))
+    run("approve", KEY)
+    assert run("verify").out == f"{ledger}: 1 decision, and nothing wrong with them\n"
+    git = ["git", "--git-dir", str(ledger)]
+    made = ["-c", "user.name=x", "-c", "user.email=x", "commit-tree", "-p", "approvals", "-m", "x"]
+    tree = subprocess.run(
+        [*git, "mktree"], input="", capture_output=True, text=True, check=True
+    ).stdout.strip()
+    forged = subprocess.run(
+        [*git, *made, tree], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    subprocess.run([*git, "update-ref", "refs/heads/approvals", forged], check=True)
+    ran = run("verify")
+    assert ran.code == 7
+    assert "not to be trusted" in ran.err
+
+
+def test_verify_of_one_gate_says_whether_its_step_may_run(ledger: Path, run: Run) -> None:
+    opened(a_request(KEY))
+    assert run("verify", KEY).code == 202
+    run("approve", KEY)
+    assert run("verify", KEY).code == 0
+
+
+# -- the top -------------------------------------------------------------------------------------
+
+
+def test_the_option_outweighs_the_environment(ledger: Path, run: Run, tmp_path: Path) -> None:
+    opened(a_request(KEY))
+    ran = run("--ledger", str(tmp_path / "other.git"), "list")
+    assert ran.code == 6
+    assert "other.git" in ran.err
+
+
+def test_a_bug_is_one_sentence_and_a_file_without_secrets(
+    ledger: Path, run: Run, hermetic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("https://ann:hunter22@example.org with s3cr3t-value")
+
+    monkeypatch.setenv("METAFLOW_HITL_APPRISE_URLS", "slack://s3cr3t-value")
+    monkeypatch.setattr(cli, "_open_gates", broken)
+    ran = run("list")
+    assert ran.code == 70
+    assert ran.err.count("\n") == 1
+    (log,) = (hermetic / "cache").glob("bug-*.log")
+    assert str(log) in ran.err
+    assert "ZeroDivisionError" in log.read_text()
+    for secret in ("hunter22", "s3cr3t"):
+        assert secret not in ran.err + log.read_text()
+
+
+def test_a_closed_pipe_is_quiet(ledger: Path) -> None:
+    for number in range(1, 3):
+        opened(a_request(f"Flow/{number}/gate/1"))
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge.cli", "list"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_an_interrupt_is_quiet(ledger: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_open_gates", interrupted)
+    assert run("list") == Ran(130, "", "\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_the_shell(shell: str) -> None:
+    done = hitl("completion", shell)
+    assert done.returncode == 0
+    assert "_HITL_COMPLETE" in done.stdout
+
+
+def test_the_shell_completes_the_ids_of_open_gates(ledger: Path) -> None:
+    gate = opened(a_request(KEY)).gate
+    done = hitl(
+        env={"_HITL_COMPLETE": "bash_complete", "COMP_WORDS": "hitl approve ", "COMP_CWORD": "2"}
+    )
+    # `python -m` is the name that a completion script would call `hitl`
+    assert gate.id in done.stdout
+
+
+HEAVY = {"metaflow", "apprise", "jinja2", "jsonschema", "yaml", "flowyml", "numpy", "pandas"}
+
+
+@pytest.mark.parametrize(
+    ("args", "never"), [(("--help",), HEAVY | {"git"}), (("list",), HEAVY), (("log",), HEAVY)]
+)
+def test_what_a_command_does_not_need_is_not_imported(
+    ledger: Path, args: tuple[str, ...], never: set[str]
+) -> None:
+    opened(a_request(KEY))
+    code = (
+        "import sys; from bridge import cli; code = cli.main(sys.argv[1:]);"
+        "print(*sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {name.partition(".")[0] for name in done.stderr.split()}
+    assert "click" in imported
+    assert not imported & never

@@ -1,0 +1,41 @@
+"""The environment, parsed once."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.errors import Faults
+from bridge.settings import from_environment
+
+
+def test_nothing_set_is_a_laptop() -> None:
+    found = from_environment({"HOME": "/home/ann"})
+    assert (found.ledger, found.environment, found.apprise_urls) == (None, None, ())
+    assert str(found.cache) == "/home/ann/.cache/approval-bridge"
+
+
+def test_the_cache_goes_where_it_is_told() -> None:
+    assert str(from_environment({"XDG_CACHE_HOME": "/c"}).cache) == "/c/approval-bridge"
+    assert str(from_environment({"HITL_CACHE": "/x", "XDG_CACHE_HOME": "/c"}).cache) == "/x"
+
+
+def test_apprise_urls_are_parted_by_commas_and_never_shown() -> None:
+    found = from_environment(
+        {
+            "METAFLOW_HITL_APPRISE_URLS": " slack://token-a , ,json://token-b",
+            "HITL_LEDGER": "https://ann:token-c@example.org/ledger.git",
+        }
+    )
+    assert found.apprise_urls == ("slack://token-a", "json://token-b")
+    assert "token" not in repr(found)
+
+
+@pytest.mark.parametrize("address", ["argo.example.org", "javascript:alert(1)", "file:///etc"])
+def test_an_argo_address_that_is_no_web_page_is_refused(address: str) -> None:
+    with pytest.raises(Faults, match="METAFLOW_HITL_ARGO_UI_URL"):
+        from_environment({"METAFLOW_HITL_ARGO_UI_URL": address})
+
+
+def test_the_argo_namespace_has_the_seeds_default() -> None:
+    assert from_environment({}).argo_namespace == "argo"
+    assert from_environment({"METAFLOW_HITL_ARGO_NAMESPACE": "ml"}).argo_namespace == "ml"
