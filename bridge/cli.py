@@ -6,9 +6,12 @@ Heavy imports wait until a command needs them: `hitl --help` is little more than
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from bridge.settings import Settings
 
 _INTERRUPTED = 130
+_EMAIL = re.compile(r" <[^<>]*>")
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | None = None) -> int:
@@ -59,10 +63,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | N
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - no traceback reaches a person
-        from bridge.crash import EXIT_BUG, report
-
-        click.echo(f"{prog}: {report(error, os.environ)}", err=True)
-        return EXIT_BUG
+        return _unexpected(prog, error)
     return 0
 
 
@@ -75,6 +76,17 @@ def _complain(prog: str, error: BridgeError) -> None:
         click.echo(f"{prog}: {error}", err=True)
 
 
+def _unexpected(prog: str, error: Exception) -> int:
+    # The ledger words its own full disk; what comes up here is that of a redirected output.
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        click.echo(f"{prog}: the output could not be written: {error.strerror}", err=True)
+        return 1
+    from bridge.crash import EXIT_BUG, report
+
+    click.echo(f"{prog}: {report(error, os.environ)}", err=True)
+    return EXIT_BUG
+
+
 # -- what the commands work with -----------------------------------------------------------------
 
 
@@ -83,7 +95,7 @@ class _Desk:
     """Made for one command, each part when it is first needed."""
 
     flow: str | None = None
-    address: str | None = None
+    address: str | None = None  # what --ledger said
 
     @cached_property
     def settings(self) -> Settings:
@@ -125,9 +137,9 @@ class _Desk:
         return after
 
 
-def _say_settled(standing: Standing) -> None:
+def _say_settled(standing: Standing, *, err: bool = True) -> None:
     if standing.decision:
-        click.echo(f"settled {standing.request.gate.key}: {standing.decision.reason}", err=True)
+        click.echo(f"settled {standing.request.gate.key}: {standing.decision.reason}", err=err)
 
 
 _pass_desk = click.make_pass_decorator(_Desk)
@@ -150,20 +162,61 @@ def _open_ids(context: click.Context, _: click.Parameter, typed: str) -> list[An
 
 
 _gate = click.argument("gate", metavar="ID", shell_complete=_open_ids)
-_as_json = click.option("--json", "as_json", is_flag=True, help="For a script.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a script.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order in which a person needs them, not in that of the alphabet."""
+        return list(self.commands)
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from bridge.crash import released
+
+        click.echo(f"hitl {released()}")
+        context.exit()
+
+
+@click.group(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Exit codes:
+  0    done                           5    decided otherwise already
+  1    could not print                6    the ledger cannot be used
+  2    wrong usage or input           7    the ledger is not to be trusted
+  3    no such gate                   70   a bug of the bridge
+  4    you may not decide this gate   202  the gated step must not run
+
+Environment: HITL_LEDGER, HITL_CACHE, HITL_ENVIRONMENT, HITL_SIGN,
+METAFLOW_HITL_APPRISE_URLS and METAFLOW_HITL_ARGO_UI_URL: see docs/cli.md.""",
+)
 @click.option(
     "--ledger",
     metavar="PATH_OR_URL",
     help="The ledger. Else HITL_LEDGER, else the one of the project around this folder.",
 )
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @_pass_desk
 def hitl(desk: _Desk, ledger: str | None) -> None:
     """Decide what waits for a person, and read what was decided.
 
-    ID is a gate's id, the start of it, or Flow/run/step/task.
+    \b
+    hitl list                              what waits
+    hitl show 3fa9                         what is asked there
+    hitl approve 3fa9 -i target=staging    let it run
+    hitl reject 3fa9 --reason "too low"    end it
+
+    ID is a gate's id, the start of it, or its whole name, such as Flow/run/step/task.
     """
     desk.address = ledger
 
@@ -259,7 +312,6 @@ def show(desk: _Desk, gate: str, as_json: bool) -> None:
     from bridge import commands
     from bridge.render import terminal
 
-    where = desk.ledger.where
     click.echo(
         terminal(
             standing.request, colour=_colour(), width=_width(), now=desk.now, standing=standing
@@ -267,10 +319,10 @@ def show(desk: _Desk, gate: str, as_json: bool) -> None:
     )
     click.echo()
     if standing.decision is None:
-        click.echo(f"To approve:  {commands.approve(standing.request, where)}")
-        reject_with = commands.command("reject", standing.request.gate.id, where)
+        click.echo(f"To approve:  {commands.approve(standing.request, desk.address)}")
+        reject_with = commands.command("reject", standing.request.gate.id, desk.address)
         click.echo(f"To reject:   {reject_with} --reason …")
-    for line in commands.in_git(standing, where, is_path=desk.ledger.is_path):
+    for line in commands.in_git(standing, desk.ledger.where, is_path=desk.ledger.is_path):
         click.echo(f"In git:      {line}")
 
 
@@ -313,7 +365,13 @@ def explain(desk: _Desk, gate: str) -> None:
 
 @hitl.command()
 @click.option(
-    "-n", "limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most."
+    "-n",
+    "limit",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="At most so many.",
 )
 @_as_json
 @_pass_desk
@@ -328,16 +386,16 @@ def log(desk: _Desk, limit: int, as_json: bool) -> None:
     elif found:
         rows = [
             (
-                f"{each.decided_at:%Y-%m-%d %H:%M:%S}",
                 each.id,
                 each.outcome.value,
-                _shown(each.approvers) or f"the {each.by.value}",
+                f"{each.decided_at:%Y-%m-%d %H:%M}",
+                _shown(_EMAIL.sub("", each.approvers)) or f"the {each.by.value}",
                 _shown(each.key),
                 _shown(each.headline),
             )
             for each in found
         ]
-        _print_table(("DECIDED (UTC)", "ID", "OUTCOME", "BY", "GATE", "QUESTION"), rows)
+        _print_table(("ID", "OUTCOME", "DECIDED (UTC)", "BY", "GATE", "QUESTION"), rows)
     else:
         click.echo("Nothing was decided yet. `hitl list` shows what waits.")
 
@@ -362,12 +420,17 @@ def _recorded_json(recorded: Recorded) -> dict[str, Any]:
 
 @hitl.command()
 @_gate
-@click.option("--input", "text", metavar="JSON", help="The input, as one JSON object.")
-@click.option("-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One field of the input.")
+@click.option("--input", "text", metavar="JSON", help="The whole input, as one JSON object.")
+@click.option(
+    "-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One field of the input; once for each."
+)
 @click.option("--reason", metavar="TEXT", default="", help="Goes into the record.")
 @_pass_desk
 def approve(desk: _Desk, gate: str, text: str | None, pairs: tuple[str, ...], reason: str) -> None:
-    """Approve a gate."""
+    """Approve a gate: the run goes on.
+
+    `hitl show ID` tells what input it asks for.
+    """
     from bridge.model import Verdict
 
     def given(standing: Standing) -> dict[str, Any] | None:
@@ -377,7 +440,7 @@ def approve(desk: _Desk, gate: str, text: str | None, pairs: tuple[str, ...], re
         try:
             return inputs.read(schema, text=text, pairs=pairs) if schema or text or pairs else None
         except Faults as error:
-            again = commands.approve(standing.request, desk.ledger.where)
+            again = commands.approve(standing.request, desk.address)
             raise Faults(
                 f"{error.subject} was not accepted, and {standing.request.gate.key} stays open",
                 (*error.faults, f"once corrected: {again}"),
@@ -391,7 +454,10 @@ def approve(desk: _Desk, gate: str, text: str | None, pairs: tuple[str, ...], re
 @click.option("--reason", metavar="TEXT", required=True, help="Goes into the record.")
 @_pass_desk
 def reject(desk: _Desk, gate: str, reason: str) -> None:
-    """Reject a gate: the run ends there, and only a new run asks again."""
+    """Reject a gate: the run ends there.
+
+    Only a new run can ask again.
+    """
     from bridge.model import Verdict
 
     if not reason.strip():
@@ -443,7 +509,7 @@ def _cast(desk: _Desk, standing: Standing, vote: Vote) -> None:
         _already(after, vote.actor, vote.verdict)
         return
     click.echo(f"{after.request.gate.key}: {_shown(after.decision.reason)}")
-    look = commands.command("show", after.request.gate.id, desk.ledger.where)
+    look = commands.command("show", after.request.gate.id, desk.address)
     click.echo(f"Recorded; to read it back: {look}")
 
 
@@ -469,10 +535,17 @@ def _already(standing: Standing, me: Actor, verdict: Verdict) -> None:
 
 @hitl.command()
 @click.argument("gate", metavar="[ID]", required=False, shell_complete=_open_ids)
-@click.option("--signed", is_flag=True, help="Every decision since the first signed one must be.")
+@click.option(
+    "--signed",
+    is_flag=True,
+    help="Ask for a good signature too, on every decision since the first signed one.",
+)
 @_pass_desk
 def verify(desk: _Desk, gate: str | None, signed: bool) -> None:
-    """Prove the whole ledger from its commits, or that one gate's step may run."""
+    """Prove the ledger, or that one gate's step may run.
+
+    Without ID the whole ledger is read, commit by commit, and every fault is listed.
+    """
     if gate:
         from bridge.verify import verify as verify_gate
 
@@ -499,10 +572,11 @@ def reconcile(desk: _Desk) -> None:
     """Settle what the clock or a crash left behind."""
     from bridge.reconcile import reconcile as settle_all
 
-    settled = 0
-    for standing in settle_all(desk.ledger, desk.notices, desk.now):
-        _say_settled(standing)
-        settled += 1
+    settled = False
+    with suppress(NoLedger):
+        for standing in settle_all(desk.ledger, desk.notices, desk.now):
+            _say_settled(standing, err=False)
+            settled = True
     if not settled:
         click.echo("Nothing to settle.")
 
@@ -513,7 +587,10 @@ def reconcile(desk: _Desk) -> None:
 def completion(context: click.Context, shell: str) -> None:
     """Print a script that completes commands and open gates.
 
-    bash and zsh: eval "$(hitl completion bash)"; fish: hitl completion fish | source
+    \b
+    bash, in ~/.bashrc:    eval "$(hitl completion bash)"
+    zsh, in ~/.zshrc:      eval "$(hitl completion zsh)"
+    fish, in config.fish:  hitl completion fish | source
     """
     from click.shell_completion import get_completion_class
 
@@ -526,8 +603,13 @@ def completion(context: click.Context, shell: str) -> None:
 # -- printing ------------------------------------------------------------------------------------
 
 
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()  # None: it was closed by the caller
+
+
 def _colour() -> bool:
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return _on_terminal() and not plain
 
 
 def _width() -> int:
@@ -550,17 +632,21 @@ def _print_json(value: Any) -> None:
 
 
 def _print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """Aligned columns; on a terminal the last is cut where the line ends."""
+    """Aligned columns; on a terminal a line is cut where the terminal ends."""
+    from bridge.render import columns, cut
+
     rows = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for number, row in enumerate(rows):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        line = line.rstrip()
-        if sys.stdout.isatty():
-            line = line[: _width()]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        line = "  ".join(cell + " " * (width - columns(cell)) for cell, width in cells).rstrip()
+        if _on_terminal():
+            line = cut(line, _width())
         if _colour():
-            line = click.style(line, bold=True) if number == 0 else line
-            line = line.replace(row[0], click.style(row[0], fg="cyan"), 1) if number else line
+            if row is header:
+                line = click.style(line, bold=True)
+            else:
+                line = click.style(row[0], fg="cyan") + line.removeprefix(row[0])
         click.echo(line)
 
 

@@ -8,12 +8,16 @@ from bridge.inputs import owed
 from bridge.model import ApprovalRequest, Standing
 
 
-def command(verb: str, gate_id: str, where: str, *more: str) -> str:
-    """A command that any shell on this machine can run: it names its ledger."""
-    return shlex.join(["hitl", "--ledger", where, verb, gate_id, *more])
+def command(verb: str, gate_id: str, where: str | None) -> str:
+    """A command that decides or shows a gate.
+
+    With `where` it names its ledger, so that any shell on this machine can run it; without, it is
+    for the folder and the environment that this one was called in.
+    """
+    return shlex.join(["hitl", *(["--ledger", where] if where else []), verb, gate_id])
 
 
-def approve(request: ApprovalRequest, where: str) -> str:
+def approve(request: ApprovalRequest, where: str | None) -> str:
     """The command that approves, with a blank for each input that only a person can give."""
     blanks = "".join(f" -i {shlex.quote(name)}=…" for name in owed(request.schema))
     return command("approve", request.gate.id, where) + blanks

@@ -24,7 +24,7 @@ _HEADER = re.compile(r"(?i)(authorization:?\s*\w*|bearer)\s+\S+")
 def report(error: BaseException, env: Mapping[str, str]) -> str:
     """Write the traceback to a file and return the sentence that says where it is."""
     text = "".join(traceback.format_exception(error))
-    about = f"approval-bridge {_version()}, Python {platform.python_version()}, {platform.system()}"
+    about = f"approval-bridge {released()}, Python {platform.python_version()}, {platform.system()}"
     said = without_secrets(str(error).splitlines()[0] if str(error) else "", env)
     try:
         path = _written(without_secrets(f"{about}\n\n{text}", env), cache_folder(env))
@@ -54,12 +54,13 @@ def _written(text: str, cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-")
     descriptor, name = tempfile.mkstemp(prefix=f"bug-{moment}", suffix=".log", dir=cache)
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
     return Path(name)
 
 
-def _version() -> str:
+def released() -> str:
+    """The bridge's version, in words where it has none."""
     try:
         return version("approval-bridge")
     except PackageNotFoundError:  # run from a checkout

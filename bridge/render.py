@@ -26,10 +26,11 @@ from bridge.harmless import (
     plain,
     shortened,
 )
-from bridge.inputs import Field, fields
+from bridge.inputs import Field, fields, owed
 from bridge.model import (
     ApprovalRequest,
     Artifact,
+    Decider,
     Decision,
     Evaluation,
     Finding,
@@ -138,8 +139,7 @@ def _templates() -> Environment:
 
 def commands(request: ApprovalRequest) -> tuple[str, str]:
     """The two commands that answer this gate, with the inputs that a person owes it."""
-    owed = [each for each in fields(request.schema) if each.required and each.default is None]
-    given = "".join(f" -i {shlex.quote(each.name)}=…" for each in owed[:20])
+    given = "".join(f" -i {shlex.quote(name)}=…" for name in owed(request.schema)[:20])
     gate = request.gate.id
     return f"hitl approve {gate}{given}", f'hitl reject {gate} --reason "…"'
 
@@ -275,10 +275,13 @@ def _facts(
     decision = standing.decision if standing else None
     if decision:
         ago = durations.relative(decision.decided_at, now)
-        yield "decision", f"{decision.outcome}: {_line(decision.reason)}"
+        yield "decision", _line(_decided(decision))
         yield "decided", f"{_utc(decision.decided_at)} ({ago})"
         for name, value in decision.inputs.items():
             yield "input", _line(f"{name} = {value}")
+        for vote in decision.votes:
+            if vote.reason and decision.outcome is Outcome.APPROVED:
+                yield "reason", _line(f"{vote.reason} ({vote.actor.name})")
     else:
         yield "deadline", _deadline(request, now)
     yield "it takes", _line(takes(request.policy.require))
@@ -289,6 +292,13 @@ def _facts(
     if not decision:
         for field in fields(request.schema):
             yield "input", _line(_field_in_words(field))
+
+
+def _decided(decision: Decision) -> str:
+    """A person's decision says in its reason what it is, and the clock's does not."""
+    if decision.by is Decider.PERSON:
+        return decision.reason
+    return f"{decision.outcome}: {decision.reason}"
 
 
 def _deadline(request: ApprovalRequest, now: datetime) -> str:
@@ -381,7 +391,8 @@ def explanation(evaluation: Evaluation, *, colour: bool) -> str:
         who = f"{_line(str(dismissal.vote.actor))}, {dismissal.vote.verdict}"
         lines.append(f"  does not count: {who}: {_line(dismissal.reason)}")
     if not (evaluation.candidates or evaluation.dismissals):
-        lines.append("  nobody has answered yet")
+        yet = " yet" * (evaluation.outcome is Outcome.PENDING)
+        lines.append(f"  nobody has answered{yet}")
     return "\n".join(lines)
 
 

@@ -152,7 +152,7 @@ class _Question:
 
     def _show(self) -> None:
         width = os.get_terminal_size(self._lines.fd).columns or 80
-        colour = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._lines.say()
         self._lines.say(terminal(self._request, colour=colour, width=width, now=self._clock()))
         self._lines.say()

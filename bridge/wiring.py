@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +27,11 @@ def ledger(settings: Settings, start: Path | None = None) -> Ledger:
     """The configured ledger, or the one of this project, made where there is none."""
     from bridge import gitledger
 
-    if not settings.ledger:
-        gitledger.create(laptop_ledger(start or Path.cwd()))
+    path = laptop_ledger(start or Path.cwd())
+    if not settings.ledger and not path.is_dir():
+        gitledger.create(path)
+        with suppress(OSError):  # so that the project's own `git add .` does not take it in
+            (path.parent / ".gitignore").write_text("*\n")
     return existing_ledger(settings, start)
 
 

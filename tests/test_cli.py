@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 from gates import ROOT, TARGET, a_request, decision_of, hitl, opened
 
-from bridge import cli, wiring
-from bridge.model import OnTimeout, Outcome
+from bridge import cli, render, wiring
+from bridge.model import Gate, OnTimeout, Outcome
 
 KEY = "Flow/1/gate/3"
 
@@ -67,7 +67,7 @@ def test_looking_where_no_ledger_is_makes_none(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("list").code == run("log").code == 0
+    assert run("list").code == run("log").code == run("reconcile").code == 0
     assert run("show", "abcd").err.startswith(f"hitl: there is no ledger in {tmp_path} yet")
     assert list(tmp_path.iterdir()) == []
 
@@ -95,7 +95,7 @@ def test_a_terminal_gets_colour_unless_it_asks_for_none(ledger: Path) -> None:
         subprocess.run(
             [sys.executable, "-m", "bridge.cli", "list"],
             stdout=slave,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", **env},
             check=True,
         )
         os.close(slave)
@@ -104,7 +104,30 @@ def test_a_terminal_gets_colour_unless_it_asks_for_none(ledger: Path) -> None:
         return seen
 
     assert b"\x1b[" in on_terminal()
+    assert b"\x1b[" in on_terminal(NO_COLOR="")
     assert b"\x1b[" not in on_terminal(NO_COLOR="1")
+    assert b"\x1b[" not in on_terminal(TERM="dumb")
+
+
+def test_a_line_is_cut_where_the_terminal_ends_and_columns_hold_wide_letters(
+    ledger: Path,
+) -> None:
+    opened(a_request("流/1/gate/3", message="long " * 40))
+    opened(a_request("Flow/1/gate/33"))
+    master, slave = pty.openpty()
+    subprocess.run(
+        [sys.executable, "-m", "bridge.cli", "list"],
+        stdout=slave,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "70", "NO_COLOR": "1"},
+        check=True,
+    )
+    os.close(slave)
+    lines = os.read(master, 65536).decode().splitlines()
+    os.close(master)
+    long, other = sorted(lines[1:], key=lambda line: "流" not in line)
+    assert long.endswith("…")
+    assert render.columns(long) <= 70
+    assert render.columns(long.partition("long")[0]) == other.index("Deploy")
 
 
 def test_a_flows_own_command_lists_that_flows_gates_alone(ledger: Path, run: Run) -> None:
@@ -132,6 +155,18 @@ def test_a_script_reads_open_gates_as_json(ledger: Path, run: Run) -> None:
 
 
 # -- names ---------------------------------------------------------------------------------------
+
+
+def test_a_prefix_that_fits_several_gates_names_them_and_decides_none(
+    ledger: Path, run: Run
+) -> None:
+    gates = [opened(a_request(f"Flow/{number}/gate/3")).gate.id for number in range(17)]
+    first = next(each[0] for each in gates if sum(each[0] == other[0] for other in gates) > 1)
+    ran = run("approve", first)
+    assert ran.code == 3
+    assert f"{first!r} means several gates" in ran.err
+    assert sum(each in ran.err for each in gates) > 1
+    assert len(json.loads(run("list", "--json").out)) == 17
 
 
 @pytest.mark.parametrize("name", ["id", "prefix", "key"])
@@ -305,7 +340,7 @@ def test_a_reminded_gate_stays_open_past_its_deadline(ledger: Path, run: Run) ->
 def test_reconcile_settles_what_expired(ledger: Path, run: Run) -> None:
     assert run("reconcile").out == "Nothing to settle.\n"
     long_ago(on_timeout=OnTimeout.APPROVE)
-    assert f"settled {KEY}: nobody answered" in run("reconcile").err
+    assert f"settled {KEY}: nobody answered" in run("reconcile").out
     assert run("verify", KEY).code == 0
 
 
@@ -328,6 +363,23 @@ def test_show_gives_the_commands_that_decide_and_those_that_read_it_in_git(
         command = shlex.split(line.removeprefix("In git:"))
         read = subprocess.run(command, capture_output=True, text=True, check=True)
         assert "pproved" in read.stdout
+
+
+def test_a_command_that_is_suggested_reaches_the_ledger_as_this_one_did(
+    ledger: Path, run: Run
+) -> None:
+    gate = opened(a_request(KEY)).gate
+    assert f"To approve:  hitl approve {gate.id}\n" in run("show", KEY).out
+    there = shlex.join(["hitl", "--ledger", str(ledger), "approve", gate.id])
+    assert f"To approve:  {there}\n" in run("--ledger", str(ledger), "show", KEY).out
+
+
+def test_an_approvers_reason_is_read_back(ledger: Path, run: Run) -> None:
+    opened(a_request(KEY))
+    run("approve", KEY, "--reason", "looks right")
+    facts = [line.split(maxsplit=1) for line in run("show", KEY).out.splitlines()]
+    assert ["decision", "approved by Ann <ann@example.org>"] in facts
+    assert ["reason", "looks right (Ann)"] in facts
 
 
 def test_show_as_json_is_the_records_own_words(ledger: Path, run: Run) -> None:
@@ -356,7 +408,10 @@ def test_the_log_shows_the_newest_first_and_at_most_so_many(ledger: Path, run: R
         run("approve", f"Flow/{number}/gate/1")
     keys = [each["key"] for each in json.loads(run("log", "--json", "-n", "2").out)]
     assert keys == ["Flow/3/gate/1", "Flow/2/gate/1"]
-    assert "Ann <ann@example.org>" in run("log").out
+    head, newest, *_ = run("log").out.splitlines()
+    assert newest.startswith(decision_id := Gate("here", "Flow/3/gate/1").id)
+    assert head.index("BY") == newest.index(" Ann ") + 1
+    assert run("show", decision_id).code == 0
 
 
 def test_verify_proves_a_ledger_and_finds_what_was_forged(ledger: Path, run: Run) -> None:
@@ -426,6 +481,20 @@ def test_a_closed_pipe_is_quiet(ledger: Path) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_an_output_that_cannot_be_written_is_no_bug(ledger: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge.cli", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "hitl: the output could not be written: No space left on device\n"
 
 
 def test_an_interrupt_is_quiet(ledger: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

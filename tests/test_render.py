@@ -324,7 +324,7 @@ def test_a_terminal_shows_a_value_as_it_is_not_as_it_is_escaped() -> None:
 def test_a_decided_gate_shows_the_decision_in_place_of_the_deadline() -> None:
     request = asked()
     text = on_terminal(request, standing=Standing(request, decision(request), "c"))
-    assert "approved: approved by ann" in text
+    assert "decision    approved by ann" in text
     assert "deploy_target = staging" in text
     assert "deadline" not in text
 
