@@ -126,6 +126,8 @@ def _short_field(name: object, written: object) -> tuple[dict[str, Any], bool]:
 
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][\w-]*", name):
         raise fault("a field's name is letters, digits, - and _")
+    if isinstance(written, Mapping):
+        return _listed(written), "default" in written
     word, equals, default = written, "", ""
     if isinstance(written, str):
         word, equals, default = (part.strip() for part in written.partition("="))
@@ -136,7 +138,7 @@ def _short_field(name: object, written: object) -> tuple[dict[str, Any], bool]:
     if kind is None:
         raise fault(
             f"{quoted(written)} is no type; there are str, int, float, bool, list and dict,"
-            " 'str?' may be left out, 'int = 2' has a default (anything more: JSON Schema)"
+            " 'str?' may be left out, 'int = 2' has a default, and anything more is JSON Schema"
         )
     if equals:
         try:

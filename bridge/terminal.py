@@ -97,7 +97,7 @@ class _Lines:
         self._decided = decided
         self._read = b""
         # What was typed before the question was seen is no answer to it.
-        termios.tcflush(fd, termios.TCIFLUSH)
+        self._forget_typing()
 
     def say(self, text: str = "", end: str = "\n") -> None:
         left = (text + end).encode(errors="replace")
@@ -109,6 +109,7 @@ class _Lines:
         self.say(prompt, end="")
         while b"\n" not in self._read:
             if self._decided() or not _in_foreground(self.fd):
+                self._forget_typing()
                 self.say()
                 raise _Gone
             if select.select([self.fd], [], [], _TICK)[0] and _in_foreground(self.fd):
@@ -119,6 +120,11 @@ class _Lines:
                 self._read += got
         line, _, self._read = self._read.partition(b"\n")
         return line.decode(errors="replace").strip()
+
+    def _forget_typing(self) -> None:
+        """Half an answer to a question that is over must not become a command of the shell."""
+        if _in_foreground(self.fd):
+            termios.tcflush(self.fd, termios.TCIFLUSH)
 
 
 class _Question:
@@ -174,7 +180,7 @@ class _Question:
             text = self._lines.ask(_prompt(field))
             if not text and (field.default is not None or not field.required):
                 return  # a default is filled in when all is checked
-            if not text and field.kind != "str":
+            if not text:
                 self._lines.say(f"  {field.name} is required")
                 continue
             try:
@@ -226,7 +232,7 @@ class _Question:
 
 def _prompt(field: Field) -> str:
     about = [field.hint or field.kind]
-    if field.default is not None:
+    if field.default not in (None, ""):
         about.append(f"Enter for {field.default!r}")
     elif not field.required:
         about.append("may be left empty")

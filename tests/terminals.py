@@ -73,6 +73,12 @@ def alone(questions: list[dict[str, Any]]) -> None:
     raise SystemExit(_gate(questions[0]).wait())
 
 
+def then_the_shell(questions: list[dict[str, Any]]) -> None:
+    """One gate, and after it whoever reads the terminal next."""
+    _gate(questions[0]).wait()
+    print(f"THE SHELL {sys.stdin.readline()!r}", flush=True)
+
+
 def together(questions: list[dict[str, Any]]) -> None:
     """All of them at once, in the foreground."""
     for gate in [_gate(each) for each in questions]:

@@ -73,6 +73,14 @@ def test_a_question_mark_makes_a_field_optional_and_an_equals_sign_gives_a_defau
     assert inputs.check(made, {}) == {"replicas": 2, "tags": ["a"]}
 
 
+def test_one_field_may_be_json_schema_among_words() -> None:
+    made = schema({"target": {"enum": ("a", "b")}, "n": {"type": "integer", "default": 2}})
+    assert inputs.check(made, {"target": "a"}) == {"target": "a", "n": 2}
+    assert faults(lambda: inputs.check(made, {})) == ("target: is missing",)
+    assert faults(lambda: inputs.check(made, {"target": "c"})) == ("target: 'c' is none of a, b",)
+    assert "'strin'" in str(faults(lambda: inputs.schema_of({"a": {"type": "strin"}})))
+
+
 def test_json_schema_stands_as_it_is() -> None:
     assert schema(DEPLOY) == DEPLOY
 

@@ -102,6 +102,34 @@ def test_another_shell_may_decide_during_the_question(ledger: Path) -> None:
         screen.expect("SHUT")
 
 
+def test_half_an_answer_to_a_question_that_is_over_reaches_no_shell(ledger: Path) -> None:
+    with Screen("then_the_shell", DEPLOY) as screen:
+        screen.expect(ASKING)
+        screen.type("rm -r")
+        screen.expect("rm -r")
+        assert hitl("reject", KEY, "--reason", "no budget").returncode == 0
+        screen.expect("SHUT")
+        screen.type("\n")
+        screen.expect("THE SHELL '\\n'")
+
+
+def test_a_required_text_is_not_given_by_an_empty_line(ledger: Path) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"target": {"type": "string"}},
+        "required": ["target"],
+    }
+    with Screen("alone", {**DEPLOY, "schema": schema}) as screen:
+        screen.expect("target (str): ")
+        screen.type("\n")
+        screen.expect("target is required")
+        screen.expect("target (str): ")
+        screen.type("staging\n")
+        screen.expect(ASKING)
+        screen.type("y\n")
+        screen.expect(f'PASSED {KEY} {{"target": "staging"}} terminal')
+
+
 def test_two_questions_are_asked_one_after_the_other(ledger: Path) -> None:
     with Screen("together", {"key": "Flow/1/a/1"}, {"key": "Flow/1/b/2"}) as screen:
         first = screen.expect(ASKING)
