@@ -38,13 +38,13 @@ class TrainAndDeploy(FlowSpec):
 
     @hitl(
         message="Deploy {self.model_name}? It is right on {self.accuracy:.1%} of unseen fruit.",
-        input_schema={"deploy_target": "str", "notes": "str"},
+        input_schema={"deploy_target": {"enum": ["staging", "production"]}, "notes": "str"},
         timeout="24h",
     )
     @step
     def deploy(self):
         target = self.hitl_input["deploy_target"]
-        print(f"{self.model_name} goes to {target}. Notes: {self.hitl_input.get('notes', 'none')}")
+        print(f"{self.model_name} goes to {target}. Notes: {self.hitl_input['notes'] or 'none'}")
         self.next(self.end)
 
     @step
