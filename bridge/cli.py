@@ -633,7 +633,7 @@ def _print_json(value: Any) -> None:
 
 def _print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     """Aligned columns; on a terminal a line is cut where the terminal ends."""
-    from bridge.render import columns, cut
+    from bridge.harmless import columns, cut
 
     rows = [header, *rows]
     widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]

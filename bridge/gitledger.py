@@ -49,7 +49,6 @@ from bridge.model import (
     folder_of,
 )
 from bridge.records import decision_in, decision_out, digest_of, request_in, request_out
-from bridge.render import headline
 from bridge.trailers import decision_message, one_line, open_gate, recorded, request_message
 
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
@@ -151,6 +150,8 @@ class GitLedger:
     # -- writing -----------------------------------------------------------------------------
 
     def open(self, request: ApprovalRequest, page: str) -> Standing:
+        from bridge.render import headline  # here, because reading does without it
+
         def attempt() -> Standing:
             refs = self._refs(request.gate.id)
             ledger = refs.get(_LEDGER) or self._begin()
@@ -176,6 +177,8 @@ class GitLedger:
         return self._repeat(attempt)
 
     def record(self, decision: Decision) -> Standing:
+        from bridge.render import headline
+
         def attempt() -> Standing:
             refs = self._refs(decision.gate_id)
             found = self._standing(decision.gate_id, refs)

@@ -6,7 +6,6 @@ the bridge and the flow's author gave it.
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from typing import Final
@@ -46,6 +45,29 @@ def shortened(text: str, most: int) -> str:
     if len(line) > most or len(text) > most * 8:
         return line[: most - 1].rstrip() + "…"
     return line
+
+
+def columns(text: str) -> int:
+    """The columns of a terminal that the text takes: wide characters two, combining ones none."""
+    return sum(_column(each) for each in text)
+
+
+def _column(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """The text in so many columns; `…` stands for what is cut."""
+    if columns(text) <= width:
+        return text
+    kept = ""
+    for character in text:
+        if columns(kept + character) > width - 1:
+            break
+        kept += character
+    return kept + "…"
 
 
 # -- Markdown ------------------------------------------------------------------------------------
@@ -98,12 +120,16 @@ def _gapped(line: str) -> str:
 
 
 def _entity(character: str) -> str:
+    import html  # here, because it holds every entity there is, and a listing needs none
+
     named = html.escape(character, quote=False)
     return named if named != character else f"&#{ord(character)};"
 
 
 def plain(markdown: str) -> str:
     """Markdown as it reads in a terminal: what `harmless_line` wrote is undone, the rest stays."""
+    import html
+
     text = markdown.replace(_GAP, "")
     return re.sub(r"&#?\w{1,31};", lambda match: html.unescape(match[0]), text)
 

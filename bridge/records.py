@@ -193,7 +193,10 @@ class _Reader:
 
 def moment(text: str) -> datetime:
     """A time as the ledger writes it, in UTC to the second: `2026-03-01T12:00:00Z`."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    found = datetime.fromisoformat(text)
+    if moment_out(found) != text:  # it takes a time in many other forms as well
+        raise ValueError(f"{text!r} is no time as the ledger writes it")
+    return found
 
 
 def moment_out(at: datetime) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import re
 import shlex
-import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from bridge import durations
 from bridge.artifacts import ordered
 from bridge.harmless import (
+    columns,
+    cut,
     harmless_block,
     harmless_line,
     harmless_subject,
@@ -350,29 +351,6 @@ def _table(artifacts: Sequence[Artifact], width: int, colour: bool) -> str:
 def _padded(text: str, width: int, right: bool) -> str:
     space = " " * max(0, width - columns(text))
     return space + text if right else text + space
-
-
-def columns(text: str) -> int:
-    """The columns of a terminal that the text takes: wide characters two, combining ones none."""
-    return sum(_column(each) for each in text)
-
-
-def _column(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def cut(text: str, width: int) -> str:
-    """The text in so many columns; `…` stands for what is cut."""
-    if columns(text) <= width:
-        return text
-    kept = ""
-    for character in text:
-        if columns(kept + character) > width - 1:
-            break
-        kept += character
-    return kept + "…"
 
 
 # -- why -----------------------------------------------------------------------------------------
