@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.errors import BridgeError, GateShut
-from bridge.model import ApprovalRequest, Decision, Evidence, Outcome
+from bridge.model import ApprovalRequest, Decider, Decision, Evidence, Outcome
 from bridge.policy import evaluate
 from bridge.ports import Ledger
 from bridge.records import digest_of
@@ -28,7 +28,9 @@ def verify(ledger: Ledger, request: ApprovalRequest) -> Decision:
     if decision is None:
         raise GateShut(f"{key} does not run: it is still waiting for a decision")
     if decision.outcome is not Outcome.APPROVED:
-        raise GateShut(f"{key} does not run: {decision.outcome}, {decision.reason}")
+        # A person's decision says in its reason what it is: `rejected by Ann: too low`.
+        what = "" if decision.by is Decider.PERSON else f"{decision.outcome}, "
+        raise GateShut(f"{key} does not run: {what}{decision.reason}")
     recorded = standing.request
     again = replace(request, policy=recorded.policy)
     if digest_of(again) != decision.request_digest:

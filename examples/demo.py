@@ -123,14 +123,14 @@ def told(hitl: Hitl, code: int, earlier: set[str]) -> int:
         say(f"The run ended (exit code {code}) before anybody was asked: see above for why.")
         return code or 1
     went = "went on" if code == 0 else "stopped before the step"
-    ledger = ["git", "-C", os.path.relpath(wiring.laptop_ledger(Path.cwd())), "log"]
+    ledger = ["-C", os.path.relpath(wiring.laptop_ledger(Path.cwd())), "log"]
     say(
         f"The gate was {decided[0]['outcome']}, and the run {went}. Read the decision back with:",
         f"{hitl.said} show {decided[0]['id']}",
-        f"{shlex.join(ledger)} approvals",
+        f"git {shlex.join(ledger)} approvals",
     )
     say("which has it as a commit:")
-    subprocess.run([*ledger, "-1", "approvals"], check=False)
+    subprocess.run(["git", "--no-pager", *ledger, "-1", "approvals"], check=False)
     return code if decided[0]["outcome"] == "approved" else 0
 
 

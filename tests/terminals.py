@@ -79,6 +79,13 @@ def then_the_shell(questions: list[dict[str, Any]]) -> None:
     print(f"THE SHELL {sys.stdin.readline()!r}", flush=True)
 
 
+def program(questions: list[dict[str, Any]]) -> None:
+    """Any program, as the session's leader: `argv`, `cwd` and `env`."""
+    what = questions[0]
+    os.chdir(what["cwd"])
+    os.execvpe(what["argv"][0], what["argv"], what["env"])  # noqa: S606 - it is to lead
+
+
 def together(questions: list[dict[str, Any]]) -> None:
     """All of them at once, in the foreground."""
     for gate in [_gate(each) for each in questions]:
