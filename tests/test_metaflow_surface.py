@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from githttp import serving
 from metaflows import FLOWS, Project
+
+from bridge.gitledger import create
 
 
 @pytest.fixture
@@ -221,6 +224,61 @@ def test_a_deployment_with_gates_is_refused_in_one_sentence(project: Project, co
     assert "Traceback" not in refused.said
 
 
+LAUNCH = f"""
+import runpy, sys
+sys.argv[0] = {str(FLOWS / "shut.py")!r}
+sys.path.insert(0, {str(FLOWS)!r})
+from metaflow.plugins.kubernetes import kubernetes_cli
+class Cluster:
+    def __init__(self, **_):
+        pass
+    def launch_job(self, env, **_):
+        print("POD", {{name: env.get(name) for name in ("HITL_LEDGER", "METAFLOW_FLOW_FILENAME")}})
+        sys.exit(3)
+kubernetes_cli.Kubernetes = Cluster
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("own", ["", 'vars={"ELSE": "1"}'])
+def test_the_pod_is_told_the_ledgers_address_and_no_credential(project: Project, own: str) -> None:
+    """All but the cluster, which shows what it is given."""
+    with serving(project.folder) as server:
+        create(project.folder / "led.git")
+        url = server.of("led.git", "ann:s3cret")
+        run = project.flow("shut.py", "run", FLOW="Plain", HITL_LEDGER=url,
+                           HITL_ENVIRONMENT="test")  # fmt: skip
+        assert run.code == 0, run.said
+        task = {"step": "gated", "run_id": run.run_id, "task_id": "2", "split_index": None,
+                "input_paths": [f"{run.run_id}/start/1"]}  # fmt: skip
+        given = ["--run-id", run.run_id, "--task-id", "2", "--input-paths", f"{run.run_id}/start/1"]
+        launched = subprocess.run(
+            [sys.executable, "-c", LAUNCH, *(["--with", f"environment:{own}"] if own else []),
+             "kubernetes", "step", "gated", "{}", "sha", "url", *given],
+            cwd=project.folder, capture_output=True, text=True,
+            env=project.env | {"FLOW": "Plain", "HITL_LEDGER": url,
+                               "HITL_METAFLOW_TASK": json.dumps(task)},
+        )  # fmt: skip
+    assert launched.returncode == 3, launched.stderr
+    told = {"HITL_LEDGER": server.of("led.git"), "METAFLOW_FLOW_FILENAME": "shut.py"}
+    if own:
+        told["METAFLOW_FLOW_FILENAME"] = None
+    assert launched.stdout.splitlines()[-1] == f"POD {told}"
+
+
+def test_a_pod_that_is_told_no_ledger_says_so(project: Project) -> None:
+    said = project.flow("shut.py", "run", FLOW="Plain", METAFLOW_KUBERNETES_WORKLOAD="1").said
+    assert "does not run: HITL_LEDGER is not set in this pod" in said
+
+
+def test_a_fault_of_the_environment_is_told_before_the_first_step(project: Project) -> None:
+    refused = project.flow("shut.py", "run", FLOW="Plain", HITL_SIGN="perhaps")
+    assert refused.code != 0
+    assert "HITL_SIGN is 'perhaps'" in refused.said
+    assert "Task is starting" not in refused.said
+    assert "Traceback" not in refused.said
+
+
 def test_the_process_that_launches_a_pod_waits_and_the_pod_only_verifies(project: Project) -> None:
     """The real commands of Metaflow, up to the cluster: no pod is run here."""
     base = project.flow("shut.py", "run", FLOW="Plain", WAIT="1s")  # leaves start's artifacts
@@ -236,7 +294,8 @@ def test_the_process_that_launches_a_pod_waits_and_the_pod_only_verifies(project
 
     def pod() -> tuple[int, str]:
         done = project.flow("shut.py", "step", "gated", *inputs,
-                            FLOW="Plain", METAFLOW_KUBERNETES_WORKLOAD="1")  # fmt: skip
+                            FLOW="Plain", METAFLOW_KUBERNETES_WORKLOAD="1",
+                            HITL_LEDGER=str(project.folder / ".hitl" / "ledger.git"))  # fmt: skip
         return done.code, done.said
 
     code, said = pod()
@@ -264,15 +323,16 @@ from metaflow.exception import MetaflowException
 from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
 
 pods = types.SimpleNamespace(name="kubernetes")
-flow = types.SimpleNamespace(deploy=types.SimpleNamespace(decorators=[pods]))
 gate = HitlDecorator()
 gate._step = "deploy"
+gate._flow = types.SimpleNamespace(deploy=types.SimpleNamespace(decorators=[pods]))
 try:
-    gate.runtime_init(flow, None, None, "1")
+    gate.runtime_init(gate._flow, None, None, "1")
     print("goes on")
 except MetaflowException as refused:
     print(refused.message)
 """
     assert "set HITL_LEDGER to the URL" in python(project, code)
     assert "set HITL_LEDGER to the URL" in python(project, code, HITL_LEDGER="some/folder.git")
+    assert "set HITL_LEDGER to the URL" in python(project, code, HITL_LEDGER="file:///ledger.git")
     assert python(project, code, HITL_LEDGER="https://git.example/ledger.git") == "goes on\n"

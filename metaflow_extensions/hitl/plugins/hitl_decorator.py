@@ -13,11 +13,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from metaflow._vendor import click
 from metaflow.decorators import StepDecorator, _base_step_decorator
 from metaflow.exception import MetaflowException
+from metaflow.plugins.environment_decorator import EnvironmentDecorator
 
 from . import guard
 
@@ -140,8 +142,19 @@ class HitlDecorator(StepDecorator):
 
     def runtime_init(self, flow: Any, graph: Any, package: Any, run_id: str) -> None:
         self._notes = tempfile.NamedTemporaryFile("r", prefix="hitl-", encoding="utf-8")  # noqa: SIM115
-        remote = [each.name for each in _decorators(flow, self._step) if each.name in _REMOTE]
-        if remote and _ledger_is_path():
+        self._check_ledger()
+
+    def _check_ledger(self) -> None:
+        """What would shut the gate after hours of training is said before the first step."""
+        from bridge.errors import BridgeError
+
+        remote = [each.name for each in _decorators(self._flow, self._step) if each.name in _REMOTE]
+        try:
+            settings = _settings()
+            refused = bool(remote) and _on_this_disk(settings)
+        except BridgeError as error:
+            raise HitlException(str(error)) from None
+        if refused:
             raise HitlException(
                 f"The step *{self._step}* runs with @{remote[0]}, where its gate cannot be verified"
                 " against a ledger on this machine's disk: set HITL_LEDGER to the URL of a git"
@@ -185,6 +198,22 @@ class HitlDecorator(StepDecorator):
             return
         inputs = [_stored(flow_datastore, path) for path in told["input_paths"]]
         self._pass(self._asked(told["run_id"], told["task_id"], told["split_index"], inputs))
+        self._lend_ledger()
+
+    def _lend_ledger(self) -> None:
+        """Tell the pod where the decision lies; it inherits nothing of this environment. The
+        address alone, without a credential: a pod's variables can be read in the cluster."""
+        from bridge import settings, wiring
+
+        ours = {settings.LEDGER: wiring.existing_ledger(_settings()).where}
+        decorators = _decorators(self._flow, self._step)
+        for each in decorators:
+            if each.name == "environment":
+                each.attributes["vars"] = ours | each.attributes["vars"]
+                return
+        # Metaflow leaves its own variable out where a step has @environment.
+        ours["METAFLOW_FLOW_FILENAME"] = Path(sys.argv[0]).name
+        decorators.append(EnvironmentDecorator(attributes={"vars": ours}))
 
     # -- in the task --------------------------------------------------------------------------
 
@@ -275,7 +304,9 @@ def _command() -> list[str]:
 
 
 def _decorators(flow: Any, step: str) -> list[Any]:
-    return list(getattr(flow, step).decorators)
+    """The list itself, which Metaflow reads again later."""
+    found: list[Any] = getattr(flow, step).decorators
+    return found
 
 
 def _splits(inputs: Any) -> bool:
@@ -289,14 +320,15 @@ def _stored(flow_datastore: Any, path: str) -> Any:
     )
 
 
-def _ledger_is_path() -> bool:
+def _on_this_disk(settings: Settings) -> bool:
     from bridge import wiring
     from bridge.errors import NoLedger
 
     try:
-        return wiring.existing_ledger(_settings()).is_path
+        ledger = wiring.existing_ledger(settings)
     except NoLedger:
         return True
+    return ledger.is_path or ledger.where.startswith("file:")
 
 
 def _settings() -> Settings:

@@ -29,6 +29,11 @@ def pass_task(settings: Settings, asked: Asked, declared: Declaration) -> dict[s
         return request_of(asked, declared, wiring.clock(), get_username())
 
     if any(sign in os.environ for sign in _POD_SIGNS):
+        if not settings.ledger:
+            raise GateShut(
+                f"{asked.gate.key} does not run: HITL_LEDGER is not set in this pod, so its"
+                " decision cannot be read"
+            )
         decision = verify(wiring.ledger(settings), request())
     else:
         if not declared.notifies:
