@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from githttp import serving
 from metaflows import FLOWS, Project
+from terminals import Screen
+from test_notices import Server
 
 from bridge.gitledger import create
 
@@ -184,15 +188,47 @@ def test_a_typed_input_arrives_and_a_wrong_one_decides_nothing(project: Project)
 # -- every other command -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", ["0", "1", "2", "3"])
-def test_the_commands_of_metaflow_work_for_any_hash_seed(project: Project, seed: str) -> None:
-    for command in (["--help"], ["show"], ["check"], ["argo-workflows", "--help"],
-                    ["tag", "--help"], ["logs", "--help"], ["batch", "--help"]):  # fmt: skip
-        done = project.flow("branches.py", *command, PYTHONHASHSEED=seed)
-        assert done.code == 0, (command, done.said)
-    helped = project.flow("branches.py", "hitl", "--help", PYTHONHASHSEED=seed)
-    assert helped.code == 0
-    assert "branches.py hitl" in helped.said
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """A project, and the task `run/left/2` of a run in it that passed its gates."""
+    project = Project(tmp_path_factory.mktemp("done"))
+    ran = project.flow("branches.py", "run", HITL_ENVIRONMENT="test")
+    assert ran.code == 0, ran.said
+    return project, project.ran("left")[0]["key"].partition("/")[2]
+
+
+COMMANDS = {
+    "--help": "hitl",
+    "show": "joined",
+    "check": "looks good",
+    "dump TASK": "hitl_input",
+    "logs TASK": "",
+    "tag list": "",
+    "run --help": "--max-workers",
+    "resume --help": "--origin-run-id",
+    "argo-workflows --help": "create",
+    "batch --help": "step",
+    "kubernetes --help": "step",
+    "hitl --help": "branches.py hitl",
+    "hitl list": "",
+}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_commands_of_metaflow_work_for_any_hash_seed(
+    done: tuple[Project, str], seed: int
+) -> None:
+    project, task = done
+    started = {
+        command: project.start(
+            "branches.py", *command.replace("TASK", task).split(), PYTHONHASHSEED=str(seed)
+        )
+        for command in COMMANDS
+    }
+    for command, process in started.items():
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, (command, said)
+        assert COMMANDS[command] in said
 
 
 def test_the_runner_and_dump_see_a_gated_run(project: Project) -> None:
@@ -211,6 +247,70 @@ with Runner({str(FLOWS / "branches.py")!r}, show_output=False).run() as running:
     dumped = project.flow("branches.py", "dump", task.partition("/")[2])
     assert dumped.code == 0, dumped.said
     assert "hitl_input" in dumped.said
+
+
+# -- the flow of metaflow-hitl -------------------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+def test_the_flow_of_the_seeds_readme_runs_and_its_commands_decide(
+    project: Project, server: Server
+) -> None:
+    told = {"METAFLOW_HITL_APPRISE_URLS": server.url, "METAFLOW_HITL_ARGO_NAMESPACE": "ml",
+            "METAFLOW_HITL_ARGO_UI_URL": "https://argo.example"}  # fmt: skip
+    run = project.start("seed.py", "run", **told)
+    opened = server.next()
+    assert "Accuracy: 94.0% — approve to deploy?" in opened["message"]
+    assert "https://argo.example" in opened["message"]
+    listed = project.flow("seed.py", "hitl", "list")
+    assert "Accuracy: 94.0% — approve to deploy?" in listed.said
+    gate = re.findall(r"^[0-9a-f]{12}\b", listed.said, re.MULTILINE)[0]
+    given = project.flow(
+        "seed.py", "hitl", "approve", gate, "--input", '{"deploy_target": "staging"}', **told
+    )
+    assert given.code == 0, given.said
+    said, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, said
+    assert "Approved for: staging" in said
+    assert "Approved" in server.next()["title"]
+
+
+def test_a_gate_without_a_notifier_tells_nobody(project: Project, server: Server) -> None:
+    run = project.flow(
+        "shut.py", "run", FLOW="Plain", WAIT="1s", METAFLOW_HITL_APPRISE_URLS=server.url
+    )
+    assert "nobody answered by" in run.said
+    assert server.got.empty()
+
+
+# -- at a terminal -------------------------------------------------------------------------------
+
+
+def test_two_gated_branches_of_a_run_are_asked_about_one_after_the_other(project: Project) -> None:
+    argv = [sys.executable, str(FLOWS / "branches.py"), "run"]
+    with Screen(
+        "program", {"argv": argv, "cwd": str(project.folder), "env": project.env}
+    ) as screen:
+        for _ in range(2):
+            if "Left?" in screen.expect("You answer as "):
+                screen.expect("replicas (")
+                screen.type("three\n")
+                screen.expect("'three' is not a whole number")
+                screen.expect("replicas (")
+                screen.type("3\n")
+                screen.expect("notes (")
+                screen.type("\n")
+            screen.expect("Approve? ")
+            screen.type("y\n")
+        screen.expect("Done!")
+    assert project.ran("left")[0]["given"] == {"replicas": 3, "notes": "none"}
+    assert project.ran("right")[0]["given"] == {}
 
 
 # -- elsewhere -----------------------------------------------------------------------------------
