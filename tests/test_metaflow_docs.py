@@ -1,0 +1,78 @@
+"""docs/metaflow.md says what the code does."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from metaflows import CHECKOUT, Project
+
+from bridge import settings
+
+PAGE = (CHECKOUT / "docs" / "metaflow.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def cells(title: str) -> dict[str, str]:
+    """The first two columns of a section's table."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", section(title), re.MULTILINE)
+    return {name: said.strip("`") for name, said in rows}
+
+
+def test_every_parameter_is_listed_with_its_default() -> None:
+    code = "from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator as d;"
+    shown = subprocess.run([sys.executable, "-c", f"{code} print(d.defaults)"], cwd=CHECKOUT,
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    defaults = ast.literal_eval(shown.stdout)
+    assert {name: ast.literal_eval(said) for name, said in cells("Parameters").items()} == defaults
+
+
+def test_every_variable_is_listed() -> None:
+    known = {value for value in vars(settings).values() if str(value).startswith(("HITL_", "META"))}
+    assert set(cells("Variables")) == known
+
+
+def test_the_flow_at_the_top_passes_its_check(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    flow = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert flow
+    file = tmp_path / "flow.py"
+    file.write_text(flow[1] + "\n\nif __name__ == '__main__':\n    TrainAndDeploy()\n")
+    checked = subprocess.run([sys.executable, str(file), "check"], cwd=tmp_path, env=project.env,
+                             capture_output=True, text=True)  # fmt: skip
+    assert checked.returncode == 0, checked.stderr
+
+
+def sentences() -> Iterator[str]:
+    """Every text in the source; what is put into it at run time stands as `…`."""
+    for folder in ("bridge", "metaflow_extensions"):
+        for file in (CHECKOUT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    yield "".join(
+                        str(each.value) if isinstance(each, ast.Constant) else "…"
+                        for each in node.values
+                    )
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+
+
+METAFLOWS_OWN = ("Unknown user", "Spinning steps", "Step joined cannot merge")
+QUOTED = re.findall(r"^\*\*`(.+?)`\*\*", section("When something is wrong"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("quoted", [each for each in QUOTED if not each.startswith(METAFLOWS_OWN)])
+def test_every_sentence_that_is_explained_is_one_the_code_says(quoted: str) -> None:
+    parts = [part for part in quoted.split("…") if len(part) > 2]
+    assert parts
+    said = list(sentences())
+    for part in parts:
+        assert any(part in each for each in said), part
