@@ -40,15 +40,30 @@ def test_every_variable_is_listed() -> None:
     assert set(cells("Variables")) == known
 
 
+def checked(folder: Path, *changes: tuple[str, str]) -> subprocess.CompletedProcess[str]:
+    """`check` on the flow at the top of the page."""
+    found = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert found
+    flow = found[1]
+    for old, new in changes:
+        flow = flow.replace(old, new, 1)
+    file = folder / "flow.py"
+    file.write_text(flow + "\n\nif __name__ == '__main__':\n    TrainAndDeploy()\n")
+    return subprocess.run([sys.executable, str(file), "check"], cwd=folder, text=True,
+                          env=Project(folder).env, capture_output=True)  # fmt: skip
+
+
 def test_the_flow_at_the_top_passes_its_check(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    flow = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert flow
-    file = tmp_path / "flow.py"
-    file.write_text(flow[1] + "\n\nif __name__ == '__main__':\n    TrainAndDeploy()\n")
-    checked = subprocess.run([sys.executable, str(file), "check"], cwd=tmp_path, env=project.env,
-                             capture_output=True, text=True)  # fmt: skip
-    assert checked.returncode == 0, checked.stderr
+    done = checked(tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_faults_shown_are_those_that_are_told(tmp_path: Path) -> None:
+    shown = re.search(r"```text\n(A gate.*?)```", PAGE, re.DOTALL)
+    assert shown
+    wrong = checked(tmp_path, ("self.accuracy:", "self.acuracy:"), ('"24h"', '"soon"'))
+    said = [line.strip() for line in wrong.stderr.splitlines()]
+    assert [line.strip() for line in shown[1].splitlines() if line.strip() not in said] == []
 
 
 def sentences() -> Iterator[str]:
