@@ -200,15 +200,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
 COMMANDS = {
     "--help": "hitl",
     "show": "joined",
-    "check": "looks good",
     "dump TASK": "hitl_input",
     "logs TASK": "",
-    "tag list": "",
-    "run --help": "--max-workers",
-    "resume --help": "--origin-run-id",
     "argo-workflows --help": "create",
     "batch --help": "step",
-    "kubernetes --help": "step",
     "hitl --help": "branches.py hitl",
     "hitl list": "",
 }
