@@ -108,8 +108,10 @@ def answer_from_another_shell(hitl: Hitl, run: subprocess.Popen[bytes], earlier:
         time.sleep(0.5)
     else:
         return
-    command = ["approve", *asked, *ANSWER]
-    say("The step waits. Any shell may decide:", f"{hitl.said} {shlex.join(command)}")
+    show, command = ["show", *asked], ["approve", *asked, *ANSWER]
+    say("The step waits. Any shell may look at what is asked:", f"{hitl.said} {shlex.join(show)}")
+    hitl(*show)
+    say("and decide:", f"{hitl.said} {shlex.join(command)}")
     time.sleep(2)
     say("This script now runs that command itself, as a second process:")
     hitl(*command)
