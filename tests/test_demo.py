@@ -65,8 +65,9 @@ def test_without_a_terminal_a_second_process_decides_and_the_demo_says_so_each_t
         assert "runs that command itself, as a second process" in ran.stdout
         assert "ripeness goes to staging" in ran.stdout
         assert "The gate was approved, and the run went on" in ran.stdout
-        approve, show, log = commands(ran.stdout)
+        look, approve, show, log = commands(ran.stdout)
         assert " approve " in approve
+        assert look == show
         for command in (show, log):
             read = subprocess.run(
                 ["sh", "-c", command],
