@@ -42,6 +42,12 @@ class Refused(BridgeError):
     exit_code = 4
 
 
+class NoPolicy(BridgeError):
+    """No policy covers this gate. It waits: absence is never an approval."""
+
+    exit_code = 4
+
+
 class AlreadyDecided(BridgeError):
     """The gate has a decision, and it is not the one asked for: the first decision wins."""
 

@@ -12,18 +12,23 @@ from datetime import datetime
 from bridge.errors import Faults
 from bridge.model import (
     AllOf,
+    Answer,
     AnyOf,
     ApprovalRequest,
     Approvals,
     Decider,
+    Declared,
     Dismissal,
     Evaluation,
     Evidence,
     Finding,
+    Group,
     OnTimeout,
     Outcome,
     Policy,
+    Question,
     Rule,
+    Selected,
     Verdict,
     Vote,
 )
@@ -185,3 +190,27 @@ def _rule_faults(rule: Rule) -> list[str]:
             if not rules:
                 return ["a rule that joins others joins none"]
             return [fault for each in rules for fault in _rule_faults(each)]
+
+
+def questions(request: ApprovalRequest, evidence: Evidence) -> tuple[Question, ...]:
+    """What must be looked up before these votes can be judged, and nothing besides.
+
+    Look each up, `replace(evidence, memberships=…)`, evaluate. What is not looked up is unknown.
+    """
+    raise NotImplementedError
+
+
+def narrow(selected: Selected, declared: Declared) -> Policy:
+    """What the policy file and the flow together ask: the stricter of the two, everywhere.
+
+    Raises `Faults` where nobody whom the flow names may decide.
+    """
+    raise NotImplementedError
+
+
+def reaches(asked: Group, permission: str, role: str) -> Answer:
+    """Whether a repository permission, as the forge gave it, is the one asked for or higher.
+
+    `permission` is one of none, read, triage, write, maintain, admin; `role` is `role_name`.
+    """
+    raise NotImplementedError
