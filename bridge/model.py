@@ -103,6 +103,9 @@ class Channel(StrEnum):
     TERMINAL = "terminal"
     CLI = "cli"
     PYTHON = "python"
+    REVIEW = "review"
+    COMMENT = "comment"
+    CLOSING = "closing"
 
 
 @dataclass(frozen=True, slots=True)
