@@ -205,7 +205,7 @@ def _hidden(lines: Sequence[str], index: int) -> int | None:
 
 
 def _closing(lines: Sequence[str], index: int, fence: str) -> tuple[int, bool]:
-    """The line after this fence's end, and whether it has one: it may run to the end of the body."""
+    """The line after this fence's end, and whether it has one: else it runs to the body's end."""
     end = re.compile(rf" {{0,3}}{re.escape(fence[0])}{{{len(fence)},}}[ \t]*")
     for at in range(index + 1, len(lines)):
         if end.fullmatch(lines[at]):

@@ -66,6 +66,24 @@ class LedgerCorrupt(BridgeError):
     exit_code = 7
 
 
+class ForgeUnavailable(BridgeError):
+    """The forge cannot be reached or read, or does not let us. Never an approval."""
+
+    exit_code = 8
+
+
+class NoSuchPage(BridgeError):
+    """The number is no pull request of the repository."""
+
+    exit_code = 3
+
+
+class NothingToShow(BridgeError):
+    """The branch holds nothing that its base does not have already, so no page can be made."""
+
+    exit_code = 8
+
+
 class LostRequest(BridgeError):
     """The request was replaced while it was being decided: what was shown is not what stands."""
 

@@ -92,7 +92,7 @@ def gate_of(page: PullRequest, site: Site) -> str | None:
 
 
 def shown(page: PullRequest, voices: Voices) -> Shown | None:
-    """What was shown, by the seals of body and status comment; None where neither can be trusted."""
+    """What was shown, by the seals of body and status; None where neither can be trusted."""
     altered = _altered(page.edits, voices)
     body = seal_of(page.body) if not (altered and altered[-1][1] is None) else None
     body = body if body and body.part is Part.BODY else None

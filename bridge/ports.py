@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -12,11 +12,14 @@ from bridge.model import (
     ApprovalRequest,
     Decision,
     Entry,
+    Membership,
     OpenGate,
+    Question,
     Recorded,
     Standing,
     Vote,
 )
+from bridge.page import Look, PullRequest, Site, Write
 
 
 class Clock(Protocol):
@@ -83,6 +86,42 @@ class Ledger(Protocol):
 
     def head(self) -> str | None:
         """The ledger's head now; cheap: a change of it is the reason to `read` again."""
+        ...
+
+
+class Forge(Protocol):
+    """Where people answer and are proven to be who they are. Raises `ForgeUnavailable` throughout.
+
+    What it cannot read whole it does not return: a look is complete, or it is an error.
+    """
+
+    @property
+    def name(self) -> str:
+        """As a request has it: `github:owner/repo`."""
+        ...
+
+    def look(self, number: int) -> Look:
+        """The repository and this one page. Raises `NoSuchPage` where it is no pull request."""
+        ...
+
+    def find(self, branches: Sequence[str]) -> Look:
+        """The pages whose head is one of these branches, open or not, newest first."""
+        ...
+
+    def create(self, branch: str, title: str, body: str) -> PullRequest:
+        """A new page. Raises `NothingToShow` where the branch holds nothing that the base lacks."""
+        ...
+
+    def write(self, site: Site, page: PullRequest, writes: Sequence[Write]) -> None:
+        """All of these, in as few requests as can be. Writing the same twice changes nothing."""
+        ...
+
+    def invite(self, page: PullRequest, users: Sequence[str], teams: Sequence[str]) -> None:
+        """Ask these for a review: best effort, whoever cannot be asked is left out."""
+        ...
+
+    def memberships(self, questions: Sequence[Question]) -> tuple[Membership, ...]:
+        """An answer to each, `unknown` where it cannot be had."""
         ...
 
 
