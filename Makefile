@@ -36,10 +36,10 @@ types: setup
 	@$(BIN)/mypy
 
 imports: setup
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports
 
 bench: setup
-	@$(BIN)/python bench/run.py
+	@set -e; for each in bench/*.py; do $(BIN)/python $$each; done
 
 # The lock holds hashes and no addresses; `make lock` needs uv on the PATH.
 .PHONY: lock

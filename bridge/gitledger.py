@@ -8,10 +8,12 @@ open. A push is the compare-and-swap.
 from __future__ import annotations
 
 import random
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,37 +23,105 @@ from bridge.errors import (
     LostRequest,
     NoSuchGate,
 )
-from bridge.gitclone import GitClone, GitFailed, make_bare
+from bridge.gitclone import (
+    ALL_HISTORY,
+    FullClone,
+    GitClone,
+    GitFailed,
+    Leaf,
+    ObjectReader,
+    Tree,
+    make_bare,
+)
 from bridge.model import (
     ID_LENGTH,
     Actor,
     ApprovalRequest,
+    Change,
     Decision,
+    Entry,
     OpenGate,
     Outcome,
+    Recorded,
     Standing,
     branch_of,
     folder_of,
 )
-from bridge.records import (
-    decision_in,
-    decision_out,
-    digest_of,
-    moment,
-    moment_out,
-    request_in,
-    request_out,
-)
+from bridge.records import decision_in, decision_out, digest_of, request_in, request_out
 from bridge.render import headline
+from bridge.trailers import decision_message, one_line, open_gate, recorded, request_message
 
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
 _LEDGER = "refs/heads/approvals"
-_LOST_RACE = ("non-fast-forward", "fetch first", "failed to update ref", "cannot lock ref",
-              "stale info", "atomic push failed")  # fmt: skip
 _MOST_TRIES = 40
+#: Generations of commits that a log reads at first; where they are too few, four times as many.
+_FIRST_DEPTH = 64
 
-_Entries = dict[str, tuple[str, str, str]]
+#: A refusal that reading again cannot change, though git words some like a lost race …
+_HOPELESS = re.compile(
+    r"Permission denied|Read-only file system|No space left|Not a directory|cannot create|declined"
+    r"|denying|deletion prohibited|currently checked out|unpacker error|shallow update not allowed"
+)
+#: … and one that says somebody else moved a ref first.
+_LOST_RACE = re.compile(
+    r"non-fast-forward|fetch first|failed to update ref|cannot lock ref|stale info"
+    r"|incorrect old value|reference already exists|remote ref does not exist"
+)
+
+#: What git says, and what it means to a person. The first that fits is told.
+_MEANINGS = tuple(
+    (re.compile(sign), meaning)
+    for sign, meaning in (
+        (
+            r"No space left on device|File too large|disk quota",
+            "the disk is full: free some space, here or where the ledger is",
+        ),
+        (
+            r"Authentication failed|terminal prompts disabled|could not read (Username|Password)"
+            r"|error: 401",
+            "it wants to know who asks, or refuses the credential: give one in HITL_LEDGER or to"
+            " git's credential helper",
+        ),
+        (r"error: 403", "this credential may not do that there: ask for read and write access"),
+        (
+            r"not appear to be a git repository|error: 404|repository .* not found|does not exist",
+            "there is no git repository at that place: check HITL_LEDGER, or make one there with"
+            " `git init --bare`",
+        ),
+        (r"error: 5\d\d", "the server failed: try again later"),
+        (
+            r"RPC failed|early EOF|hung up|disconnect|expected flush|Empty reply|bytes of body"
+            r"|invalid server response|Connection reset",
+            "the connection was cut: try again, what was done already is found",
+        ),
+        (
+            r"Could not resolve|[Ff]ailed to connect|Couldn't connect"
+            r"|Connection (refused|timed out)|Could not read from remote",
+            "it cannot be reached: check the address and the network",
+        ),
+        (
+            r"currently checked out",
+            "its branch `approvals` is checked out there: switch that checkout to another branch",
+        ),
+        (
+            r"Permission denied|Read-only file system|insufficient permission",
+            "this user may not write there",
+        ),
+        (
+            r"gpg failed to sign|failed to sign|signing failed|Couldn't load public key"
+            r"|user.signingkey|gpg.ssh",
+            "git cannot sign with the configured key: check user.signingKey and gpg.format, or"
+            " unset HITL_SIGN",
+        ),
+    )
+)
+
+_ID = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
+_PREFIX = re.compile(f"[0-9a-f]{{1,{ID_LENGTH - 1}}}")
+_RECORD_PATH = re.compile(r"gates/[0-9a-f/]+/(request|decision)\.yaml")
+_RECORDS = ("request.yaml", "decision.yaml")
+
 T = TypeVar("T")
 
 
@@ -60,33 +130,38 @@ class _LostRace(Exception):
 
 
 class GitLedger:
-    """The `Ledger` port, in git. `remote` is a path or a URL."""
+    """The `Ledger` port, in git. `remote` is a path or a URL; `sign`: git signs what is written."""
 
-    def __init__(self, remote: str, cache: Path) -> None:
+    def __init__(self, remote: str, cache: Path, *, sign: bool = False) -> None:
         self._clone = GitClone(remote, cache)
+        self._sign = sign
 
     @property
     def where(self) -> str:
         return self._clone.where
+
+    @property
+    def is_path(self) -> bool:
+        return self._clone.is_path
 
     # -- writing -----------------------------------------------------------------------------
 
     def open(self, request: ApprovalRequest, page: str) -> Standing:
         def attempt() -> Standing:
             refs = self._refs(request.gate.id)
-            head = refs.get(_LEDGER) or self._begin()
+            ledger = refs.get(_LEDGER) or self._begin()
             found = self._standing(request.gate.id, refs)
-            if found and (found.decision or digest_of(found.request) == digest_of(request)):
-                _same_gate(found.request, request)
+            if found and _stands(found, request):
                 return found
             files = {
-                "request.yaml": self._blob(request_out(request)),
-                "request.md": self._blob(page),
+                "request.yaml": self._clone.write_blob(request_out(request)),
+                "request.md": self._clone.write_blob(page),
             }
+            self._clone.bring_tips([ledger])
             commit = self._commit(
-                self._with_folder(head, request.gate.id, files),
-                [head],
-                _request_message(request),
+                self._with_folder(ledger, request.gate.id, files),
+                [ledger],
+                request_message(request, headline(request)),
                 author=BRIDGE,
                 at=request.opened_at,
             )
@@ -104,32 +179,29 @@ class GitLedger:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {decision.gate_id}")
             if found.decision:
                 return found
-            if digest_of(found.request) != decision.request_digest or found.head is None:
-                raise LostRequest(
-                    f"gate {decision.gate_id} was asked anew while it was being decided:"
-                    " look at the new request and answer that"
-                )
-            head = refs[_LEDGER]
-            final = replace(decision, previous=head)
+            head = _still_asked(found, decision)
+            ledger = refs[_LEDGER]
+            final = replace(decision, previous=ledger)
             files = {
-                **self._folder(found.head, decision.gate_id),
-                "decision.yaml": self._blob(decision_out(final)),
+                **self._folders([head], decision.gate_id)[head],
+                "decision.yaml": self._clone.write_blob(decision_out(final)),
             }
             # An approval joins the gate's own commit to the record, as a merged pull request does.
-            parents = [head, found.head] if final.outcome is Outcome.APPROVED else [head]
+            parents = [ledger, head] if final.outcome is Outcome.APPROVED else [ledger]
             commit = self._commit(
-                self._with_folder(head, decision.gate_id, files),
+                self._with_folder(ledger, decision.gate_id, files),
                 parents,
-                _decision_message(found.request, final),
+                decision_message(found.request, final, headline(found.request)),
                 author=final.votes[0].actor if final.votes else BRIDGE,
                 at=final.decided_at,
             )
             gate = f"refs/heads/{branch_of(decision.gate_id)}"
             # One push for both, and the gate's branch must still be what was judged: a request
-            # replaced meanwhile cannot inherit this decision.
-            deletion = () if found.request.forge else (f":{gate}",)
-            self._push(f"{commit}:{_LEDGER}", *deletion, lease={gate: found.head})
-            return Standing(found.request, final, commit, found.head if not deletion else None)
+            # replaced meanwhile cannot inherit this decision. A forge sees the merge first.
+            gone = [] if found.request.forge else [f":{gate}"]
+            kept = [f"{head}:{gate}"] if found.request.forge else []
+            self._push(f"{commit}:{_LEDGER}", *gone, *kept, lease={gate: head})
+            return Standing(found.request, final, commit, head if kept else None)
 
         return self._repeat(attempt)
 
@@ -146,36 +218,98 @@ class GitLedger:
     # -- reading -----------------------------------------------------------------------------
 
     def read(self, gate_id: str) -> Standing | None:
-        return self._attempt(lambda: self._standing(gate_id, self._refs(gate_id)))
+        return self._alone(lambda: self._standing(gate_id, self._refs(gate_id)))
 
     def head(self) -> str | None:
-        return self._exchange(lambda: self._clone.remote_refs(_LEDGER)).get(_LEDGER)
+        return self._told(lambda: self._clone.remote_refs(_LEDGER)).get(_LEDGER)
 
     def listing(self) -> tuple[OpenGate, ...]:
+        heads = self._told(self._open_heads)
+        if not heads:
+            return ()
+
         def attempt() -> tuple[OpenGate, ...]:
-            refs = self._clone.remote_refs("refs/heads/gate/*")
-            self._clone.fetch(refs.values())
-            found = [
-                _open_gate(name.rpartition("/")[2], sha, self._clone.read(sha))
-                for name, sha in refs.items()
-            ]
+            self._clone.bring_tips(list(heads.values()))
+            found = [open_gate(name, sha, self._clone.commit(sha)) for name, sha in heads.items()]
             return tuple(sorted(found, key=lambda each: (each.opened_at, each.id)))
 
-        return self._attempt(attempt)
+        return self._alone(attempt)
+
+    def history(self, limit: int) -> tuple[Recorded, ...]:
+        return self._alone(lambda: tuple(islice(self._newest_first(limit), limit)))
+
+    def entries(self, *, signatures: bool = False) -> Iterator[Entry]:
+        """Raises `LedgerUnavailable` as it goes, too."""
+        if self.head() is None:
+            return
+        try:
+            with self._clone.whole(_LEDGER) as clone:
+                yield from _entries(clone, signatures)
+        except (GitFailed, OSError) as error:
+            raise self._unavailable(error) from None
 
     def resolve(self, name: str) -> str:
-        if _is_id(name):
+        if _ID.fullmatch(name):
             return name
-        matches = {
-            each.id for each in self.listing() if each.id.startswith(name) or each.key == name
-        }
+        matches = self._starting(name) if _PREFIX.fullmatch(name) else set()
+        matches |= {each.id for each in self.listing() if each.key == one_line(name)}
+        if not matches and not _PREFIX.fullmatch(name):
+            matches = self._alone(lambda: self._decided_as(one_line(name)))
         if len(matches) == 1:
             return matches.pop()
         if matches:
-            raise NoSuchGate(
-                f"{name!r} is the start of several gates: {', '.join(sorted(matches))}"
-            )
-        raise NoSuchGate(f"no open gate is called {name!r} in {self.where}: see `hitl list`")
+            some = ", ".join(sorted(matches)[:5])
+            raise NoSuchGate(f"{name!r} means several gates in {self.where}, give more: {some}")
+        raise NoSuchGate(f"no gate is called {name!r} in {self.where}: see `hitl list`")
+
+    # -- names -------------------------------------------------------------------------------
+
+    def _open_heads(self) -> dict[str, str]:
+        refs = self._clone.remote_refs("refs/heads/gate/*")
+        named = ((name.removeprefix("refs/heads/gate/"), sha) for name, sha in refs.items())
+        return {name: sha for name, sha in named if _ID.fullmatch(name)}
+
+    def _starting(self, prefix: str) -> set[str]:
+        """Gates whose id starts so, open or decided: all, or enough to see that it is not one."""
+
+        def attempt() -> set[str]:
+            found = {each for each in self._open_heads() if each.startswith(prefix)}
+            ledger = self._clone.remote_refs(_LEDGER).get(_LEDGER)
+            return found | (self._recorded_under(ledger, prefix) if ledger else set())
+
+        return self._alone(attempt)
+
+    def _recorded_under(self, ledger: str, prefix: str) -> set[str]:
+        self._clone.bring_tips([ledger])
+        tree = self._clone.tree(self._root(ledger))
+        below = "gates"
+        # Every folder holds at least one gate, so two that fit settle it; one is gone into.
+        for known in (prefix[:2], prefix[2:4], prefix):
+            if below not in tree:
+                return set()
+            tree = self._clone.tree(tree[below].sha)
+            fits = {name for name in tree if name.startswith(known)}
+            if len(fits) != 1 or known == prefix:
+                break
+            below = fits.pop()
+        return fits
+
+    def _decided_as(self, key: str) -> set[str]:
+        return {each.id for each in self._newest_first(ALL_HISTORY) if each.key == key}
+
+    def _newest_first(self, likely: int) -> Iterator[Recorded]:
+        """The recorded decisions from their commits, fetched deeper as they are asked for."""
+        sha = self._clone.remote_refs(_LEDGER).get(_LEDGER)
+        depth = min(max(likely, 1), _FIRST_DEPTH)
+        while sha:
+            if not self._clone.has(sha):
+                self._clone.deepen(sha, depth)
+                depth = min(depth * 4, ALL_HISTORY)
+            commit = self._clone.commit(sha)
+            found = recorded(sha, commit)
+            if found:
+                yield found
+            sha = _first_parent(commit)
 
     # -- one gate in git ---------------------------------------------------------------------
 
@@ -183,84 +317,94 @@ class GitLedger:
         return self._clone.remote_refs(_LEDGER, f"refs/heads/{branch_of(gate_id)}")
 
     def _standing(self, gate_id: str, refs: Mapping[str, str]) -> Standing | None:
-        gate_head = refs.get(f"refs/heads/{branch_of(gate_id)}")
-        heads = [sha for sha in (refs.get(_LEDGER), gate_head) if sha]
-        self._clone.fetch(heads)
-        # The record first: a branch that outlived its decision changes nothing.
-        for commit in heads:
-            files = self._folder(commit, gate_id)
-            if "request.yaml" not in files:
-                continue
-            where = f"{folder_of(gate_id)}/request.yaml"
-            request = request_in(self._clone.read(files["request.yaml"][2]), where)
-            if request.gate.id != gate_id:
-                raise LedgerCorrupt(f"{where} is the request of gate {request.gate.id}")
-            decision = None
-            if "decision.yaml" in files:
-                decision = decision_in(
-                    self._clone.read(files["decision.yaml"][2]),
-                    f"{folder_of(gate_id)}/decision.yaml",
-                )
-                _belongs(decision, request)
-            elif commit != gate_head:
-                continue  # a request merged by hand is no decision: the gate branch is asked
-            return Standing(request, decision, commit, gate_head)
+        gate = refs.get(f"refs/heads/{branch_of(gate_id)}")
+        heads = [sha for sha in (refs.get(_LEDGER), gate) if sha]
+        folders = self._folders(heads, gate_id)
+        self._clone.bring(
+            folder[name].sha for folder in folders.values() for name in _RECORDS if name in folder
+        )
+        # The record first: a branch that outlived its decision changes nothing. Then the branch: a
+        # request that was merged by hand is no decision, and asks only where the branch is gone.
+        ledger = heads[0] if heads and heads[0] != gate else None
+        for commit, must in (
+            (ledger, "decision.yaml"),
+            (gate, "request.yaml"),
+            (ledger, "request.yaml"),
+        ):
+            if commit and must in folders[commit]:
+                return self._as_recorded(gate_id, folders[commit], commit, gate)
         return None
 
-    def _folder(self, commit: str, gate_id: str) -> _Entries:
-        entries = self._clone.tree(self._root(commit))
+    def _as_recorded(self, gate_id: str, files: Tree, commit: str, gate: str | None) -> Standing:
+        folder = folder_of(gate_id)
+        if "request.yaml" not in files:
+            raise LedgerCorrupt(f"{folder} has a decision and no request")
+        request = request_in(self._clone.blob(files["request.yaml"].sha), f"{folder}/request.yaml")
+        if request.gate.id != gate_id:
+            raise LedgerCorrupt(f"{folder}/request.yaml is the request of gate {request.gate.id}")
+        decision = None
+        if "decision.yaml" in files:
+            if commit == gate:
+                raise LedgerCorrupt(f"gate/{gate_id} holds a decision, which only the record may")
+            decision = decision_in(
+                self._clone.blob(files["decision.yaml"].sha), f"{folder}/decision.yaml"
+            )
+            _belongs(decision, request)
+        return Standing(request, decision, commit, gate)
+
+    def _folders(self, commits: Sequence[str], gate_id: str) -> dict[str, Tree]:
+        """The gate's folder in each of these commits: one exchange for each level."""
+        self._clone.bring_tips(commits)
+        trees = {commit: self._root(commit) for commit in commits}
         for name in folder_of(gate_id).split("/"):
-            if name not in entries:
-                return {}
-            entries = self._clone.tree(entries[name][2])
-        return entries
+            self._clone.bring(trees.values())
+            below = {commit: self._clone.tree(sha).get(name) for commit, sha in trees.items()}
+            trees = {commit: leaf.sha for commit, leaf in below.items() if leaf}
+        self._clone.bring(trees.values())
+        found = {commit: self._clone.tree(sha) for commit, sha in trees.items()}
+        return {commit: found.get(commit, {}) for commit in commits}
 
     def _root(self, commit: str) -> str:
-        first = self._clone.read(commit).split("\n", 1)[0]
-        return first.removeprefix("tree ")
+        return self._clone.commit(commit).partition("\n")[0].removeprefix("tree ")
 
-    def _with_folder(self, commit: str, gate_id: str, files: _Entries) -> str:
+    def _with_folder(self, commit: str, gate_id: str, files: Tree) -> str:
         """The commit's tree with this gate's folder set to these files."""
 
-        def grow(entries: _Entries, names: list[str]) -> str:
+        def grow(entries: Tree, names: Sequence[str]) -> Leaf:
             if not names:
                 return self._clone.write_tree(files)
-            below = self._clone.tree(entries[names[0]][2]) if names[0] in entries else {}
-            subtree = grow(below, names[1:])
-            return self._clone.write_tree({**entries, names[0]: ("040000", "tree", subtree)})
+            leaf = entries.get(names[0])
+            below = self._clone.tree(leaf.sha) if leaf else {}
+            return self._clone.write_tree({**entries, names[0]: grow(below, names[1:])})
 
-        return grow(self._clone.tree(self._root(commit)), folder_of(gate_id).split("/"))
-
-    def _blob(self, content: str) -> tuple[str, str, str]:
-        return ("100644", "blob", self._clone.write_blob(content))
+        return grow(self._clone.tree(self._root(commit)), folder_of(gate_id).split("/")).sha
 
     def _begin(self) -> str:
         """The ledger's first commit, where there is none."""
-        readme = self._blob(_README)
-        commit = self._commit(
-            self._clone.write_tree({"README.md": readme}), [], "The ledger begins\n", author=BRIDGE
-        )
+        root = self._clone.write_tree({"README.md": self._clone.write_blob(_README)})
+        commit = self._commit(root.sha, [], "The ledger begins\n", author=BRIDGE)
         self._push(f"{commit}:{_LEDGER}", lease={_LEDGER: ""})
         return commit
 
     def _commit(
         self,
         tree: str,
-        parents: list[str],
+        parents: Sequence[str],
         message: str,
         *,
         author: Actor,
         at: datetime | None = None,
     ) -> str:
         env = {
-            "GIT_AUTHOR_NAME": author.name,
-            "GIT_AUTHOR_EMAIL": author.email or "",
+            "GIT_AUTHOR_NAME": _ident(author.name) or "unknown",
+            "GIT_AUTHOR_EMAIL": _ident(author.email or ""),
             "GIT_COMMITTER_NAME": BRIDGE.name,
             "GIT_COMMITTER_EMAIL": BRIDGE.email or "",
         }
         if at:
-            env["GIT_AUTHOR_DATE"] = env["GIT_COMMITTER_DATE"] = f"{int(at.timestamp())} +0000"
-        return self._clone.write_commit(tree, parents, message, env)
+            stamp = f"@{max(0, int(at.timestamp()))} +0000"
+            env["GIT_AUTHOR_DATE"] = env["GIT_COMMITTER_DATE"] = stamp
+        return self._clone.write_commit(tree, parents, message, env, sign=self._sign)
 
     # -- exchanges ---------------------------------------------------------------------------
 
@@ -268,14 +412,14 @@ class GitLedger:
         try:
             self._clone.push(*refspecs, lease=lease)
         except GitFailed as error:
-            if any(sign in error.said for sign in _LOST_RACE):
+            if _LOST_RACE.search(error.said) and not _HOPELESS.search(error.said):
                 raise _LostRace from None
             raise
 
     def _repeat(self, attempt: Callable[[], T]) -> T:
         for tries in range(_MOST_TRIES):
             try:
-                return self._attempt(attempt)
+                return self._alone(attempt)
             except _LostRace:
                 # Machines that lost together must not come back together.
                 time.sleep(random.uniform(0, min(2.0, 0.05 * 2**tries)))
@@ -284,32 +428,60 @@ class GitLedger:
             " nothing was recorded, try again"
         )
 
-    def _attempt(self, attempt: Callable[[], T]) -> T:
-        def alone() -> T:
+    def _alone(self, attempt: Callable[[], T]) -> T:
+        def with_clone() -> T:
             with self._clone.held():
-                return attempt()
+                try:
+                    return attempt()
+                except GitFailed as error:
+                    if not error.of_a_rotten_clone:
+                        raise
+                    self._clone.discard()
+                    return attempt()
 
-        return self._exchange(alone)
+        return self._told(with_clone)
 
-    def _exchange(self, action: Callable[[], T]) -> T:
+    def _told(self, action: Callable[[], T]) -> T:
         try:
             return action()
-        except GitFailed as error:
-            said = error.said.splitlines()[0] if error.said else "git gave no reason"
-            raise LedgerUnavailable(
-                f"the ledger {self.where} cannot be used ({error.command}): {said}"
-            ) from None
+        except (GitFailed, OSError) as error:
+            raise self._unavailable(error) from None
 
-
-def _is_id(name: str) -> bool:
-    return len(name) == ID_LENGTH and set(name) <= set("0123456789abcdef")
-
-
-def _same_gate(found: ApprovalRequest, asked: ApprovalRequest) -> None:
-    if found.gate != asked.gate:
-        raise LedgerCorrupt(
-            f"the id {asked.gate.id} belongs to {found.gate.key} of {found.gate.origin} already"
+    def _unavailable(self, error: GitFailed | OSError) -> LedgerUnavailable:
+        if isinstance(error, GitFailed):
+            doing, said = error.command, error.said
+        else:
+            doing, said = "the bridge's clone", error.strerror or str(error)
+        told = next((means for sign, means in _MEANINGS if sign.search(said)), None)
+        return LedgerUnavailable(
+            f"the ledger {self.where} cannot be used ({doing}): {told or _most_telling(said)}"
         )
+
+
+def _stands(found: Standing, asked: ApprovalRequest) -> bool:
+    """Whether what is there is the answer to opening this, or must make room for it."""
+    if found.request.gate != asked.gate:
+        raise LedgerCorrupt(
+            f"the id {asked.gate.id} belongs to {found.request.gate.key} of"
+            f" {found.request.gate.origin} already"
+        )
+    same = digest_of(found.request) == digest_of(asked)
+    return found.decision is not None or (same and found.head is not None)
+
+
+def _still_asked(found: Standing, decision: Decision) -> str:
+    """The gate branch's commit that the decision answers. Raises `LostRequest`."""
+    if found.head is None:
+        raise LostRequest(
+            f"the branch of gate {decision.gate_id} is gone, though it was never decided:"
+            " open the gate again and answer that"
+        )
+    if digest_of(found.request) != decision.request_digest:
+        raise LostRequest(
+            f"gate {decision.gate_id} was asked anew while it was being decided:"
+            " look at the new request and answer that"
+        )
+    return found.head
 
 
 def _belongs(decision: Decision, request: ApprovalRequest) -> None:
@@ -319,88 +491,80 @@ def _belongs(decision: Decision, request: ApprovalRequest) -> None:
         )
 
 
-# -- what the log says -----------------------------------------------------------------------
+def _ident(text: str) -> str:
+    """A name as git takes one: it refuses what has no letter left once its own marks are gone."""
+    return one_line(text).strip(" .,:;<>\"\\'")
 
 
-def _request_message(request: ApprovalRequest) -> str:
-    trailers = {
-        "Gate": request.gate.id,
-        "Gate-Key": request.gate.key,
-        "Request-Digest": digest_of(request),
-        "Opened-At": moment_out(request.opened_at),
-        "Expires-At": moment_out(request.expires_at) if request.expires_at else None,
-        "Initiator": request.initiator,
+def _first_parent(commit: str) -> str | None:
+    for line in commit.partition("\n\n")[0].split("\n"):
+        if line.startswith("parent "):
+            return line.removeprefix("parent ")
+    return None
+
+
+def _most_telling(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "!"))]
+    return (told or lines or ["git gave no reason"])[0]
+
+
+# -- the whole record, for an audit ----------------------------------------------------------
+
+
+def _entries(clone: FullClone, signatures: bool) -> Iterator[Entry]:
+    # A path may hold anything but NUL, so a commit is told by what follows its NUL alone.
+    asked = "%G?" if signatures else "N"
+    with clone.reader() as reader:
+        about: list[str] = []
+        changes: list[Change] = []
+        fields = clone.log(f"commit %H {asked} %P")
+        for field in fields:
+            line = field.lstrip("\n")
+            if line.startswith(":"):
+                _, _, _, blob, status = line.split(" ")
+                changes.append(Change(status, next(fields), blob))
+            elif line.startswith("commit "):
+                if about:
+                    yield _entry(about, changes, reader)
+                about, changes = line.split(" ")[1:], []
+        if about:
+            yield _entry(about, changes, reader)
+
+
+def _entry(about: Sequence[str], changes: Iterable[Change], reader: ObjectReader) -> Entry:
+    sha, signature, *parents = about
+    changes = tuple(changes)
+    there = [each for each in changes if _RECORD_PATH.fullmatch(each.path) and each.status != "D"]
+    found = {each.path: reader.read(each.blob) for each in there}
+    texts = {
+        path: thing.content.decode("utf-8", "replace") for path, thing in found.items() if thing
     }
-    return _message(f"Ask: {headline(request)}", "", trailers)
-
-
-def _decision_message(request: ApprovalRequest, decision: Decision) -> str:
-    trailers = {
-        "Gate": request.gate.id,
-        "Gate-Key": request.gate.key,
-        "Outcome": decision.outcome.value,
-        "Decided-By": decision.by.value,
-        "Approvers": ", ".join(str(vote.actor) for vote in decision.votes) or None,
-        "Request-Digest": decision.request_digest,
+    decided = [path.rpartition("/")[0] for path in texts if path.endswith("/decision.yaml")]
+    asked = {
+        f"{folder}/request.yaml": reader.read(f"{parents[1]}:{folder}/request.yaml")
+        for folder in decided
+        if len(parents) > 1
     }
-    subject = f"{decision.outcome.value.capitalize()}: {headline(request)}"
-    return _message(subject, decision.reason, trailers)
-
-
-def _message(subject: str, body: str, trailers: Mapping[str, str | None]) -> str:
-    lines = [f"{key}: {_one_line(value)}" for key, value in trailers.items() if value]
-    parts = [_one_line(subject), *([_indented(body)] if body else []), "\n".join(lines)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _indented(text: str) -> str:
-    # A reason is a person's text: indented, no line of it can pass for a trailer.
-    return "\n".join(f"    {line}" for line in text.splitlines())
-
-
-def _open_gate(gate_id: str, head: str, commit: str) -> OpenGate:
-    message = commit.partition("\n\n")[2]
-    subject, _, rest = message.partition("\n")
-    trailers = dict(
-        line.split(": ", 1)
-        for line in rest.rstrip().rpartition("\n\n")[2].splitlines()
-        if ": " in line
-    )
-    try:
-        return OpenGate(
-            id=gate_id,
-            head=head,
-            key=trailers["Gate-Key"],
-            headline=subject.removeprefix("Ask: "),
-            opened_at=moment(trailers["Opened-At"]),
-            expires_at=moment(trailers["Expires-At"]) if "Expires-At" in trailers else None,
-            initiator=trailers.get("Initiator"),
-        )
-    except (KeyError, ValueError):
-        raise LedgerCorrupt(
-            f"the commit {head[:12]} on gate/{gate_id} is not one the bridge wrote:"
-            " delete that branch, or look who pushed it"
-        ) from None
+    joined = {path: thing.sha for path, thing in asked.items() if thing}
+    signed = None if signature == "N" else signature
+    return Entry(sha, tuple(each for each in parents if each), changes, texts, joined, signed)
 
 
 _README = """\
 # The ledger of approvals
 
 Every decision that the approval bridge recorded, one commit each. `git log --first-parent` reads
-as an audit log; `gates/<ab>/<cd>/<id>/` holds what was asked (`request.yaml`, `request.md`) and what was
-decided (`decision.yaml`). This branch only ever moves forward.
+as an audit log; `gates/<ab>/<cd>/<id>/` holds what was asked (`request.yaml`, `request.md`) and
+what was decided (`decision.yaml`). This branch only ever moves forward.
 """
 
 
 def create(path: Path) -> None:
     """A new, empty ledger at a path, in one step: it is whole or it is not there."""
-    if path.exists():
-        return
     try:
+        if path.exists():
+            return
         make_bare(
             path,
             {
@@ -408,10 +572,15 @@ def create(path: Path) -> None:
                 "uploadpack.allowFilter": "true",
                 "uploadpack.allowAnySHA1InWant": "true",
                 "core.hooksPath": "/dev/null",
+                # What a person's own settings refuse everywhere else, this repository needs.
+                "receive.denyDeletes": "false",
+                "receive.denyNonFastForwards": "false",
+                "transfer.fsckObjects": "false",
             },
         )
-    except OSError as error:
+    except (OSError, GitFailed) as error:
+        why = error.said if isinstance(error, GitFailed) else error.strerror
         raise LedgerUnavailable(
-            f"no ledger can be made at {path}: {error.strerror}; set HITL_LEDGER to a path or URL"
+            f"no ledger can be made at {path}: {why}; set HITL_LEDGER to a path or URL"
             " that can be written"
         ) from None

@@ -472,7 +472,7 @@ class OpenGate:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A recorded decision as a log shows it: what its one commit says, and nothing fetched besides."""
+    """A recorded decision as a log shows it: what its one commit says, nothing besides."""
 
     id: str
     outcome: Outcome
@@ -501,5 +501,5 @@ class Entry:
     parents: tuple[str, ...]
     changes: tuple[Change, ...]  # against the first parent
     texts: Mapping[str, str]  # path to content, of the records that it added
-    joined: Mapping[str, str]  # path to blob id, of the same requests in the second parent
-    signature: str | None = None  # git's letter for it (G is good); None: it carries none
+    joined: Mapping[str, str]  # the same for the requests it decides, as its second parent has them
+    signature: str | None = None  # git's letter for it (G is good); None: none was seen

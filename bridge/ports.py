@@ -76,8 +76,11 @@ class Ledger(Protocol):
         """The recorded decisions, newest first, at most so many: from commit messages alone."""
         ...
 
-    def entries(self) -> Iterator[Entry]:
-        """Every commit of the record, oldest first, from a full clone: for an audit."""
+    def entries(self, *, signatures: bool = False) -> Iterator[Entry]:
+        """Every commit of the record, oldest first, from a full clone: for an audit.
+
+        `signatures`: ask git for each commit's signature, which takes it some 10 ms each.
+        """
         ...
 
     def resolve(self, name: str) -> str:

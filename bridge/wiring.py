@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
-    from bridge.ports import Ledger
+    from bridge.ports import Here, Ledger, Notices
 
 #: The ledger of a laptop, beside the project it belongs to.
 LAPTOP_LEDGER = Path(".hitl") / "ledger.git"
@@ -29,6 +30,29 @@ def ledger(settings: Settings, start: Path | None = None) -> Ledger:
     path = laptop_ledger(start or Path.cwd())
     gitledger.create(path)
     return gitledger.GitLedger(str(path), settings.cache)
+
+
+def here(settings: Settings, start: Path | None = None) -> Here:
+    """What a step at hand waits with. It is alive as long as the process that started it."""
+    from bridge.identity import person
+    from bridge.ports import Here
+
+    parent = os.getppid()
+    return Here(
+        ledger=ledger(settings, start),
+        notices=notices(settings),
+        person=person(),
+        clock=clock,
+        asker=None,
+        alive=lambda: os.getppid() == parent,
+        pause=time.sleep,
+    )
+
+
+def notices(settings: Settings) -> Notices:
+    from bridge.notices import Silent
+
+    return Silent()
 
 
 def laptop_ledger(start: Path) -> Path:

@@ -1,0 +1,51 @@
+"""Who is at this machine: what git's configuration claims, which nobody has proven."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import subprocess
+
+from bridge.model import Actor
+
+_KEYS = r"^(user\.(name|email)|hitl\.team)$"
+
+
+def person() -> Actor:
+    """The person git would name as an author here; the operating system's login where git knows none.
+
+    Teams are those that `git config --get-all hitl.team` claims. Never proven.
+    """
+    login = _login()
+    claims = _claims()
+    names, emails = claims.get("user.name"), claims.get("user.email")
+    return Actor(
+        name=names[-1] if names else login,
+        email=emails[-1] if emails else f"{login}@{socket.gethostname()}",
+        login=login,
+        teams=tuple(dict.fromkeys(claims.get("hitl.team", ()))),
+    )
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in the password file
+        return "unknown"
+
+
+def _claims() -> dict[str, list[str]]:
+    try:
+        out = subprocess.run(
+            ["git", "config", "-z", "--get-regexp", _KEYS], capture_output=True, check=False
+        ).stdout
+    except OSError:
+        return {}
+    found: dict[str, list[str]] = {}
+    for entry in out.decode(errors="replace").split("\0"):
+        key, _, value = entry.partition("\n")
+        # It is printed for others to read: one line, and nothing that moves a terminal's cursor.
+        shown = " ".join("".join(c if c.isprintable() else " " for c in value).split())
+        if shown:
+            found.setdefault(key, []).append(shown)
+    return found

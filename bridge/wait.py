@@ -1,0 +1,264 @@
+"""Wait at a gate: open it, have it decided here or anywhere else, and verify what was recorded."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType, TracebackType
+from typing import Any
+
+from bridge.decide import decide
+from bridge.errors import BridgeError, GateShut, LedgerUnavailable, LostRequest
+from bridge.model import (
+    ApprovalRequest,
+    Condition,
+    Decider,
+    Decision,
+    Evidence,
+    OnTimeout,
+    Outcome,
+    Standing,
+    Vote,
+)
+from bridge.open import open_gate
+from bridge.policy import overdue, who_may
+from bridge.ports import Here
+from bridge.records import digest_of
+from bridge.verify import verify
+
+#: Seconds between two checks whether the run still lives and the deadline has passed. They cost
+#: nothing; a look at a ledger on this machine goes with each.
+_TICK = 1.0
+#: Ticks between two looks at a ledger behind a URL: the first, and the most it grows to.
+_NEAR, _FAR = 2, 30
+
+
+def pass_gate(here: Here, request: ApprovalRequest, condition: Condition | None = None) -> Decision:
+    """Ask, wait, and return the recorded approval of exactly this request.
+
+    Raises `GateShut` in every other case: rejected, expired, withdrawn, or not to be known. An
+    interrupt (Ctrl-C, SIGTERM, the end of the run that waits) withdraws the gate first; where it
+    was Ctrl-C, the cause of the `GateShut` is the `KeyboardInterrupt`.
+    """
+    try:
+        standing = open_gate(here.ledger, here.notices, request)
+        if standing.decision is None:
+            _Waiting(here, standing, condition).until_decided()
+        return verify(here.ledger, request)
+    except GateShut:
+        raise
+    except BridgeError as error:
+        raise GateShut(f"{request.gate.key} does not run: {error}") from error
+
+
+class _Waiting:
+    """One gate's waiting, from the opened request to its decision."""
+
+    def __init__(self, here: Here, standing: Standing, condition: Condition | None) -> None:
+        self._here = here
+        self._standing = standing
+        self._digest = digest_of(standing.request)
+        self._condition = condition
+        self._interrupts = _Interrupts()
+        self._head: str | None = None
+        self._ticks = 0
+        self._interval = 1 if here.ledger.is_path else _NEAR
+        self._reminded = False
+        self._cut_off = False
+
+    def until_decided(self) -> None:
+        with self._interrupts:
+            try:
+                self._judge()
+                self._answer_here()
+                if self._standing.decision is None:
+                    _say(*_how_to_decide(self._standing.request, self._here.ledger.where))
+                while not self.over():
+                    self._here.pause(_TICK)
+            except Interrupted as end:
+                self._withdraw(end)
+
+    def over(self) -> bool:
+        """Whether the gate is decided. Called about once a second; raises `Interrupted` where the
+        run is gone."""
+        with self._interrupts.held():
+            if self._standing.decision is None:
+                if not self._here.alive():
+                    raise Interrupted("the run that waited is gone")
+                self._ticks += 1
+                if self._ticks >= self._interval:
+                    self._ticks = 0
+                    self._reachable(self._look)
+                self._reachable(self._mind_the_clock)
+            return self._standing.decision is not None
+
+    def _answer_here(self) -> None:
+        asker = self._here.asker
+        if asker is None or self._standing.decision:
+            return
+        vote = asker.ask(self._standing.request, self._here.person, self.over)
+        with self._interrupts.held():
+            if vote and self._standing.decision is None:
+                self._judge(vote)
+
+    def _judge(self, *votes: Vote) -> None:
+        """Decide on these votes, the condition and the clock, as far as they go."""
+        evidence = Evidence(self._here.clock(), votes, self._condition)
+        try:
+            _, self._standing = decide(
+                self._here.ledger, self._here.notices, self._standing, evidence
+            )
+        except LostRequest:
+            self._look_again()
+
+    def _look(self) -> None:
+        head = self._here.ledger.head()
+        if head != self._head:
+            self._look_again()
+            self._head = head
+        elif not self._here.ledger.is_path:
+            self._interval = min(_FAR, self._interval * 2)
+
+    def _look_again(self) -> None:
+        found = self._here.ledger.read(self._standing.request.gate.id)
+        if found is None or (found.decision is None and found.head is None):
+            raise GateShut(
+                f"{self._standing.request.gate.key} does not run: its request has vanished from"
+                f" {self._here.ledger.where} undecided"
+            )
+        if digest_of(found.request) != self._digest:
+            raise GateShut(
+                f"{self._standing.request.gate.key} does not run: the gate was asked anew with"
+                " other contents while this step waited; the newer request is the one to answer"
+            )
+        self._standing = found
+
+    def _mind_the_clock(self) -> None:
+        request = self._standing.request
+        if self._standing.decision or not overdue(request, self._here.clock()):
+            return
+        if request.policy.on_timeout is not OnTimeout.NOTIFY:
+            self._judge()
+        elif not self._reminded:
+            self._reminded = True
+            self._here.notices.reminded(request)
+
+    def _reachable(self, exchange: Any) -> None:
+        """A ledger that cannot be reached while we wait is no end: said once, then waited for."""
+        try:
+            exchange()
+            self._cut_off = False
+        except LedgerUnavailable as error:
+            if not self._cut_off:
+                _say(f"{error}; waiting on")
+            self._cut_off = True
+
+    def _withdraw(self, end: Interrupted) -> None:
+        request = self._standing.request
+        decision = Decision(
+            gate_id=request.gate.id,
+            outcome=Outcome.WITHDRAWN,
+            by=Decider.RUN,
+            reason=str(end),
+            request_digest=self._digest,
+            decided_at=max(self._here.clock(), request.opened_at),
+        )
+        try:
+            after = self._here.ledger.record(decision)
+        except BridgeError as error:
+            _say(f"the gate could not be withdrawn: {error}")
+        else:
+            if after.decision and replace(after.decision, previous=None) == decision:
+                self._here.notices.decided(request, decision)
+        cause = KeyboardInterrupt() if end.signal == signal.SIGINT else None
+        raise GateShut(f"{request.gate.key} does not run: withdrawn, {end}") from cause
+
+
+class Interrupted(BaseException):
+    """The waiting was ended from outside. No `Exception`: nothing between may take it for a fault."""
+
+    def __init__(self, why: str, signum: int | None = None) -> None:
+        self.signal = signum
+        super().__init__(why)
+
+
+class _Interrupts:
+    """Ctrl-C, SIGTERM and SIGHUP as `Interrupted`, held back while the ledger is at work."""
+
+    _WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}
+        self._came: int | None = None
+        self._holding = 0
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python delivers signals to the main thread alone
+        for signum in self._WATCHED:
+            before = signal.getsignal(signum)
+            if before is not signal.SIG_IGN:  # nohup, or a shell's background job: meant to go on
+                self._before[signum] = before
+                signal.signal(signum, self._arrived)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for signum, before in self._before.items():
+            signal.signal(signum, before)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self._holding += 1
+        try:
+            yield
+        finally:
+            self._holding -= 1
+        if self._came is not None and not self._holding:
+            raise self._interruption(self._came)
+
+    def _arrived(self, signum: int, frame: FrameType | None) -> None:
+        if self._came is None:
+            self._came = signum
+            if not self._holding:
+                raise self._interruption(signum)
+
+    def _interruption(self, signum: int) -> Interrupted:
+        name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
+        return Interrupted(f"the run was ended by {name}", signum)
+
+
+def command(verb: str, gate_id: str, where: str, *more: str) -> str:
+    """A command line that any shell on this machine can run."""
+    return shlex.join(["hitl", "--ledger", where, verb, gate_id, *more])
+
+
+def approve_command(request: ApprovalRequest, where: str) -> str:
+    """The command that approves, with a place for each input that has to be given."""
+    schema = request.schema or {}
+    properties = schema.get("properties", {})
+    wanted = [
+        name for name in schema.get("required", ()) if "default" not in properties.get(name, {})
+    ]
+    blanks = [part for name in wanted for part in ("-i", f"{name}=…")]
+    return command("approve", request.gate.id, where, *blanks)
+
+
+def _how_to_decide(request: ApprovalRequest, where: str) -> tuple[str, str]:
+    until = f" until {request.expires_at:%Y-%m-%d %H:%M:%S} UTC" if request.expires_at else ""
+    return (
+        f"{request.gate.key} waits for {who_may(request.policy.require)}{until}",
+        f"to decide, in any shell: {approve_command(request, where)}",
+    )
+
+
+def _say(*parts: str) -> None:
+    # One line: Metaflow's runtime shows the second of two only when the task prints again.
+    print(f"hitl: {'; '.join(parts)}", file=sys.stderr, flush=True)
+
+

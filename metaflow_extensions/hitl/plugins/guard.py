@@ -1,0 +1,76 @@
+"""What keeps a gated step shut in every process that has not verified its gate.
+
+Metaflow has ways to run a step's function without its decorators' hooks (`spin`, a mutator that
+removes the decorator). So the function itself asks here, and a gate that is not verified leaves by
+`SystemExit`: no decorator can catch that.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+#: Metaflow neither retries nor catches a task that leaves with this code.
+EXIT_SHUT = 202
+
+StepFunction = Callable[..., Any]
+
+_verified: set[str] = set()
+
+
+def has_verified(key: str | None) -> bool:
+    return key in _verified
+
+
+def mark_verified(key: str) -> None:
+    """From now on this process may run the task `Flow/run/step/task`."""
+    _verified.add(key)
+
+
+def shut(reason: str) -> NoReturn:
+    """End this process, telling why."""
+    print(f"hitl: {reason}", file=sys.stderr, flush=True)
+    sys.exit(EXIT_SHUT)
+
+
+def guarded(function: StepFunction) -> StepFunction:
+    """The step's function, which runs only where this process has verified its gate."""
+
+    def step(flow: Any, *inputs: Any) -> Any:
+        return _verified_only(function)(flow, *inputs)
+
+    functools.update_wrapper(step, function)
+    # Metaflow's graph and its linter read a step's file from the code object; in a traceback our
+    # frame then points at the line of the user's decorator.
+    code = function.__code__
+    step.__code__ = step.__code__.replace(
+        co_filename=code.co_filename, co_firstlineno=max(code.co_firstlineno - 1, 1)
+    )
+    return step
+
+
+def _verified_only(function: StepFunction) -> StepFunction:
+    from metaflow import current
+
+    if not has_verified(current.pathspec):
+        shut(
+            f"{current.pathspec or function.__name__} does not run: this process has not verified"
+            " its gate. A gated step is started by `run` or `resume`, never by `spin` or by hand"
+            " without its @hitl"
+        )
+    return function
+
+
+@contextmanager
+def alarm_held() -> Iterator[None]:
+    """Waiting for a person is no running time: `@timeout`'s alarm stands still meanwhile."""
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, left)

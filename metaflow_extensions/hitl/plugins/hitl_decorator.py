@@ -1,0 +1,313 @@
+"""`@hitl`: a person decides before the step runs.
+
+The gate is asked in `task_pre_step`, so that no line of the step runs before. Everything of the
+bridge is imported where it is used: Metaflow loads this module for every command of every flow.
+"""
+
+# ruff: noqa: ARG002 - Metaflow calls its hooks by position
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from metaflow._vendor import click
+from metaflow.decorators import StepDecorator, _base_step_decorator
+from metaflow.exception import MetaflowException
+
+from . import guard
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
+
+    from .declaration import Declaration
+    from .request import Asked
+
+#: Tells a process that launches a pod which task the pod is for.
+_TASK = "HITL_METAFLOW_TASK"
+_REMOTE = ("kubernetes", "batch")
+_DEPLOYERS = {
+    "argo-workflows": "Argo Workflows",
+    "step-functions": "Step Functions",
+    "airflow": "Airflow",
+}
+
+
+class HitlException(MetaflowException):
+    headline = "A gate cannot stand"
+
+
+class HitlDecorator(StepDecorator):
+    """
+    Asks a person before the step runs, and lets it run only once an approval is recorded.
+
+    Parameters
+    ----------
+    message : str, optional, default None
+        What is asked. It may read artifacts, such as `{self.accuracy:.1%}`; on a join those of
+        a branch, such as `{inputs.train.accuracy}`.
+    timeout : str, optional, default "24h"
+        How long to wait, such as `30m`, `24h` or `7d`. None waits for ever.
+    on_timeout : str, default "reject"
+        What the clock does then: `reject`, `approve` or `notify` (remind, and wait on).
+    notifier : str, optional, default None
+        `apprise` tells the addresses in METAFLOW_HITL_APPRISE_URLS.
+    input_schema : Dict[str, Any], optional, default None
+        The input that the approver gives, such as `{"deploy_target": "str"}`, or a JSON Schema.
+        It arrives as `self.hitl_input`.
+    approvers : List[str], optional, default None
+        Who may decide: names or mail addresses. None: anyone.
+    auto_approve_if : str, optional, default None
+        A condition that approves by itself, such as `accuracy >= 0.9` or
+        `environment == staging`.
+    """
+
+    name = "hitl"
+    defaults: ClassVar[dict[str, Any]] = {
+        "message": None,
+        "timeout": "24h",
+        "on_timeout": "reject",
+        "notifier": None,
+        "input_schema": None,
+        "approvers": None,
+        "auto_approve_if": None,
+    }
+
+    # -- when the flow is checked ------------------------------------------------------------
+
+    def step_init(
+        self,
+        flow: Any,
+        graph: Any,
+        step_name: str,
+        decorators: Any,
+        environment: Any,
+        flow_datastore: Any,
+        logger: Any,
+    ) -> None:
+        self._flow = flow
+        self._graph = graph
+        self._step = step_name
+        self._flow_datastore = flow_datastore
+        self._open_keys: list[str] = []
+        command = _command()
+        if command[:1] and command[0] in _DEPLOYERS and "create" in command:
+            raise HitlException(
+                f"The step *{step_name}* has a gate, and gates on {_DEPLOYERS[command[0]]} are not"
+                " in this version yet: run this flow with `run`, or take @hitl off to deploy it."
+            )
+        self._declared = self._declare()
+        if command[:1] and command[0] in _REMOTE:
+            self._wait_for_pod(flow_datastore)
+
+    def _declare(self) -> Declaration:
+        try:
+            from bridge.errors import Faults
+
+            from .declaration import declare
+            from .known import known_at, shared_by
+        except ModuleNotFoundError as missing:
+            raise HitlException(
+                "@hitl needs the package approval-bridge in the Python that runs the step, and"
+                f" there the module {missing.name} is missing: add approval-bridge to that image"
+                " or environment."
+            ) from None
+        if self._graph[self._step].parallel_step:
+            raise HitlException(
+                f"The step *{self._step}* is @parallel: its many nodes cannot wait at one gate."
+                " Put @hitl on the step before it."
+            )
+        if hasattr(type(self._flow), "hitl_input"):
+            raise HitlException(
+                "This flow has a parameter or class attribute of the name *hitl_input*, which is"
+                " where a gate puts the approver's input: give yours another name."
+            )
+        # In a task Metaflow puts properties in place of these, so they are looked at here.
+        self._parameters = dict(self._flow._get_parameters())
+        self._shared = shared_by(type(self._flow))
+        try:
+            known = known_at(self._flow, self._graph, self._step)
+            return declare(self.attributes, self._step, known)
+        except Faults as faults:
+            listed = "\n".join(f"  - {each}" for each in faults.faults)
+            raise HitlException(f"{faults.subject}:\n{listed}") from None
+
+    # -- in the process of `run` --------------------------------------------------------------
+
+    def runtime_init(self, flow: Any, graph: Any, package: Any, run_id: str) -> None:
+        remote = [each.name for each in _decorators(flow, self._step) if each.name in _REMOTE]
+        if remote and _ledger_is_path():
+            raise HitlException(
+                f"The step *{self._step}* runs with @{remote[0]}, where its gate cannot be verified"
+                " against a ledger on this machine's disk: set HITL_LEDGER to the URL of a git"
+                " repository that the pod can reach."
+            )
+
+    def runtime_task_created(
+        self,
+        task_datastore: Any,
+        task_id: str,
+        split_index: int | None,
+        input_paths: list[str],
+        is_cloned: bool,
+        ubf_context: Any,
+    ) -> None:
+        if not is_cloned:
+            run_id = task_datastore.run_id
+            self._open_keys.append(f"{self._flow.name}/{run_id}/{self._step}/{task_id}")
+
+    def runtime_step_cli(
+        self, cli_args: Any, retry_count: int, max_user_code_retries: int, ubf_context: Any
+    ) -> None:
+        task = cli_args.task
+        cli_args.env[_TASK] = json.dumps(
+            {
+                "step": self._step,
+                "run_id": task.run_id,
+                "task_id": task.task_id,
+                "split_index": task.split_index,
+                "input_paths": list(task.input_paths),
+            }
+        )
+
+    def runtime_finished(self, exception: BaseException | None) -> None:
+        """A failing run kills the tasks that still wait; nobody is to be asked for it any more."""
+        if exception is not None and self._open_keys:
+            from .passing import withdraw
+
+            withdraw(_settings(), self._origin(), self._open_keys)
+
+    # -- in the process that launches a pod -----------------------------------------------------
+
+    def _wait_for_pod(self, flow_datastore: Any) -> None:
+        """The pod's hooks run in the pod, which would hold its GPU while people think: the process
+        that launches it waits instead, and the pod only verifies."""
+        told = json.loads(os.environ.get(_TASK, "{}"))
+        if told.get("step") != self._step:
+            return
+        inputs = [_stored(flow_datastore, path) for path in told["input_paths"]]
+        self._pass(self._asked(told["run_id"], told["task_id"], told["split_index"], inputs))
+
+    # -- in the task --------------------------------------------------------------------------
+
+    def task_pre_step(
+        self,
+        step_name: str,
+        task_datastore: Any,
+        metadata: Any,
+        run_id: str,
+        task_id: str,
+        flow: Any,
+        graph: Any,
+        retry_count: int,
+        max_user_code_retries: int,
+        ubf_context: Any,
+        inputs: Any,
+    ) -> None:
+        # A task that leaves here has not run: `resume` must not take its outputs for results.
+        flow._task_ok = False
+        asked = self._asked(run_id, task_id, flow.index if _splits(inputs) else None, inputs)
+        with guard.alarm_held():
+            given = self._pass(asked)
+        guard.mark_verified(asked.gate.key)
+        flow.hitl_input = given
+
+    def task_exception(
+        self,
+        exception: BaseException,
+        step_name: str,
+        flow: Any,
+        graph: Any,
+        retry_count: int,
+        max_user_code_retries: int,
+    ) -> None:
+        """Another decorator failed before the gate was verified: @catch must not pass it."""
+        from metaflow import current
+
+        if not guard.has_verified(current.pathspec):
+            guard.shut(
+                f"{current.pathspec} does not run: its gate was not reached"
+                f" ({type(exception).__name__}: {exception})"
+            )
+
+    # -- the gate -----------------------------------------------------------------------------
+
+    def _pass(self, asked: Asked) -> dict[str, Any]:
+        """The approver's input; leaves the process where the gate stays shut."""
+        from bridge.errors import BridgeError, GateShut
+
+        from .passing import pass_task
+
+        try:
+            return pass_task(_settings(), asked, self._declared)
+        except GateShut as error:
+            guard.shut(str(error))
+        except BridgeError as error:
+            guard.shut(f"{asked.gate.key} does not run: {error}")
+
+    def _asked(self, run_id: str, task_id: str, split_index: int | None, inputs: Any) -> Asked:
+        from bridge.model import Gate
+
+        from .request import Asked
+
+        key = f"{self._flow.name}/{run_id}/{self._step}/{task_id}"
+        return Asked(
+            gate=Gate(self._origin(), key),
+            step=self._step,
+            is_join=self._graph[self._step].type == "join",
+            split_index=split_index,
+            inputs=list(inputs),
+            parameters=self._parameters,
+            shared=self._shared,
+        )
+
+    def _origin(self) -> str:
+        """Where runs of this name live, the same in the pod and in the process that launches it."""
+        root = str(self._flow_datastore.datastore_root)
+        return root if "://" in root else os.path.realpath(root)
+
+
+def _command() -> list[str]:
+    """The command line after the flow's own options: `["run", ...]`."""
+    context = click.get_current_context(silent=True)
+    return list(getattr(context.find_root(), "saved_args", [])) if context else []
+
+
+def _decorators(flow: Any, step: str) -> list[Any]:
+    return list(getattr(flow, step).decorators)
+
+
+def _splits(inputs: Any) -> bool:
+    return len(inputs) == 1 and not inputs[0].is_none("_foreach_var")
+
+
+def _stored(flow_datastore: Any, path: str) -> Any:
+    run_id, step, task_id, *attempt = path.split("/")
+    return flow_datastore.get_task_datastore(
+        run_id, step, task_id, attempt=int(attempt[0]) if attempt else None
+    )
+
+
+def _ledger_is_path() -> bool:
+    from bridge import wiring
+
+    return wiring.ledger(_settings()).is_path
+
+
+def _settings() -> Settings:
+    from bridge.settings import from_environment
+
+    return from_environment(os.environ)
+
+
+def _gate_decorator(kind: type[StepDecorator], *args: Any, **kwargs: Any) -> Any:
+    """As Metaflow makes a step's decorator, and the step's function guarded besides."""
+    if not args:
+        return partial(_gate_decorator, kind, **kwargs)
+    return guard.guarded(_base_step_decorator(kind, *args, **kwargs))
+
+
+#: A `partial` with the class as its one argument: Metaflow's mutators take decorators in this form.
+hitl: Callable[..., Any] = partial(_gate_decorator, HitlDecorator)

@@ -1,0 +1,213 @@
+"""The approval request of a task, from what Metaflow stored for it.
+
+The launching side and the gated task come to the same digest, because both read the same inputs.
+Digests are the datastore's own content keys, so nothing is unpickled for them; a value is read
+where the message names it or where it is small enough to show.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bridge import artifacts as shown
+from bridge import conditions, message
+from bridge.errors import Faults
+from bridge.harmless import harmless_line
+from bridge.model import ApprovalRequest, Artifact, Condition, Gate
+
+from .declaration import ENVIRONMENT, Declaration
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A task that stands before its gate. `inputs` are the datastores of its parents."""
+
+    gate: Gate
+    step: str
+    is_join: bool
+    split_index: int | None
+    inputs: Sequence[Any]
+    parameters: Mapping[str, Any]  # Metaflow's Parameter objects
+    shared: frozenset[str]  # parameters, configs and class values: the same in every branch
+
+
+def request_of(
+    asked: Asked, declared: Declaration, now: datetime, initiator: str | None
+) -> ApprovalRequest:
+    """Raises `Faults` where the message cannot be rendered."""
+    branches = _branches(asked)
+    return ApprovalRequest(
+        gate=asked.gate,
+        message=message.render(declared.message, _scope(asked, branches), escape=harmless_line),
+        policy=declared.policy,
+        opened_at=now,
+        artifacts=shown.ordered(_summaries(branches)),
+        schema=declared.schema,
+        initiator=initiator,
+    )
+
+
+def condition_of(asked: Asked, declared: Declaration, environment: str | None) -> Condition | None:
+    """The declared condition, looked at; None where none was declared."""
+    if declared.condition is None:
+        return None
+    name = declared.condition.name
+    scope = _scope(asked, _branches(asked)).artifacts
+    values = {name: scope[name]} if name in scope else {}
+    if name == ENVIRONMENT and environment is not None:
+        values = {name: environment}
+    return conditions.judge(declared.condition, values)
+
+
+def _scope(asked: Asked, branches: Sequence[_Branch]) -> message.Scope:
+    shared = branches[0].only(asked.shared)
+    if asked.is_join:
+        inputs = [(each.step, each) for each in branches]
+        return message.Scope(artifacts=shared, inputs=inputs, params=shared)
+    return message.Scope(artifacts=branches[0], params=shared)
+
+
+def _summaries(branches: Sequence[_Branch]) -> Iterator[Artifact]:
+    """Each artifact once where all branches hold the same, else one for each branch that has it."""
+    for name in sorted({name for branch in branches for name in branch}):
+        holding = [each for each in branches if name in each]
+        same = len(holding) == len(branches) and len({each.digest(name) for each in holding}) == 1
+        for each in holding[:1] if same else holding:
+            yield each.summary(name, name if same else f"{each.label}.{name}")
+
+
+def _branches(asked: Asked) -> list[_Branch]:
+    if not asked.is_join:
+        split = _split_of(asked.inputs[0], asked.split_index)
+        return [_Branch(asked.inputs[0], asked.parameters, split, asked.step, asked.step)]
+    steps = Counter(each.step_name for each in asked.inputs)
+    found = []
+    for position, each in enumerate(asked.inputs):
+        step = each.step_name
+        label = step if steps[step] == 1 else f"{step}[{_index_of(each, position)}]"
+        found.append(_Branch(each, asked.parameters, None, step, label))
+    return found
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Which item of which artifact a foreach gave to this task."""
+
+    variable: str
+    index: int
+
+
+def _split_of(parent: Any, split_index: int | None) -> _Split | None:
+    if not parent.is_none("_foreach_var") and split_index is not None:
+        return _Split(parent["_foreach_var"], split_index)
+    stack = parent.get("_foreach_stack", [])
+    return _Split(stack[-1].var, stack[-1].index) if stack else None
+
+
+def _index_of(parent: Any, position: int) -> int:
+    stack = parent.get("_foreach_stack", [])
+    return int(stack[-1].index) if stack else position
+
+
+class _Branch(Mapping[str, Any]):
+    """The artifacts of one parent, each read when it is asked for."""
+
+    def __init__(
+        self,
+        stored: Any,
+        parameters: Mapping[str, Any],
+        split: _Split | None,
+        step: str,
+        label: str,
+        names: frozenset[str] | None = None,
+    ) -> None:
+        self.step = step
+        self.label = label
+        self._stored = stored
+        self._parameters = parameters
+        self._keys = {
+            name: key
+            for name, key in stored.items()
+            # Metaflow's own begin with an underscore; `name` is the flow's, set by Metaflow
+            if not name.startswith("_") and name != "name" and (names is None or name in names)
+        }
+        self._split = split if split and split.variable in self._keys else None
+        self._read: dict[str, Any] = {}
+
+    def only(self, names: frozenset[str]) -> _Branch:
+        return _Branch(self._stored, self._parameters, None, self.step, self.label, names)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._keys
+        if self._split:
+            yield "input"
+            yield "index"
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._keys or (self._split is not None and name in ("input", "index"))
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        if name not in self._read:
+            self._read[name] = self._item(name)
+        return self._read[name]
+
+    def _item(self, name: str) -> Any:
+        if self._split and name == "index":
+            return self._split.index
+        if self._split and name == "input":
+            return self._input(self._split)
+        try:
+            value = self._stored[name]
+            parameter = self._parameters.get(name)
+            return parameter.load_parameter(value) if parameter is not None else value
+        except Exception as error:
+            # unpickling runs the code of whatever class was stored: anything may come out of it
+            raise Faults(
+                f"the artifact {name} of {self._stored.pathspec}",
+                [f"it cannot be read here ({type(error).__name__}: {error})"],
+            ) from error
+
+    def _input(self, split: _Split) -> Any:
+        items = self[split.variable]
+        for position, each in enumerate(items):
+            if position == split.index:
+                return each
+        raise Faults(
+            f"the artifact {split.variable} of {self._stored.pathspec}",
+            [f"it has no item {split.index} any more"],
+        )
+
+    def digest(self, name: str) -> str:
+        if self._split and name in ("input", "index"):
+            return f"{self.digest(self._split.variable)}#{self._split.index}"
+        return f"sha1:{self._keys[name]}"
+
+    def summary(self, name: str, label: str) -> Artifact:
+        type_name, size = self._stored_as(name)
+        digest = self.digest(name)
+        if name == "index" or shown.worth_reading(type_name, size):
+            try:
+                value = self[name]
+            except Faults:
+                return shown.unread(label, type_name, digest, size)
+            own_size = None if self._split and name in ("input", "index") else size
+            return shown.summarise(label, value, digest=digest, size=own_size)
+        return shown.unread(label, type_name, digest, size)
+
+    def _stored_as(self, name: str) -> tuple[str, int | None]:
+        """Type and size as they were stored, for `input` those of the whole it is an item of."""
+        if self._split and name in ("input", "index"):
+            name = self._split.variable
+        # The public accessor of sizes reads included files; this is the record itself.
+        stored = self._stored._info.get(name, {})
+        kind = str(stored.get("type", "?"))
+        return kind.removeprefix("<class '").removesuffix("'>"), stored.get("size")

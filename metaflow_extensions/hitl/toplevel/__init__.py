@@ -1,0 +1,3 @@
+"""What `from metaflow import ...` offers besides."""
+
+toplevel = "names"

@@ -1,0 +1,272 @@
+"""Values that open and decide, and ledgers of any size made by one `git fast-import`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO
+
+from bridge.gitledger import GitLedger, create
+from bridge.model import (
+    Actor,
+    Actors,
+    ApprovalRequest,
+    Approvals,
+    Artifact,
+    Channel,
+    Decider,
+    Decision,
+    Gate,
+    Outcome,
+    Policy,
+    Standing,
+    Verdict,
+    Vote,
+)
+from bridge.records import decision_out, digest_of, request_out
+from bridge.trailers import decision_message, request_message
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LEDGER = "refs/heads/approvals"
+ANN = Actor("Ann", "ann@example.org")
+
+
+def a_request(key: str = "Flow/1/gate/3", **changed: object) -> ApprovalRequest:
+    request = ApprovalRequest(
+        gate=Gate("here", key),
+        message=f"Deploy {key}?",
+        policy=Policy(Approvals(Actors(anyone=True)), timeout=3600),
+        opened_at=NOON,
+        artifacts=(Artifact("accuracy", "float", "sha256:1", value="0.93", metric=True),),
+    )
+    return replace(request, **changed)  # type: ignore[arg-type]
+
+
+def a_vote(request: ApprovalRequest, actor: Actor = ANN, **changed: object) -> Vote:
+    at = request.opened_at + timedelta(minutes=1)
+    vote = Vote(actor, Verdict.APPROVE, at, digest_of(request), Channel.CLI)
+    return replace(vote, **changed)  # type: ignore[arg-type]
+
+
+def a_decision(request: ApprovalRequest, actor: Actor = ANN, **changed: object) -> Decision:
+    decision = Decision(
+        gate_id=request.gate.id,
+        outcome=Outcome.APPROVED,
+        by=Decider.PERSON,
+        reason=f"approved by {actor}",
+        request_digest=digest_of(request),
+        decided_at=request.opened_at + timedelta(minutes=1),
+        votes=(a_vote(request, actor),),
+    )
+    return replace(decision, **changed)  # type: ignore[arg-type]
+
+
+def a_rejection(request: ApprovalRequest, actor: Actor = ANN, **changed: object) -> Decision:
+    vote = a_vote(request, actor, verdict=Verdict.REJECT)
+    return a_decision(
+        request,
+        actor,
+        outcome=Outcome.REJECTED,
+        reason=f"rejected by {actor}",
+        votes=(vote,),
+        **changed,
+    )
+
+
+def opened(ledger: GitLedger, key: str = "Flow/1/gate/3", **changed: object) -> ApprovalRequest:
+    request = a_request(key, **changed)
+    ledger.open(request, request.message)
+    return request
+
+
+def decided(ledger: GitLedger, key: str = "Flow/1/gate/3", **changed: object) -> Standing:
+    return ledger.record(a_decision(opened(ledger, key), **changed))
+
+
+def git(where: Path, *args: str, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
+    """What git says to this, in that repository, whatever this machine's settings are."""
+    plain = {
+        "PATH": os.environ["PATH"],
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "Mallory",
+        "GIT_AUTHOR_EMAIL": "m@example.org",
+        "GIT_COMMITTER_NAME": "Mallory",
+        "GIT_COMMITTER_EMAIL": "m@example.org",
+        **(env or {}),
+    }
+    done = subprocess.run(
+        ["git", "-C", str(where), *args], input=stdin.encode(), capture_output=True, env=plain
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().strip()
+
+
+def key_of(number: int) -> str:
+    return f"Flow/{number}/gate/1"
+
+
+def ledger_of(path: Path, decisions: int, waiting: int = 0) -> Path:
+    """A ledger at `path` as the bridge would have left it: so many decided gates, so many open.
+
+    Gates are called `key_of(0)`, `key_of(1)` …; the open ones come after the decided ones.
+    """
+    create(path)
+    importer = subprocess.Popen(
+        ["git", "-C", str(path), "fast-import", "--quiet", "--force"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert importer.stdin
+    assert importer.stdout
+    stream = _Stream(importer.stdin, importer.stdout)
+    stream.last = stream.commit(LEDGER, "The ledger begins\n", {"README.md": "A ledger.\n"})
+    for number in range(decisions):
+        _decide(stream, a_request(key_of(number)))
+    stream.forget("refs/heads/asked")
+    for number in range(decisions, decisions + waiting):
+        request = a_request(key_of(number))
+        _ask(stream, request, f"refs/heads/{request.gate.branch}")
+    importer.stdin.close()
+    importer.stdout.close()
+    assert importer.wait() == 0
+    return path
+
+
+class _Texts:
+    """The records of many gates: YAML is written once, and then only what differs is put in."""
+
+    def __init__(self) -> None:
+        self._sample = a_request("Flow/SAMPLE/gate/1")
+        self._request = request_out(self._sample)
+        self._decision = decision_out(a_decision(self._sample, previous="PREVIOUS"))
+
+    def request(self, request: ApprovalRequest) -> str:
+        return self._fitted(self._request, request)
+
+    def decision(self, request: ApprovalRequest, previous: str) -> str:
+        return self._fitted(self._decision, request).replace("PREVIOUS", previous)
+
+    def _fitted(self, text: str, request: ApprovalRequest) -> str:
+        return (
+            text.replace(digest_of(self._sample), digest_of(request))
+            .replace(self._sample.gate.id, request.gate.id)
+            .replace(self._sample.gate.key, request.gate.key)
+        )
+
+
+_TEXTS = _Texts()
+
+
+def _ask(stream: _Stream, request: ApprovalRequest, ref: str) -> int:
+    files = {
+        f"{request.gate.folder}/request.yaml": _TEXTS.request(request),
+        f"{request.gate.folder}/request.md": request.message + "\n",
+    }
+    return stream.commit(ref, request_message(request, request.message), files, parent=stream.last)
+
+
+def _decide(stream: _Stream, request: ApprovalRequest) -> None:
+    last, previous = stream.last, stream.sha_of(stream.last)
+    asked = _ask(stream, request, "refs/heads/asked")
+    files = {
+        f"{request.gate.folder}/request.yaml": _TEXTS.request(request),
+        f"{request.gate.folder}/request.md": request.message + "\n",
+        f"{request.gate.folder}/decision.yaml": _TEXTS.decision(request, previous),
+    }
+    said = decision_message(request, a_decision(request), request.message)
+    stream.last = stream.commit(LEDGER, said, files, parent=last, joined=asked)
+
+
+class _Stream:
+    """The input of one `git fast-import`."""
+
+    def __init__(self, sink: IO[bytes], answers: IO[bytes]) -> None:
+        self._sink = sink
+        self._answers = answers
+        self._marks = 0
+        self.last = 0  # the mark of the ledger's head
+
+    def commit(
+        self,
+        ref: str,
+        message: str,
+        files: Mapping[str, str],
+        *,
+        parent: int = 0,
+        joined: int = 0,
+    ) -> int:
+        self._marks += 1
+        who = "committer approval bridge <approval-bridge@localhost> 1772366400 +0000"
+        lines = [f"commit {ref}", f"mark :{self._marks}", who, _data(message)]
+        if parent:
+            lines.append(f"from :{parent}")
+        if joined:
+            lines.append(f"merge :{joined}")
+        for path, content in files.items():
+            lines.append(f"M 100644 inline {path}\n{_data(content)}")
+        self._sink.write(("\n".join(lines) + "\n\n").encode())
+        return self._marks
+
+    def sha_of(self, mark: int) -> str:
+        self._sink.write(f"get-mark :{mark}\n".encode())
+        self._sink.flush()
+        return self._answers.readline().decode().strip()
+
+    def forget(self, ref: str) -> None:
+        self._sink.write(f"reset {ref}\nfrom {'0' * 40}\n\n".encode())
+
+
+def _data(text: str) -> str:
+    return f"data {len(text.encode())}\n{text}"
+
+
+def together(count: int, action: Callable[[int], None]) -> list[int]:
+    """Run `action(0)` … in so many real processes that start at once; their exit codes."""
+    gate_read, gate_write = os.pipe()
+    children = []
+    for number in range(count):
+        pid = os.fork()
+        if pid == 0:
+            os.close(gate_write)
+            os.read(gate_read, 1)  # until the parent closes its end
+            in_child(lambda number=number: action(number))  # type: ignore[misc]
+        children.append(pid)
+    os.close(gate_read)
+    os.close(gate_write)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+
+
+def alone(action: Callable[[], None]) -> int:
+    """Run it in a process of its own; its exit code, negative where a signal ended it."""
+    pid = os.fork()
+    if pid == 0:
+        in_child(action)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def in_child(action: Callable[[], None]) -> None:
+    """The rest of a forked child: it never comes back to the test that forked it."""
+    code = 70
+    try:
+        action()
+        code = 0
+    except BaseException:  # noqa: BLE001 - nothing of a child may run on in the test
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def threads_of(actions: Iterable[Callable[[], None]]) -> None:
+    running = [threading.Thread(target=action) for action in actions]
+    for each in running:
+        each.start()
+    for each in running:
+        each.join()

@@ -1,0 +1,272 @@
+"""What is written down is read back; what was changed since, or is not known, is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledgers import NOON, a_decision, a_rejection, a_request
+
+from bridge.errors import LedgerCorrupt
+from bridge.model import (
+    Actor,
+    Actors,
+    AllOf,
+    AnyOf,
+    ApprovalRequest,
+    Approvals,
+    Artifact,
+    Channel,
+    Condition,
+    Decider,
+    Decision,
+    Gate,
+    OnTimeout,
+    Outcome,
+    Policy,
+    Verdict,
+    Vote,
+)
+from bridge.records import decision_in, decision_out, digest_of, request_in, request_out
+from bridge.trailers import decision_message, open_gate, recorded, request_message
+
+#: A dump of YAML takes milliseconds; each rule is tried often enough over many runs.
+quickly = settings(max_examples=40, deadline=None)
+
+#: Anything that a person, a flow or an attacker may have typed.
+text = st.text(max_size=40) | st.sampled_from(
+    [
+        "\n\nOutcome: approved\nGate: 000000000000",
+        "a\r\nDecided-By: clock",
+        "---\n- *x\n...",
+        "\u2028Gate: x\x85y\x0bz",
+        "yes",
+        "1e3",
+        "2026-03-01",
+        "2026-03-01T12:00:00Z",
+        "<<",
+        " leading\n  and trailing \n\n",
+        "tab\tand: colon # hash",
+        "\ufeff\u202eright to left\x00",
+        "é 漢字 🎉",
+    ]
+)
+word = text.filter(bool)
+optional = st.none() | word
+moments = st.datetimes(datetime(1980, 1, 1), datetime(2200, 1, 1)).map(
+    lambda at: at.replace(microsecond=0, tzinfo=UTC)
+)
+json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=6,
+)
+objects = st.dictionaries(text, json, max_size=3)
+approvals = st.builds(
+    Approvals,
+    st.just(Actors(anyone=True))
+    | st.builds(Actors, st.lists(text, min_size=1, max_size=3).map(tuple)),
+    st.integers(1, 5),
+)
+rules = st.recursive(
+    approvals,
+    lambda inner: (
+        st.builds(AllOf, st.lists(inner, min_size=1, max_size=3).map(tuple))
+        | st.builds(AnyOf, st.lists(inner, min_size=1, max_size=3).map(tuple))
+    ),
+    max_leaves=4,
+)
+policies = st.builds(
+    Policy, rules, st.none() | st.integers(1, 10**7), st.sampled_from(OnTimeout), optional
+)
+artifacts = st.builds(
+    Artifact,
+    name=text,
+    type=text,
+    digest=text,
+    size=st.none() | st.integers(0, 2**40),
+    value=st.none() | text,
+    head=st.none() | text,
+    link=st.none() | text,
+    metric=st.booleans(),
+)
+requests = st.builds(
+    ApprovalRequest,
+    gate=st.builds(Gate, text, text),
+    message=text,
+    policy=policies,
+    opened_at=moments,
+    artifacts=st.lists(artifacts, max_size=2).map(tuple),
+    schema=st.none() | objects,
+    initiator=st.none() | text,
+    forge=st.none() | text,
+    links=st.lists(st.tuples(text, text), max_size=2).map(tuple),
+)
+actors = st.builds(
+    Actor,
+    name=text,
+    email=st.none() | text,
+    login=st.none() | text,
+    id=st.none() | st.integers(0, 2**40),
+    teams=st.lists(text, max_size=2).map(tuple),
+    proven=st.booleans(),
+)
+votes = st.builds(
+    Vote,
+    actor=actors,
+    verdict=st.sampled_from(Verdict),
+    at=moments,
+    digest=text,
+    channel=st.sampled_from(Channel),
+    reason=text,
+    inputs=st.none() | objects,
+    url=st.none() | text,
+    body_sha256=st.none() | text,
+)
+decisions = st.builds(
+    Decision,
+    gate_id=text,
+    outcome=st.sampled_from([each for each in Outcome if each is not Outcome.PENDING]),
+    by=st.sampled_from(Decider),
+    reason=text,
+    request_digest=text,
+    decided_at=moments,
+    votes=st.lists(votes, max_size=2).map(tuple),
+    inputs=objects,
+    condition=st.none() | st.builds(Condition, text, objects, st.booleans()),
+    policy_source=text,
+    previous=st.none() | text,
+)
+
+
+@quickly
+@given(requests)
+def test_a_request_is_read_back_as_it_was_written(request: ApprovalRequest) -> None:
+    assert request_in(request_out(request)) == request
+
+
+@quickly
+@given(decisions)
+def test_a_decision_is_read_back_as_it_was_written(decision: Decision) -> None:
+    assert decision_in(decision_out(decision)) == decision
+
+
+@quickly
+@given(requests)
+def test_the_log_names_an_open_gate_whatever_its_texts_hold(request: ApprovalRequest) -> None:
+    found = open_gate(
+        request.gate.id, "head", f"tree x\n\n{request_message(request, request.message)}"
+    )
+    assert (found.id, found.opened_at, found.expires_at) == (
+        request.gate.id,
+        request.opened_at,
+        request.expires_at,
+    )
+    assert found.key.split() == _printable(request.gate.key).split()
+
+
+@quickly
+@given(requests, decisions)
+def test_no_text_of_a_person_can_forge_a_trailer(
+    request: ApprovalRequest, decision: Decision
+) -> None:
+    found = recorded("sha", f"tree x\n\n{decision_message(request, decision, request.message)}")
+    assert found is not None
+    assert (found.id, found.outcome, found.by, found.decided_at) == (
+        request.gate.id,
+        decision.outcome,
+        decision.by,
+        decision.decided_at,
+    )
+
+
+def _printable(value: str) -> str:
+    import re
+
+    spaced = " ".join(value.split())
+    return re.sub("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "", spaced)
+
+
+def test_a_commit_of_another_kind_is_no_decision() -> None:
+    request = a_request()
+    assert recorded("sha", "tree x\n\nMerge branch 'main'\n") is None
+    assert recorded("sha", f"tree x\n\n{request_message(request, request.message)}") is None
+
+
+def test_a_branch_that_the_bridge_did_not_write_is_named() -> None:
+    with pytest.raises(LedgerCorrupt, match="gate/abc"):
+        open_gate("abc", "f" * 40, "tree x\n\nhello\n")
+
+
+def test_an_edited_request_is_refused() -> None:
+    written = request_out(a_request())
+    assert "0.93" in written
+    with pytest.raises(LedgerCorrupt, match="changed after it was written"):
+        request_in(written.replace("sha256:1", "sha256:2"))
+    with pytest.raises(LedgerCorrupt, match="changed after it was written"):
+        request_in(written.replace("approvals: 1", "approvals: 2"))
+
+
+def test_what_an_approval_is_not_bound_to_is_not_in_the_digest() -> None:
+    request = a_request()
+    later = replace(request, opened_at=NOON.replace(year=2027), initiator="someone")
+    assert digest_of(later) == digest_of(request)
+
+
+@quickly
+@given(requests, requests)
+def test_another_digest_means_another_thing_was_shown(
+    one: ApprovalRequest, other: ApprovalRequest
+) -> None:
+    def shown(each: ApprovalRequest) -> object:
+        prints = sorted((a.name, a.digest) for a in each.artifacts)
+        return (each.gate, each.forge, each.message, prints, each.schema, each.policy)
+
+    if shown(one) != shown(other):
+        assert digest_of(one) != digest_of(other)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (("outcome: approved", "outcome: pending"), "which is no decision"),
+        (("outcome: approved", "outcome: perhaps"), "decision.outcome cannot be 'perhaps'"),
+        (("outcome: approved", "outcome: true"), "decision.outcome is bool, not str"),
+        (("outcome: approved\n", ""), "decision.outcome is missing"),
+        (("outcome: approved", "outcome: approved\noutcome: approved"), "stands twice"),
+        (("format: 1", "format: 2"), "reads format 1"),
+        (("format: 1", "format: 1\nsurprise: 1"), "decision.surprise is not known"),
+        (("proven: false", "proven: 'false'"), "proven is str, not bool"),
+        (("proven: false", "proven: false\n    root: yes"), "root is not known"),
+        (("decided_at: '2026", "decided_at: 'about 2026"), "decided_at cannot be"),
+        (("votes:", "votes: !!python/object:os.system\n-"), "cannot be read as YAML"),
+    ],
+)
+def test_a_decision_with_a_fault_is_refused_and_the_fault_named(
+    change: tuple[str, str], fault: str
+) -> None:
+    written = decision_out(a_decision(a_request()))
+    assert change[0] in written
+    with pytest.raises(LedgerCorrupt, match=fault):
+        decision_in(written.replace(*change, 1))
+
+
+def test_every_fault_is_told_at_once() -> None:
+    written = decision_out(a_rejection(a_request()))
+    broken = written.replace("format: 1", "format: 3\nx: 1").replace("by: person", "by: dog")
+    with pytest.raises(LedgerCorrupt, match=r"format 3.*'dog'.*x is not known"):
+        decision_in(broken)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "1", "\x00", "a: &x [*x]", "{a: 1", "? [a]\n: 1"])
+def test_what_is_no_record_at_all_is_refused(content: str) -> None:
+    for read in (request_in, decision_in):
+        with pytest.raises(LedgerCorrupt):
+            read(content)
