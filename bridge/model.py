@@ -197,7 +197,8 @@ class Actors:
     def __str__(self) -> str:
         if self.anyone:
             return "anyone"
-        return " or ".join([*self.names, *self.users, *map(str, self.groups)])
+        accounts = (user.partition("#")[0] for user in self.users)
+        return " or ".join([*self.names, *accounts, *map(str, self.groups)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,6 +443,11 @@ class Decision:
     author: Actor | None = None
     policy_source: str = "the request"  # or the policy file and its commit
     previous: str | None = None  # the ledger's head it was recorded upon
+
+    @property
+    def evidence(self) -> Evidence:
+        """What it was judged by, so that anybody can judge it again."""
+        return Evidence(self.decided_at, self.votes, self.condition, self.memberships, self.author)
 
 
 @dataclass(frozen=True, slots=True)

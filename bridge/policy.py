@@ -1,32 +1,56 @@
 """The judge: a request and the evidence in, an evaluation with its reasons out.
 
 No I/O, no clock of its own, no order: the same evidence in any order gives the same evaluation.
-What is not proven does not count, so absence is pending.
+What is not proven does not count, so absence is pending. Who may decide is told in
+`eligibility.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
+from bridge.eligibility import (
+    Facts,
+    among,
+    bar,
+    barred_by_name,
+    can_be_met,
+    leaves,
+    match_up,
+    may_decide,
+    unsettled,
+)
+from bridge.eligibility import reaches as reaches  # asked of the policy by those who gather
+from bridge.eligibility import who_may as who_may
 from bridge.errors import Faults
 from bridge.model import (
+    Actor,
+    Actors,
     AllOf,
     Answer,
     AnyOf,
     ApprovalRequest,
     Approvals,
+    Bars,
     Decider,
     Declared,
     Dismissal,
+    DismissedReviews,
+    EachOf,
     Evaluation,
     Evidence,
     Finding,
     Group,
+    GroupKind,
     OnTimeout,
     Outcome,
     Policy,
     Question,
+    RequestChanges,
     Rule,
     Selected,
     Verdict,
@@ -34,41 +58,72 @@ from bridge.model import (
 )
 from bridge.records import digest_of
 
+_LOGIN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?"
+#: An account (`ann`, or `ann#583231` where the number must match) and a team, as people write them.
+USER: Final = re.compile(rf"{_LOGIN}(_[A-Za-z0-9]+)?(#[1-9][0-9]*)?")
+TEAM: Final = re.compile(rf"{_LOGIN}/[A-Za-z0-9_.-]+")
+
 
 def evaluate(request: ApprovalRequest, evidence: Evidence) -> Evaluation:
     """Where the gate stands on this evidence.
 
-    A rejection by someone who may decide outweighs every approval; then the rule; then a condition
-    the policy names; then the clock.
+    A rejection by someone who may decide outweighs every approval; then a hold keeps it open; then
+    the rule; then a condition the policy names; then the clock. A hold stops these two as well.
     """
-    candidates, dismissals = sift(request, evidence.votes)
-    tree = weigh(request.policy.require, [v for v in candidates if v.verdict is Verdict.APPROVE])
-    refusals = [vote for vote in candidates if vote.verdict is Verdict.REJECT]
+    facts = Facts(evidence.memberships)
+    sifted = _sift(request, evidence, facts)
+    tree = weigh(request.policy.require, sifted.approvals, facts)
+    obstacles = tuple(Finding(each, False) for each in _obstacles(request, evidence, sifted))
+    outcome, by, says = _outcome(request, evidence, sifted, tree)
+    if outcome is Outcome.PENDING:
+        says = "; ".join([says, *(each.says for each in obstacles)])
+    elif outcome is Outcome.APPROVED and sifted.holds:
+        outcome, by, says = Outcome.PENDING, None, "; ".join(map(_held_by, sifted.holds))
+    root = Finding(says, outcome is Outcome.APPROVED, (tree, *obstacles))
+    return Evaluation(outcome, by, root, sifted.candidates, sifted.dismissals)
 
-    def verdict(outcome: Outcome, by: Decider | None, says: str) -> Evaluation:
-        met = outcome is Outcome.APPROVED
-        return Evaluation(outcome, by, Finding(says, met, (tree,)), candidates, dismissals)
 
-    if refusals:
-        first = min(refusals, key=lambda vote: (vote.at, str(vote.actor)))
+def _outcome(
+    request: ApprovalRequest, evidence: Evidence, sifted: _Sifted, tree: Finding
+) -> tuple[Outcome, Decider | None, str]:
+    if sifted.refusals:
+        first = min(sifted.refusals, key=lambda vote: (vote.at, str(vote.actor)))
         said = f": {first.reason}" if first.reason else ""
-        return verdict(Outcome.REJECTED, Decider.PERSON, f"rejected by {first.actor}{said}")
+        return Outcome.REJECTED, Decider.PERSON, f"rejected by {first.actor}{said}"
     if tree.met:
-        names = ", ".join(sorted({str(v.actor) for v in candidates}))
-        return verdict(Outcome.APPROVED, Decider.PERSON, f"approved by {names}")
+        names = ", ".join(sorted({str(vote.actor) for vote in sifted.approvals}))
+        return Outcome.APPROVED, Decider.PERSON, f"approved by {names}"
     condition = evidence.condition
     if condition and condition.holds and condition.text == request.policy.auto_approve_if:
-        return verdict(
-            Outcome.APPROVED, Decider.CONDITION, f"approved automatically: {condition.text}"
-        )
+        says = f"approved automatically: {condition.text}"
+        return Outcome.APPROVED, Decider.CONDITION, says
     if overdue(request, evidence.now):
         deadline = f"{request.expires_at:%Y-%m-%d %H:%M:%S} UTC"
         if request.policy.on_timeout is OnTimeout.APPROVE:
             says = f"nobody answered by {deadline}, and the policy then approves"
-            return verdict(Outcome.APPROVED, Decider.CLOCK, says)
+            return Outcome.APPROVED, Decider.CLOCK, says
         if request.policy.on_timeout is OnTimeout.REJECT:
-            return verdict(Outcome.EXPIRED, Decider.CLOCK, f"nobody answered by {deadline}")
-    return verdict(Outcome.PENDING, None, f"waiting: {tree.says}")
+            return Outcome.EXPIRED, Decider.CLOCK, f"nobody answered by {deadline}"
+    return Outcome.PENDING, None, f"waiting: {tree.says}"
+
+
+def _obstacles(request: ApprovalRequest, evidence: Evidence, sifted: _Sifted) -> Iterator[str]:
+    """What else stands in the way, in words for whoever waits."""
+    policy = request.policy
+    yield from map(_held_by, sifted.holds)
+    if unknown := unsettled(request, evidence.author):
+        yield unknown
+    barred = barred_by_name(policy, evidence.author)
+    if not can_be_met(policy.require, barred, policy.only):
+        yield (
+            "too few people are left who may approve: change the policy, or have somebody else"
+            " start the run"
+        )
+
+
+def _held_by(vote: Vote) -> str:
+    said = f": {vote.reason}" if vote.reason else ""
+    return f"held by {vote.actor}{said}"
 
 
 def overdue(request: ApprovalRequest, now: datetime) -> bool:
@@ -76,48 +131,192 @@ def overdue(request: ApprovalRequest, now: datetime) -> bool:
     return request.expires_at is not None and now >= request.expires_at
 
 
-def sift(
-    request: ApprovalRequest, votes: Sequence[Vote]
-) -> tuple[tuple[Vote, ...], tuple[Dismissal, ...]]:
+# -- votes -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Sifted:
     """The votes that may count, one a person, and those that do not, each with its reason."""
-    digest = digest_of(request)
-    counted: dict[str, Vote] = {}
-    dismissed: list[Dismissal] = []
-    for vote in sorted(votes, key=_age):
-        reason = _objection(request, digest, vote)
+
+    approvals: tuple[Vote, ...]
+    refusals: tuple[Vote, ...]
+    holds: tuple[Vote, ...]
+    dismissals: tuple[Dismissal, ...]
+
+    @property
+    def candidates(self) -> tuple[Vote, ...]:
+        return tuple(sorted((*self.approvals, *self.refusals, *self.holds), key=_age))
+
+
+_REFUSALS: Final = {
+    RequestChanges.HOLD: {Verdict.REJECT},
+    RequestChanges.REJECT: {Verdict.REJECT, Verdict.CHANGES},
+}
+_MILDEST_FIRST: Final = (
+    Verdict.APPROVE,
+    Verdict.RELEASE,
+    Verdict.CHANGES,
+    Verdict.HOLD,
+    Verdict.REJECT,
+)
+
+
+def _sift(request: ApprovalRequest, evidence: Evidence, facts: Facts) -> _Sifted:
+    judge = _Judge(request, evidence, facts)
+    dismissals = list(evidence.dismissed)
+    taken: list[Vote] = []
+    for vote in sorted(evidence.votes, key=_age):
+        if taken and vote == taken[-1]:
+            continue
+        reason = judge.objection(vote)
         if reason:
-            dismissed.append(Dismissal(vote, reason))
+            dismissals.append(Dismissal(vote, reason))
+        else:
+            taken.append(vote)
+    last, gone = _last_words(taken)
+    refusals = _REFUSALS[request.policy.request_changes]
+    held, lifted = _holds(taken, last, refusals)
+    return _Sifted(
+        approvals=tuple(vote for vote in last if vote.verdict is Verdict.APPROVE),
+        refusals=tuple(vote for vote in last if vote.verdict in refusals),
+        holds=held,
+        dismissals=tuple(sorted((*dismissals, *gone, *lifted), key=_dismissal_age)),
+    )
+
+
+def _last_words(taken: Sequence[Vote]) -> tuple[list[Vote], list[Dismissal]]:
+    """Each person's last answer, and those that it replaced. A hold is beside them, no answer."""
+    last: dict[str, Vote] = {}
+    gone = []
+    for vote in taken:
+        if vote.verdict in {Verdict.HOLD, Verdict.RELEASE}:
             continue
         who = _identity(vote)
-        if who in counted:
-            dismissed.append(Dismissal(counted[who], "they have answered again since"))
-        counted[who] = vote
-    return tuple(counted.values()), tuple(dismissed)
+        if who in last:
+            gone.append(Dismissal(last[who], "they have answered again since"))
+        last[who] = vote
+    return list(last.values()), gone
 
 
-def _objection(request: ApprovalRequest, digest: str, vote: Vote) -> str | None:
+def _holds(
+    taken: Sequence[Vote], last: Sequence[Vote], refusals: set[Verdict]
+) -> tuple[tuple[Vote, ...], list[Dismissal]]:
+    """The holds that stand, and those that were lifted: by an own answer, or by a release."""
+    held, lifted = [], []
+    releases = [vote for vote in taken if vote.verdict is Verdict.RELEASE]
+    changes = [v for v in last if v.verdict is Verdict.CHANGES and v.verdict not in refusals]
+    for hold in [*(vote for vote in taken if vote.verdict is Verdict.HOLD), *changes]:
+        answers = [v for v in last if v is not hold and _identity(v) == _identity(hold)]
+        ends = [v for v in (*releases, *answers) if _age(v) > _age(hold)]
+        ends = [v for v in ends if v.verdict is not Verdict.CHANGES]
+        if ends:
+            first = min(ends, key=_age)
+            lifted.append(Dismissal(hold, f"{first.actor} has lifted it since"))
+        else:
+            held.append(hold)
+    return tuple(held), lifted
+
+
+class _Judge:
+    """Why a vote does not count, in words for the one who cast it."""
+
+    def __init__(self, request: ApprovalRequest, evidence: Evidence, facts: Facts) -> None:
+        self._request = request
+        self._policy = request.policy
+        self._author = evidence.author
+        self._facts = facts
+        self._digest = digest_of(request)
+        self._unsettled = unsettled(request, evidence.author)
+        self._taken_back: dict[str, datetime] = {}
+        for vote in evidence.votes:
+            if vote.verdict is Verdict.APPROVE and self._dismissed(vote):
+                who = _identity(vote)
+                self._taken_back[who] = max(vote.at, self._taken_back.get(who, vote.at))
+
+    def objection(self, vote: Vote) -> str | None:
+        return (
+            objection_of_form(self._request, self._digest, vote)
+            or bar(self._request, self._author, vote.actor)
+            or self._stranger(vote.actor)
+            or self._withdrawn(vote)
+            or self._unapproving(vote)
+        )
+
+    def _stranger(self, actor: Actor) -> str | None:
+        found = may_decide(self._policy.require, actor, self._facts)
+        return None if found.surely else found.says
+
+    def _withdrawn(self, vote: Vote) -> str | None:
+        if vote.verdict is not Verdict.APPROVE:
+            return f"{vote.dismissed_by} dismissed it" if self._dismissed(vote) else None
+        # Else an older approval of the same person would step out from behind the dismissed one.
+        back = self._taken_back.get(_identity(vote))
+        if back is not None and vote.at <= back:
+            return "it was dismissed: approve again if you still do"
+        return None
+
+    def _dismissed(self, vote: Vote) -> bool:
+        """Whether its dismissal counts; where that cannot be known, it does for an approval."""
+        by = vote.dismissed_by
+        if by is None or vote.digest != self._digest:
+            return False
+        if vote.verdict is not Verdict.APPROVE:
+            return self._answer(by) is Answer.MEMBER
+        anyone = self._policy.dismissed_reviews is DismissedReviews.ANYONE
+        return anyone or self._answer(by) is not Answer.NOT
+
+    def _answer(self, actor: Actor) -> Answer:
+        if actor.bot or bar(self._request, self._author, actor):
+            return Answer.NOT
+        if self._unsettled:
+            return Answer.UNKNOWN
+        return may_decide(self._policy.require, actor, self._facts).answer
+
+    def _unapproving(self, vote: Vote) -> str | None:
+        """What speaks against a yes and not against a no."""
+        if vote.verdict not in {Verdict.APPROVE, Verdict.RELEASE}:
+            return None
+        if self._unsettled:
+            return self._unsettled
+        only = self._policy.only
+        if only is None or vote.verdict is Verdict.RELEASE:
+            return None
+        found = among(only, vote.actor, self._facts)
+        if found.answer is Answer.UNKNOWN:
+            return found.says
+        return None if found.surely else f"the flow itself names who approves this: {only}"
+
+
+def objection_of_form(request: ApprovalRequest, digest: str, vote: Vote) -> str | None:
+    """Why a vote does not count whoever may decide."""
+    if vote.actor.bot:
+        return "a bot's answer never counts"
     if vote.digest != digest:
         return "it answers another version of this request"
     if request.forge and not vote.actor.proven:
         return f"this gate is decided on {request.forge}, which has not vouched for {vote.actor}"
+    if vote.actor.proven and vote.actor.id is None:
+        return f"it is not known which account {vote.actor} is"
     if overdue(request, vote.at) and request.policy.on_timeout is not OnTimeout.NOTIFY:
         return f"it came after the deadline, {request.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-    if not may_decide(request.policy.require, vote):
-        return f"{vote.actor} is not among those who may decide: {who_may(request.policy.require)}"
     return None
 
 
-def _age(vote: Vote) -> tuple[datetime, bool, str, str, str, str]:
-    # A total order, so that evidence in another order is the same evidence; at the same second a
-    # rejection is taken for the later word.
+def _age(vote: Vote) -> tuple[datetime, int, str, str, str, str]:
+    # A total order, so that evidence in another order is the same evidence; at the same second the
+    # sterner word is taken for the later one.
     return (
         vote.at,
-        vote.verdict is Verdict.REJECT,
+        _MILDEST_FIRST.index(vote.verdict),
         _identity(vote),
         vote.reason,
         vote.url or "",
         repr(vote),
     )
+
+
+def _dismissal_age(dismissal: Dismissal) -> tuple[object, ...]:
+    return (*_age(dismissal.vote), dismissal.reason)
 
 
 def _identity(vote: Vote) -> str:
@@ -127,48 +326,95 @@ def _identity(vote: Vote) -> str:
     return (actor.email or actor.name).casefold()
 
 
-def may_decide(rule: Rule, vote: Vote) -> bool:
-    """Whether this person stands anywhere in the rule."""
-    match rule:
-        case Approvals(by=actors):
-            return actors.anyone or any(vote.actor.answers_to(name) for name in actors.names)
-        case AllOf(rules) | AnyOf(rules):
-            return any(may_decide(each, vote) for each in rules)
+# -- the rule --------------------------------------------------------------------------------------
 
 
-def weigh(rule: Rule, approvals: Sequence[Vote]) -> Finding:
+def weigh(rule: Rule, approvals: Sequence[Vote], facts: Facts) -> Finding:
     """How far these approvals satisfy the rule, as a tree."""
     match rule:
         case Approvals(by=actors, count=count):
-            have = [vote for vote in approvals if may_decide(rule, vote)]
-            who = sorted({str(vote.actor) for vote in have})
-            got = len({_identity(vote) for vote in have})
-            by = f" ({', '.join(who)})" if who else ""
-            says = f"{got} of {count} from {actors}{by}"
-            return Finding(says, got >= count and count > 0 and not actors.nobody)
+            return _weigh_count(actors, count, approvals, facts)
+        case EachOf(of):
+            return _weigh_each(of, approvals, facts)
         case AllOf(rules):
-            parts = tuple(weigh(each, approvals) for each in rules)
+            parts = tuple(weigh(each, approvals, facts) for each in rules)
             met = bool(parts) and all(part.met for part in parts)
             return Finding(" and ".join(part.says for part in parts), met, parts)
         case AnyOf(rules):
-            parts = tuple(weigh(each, approvals) for each in rules)
+            parts = tuple(weigh(each, approvals, facts) for each in rules)
             return Finding(
                 " or ".join(part.says for part in parts), any(part.met for part in parts), parts
             )
 
 
-def who_may(rule: Rule) -> str:
-    """The people who may decide, in words."""
-    match rule:
-        case Approvals(by=actors):
-            return str(actors)
-        case AllOf(rules) | AnyOf(rules):
-            return " or ".join(dict.fromkeys(who_may(each) for each in rules))
+def _weigh_count(actors: Actors, count: int, approvals: Sequence[Vote], facts: Facts) -> Finding:
+    found = [(vote, among(actors, vote.actor, facts)) for vote in approvals]
+    have = [vote for vote, belongs in found if belongs.surely]
+    who = sorted({str(vote.actor) for vote in have})
+    got = len({_identity(vote) for vote in have})
+    by = f" ({', '.join(who)})" if who else ""
+    others = sorted({belongs.says for _, belongs in found if not belongs.surely})
+    return Finding(
+        f"{got} of {count} from {actors}{by}",
+        got >= count and count > 0 and not actors.nobody,
+        tuple(Finding(each, False) for each in others),
+    )
+
+
+def _weigh_each(of: Sequence[Actors], approvals: Sequence[Vote], facts: Facts) -> Finding:
+    names = {_identity(vote): str(vote.actor) for vote in approvals}
+    choices = [
+        frozenset(_identity(v) for v in approvals if among(actors, v.actor, facts).surely)
+        for actors in of
+    ]
+    chosen = match_up(choices)
+    parts = tuple(
+        Finding(f"{actors}: {names[chosen[at]] if at in chosen else 'nobody yet'}", at in chosen)
+        for at, actors in enumerate(of)
+    )
+    says = f"one person from each of {len(of)}: {'; '.join(part.says for part in parts)}"
+    return Finding(says, bool(of) and len(chosen) == len(of), parts)
+
+
+# -- what must be looked up ------------------------------------------------------------------------
+
+
+def questions(request: ApprovalRequest, evidence: Evidence) -> tuple[Question, ...]:
+    """What must be looked up before these votes can be judged, and nothing besides.
+
+    Look each up, `replace(evidence, memberships=…)`, evaluate. What is not looked up is unknown.
+    """
+    digest = digest_of(request)
+    known = {(each.user, each.group) for each in evidence.memberships}
+    found: dict[tuple[int, Group], Question] = {}
+    for actor in _whom(request, evidence, digest):
+        for group in _groups(request.policy, actor):
+            if actor.id is not None and (actor.id, group) not in known:
+                found[actor.id, group] = Question(actor, group)
+    return tuple(found.values())
+
+
+def _whom(request: ApprovalRequest, evidence: Evidence, digest: str) -> Iterator[Actor]:
+    for vote in sorted(evidence.votes, key=_age):
+        if objection_of_form(request, digest, vote) is None:
+            for actor in (vote.actor, vote.dismissed_by):
+                if actor and not actor.bot and not bar(request, evidence.author, actor):
+                    yield actor
+
+
+def _groups(policy: Policy, actor: Actor) -> Iterator[Group]:
+    nothing = Facts(())
+    for actors in (*leaves(policy.require), *([policy.only] if policy.only else [])):
+        if not among(actors, actor, nothing).surely:  # else the policy names the account itself
+            yield from actors.groups
+
+
+# -- the policy itself -----------------------------------------------------------------------------
 
 
 def check_policy(policy: Policy) -> None:
     """Refuse a policy that needs nobody or can never be met, naming every fault."""
-    faults = list(_rule_faults(policy.require))
+    faults = list(_every_fault(policy.require, policy.bars))
     if policy.timeout is not None and policy.timeout <= 0:
         faults.append(f"timeout is {policy.timeout} seconds; it must be longer than none")
     if policy.timeout is None and policy.on_timeout is OnTimeout.APPROVE:
@@ -177,40 +423,83 @@ def check_policy(policy: Policy) -> None:
         raise Faults("this policy cannot stand", faults)
 
 
-def _rule_faults(rule: Rule) -> list[str]:
-    match rule:
-        case Approvals(by=actors, count=count):
-            faults = []
-            if actors.nobody:
-                faults.append("a rule names nobody who may decide")
-            if count < 1:
-                faults.append(f"a rule asks for {count} approvals; it needs at least one")
-            return faults
-        case AllOf(rules) | AnyOf(rules):
-            if not rules:
-                return ["a rule that joins others joins none"]
-            return [fault for each in rules for fault in _rule_faults(each)]
+def _every_fault(rule: Rule, bars: Bars) -> Iterator[str]:
+    yield from rule_faults(rule, bars)
+    if isinstance(rule, AllOf | AnyOf):
+        for each in rule.rules:
+            yield from _every_fault(each, bars)
 
 
-def questions(request: ApprovalRequest, evidence: Evidence) -> tuple[Question, ...]:
-    """What must be looked up before these votes can be judged, and nothing besides.
+def rule_faults(rule: Rule, bars: Bars) -> list[str]:
+    """What is wrong with this one rule, not with those that it joins."""
+    if isinstance(rule, AllOf | AnyOf):
+        return [] if rule.rules else ["a rule that joins others joins none"]
+    faults = []
+    if any(actors.nobody for actors in leaves(rule)) or not list(leaves(rule)):
+        faults.append("a rule names nobody who may decide")
+    if isinstance(rule, Approvals) and rule.count < 1:
+        faults.append(f"a rule asks for {rule.count} approvals; it needs at least one")
+    barred = barred_by_name(Policy(rule, bars=bars))
+    if not faults and not can_be_met(rule, barred):
+        faults.append(f"it can never be met: too few of {who_may(rule)} are left to approve")
+    return faults
 
-    Look each up, `replace(evidence, memberships=…)`, evaluate. What is not looked up is unknown.
-    """
-    raise NotImplementedError
+
+_STRICTEST_FIRST: Final = (OnTimeout.REJECT, OnTimeout.NOTIFY, OnTimeout.APPROVE)
 
 
 def narrow(selected: Selected, declared: Declared) -> Policy:
     """What the policy file and the flow together ask: the stricter of the two, everywhere.
 
-    Raises `Faults` where nobody whom the flow names may decide.
+    Whom the flow does not name cannot approve; they can still reject and hold, or naming fewer
+    people would silence a no. Raises `Faults` where nobody is left who could approve.
     """
-    raise NotImplementedError
+    policy = selected.policy
+    timeout, on_timeout = _narrower_time(policy, declared)
+    narrowed = replace(
+        policy,
+        timeout=timeout,
+        on_timeout=on_timeout,
+        only=_named(declared.approvers),
+        auto_approve_if=declared.auto_approve_if if selected.auto_approve else None,
+    )
+    if not can_be_met(policy.require, barred_by_name(policy), narrowed.only):
+        asked = f"approvers= names {narrowed.only}" if narrowed.only else "nobody else is named"
+        started = f" and {policy.initiator} started this run" if policy.initiator else ""
+        raise Faults(
+            f"the policy {selected.rule!r}",
+            [
+                f"too few people are left to approve: it asks {who_may(policy.require)},"
+                f" {asked}{started}"
+            ],
+        )
+    return narrowed
 
 
-def reaches(asked: Group, permission: str, role: str) -> Answer:
-    """Whether a repository permission, as the forge gave it, is the one asked for or higher.
+def _narrower_time(policy: Policy, declared: Declared) -> tuple[int | None, OnTimeout]:
+    if declared.timeout is None:
+        return policy.timeout, policy.on_timeout
+    if policy.timeout is None:
+        # The clock approves only where the policy file says so.
+        mild = declared.on_timeout is OnTimeout.APPROVE
+        return declared.timeout, OnTimeout.REJECT if mild else declared.on_timeout
+    on_timeout = min(policy.on_timeout, declared.on_timeout, key=_STRICTEST_FIRST.index)
+    # A clock that approves must not be set forward by the flow.
+    later = on_timeout is OnTimeout.APPROVE
+    return (max if later else min)(policy.timeout, declared.timeout), on_timeout
 
-    `permission` is one of none, read, triage, write, maintain, admin; `role` is `role_name`.
-    """
-    raise NotImplementedError
+
+def _named(approvers: Iterable[str]) -> Actors | None:
+    names = [each.strip().removeprefix("@") for each in approvers]
+    if not names:
+        return None
+    odd = [each for each in names if not (USER.fullmatch(each) or TEAM.fullmatch(each))]
+    if odd:
+        raise Faults(
+            "approvers=",
+            [f"{each!r} is neither an account (ann) nor a team (org/team)" for each in odd],
+        )
+    return Actors(
+        users=tuple(each for each in names if "/" not in each),
+        groups=tuple(Group(GroupKind.TEAM, each) for each in names if "/" in each),
+    )
