@@ -352,6 +352,10 @@ def actor_of(account: Account | None) -> Actor:
     )
 
 
+def is_command(body: str) -> bool:
+    return commands.read(body) is not None
+
+
 def unanswered(gathered: Gathered, page: PullRequest) -> tuple[str, ...]:
     """The comments and reviews that hold a command and have no answer of the bridge yet."""
     awaited = {each.node for each in gathered.nodes.values()}

@@ -16,6 +16,7 @@ import requests
 from github import Auth, Github, GithubException, GithubIntegration, GithubRetry
 from github.Requester import Requester
 
+from bridge.eligibility import LEVELS, reaches
 from bridge.errors import ForgeUnavailable, NoSuchPage, NothingToShow
 from bridge.model import Answer, Group, GroupKind, Membership, Question
 from bridge.page import (
@@ -44,7 +45,6 @@ from bridge.page import (
     Voices,
     Write,
 )
-from bridge.policy import reaches
 from bridge.policyfile import PATH
 from bridge.settings import GitHubSettings
 
@@ -134,6 +134,7 @@ class GitHub:
             raise ForgeUnavailable(f"{PATH} in {self._repository} cannot be read whole as text")
         return Site(
             repository=repository["nameWithOwner"],
+            url=repository["url"],
             default_branch=branch["name"],
             commit=branch["target"]["oid"],
             policy=blob["text"] if blob else None,
@@ -384,6 +385,8 @@ _ADVICE = {
     404: "; it is not there, or the credential may not see it",
 }
 _MISSING = ["page", "pullRequest"]
+#: REST's older words for two of the levels.
+_LEVELS = {"pull": "read", "push": "write"}
 
 
 def _told(errors: Iterable[Any]) -> str:
@@ -423,8 +426,11 @@ def _on_repository(group: Group, found: _Json | str, number: int) -> tuple[Answe
     user = found.get("user") or {}
     if user.get("id") != number:
         return Answer.UNKNOWN, "the login belongs to another account now"
-    answer = reaches(group, found.get("permission", "none"), found.get("role_name", ""))
-    return answer, "" if answer is Answer.MEMBER else f"has {found.get('role_name')} permission"
+    # The field `permission` calls maintain write and triage read: the list of them is exact.
+    own = {_LEVELS.get(name, name) for name, has in (user.get("permissions") or {}).items() if has}
+    level = next((each for each in reversed(LEVELS) if each in own), "none")
+    answer = reaches(group, level, found.get("role_name") or "")
+    return answer, "" if answer is Answer.MEMBER else f"has {level} permission"
 
 
 def _voices(configured: Sequence[str], viewer: _Json) -> Voices:
@@ -571,7 +577,7 @@ _REVIEW = f"{_SAID} state submittedAt commit {{ oid }}"
 _COMMENT = f"{_SAID} createdAt"
 _SITE = (
     "viewer { login databaseId }"
-    " site: repository(owner: $owner, name: $name) { nameWithOwner"
+    " site: repository(owner: $owner, name: $name) { nameWithOwner url"
     " defaultBranchRef { name target { oid } }"
     f' policy: object(expression: "HEAD:{PATH}") {{ ... on Blob {{ text isTruncated }} }}'
     f' labels(first: 20, query: "{LABELS}") {{ nodes {{ id name }} }} }}'

@@ -205,6 +205,33 @@ class GitLedger:
 
         return self._repeat(attempt)
 
+    def renew(self, gate_id: str, commit: str | None = None) -> Standing:
+        def attempt() -> Standing:
+            refs = self._refs(gate_id)
+            found = self._standing(gate_id, refs)
+            if found and found.decision:
+                return found
+            ledger = refs.get(_LEDGER)
+            source = commit or (found and found.commit)
+            if ledger is None or source is None:
+                raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
+            files = self._folders([source, ledger], gate_id)[source]
+            self._clone.bring(leaf.sha for leaf in files.values())
+            request = self._as_recorded(gate_id, files, source, None).request
+            made = self._commit(
+                self._with_folder(ledger, gate_id, files),
+                [ledger],
+                # A second commit of the same second upon the same record would be the first again.
+                request_message(request, headline(request)) + f"Asked-Before: {source}\n",
+                author=BRIDGE,
+                at=request.opened_at,
+            )
+            ref = f"refs/heads/{branch_of(gate_id)}"
+            self._push(f"+{made}:{ref}", lease={ref: refs.get(ref, "")})
+            return Standing(request, None, made, made)
+
+        return self._repeat(attempt)
+
     def settle(self, gate_id: str) -> None:
         def attempt() -> None:
             refs = self._refs(gate_id)
@@ -234,6 +261,9 @@ class GitLedger:
             return tuple(sorted(found, key=lambda each: (each.opened_at, each.id)))
 
         return self._alone(attempt)
+
+    def open_heads(self) -> Mapping[str, str]:
+        return self._told(self._open_heads)
 
     def history(self, limit: int) -> tuple[Recorded, ...]:
         return self._alone(lambda: tuple(islice(self._newest_first(limit), limit)))

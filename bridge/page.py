@@ -152,6 +152,7 @@ class Site:
     """What the repository says beside the page, read in the same moment."""
 
     repository: str  # owner/name
+    url: str
     default_branch: str
     commit: str  # of the default branch
     policy: str | None  # the policy file there; None where there is none

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -62,6 +62,17 @@ class Ledger(Protocol):
 
         Raises `LostRequest` where the request it answers was replaced meanwhile.
         """
+        ...
+
+    def renew(self, gate_id: str, commit: str | None = None) -> Standing:
+        """Put the request on the gate's branch once more, as a new commit upon the record.
+
+        `commit` is where the request is read: somebody else may have pushed to the branch since.
+        """
+        ...
+
+    def open_heads(self) -> Mapping[str, str]:
+        """The gates that have a branch, decided or not, and its commit: one exchange."""
         ...
 
     def settle(self, gate_id: str) -> None:

@@ -1,0 +1,104 @@
+"""Ask on a forge: put a gate's request on its page, under the policy that holds now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from bridge import gather, show
+from bridge.eligibility import leaves, login_of
+from bridge.errors import Faults, NoPolicy
+from bridge.gather import Gathered
+from bridge.model import ApprovalRequest, GroupKind, Outcome, Rule, Standing
+from bridge.open import open_gate
+from bridge.page import Label, Look, PullRequest, Remove, Rewrite, Say, Site, State, Write
+from bridge.policy import narrow
+from bridge.policyfile import PATH, parse
+from bridge.ports import Clock, Forge, Ledger, Notices
+
+
+@dataclass(frozen=True)
+class Desk:
+    """All that a gate on a forge is tended with."""
+
+    forge: Forge
+    ledger: Ledger
+    notices: Notices
+    clock: Clock
+
+
+def ask(desk: Desk, request: ApprovalRequest) -> tuple[Standing, PullRequest | None]:
+    """Open the gate and its page; both are found where they were opened before.
+
+    Raises `NoPolicy` or `Faults` where no sound policy covers it: then nothing is opened. The page
+    is None where the gate is decided already.
+    """
+    look = desk.forge.find([request.gate.branch])
+    asked = governed(replace(request, forge=desk.forge.name), look.site)
+    standing = open_gate(desk.ledger, desk.notices, asked)
+    if standing.decision or standing.head is None:
+        return standing, None
+    return standing, put_up(desk, look, standing)
+
+
+def governed(request: ApprovalRequest, site: Site) -> ApprovalRequest:
+    """The request under the policy of the default branch as it is now, narrowed by the flow."""
+    if request.subject is None or request.declared is None:
+        raise Faults(
+            f"the request of {request.gate.key}",
+            ["it does not say what it is about, so no policy can be found for it"],
+        )
+    if site.policy is None:
+        raise NoPolicy(
+            f"{site.repository} has no {PATH} on {site.default_branch}, so nobody can decide there:"
+            " add one (`hitl init` writes a first)"
+        )
+    selected = parse(site.policy).select(request.subject, request.initiator)
+    return replace(request, policy=narrow(selected, request.declared))
+
+
+def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> PullRequest:
+    """The gate's page, showing this standing: the one that is open, or a new one."""
+    request, head = standing.request, standing.head or ""
+    title, body = show.title(request), show.body(request, head, look.site)
+    page = own_page(look, request.gate.id)
+    if page is None or page.state is State.MERGED or not page.branch_exists:
+        page = desk.forge.create(request.gate.branch, title, body)
+        desk.forge.invite(page, *invited(request.policy.require))
+        writes = list(_first_words(look.site, page, standing, head))
+    else:
+        seen = gather.shown(page, look.site.voices)
+        fresh = seen is None or seen.head != head or seen.since is None
+        writes = [] if (page.title, page.body) == (title, body) else [Rewrite(title, body)]
+        if fresh:
+            writes += _first_words(look.site, page, standing, head)
+    writes += [Say(note) for note in notes]
+    if writes:
+        desk.forge.write(look.site, page, writes)
+    return page
+
+
+def own_page(look: Look, gate_id: str) -> PullRequest | None:
+    """The gate's page: an open one before a closed one, a newer before an older."""
+    pages = [each for each in look.pages if gather.gate_of(each, look.site) == gate_id]
+    return max(pages, key=lambda each: (each.state is State.OPEN, each.number), default=None)
+
+
+def _first_words(site: Site, page: PullRequest, standing: Standing, head: str) -> Iterator[Write]:
+    for old in gather.status_comments(page, site.voices):
+        yield Remove(old.node)
+    yield Say(show.status(standing, head, site, None, Gathered()))
+    yield Label(f"gate:{Outcome.PENDING}")
+    yield show.light(standing, None, head)
+
+
+def invited(rule: Rule) -> tuple[list[str], list[str]]:
+    """The users and teams whose review is asked for; GitHub takes fifteen of each, no more."""
+    users: dict[str, None] = {}
+    teams: dict[str, None] = {}
+    for actors in leaves(rule):
+        users |= dict.fromkeys(login_of(each) for each in actors.users)
+        teams |= dict.fromkeys(
+            group.name.rpartition("/")[2] for group in actors.groups if group.kind is GroupKind.TEAM
+        )
+    return list(users)[:15], list(teams)[:15]

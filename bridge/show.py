@@ -1,0 +1,265 @@
+"""What a gate's page on a forge says: title, body, status comment, and the words of a refusal.
+
+Values in, Markdown out. Everything a person or a workflow wrote goes through `harmless`, and the
+bridge's own seal is the last line of each text.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from bridge import inputs
+from bridge.commands import Word
+from bridge.eligibility import who_may
+from bridge.gather import Gathered
+from bridge.harmless import harmless_line
+from bridge.model import (
+    ApprovalRequest,
+    Decision,
+    Dismissal,
+    Evaluation,
+    Finding,
+    OnTimeout,
+    Outcome,
+    Standing,
+    Vote,
+)
+from bridge.page import LONGEST_BODY, Light, Mark, Site
+from bridge.records import digest_of
+from bridge.render import headline, page
+from bridge.seal import Part, Seal
+
+_TITLE = 200
+#: Dismissed answers that the status comment tells of: a stranger may send hundreds.
+_MOST_REFUSALS = 10
+_SIGNS = {
+    Outcome.PENDING: "⏳",
+    Outcome.APPROVED: "✅",
+    Outcome.REJECTED: "❌",
+    Outcome.EXPIRED: "⌛",
+    Outcome.WITHDRAWN: "🚫",
+}
+
+
+def title(request: ApprovalRequest) -> str:
+    """`Approve Flow/7/deploy/12: the first line of the message`."""
+    whole = f"Approve {harmless_line(request.gate.key)}: {harmless_line(headline(request))}"
+    return whole if len(whole) <= _TITLE else whole[: _TITLE - 1].rstrip() + "…"
+
+
+def body(request: ApprovalRequest, head: str, site: Site) -> str:
+    """The page's body, never over what GitHub takes: the rest is in the committed `request.md`."""
+    whole = f"{site.url}/blob/{head}/{request.gate.folder}/request.md"
+    rest = f"*It is too long for this page: [read it whole]({whole}).*"
+    for content in (
+        lambda: page(request),
+        lambda: f"{page(replace(request, artifacts=()))}\n{rest}",
+        lambda: f"**{harmless_line(headline(request))}**\n\n{rest}",
+    ):
+        made = _body(request, head, content(), whole)
+        if len(made) <= LONGEST_BODY:
+            break
+    return made
+
+
+def _body(request: ApprovalRequest, head: str, content: str, whole: str) -> str:
+    digest = digest_of(request)
+    return _filled(
+        "body.md",
+        deadline=_deadline(request),
+        page=content.strip(),
+        who=harmless_line(who_may(request.policy.require)),
+        approve=approve_line(request),
+        asks="\n".join(_asks(request)),
+        links="\n".join(
+            f"- {harmless_line(label)}: <{url}>" for label, url in request.links if _is_link(url)
+        ),
+        key=harmless_line(request.gate.key).replace("`", "'"),
+        digest=digest.removeprefix("sha256:")[:12],
+        whole=whole,
+        seal=Seal(Part.BODY, request.gate.id, digest, head),
+    )
+
+
+def approve_line(request: ApprovalRequest) -> str:
+    """The command that approves, with a place for each input that has to be given."""
+    blanks = [f"{field.name}=…" for field in inputs.fields(request.schema) if field.required]
+    return " ".join([f"/{Word.APPROVE}", *blanks])
+
+
+def _asks(request: ApprovalRequest) -> Iterator[str]:
+    for field in inputs.fields(request.schema):
+        must = "" if field.required else ", may be left out"
+        told = harmless_line(" ".join(filter(None, [field.description, field.hint])))
+        yield f"- `{field.name}` ({field.kind}{must}){': ' + told if told else ''}"
+
+
+def _deadline(request: ApprovalRequest) -> str:
+    if request.expires_at is None:
+        return "**Waits for a decision**, without a deadline."
+    then = {
+        OnTimeout.REJECT: "Without an answer it then expires, and the run ends.",
+        OnTimeout.APPROVE: "**Without an answer it is then approved.**",
+        OnTimeout.NOTIFY: "After that it goes on waiting.",
+    }[request.policy.on_timeout]
+    return f"**Waits for a decision until {request.expires_at:%Y-%m-%d %H:%M} UTC.** {then}"
+
+
+def _is_link(url: str) -> bool:
+    return url.startswith(("https://", "http://")) and not set(url) & set("<>() \n`|")
+
+
+# -- the status comment ----------------------------------------------------------------------------
+
+
+def status(
+    standing: Standing, head: str, site: Site, evaluation: Evaluation | None, gathered: Gathered,
+    trouble: str | None = None,
+) -> str:  # fmt: skip
+    """The one comment that says where the gate stands. The same state gives the same text."""
+    request = standing.request
+    seal = Seal(Part.STATUS, request.gate.id, digest_of(request), head)
+    if standing.decision:
+        return _decided(standing, standing.decision, site, seal)
+    says = trouble or (evaluation.reason if evaluation else "waiting for an answer")
+    refused = list(_refusals(evaluation, gathered))
+    return _filled(
+        "status.md",
+        sign=_SIGNS[Outcome.PENDING],
+        head=_sentence(harmless_line(says)),
+        tree="\n".join(_tree(evaluation.finding.children)) if evaluation else "",
+        counted=", ".join(_vote(vote) for vote in evaluation.candidates) if evaluation else "",
+        refused="\n".join(refused[-_MOST_REFUSALS:]),
+        foot=f"To approve: `{approve_line(request)}`",
+        seal=seal,
+    )
+
+
+def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal) -> str:
+    return _filled(
+        "status.md",
+        sign=_SIGNS[decision.outcome],
+        head=_sentence(harmless_line(decision.reason or decision.outcome.value)),
+        tree="\n".join(
+            f"- `{harmless_line(str(key)).replace('`', chr(39))}`: {harmless_line(str(value))}"
+            for key, value in decision.inputs.items()
+        ),
+        counted=", ".join(_vote(vote) for vote in decision.votes),
+        refused="",
+        foot=(
+            f"Recorded on {decision.decided_at:%Y-%m-%d %H:%M} UTC by the policy of"
+            f" {harmless_line(decision.policy_source)}:"
+            f" [the record]({site.url}/tree/approvals/{standing.request.gate.folder})"
+        ),
+        seal=seal,
+    )
+
+
+def light(standing: Standing, evaluation: Evaluation | None, head: str) -> Mark:
+    """The commit status that goes with it."""
+    if standing.decision is None:
+        return Mark(head, Light.PENDING, evaluation.reason if evaluation else "waiting")
+    good = standing.decision.outcome is Outcome.APPROVED
+    return Mark(head, Light.SUCCESS if good else Light.FAILURE, standing.decision.reason)
+
+
+def refusal(dismissal: Dismissal) -> str:
+    """Why an answer does not count, as one line: who, where, why."""
+    who = harmless_line(str(dismissal.vote.actor))
+    said = f"[{dismissal.vote.verdict}]({dismissal.vote.url})" if dismissal.vote.url else ""
+    return f"- {who} {said}: {harmless_line(dismissal.reason)}"
+
+
+def _refusals(evaluation: Evaluation | None, gathered: Gathered) -> Iterator[str]:
+    dismissed = evaluation.dismissals if evaluation else gathered.dismissed
+    for dismissal in dismissed:
+        yield refusal(dismissal)
+    for unread in gathered.unreadable:
+        yield (
+            f"- {harmless_line(unread.author)} [could not be read]({unread.url}):"
+            f" {_keeping_code(unread.why)}"
+        )
+
+
+def _keeping_code(text: str) -> str:
+    """The bridge's own advice holds commands in backticks; what it quotes was cut of backticks."""
+    return " ".join(text.split())
+
+
+def _tree(findings: Iterable[Finding], depth: int = 0) -> Iterator[str]:
+    for finding in findings:
+        yield f"{'  ' * depth}- {'✅' if finding.met else '⬜'} {harmless_line(finding.says)}"
+        yield from _tree(finding.children, depth + 1)
+
+
+def _vote(vote: Vote) -> str:
+    who = harmless_line(str(vote.actor))
+    return f"[{who}]({vote.url})" if vote.url else who
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# -- notes: comments that stay, for what happened to the page itself -------------------------------
+
+
+def note_asked_anew(why: str) -> str:
+    return (
+        f"**This was asked anew:** {why}. Answers given before this do not count any more:"
+        " please look again and answer again.\n"
+    )
+
+
+def note_restored(by: str) -> str:
+    return (
+        f"**The text of this request was changed by {by}** and has been put back."
+        " Answers that were given meanwhile do not count.\n"
+    )
+
+
+def note_reopened(by: str, why: str) -> str:
+    return f"**Open again:** {by} closed this, and that decides nothing here ({why}).\n"
+
+
+def note_merged_by_hand(url: str) -> str:
+    return (
+        f"**{url} was merged by hand**, which is no approval: it is asked again here."
+        " Please answer with a review or a command.\n"
+    )
+
+
+def note_branch_gone(url: str) -> str:
+    return (
+        f"**The branch of {url} was deleted**, which decides nothing: it is asked again here."
+        " Please answer with a review or a command.\n"
+    )
+
+
+# -- templates -------------------------------------------------------------------------------------
+
+
+@cache
+def _templates() -> jinja2.Environment:
+
+    here = Path(os.path.abspath(__file__)).parent
+    # In a wheel the templates are beside this file, in a checkout beside its folder.
+    folder = here / "templates" if (here / "templates").is_dir() else here.parent / "templates"
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder / "github"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - Markdown: each value was made harmless before
+    )
+
+
+def _filled(name: str, **values: object) -> str:
+    made: str = _templates().get_template(name).render(values)
+    return made.rstrip() + "\n"
