@@ -121,16 +121,16 @@ def login_of(user: str) -> str:
 def reaches(asked: Group, permission: str, role: str) -> Answer:
     """Whether a repository permission, as the forge gave it, is the one asked for or higher.
 
-    `permission` is one of `LEVELS` (the highest that is true of `user.permissions`: the field
-    `permission` itself calls maintain write), `role` is `role_name`. A word that is none of the
-    levels is unknown.
+    `permission` is one of `LEVELS`, `role` its `role_name`. Of a custom role no more is known than
+    the permission that it is built upon. Words that are no level at all are unknown.
     """
     if asked.kind is GroupKind.ROLE:
         return Answer.MEMBER if role.lower() == asked.name.lower() else Answer.NOT
-    if asked.kind is not GroupKind.PERMISSION or permission not in LEVELS:
+    # `permission` calls maintain write, and triage read: the role tells them apart.
+    held = [LEVELS.index(each) for each in (permission, role) if each in LEVELS]
+    if asked.kind is not GroupKind.PERMISSION or not held or asked.name not in LEVELS:
         return Answer.UNKNOWN
-    enough = LEVELS.index(permission) >= LEVELS.index(asked.name)
-    return Answer.MEMBER if enough else Answer.NOT
+    return Answer.MEMBER if max(held) >= LEVELS.index(asked.name) else Answer.NOT
 
 
 # -- one person and a rule -----------------------------------------------------------------------

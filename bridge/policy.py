@@ -23,9 +23,8 @@ from bridge.eligibility import (
     match_up,
     may_decide,
     unsettled,
+    who_may,
 )
-from bridge.eligibility import reaches as reaches  # asked of the policy by those who gather
-from bridge.eligibility import who_may as who_may
 from bridge.errors import Faults
 from bridge.model import (
     Actor,

@@ -13,6 +13,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from bridge.decide import decide
+from bridge.eligibility import who_may
 from bridge.errors import BridgeError, GateShut, LedgerUnavailable, LostRequest
 from bridge.model import (
     ApprovalRequest,
@@ -26,7 +27,7 @@ from bridge.model import (
     Vote,
 )
 from bridge.open import open_gate
-from bridge.policy import overdue, who_may
+from bridge.policy import overdue
 from bridge.ports import Here
 from bridge.records import digest_of
 from bridge.verify import verify
