@@ -374,7 +374,9 @@ _SAID = st.one_of(
 )
 
 
-@given(st.lists(_SAID, max_size=6), st.sampled_from([HEAD, OLD, None]))
+@given(
+    st.lists(_SAID, max_size=6, unique_by=lambda each: each.url), st.sampled_from([HEAD, OLD, None])
+)
 def test_whatever_is_said_a_vote_is_for_the_request_at_the_sealed_head(
     said: list[Comment | Review], head: str | None
 ) -> None:
