@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from bridge import commands
-from bridge.commands import Command, Unreadable, Word
+from bridge import slash
 from bridge.errors import Faults
 from bridge.model import Actor, ApprovalRequest, Channel, Dismissal, Verdict, Vote
 from bridge.page import (
@@ -33,6 +32,7 @@ from bridge.page import (
 )
 from bridge.records import digest_of
 from bridge.seal import Part, Seal, seal_of
+from bridge.slash import Command, Unreadable, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class _Reader:
         return None
 
     def review(self, review: Review) -> None:
-        command = commands.read(review.body)
+        command = slash.read(review.body)
         said = _verdict(command)
         meant = _STATES.get(review.state)
         if isinstance(command, Unreadable):
@@ -230,7 +230,7 @@ class _Reader:
     def comment(self, comment: Comment) -> None:
         if self._voices.own(comment.author):
             return  # its own words hold ready-made commands
-        command = commands.read(comment.body)
+        command = slash.read(comment.body)
         said = _verdict(command)
         if isinstance(command, Unreadable):
             self._confused(comment, command.why)
@@ -331,7 +331,7 @@ class _Reader:
 
     def _inputs(self, command: Command | Unreadable | None) -> dict[str, Any] | None:
         asked = command if isinstance(command, Command) else Command(Word.APPROVE)
-        found = commands.given(asked, self._request.schema)
+        found = slash.given(asked, self._request.schema)
         return found if self._request.schema else None
 
 
@@ -353,7 +353,7 @@ def actor_of(account: Account | None) -> Actor:
 
 
 def is_command(body: str) -> bool:
-    return commands.read(body) is not None
+    return slash.read(body) is not None
 
 
 def unanswered(gathered: Gathered, page: PullRequest) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from pathlib import Path
 import jinja2
 
 from bridge import inputs
-from bridge.commands import Word
 from bridge.eligibility import who_may
 from bridge.gather import Gathered
 from bridge.harmless import harmless_line
@@ -34,6 +33,7 @@ from bridge.page import LONGEST_BODY, Light, Mark, Site
 from bridge.records import digest_of
 from bridge.render import headline, page
 from bridge.seal import Part, Seal
+from bridge.slash import Word
 
 _TITLE = 200
 #: Dismissed answers that the status comment tells of: a stranger may send hundreds.

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given as having
 from hypothesis import strategies as st
 
-from bridge.commands import Command, Unreadable, Word, given, read
 from bridge.errors import Faults
+from bridge.slash import Command, Unreadable, Word, given, read
 
 SCHEMA = {
     "type": "object",
