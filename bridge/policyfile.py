@@ -1,13 +1,136 @@
-"""The policy file, `.github/approvals.yml`: parsed whole, every fault at once with its line."""
+"""The policy file, `.github/approvals.yml`: parsed whole, every fault at once with its line.
+
+`docs/policy.md` tells its words, `docs/approvals.schema.json` shows them to editors.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
-from bridge.model import Selected, Subject
+from bridge import conditions
+from bridge.durations import seconds
+from bridge.eligibility import LEVELS
+from bridge.errors import Faults, NoPolicy
+from bridge.model import (
+    Actors,
+    AllOf,
+    AnyOf,
+    Approvals,
+    Bars,
+    DismissedReviews,
+    EachOf,
+    Group,
+    GroupKind,
+    OnTimeout,
+    Policy,
+    RequestChanges,
+    Rule,
+    Selected,
+    Subject,
+    UnknownInitiator,
+    Via,
+)
+from bridge.policy import TEAM, USER, rule_faults
+from bridge.yamlnodes import Notes, Place, root
 
 #: Where a repository keeps it, on its default branch.
-PATH = ".github/approvals.yml"
+PATH: Final = ".github/approvals.yml"
+
+#: The keys of each place. The schema for editors is checked against these.
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "the file": ("gates", "identities"),
+    "an entry of gates": (
+        "name",
+        "when",
+        "via",
+        "require",
+        "bar",
+        "timeout",
+        "on_timeout",
+        "auto_approve",
+        "request_changes",
+        "dismissed_reviews",
+        "unknown_initiator",
+    ),
+    "when": ("flow", "step", "environment", "label", "artifacts"),
+    "require": (
+        "count",
+        "users",
+        "teams",
+        "organizations",
+        "permission",
+        "role",
+        "each",
+        "all",
+        "any",
+    ),
+    "a group of each": ("users", "teams", "organizations", "permission", "role"),
+    "bar": ("initiator", "author", "users"),
+}
+#: On a public repository everybody may read: that is no permission to decide.
+PERMISSIONS: Final = LEVELS[LEVELS.index("triage") :]
+_JOINS: Final = ("all", "any", "each")
+_OPPOSITE: Final = {
+    "==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in",
+    "not in": "in",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Which gates an entry covers: those that fit all that is named here."""
+
+    flows: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    artifacts: tuple[conditions.Test, ...] = ()
+
+    def covers(self, subject: Subject) -> bool | str:
+        """Yes, no, or what the gate would have to say before that can be known."""
+        exact = ((self.flows, subject.flow), (self.steps, subject.step))
+        if any(named and found not in named for named, found in exact):
+            return False
+        if self.labels and not _folded(self.labels) & _folded(subject.labels):
+            return False
+        found = [self._environment(subject), *(_holds(t, subject) for t in self.artifacts)]
+        if False in found:
+            return False
+        unknown = [each for each in found if isinstance(each, str)]
+        return unknown[0] if unknown else True
+
+    def _environment(self, subject: Subject) -> bool | str:
+        if not self.environments:
+            return True
+        if subject.environment is None:
+            return f"its environment ({' or '.join(self.environments)}?)"
+        return bool(_folded(self.environments) & _folded([subject.environment]))
+
+
+def _folded(words: Iterable[str]) -> set[str]:
+    return {each.casefold() for each in words}
+
+
+def _holds(test: conditions.Test, subject: Subject) -> bool | str:
+    if conditions.judge(test, subject.artifacts).holds:
+        return True
+    # A missing value, a word where a number should be, NaN: neither the condition nor its opposite
+    # holds. Taken for a no, it would let the gate slip past this entry to a milder one.
+    opposite = replace(test, operator=_OPPOSITE[test.operator])
+    if conditions.judge(opposite, subject.artifacts).holds:
+        return False
+    return f"the artifact {test.name}, as something that {test.text!r} can be asked of"
+
+
+@dataclass(frozen=True, slots=True)
+class Covers:
+    """One entry of `gates`."""
+
+    line: int
+    when: When
+    selected: Selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +138,8 @@ class PolicyFile:
     """A policy file without a fault."""
 
     where: str
+    entries: tuple[Covers, ...]
+    identities: Mapping[str, str]  # the run's user, casefolded, to an account
 
     def select(self, subject: Subject, initiator: str | None = None) -> Selected:
         """The first entry that matches this gate.
@@ -22,9 +147,160 @@ class PolicyFile:
         `initiator` is the run's user, as the request has it. Raises `NoPolicy` where no entry
         covers the gate, or where an entry asks for what the gate does not say: such a gate waits.
         """
-        raise NotImplementedError
+        for entry in self.entries:
+            covers = entry.when.covers(subject)
+            if isinstance(covers, str):
+                raise NoPolicy(
+                    f"no policy covers this gate: whether {entry.selected.rule!r} does"
+                    f" ({self.where}:{entry.line}) cannot be known before the gate says {covers}"
+                )
+            if covers:
+                policy = replace(entry.selected.policy, initiator=self._account(initiator))
+                return replace(entry.selected, policy=policy)
+        raise NoPolicy(
+            f"no policy covers this gate: {self.where} has no entry for {_about(subject)}"
+        )
+
+    def _account(self, initiator: str | None) -> str | None:
+        return self.identities.get(initiator.casefold()) if initiator else None
+
+
+def _about(subject: Subject) -> str:
+    said = [f"step {subject.step} of {subject.flow}"]
+    if subject.environment:
+        said.append(f"environment {subject.environment}")
+    if subject.labels:
+        said.append(f"labels {', '.join(subject.labels)}")
+    return ", ".join(said)
 
 
 def parse(text: str, where: str = PATH) -> PolicyFile:
     """Raises `Faults` with every fault, each as `file:line: what is wrong`."""
-    raise NotImplementedError
+    notes = Notes(where)
+    parsed = _file(root(text, notes, KEYS), where)
+    if notes.faults:
+        raise Faults(f"the policy in {where} does not stand", notes.in_order())
+    return parsed
+
+
+def _file(place: Place, where: str) -> PolicyFile:
+    entries: list[Covers] = []
+    clear: list[Covers] = []
+    for each in place.places("gates", "an entry of gates"):
+        entry, is_clear = _entry(each)
+        if any(other.selected.rule == entry.selected.rule != "" for other in entries):
+            each.fault(f"two entries are called {entry.selected.rule!r}")
+        if is_clear:
+            _check_reach(clear, entry, each)
+            clear.append(entry)
+        entries.append(entry)
+    return PolicyFile(where, tuple(entries), _identities(place))
+
+
+def _identities(place: Place) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for name, value in place.pairs("identities"):
+        account = value.matching(USER, "an account such as ann")
+        if name.casefold() in found:
+            value.fault(f"identities: {name!r} stands twice")
+        found[name.casefold()] = account or ""
+    return found
+
+
+def _check_reach(before: Iterable[Covers], entry: Covers, place: Place) -> None:
+    """An entry that no gate ever reaches reads as a protection, and is none."""
+    shadow = [each for each in before if each.when in (When(), entry.when)]
+    if shadow:
+        place.fault(
+            f"no gate gets here: {shadow[0].selected.rule!r} on line {shadow[0].line} covers"
+            " all of them before"
+        )
+
+
+def _entry(place: Place) -> tuple[Covers, bool]:
+    """The entry, and whether it is clear which gates it covers."""
+    bars = _bars(place.place("bar", "bar"))
+    timeout = place.parsed("timeout", seconds, "a length of time such as 24h")
+    on_timeout = place.choice("on_timeout", OnTimeout)
+    if on_timeout is not None and not place.has("timeout"):
+        place.fault("on_timeout needs a timeout beside it")
+    policy = Policy(
+        require=_rule(place.place("require", "require", required=True), bars),
+        timeout=timeout,
+        on_timeout=on_timeout or OnTimeout.REJECT,
+        bars=bars,
+        request_changes=place.choice("request_changes", RequestChanges) or RequestChanges.HOLD,
+        dismissed_reviews=place.choice("dismissed_reviews", DismissedReviews)
+        or DismissedReviews.ANYONE,
+        unknown_initiator=place.choice("unknown_initiator", UnknownInitiator)
+        or UnknownInitiator.BLOCK,
+    )
+    selected = Selected(
+        rule=place.text("name", required=True) or "",
+        policy=policy,
+        via=place.choice("via", Via) or Via.PULL_REQUEST,
+        auto_approve=place.flag("auto_approve") or False,
+    )
+    when = place.place("when", "when")
+    covers = Covers(place.line, _when(when), selected)
+    return covers, when.sound or not place.has("when")
+
+
+def _when(place: Place) -> When:
+    tests = (
+        each.parsed(conditions.parse, "a condition such as accuracy < 0.9")
+        for each in place.entries("artifacts")
+    )
+    return When(
+        flows=place.texts("flow"),
+        steps=place.texts("step"),
+        environments=place.texts("environment"),
+        labels=place.texts("label"),
+        artifacts=tuple(test for test in tests if test),
+    )
+
+
+def _bars(place: Place) -> Bars:
+    return Bars(
+        initiator=place.flag("initiator") is not False,
+        author=place.flag("author") is not False,
+        users=_users(place),
+    )
+
+
+def _rule(place: Place, bars: Bars) -> Rule:
+    joins = [key for key in _JOINS if place.has(key)]
+    rule: Rule
+    if not joins:
+        rule = Approvals(_actors(place), place.count("count"))
+    elif joins == ["each"]:
+        groups = place.places("each", "a group of each")
+        rule = EachOf(tuple(_actors(each) for each in groups))
+    else:
+        inner = tuple(_rule(each, bars) for each in place.places(joins[0], "require"))
+        rule = AllOf(inner) if joins[0] == "all" else AnyOf(inner)
+    if joins and len(place.keys) > 1:
+        others = ", ".join(key for key in place.keys if key != joins[0])
+        place.fault(f"'{joins[0]}' stands alone: put {others} inside it, each as its own rule")
+    if place.sound:
+        for each in rule_faults(rule, bars):
+            place.fault(each)
+    return rule
+
+
+def _actors(place: Place) -> Actors:
+    teams = place.matching("teams", TEAM, "a team such as acme/ml")
+    organizations = place.matching("organizations", USER, "an organization such as acme")
+    permission = place.one_of("permission", PERMISSIONS)
+    role = place.text("role")
+    groups = [
+        *(Group(GroupKind.TEAM, each) for each in teams),
+        *(Group(GroupKind.ORGANIZATION, each) for each in organizations),
+        *([Group(GroupKind.PERMISSION, permission)] if permission else []),
+        *([Group(GroupKind.ROLE, role)] if role else []),
+    ]
+    return Actors(users=_users(place), groups=tuple(groups))
+
+
+def _users(place: Place) -> tuple[str, ...]:
+    return place.matching("users", USER, "an account such as ann or ann#583231")
