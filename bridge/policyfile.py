@@ -89,7 +89,7 @@ class When:
     artifacts: tuple[conditions.Test, ...] = ()
 
     def covers(self, subject: Subject) -> bool | str:
-        """Yes, no, or what the gate would have to say before that can be known."""
+        """Yes, no, or why that cannot be known."""
         exact = ((self.flows, subject.flow), (self.steps, subject.step))
         if any(named and found not in named for named, found in exact):
             return False
@@ -105,7 +105,7 @@ class When:
         if not self.environments:
             return True
         if subject.environment is None:
-            return f"its environment ({' or '.join(self.environments)}?)"
+            return "the gate does not say its environment"
         return bool(_folded(self.environments) & _folded([subject.environment]))
 
 
@@ -121,7 +121,7 @@ def _holds(test: conditions.Test, subject: Subject) -> bool | str:
     opposite = replace(test, operator=_OPPOSITE[test.operator])
     if conditions.judge(opposite, subject.artifacts).holds:
         return False
-    return f"the artifact {test.name}, as something that {test.text!r} can be asked of"
+    return f"the gate shows no artifact {test.name} that {test.text!r} can be asked of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,8 @@ class PolicyFile:
             covers = entry.when.covers(subject)
             if isinstance(covers, str):
                 raise NoPolicy(
-                    f"no policy covers this gate: whether {entry.selected.rule!r} does"
-                    f" ({self.where}:{entry.line}) cannot be known before the gate says {covers}"
+                    f"no policy covers this gate: whether {entry.selected.rule!r}"
+                    f" ({self.where}:{entry.line}) does cannot be known, for {covers}"
                 )
             if covers:
                 policy = replace(entry.selected.policy, initiator=self._account(initiator))
@@ -177,8 +177,12 @@ def _about(subject: Subject) -> str:
 def parse(text: str, where: str = PATH) -> PolicyFile:
     """Raises `Faults` with every fault, each as `file:line: what is wrong`."""
     notes = Notes(where)
-    parsed = _file(root(text, notes, KEYS), where)
-    if notes.faults:
+    parsed = None
+    try:
+        parsed = _file(root(text, notes, KEYS), where)
+    except RecursionError:
+        notes.add(1, "it is nested too deeply to be read")
+    if notes.faults or parsed is None:
         raise Faults(f"the policy in {where} does not stand", notes.in_order())
     return parsed
 

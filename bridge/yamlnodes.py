@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -62,25 +62,27 @@ def _composed(text: str, notes: Notes) -> Node | None:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 # A handful of them can stand for more nodes than there is memory.
-                line = event.start_mark.line + 1
-                notes.add(line, f"*{event.anchor} repeats what stands elsewhere: write it out")
+                notes.add(
+                    _line(event.start_mark),
+                    f"*{event.anchor} repeats what stands elsewhere: write it out",
+                )
                 return None
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
         said = " ".join(str(error.problem or error.context).split())
-        notes.add(mark.line + 1 if mark is not None else 1, f"this is no YAML: {said}")
+        notes.add(_line(error.problem_mark), f"this is no YAML: {said}")
         return None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, int(error.position)) + 1
         notes.add(line, "this is no YAML: it holds a character that no text may hold")
         return None
-    except RecursionError:
-        notes.add(1, "it is nested too deeply to be read")
-        return None
     if node is None:
         notes.add(1, "it is empty")
     return node
+
+
+def _line(mark: Any) -> int:
+    return int(mark.line) + 1 if mark is not None else 1
 
 
 def nearest(word: str, valid: Sequence[str]) -> str:
