@@ -1,106 +1,572 @@
-"""The command line: parse, call one verb, print. Heavy imports wait until a command needs them."""
+"""The command line: parse, call one verb, print.
+
+Heavy imports wait until a command needs them: `hitl --help` is little more than `import click`, and
+`hitl list` little more than git.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.errors import BridgeError
+from bridge.errors import (
+    AlreadyDecided,
+    BridgeError,
+    Faults,
+    LedgerCorrupt,
+    NoLedger,
+    NoSuchGate,
+    Refused,
+)
 
+if TYPE_CHECKING:
+    from datetime import datetime
 
-@dataclass
-class _Top:
-    ledger: str | None
-    flow: str | None
+    from bridge.model import Actor, OpenGate, Recorded, Standing, Verdict, Vote
+    from bridge.ports import Ledger, Notices
+    from bridge.settings import Settings
+
+_INTERRUPTED, _BROKEN_PIPE = 130, 141
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | None = None) -> int:
-    """Run one command and return its exit code. `flow`: `list` shows this flow's gates alone."""
+    """Run one command and return its exit code.
+
+    `prog` is what the person typed before the arguments; with `flow`, `list` shows that flow's
+    gates alone. Nothing is raised: what went wrong is one sentence on stderr.
+    """
     try:
-        made = hitl.main(args=list(argv) if argv is not None else None, prog_name=prog,
-                         standalone_mode=False, obj=_Top(None, flow))
+        hitl.main(
+            args=None if argv is None else list(argv),
+            prog_name=prog,
+            standalone_mode=False,
+            obj=_Desk(flow=flow),
+        )
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except BridgeError as error:
-        click.echo(f"{prog}: {error}", err=True)
+        _complain(prog, error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return 130
-    return made if isinstance(made, int) else 0
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes stdout once more as it ends, and would complain about it then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a person
+        from bridge.crash import EXIT_BUG, report
+
+        click.echo(f"{prog}: {report(error, os.environ)}", err=True)
+        return EXIT_BUG
+    return 0
 
 
-@click.group()
-@click.option("--ledger", metavar="PATH_OR_URL", help="The ledger; else HITL_LEDGER, else the project's.")
-@click.pass_obj
-def hitl(top: _Top, ledger: str | None) -> None:
-    """Decide what waits for a person, and read what was decided."""
-    top.ledger = ledger
+def _complain(prog: str, error: BridgeError) -> None:
+    if isinstance(error, Faults):
+        click.echo(f"{prog}: {error.subject}:", err=True)
+        for fault in error.faults:
+            click.echo(f"  - {fault}", err=True)
+    else:
+        click.echo(f"{prog}: {error}", err=True)
+
+
+# -- what the commands work with -----------------------------------------------------------------
+
+
+@dataclass
+class _Desk:
+    """Made for one command, each part when it is first needed."""
+
+    flow: str | None = None
+    address: str | None = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        from bridge.settings import from_environment
+
+        settings = from_environment(os.environ)
+        return replace(settings, ledger=self.address) if self.address else settings
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from bridge.wiring import existing_ledger
+
+        return existing_ledger(self.settings)
+
+    @cached_property
+    def notices(self) -> Notices:
+        from bridge.wiring import notices
+
+        return notices(self.settings)
+
+    @property
+    def now(self) -> datetime:
+        from bridge.wiring import clock
+
+        return clock()
+
+    def gate(self, name: str) -> Standing:
+        """The gate of this name, settled first (and that is said) where its deadline has passed."""
+        from bridge.reconcile import settle
+
+        standing = self.ledger.read(self.ledger.resolve(name))
+        if standing is None:
+            raise NoSuchGate(f"no gate is called {name!r} in {self.ledger.where}: see `hitl list`")
+        if standing.decision:
+            return standing
+        after = settle(self.ledger, self.notices, standing, self.now)
+        if after.decision:
+            _say_settled(after)
+        return after
+
+
+def _say_settled(standing: Standing) -> None:
+    if standing.decision:
+        click.echo(f"settled {standing.request.gate.key}: {standing.decision.reason}", err=True)
+
+
+_pass_desk = click.make_pass_decorator(_Desk)
+
+
+def _open_ids(context: click.Context, _: click.Parameter, typed: str) -> list[Any]:
+    """For the shell's completion: the open gates, each with what it asks."""
+    from click.shell_completion import CompletionItem
+
+    desk = _Desk(address=context.find_root().params.get("ledger"))
+    try:
+        gates = desk.ledger.listing()
+    except BridgeError:
+        return []
+    return [
+        CompletionItem(gate.id, help=f"{gate.key}: {_shown(gate.headline)}")
+        for gate in gates
+        if gate.id.startswith(typed)
+    ]
+
+
+_gate = click.argument("gate", metavar="ID", shell_complete=_open_ids)
+_as_json = click.option("--json", "as_json", is_flag=True, help="For a script.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--ledger",
+    metavar="PATH_OR_URL",
+    help="The ledger. Else HITL_LEDGER, else the one of the project around this folder.",
+)
+@_pass_desk
+def hitl(desk: _Desk, ledger: str | None) -> None:
+    """Decide what waits for a person, and read what was decided.
+
+    ID is a gate's id, the start of it, or Flow/run/step/task.
+    """
+    desk.address = ledger
+
+
+# -- reading -------------------------------------------------------------------------------------
 
 
 @hitl.command("list")
-@click.pass_obj
-def list_(top: _Top) -> None:
-    """The open gates."""
-    for gate in _ledger(top).listing():
-        if top.flow is None or gate.key.startswith(f"{top.flow}/"):
-            click.echo(f"{gate.id}  {gate.key}  {gate.headline}")
+@_as_json
+@_pass_desk
+def list_(desk: _Desk, as_json: bool) -> None:
+    """The open gates, oldest first."""
+    gates = _open_gates(desk)
+    if as_json:
+        _print_json([_gate_json(gate) for gate in gates])
+    elif gates:
+        _print_gates(gates, desk.now)
+    else:
+        whose = f" of {desk.flow}" if desk.flow else ""
+        click.echo(
+            f"No gate{whose} is open. A flow that reaches an approval opens one;"
+            " `hitl log` shows what was decided."
+        )
+
+
+def _open_gates(desk: _Desk) -> list[OpenGate]:
+    try:
+        gates = desk.ledger.listing()
+    except NoLedger:
+        return []
+    settled = set()
+    if any(gate.expires_at and gate.expires_at <= desk.now for gate in gates):
+        settled = _settle_overdue(desk, gates)
+    return [
+        gate
+        for gate in gates
+        if gate.id not in settled and (not desk.flow or gate.key.startswith(f"{desk.flow}/"))
+    ]
+
+
+def _settle_overdue(desk: _Desk, gates: tuple[OpenGate, ...]) -> set[str]:
+    from bridge.reconcile import settle_overdue
+
+    settled = set()
+    try:
+        for standing in settle_overdue(desk.ledger, desk.notices, gates, desk.now):
+            _say_settled(standing)
+            settled.add(standing.request.gate.id)
+    except BridgeError as error:  # who may only read may still look
+        click.echo(f"what expired could not be settled: {error}", err=True)
+    return settled
+
+
+def _print_gates(gates: list[OpenGate], now: datetime) -> None:
+    from bridge.durations import relative
+
+    rows = [
+        (
+            gate.id,
+            relative(gate.opened_at, now),
+            relative(gate.expires_at, now) if gate.expires_at else "never",
+            _shown(gate.key),
+            _shown(gate.headline),
+        )
+        for gate in gates
+    ]
+    _print_table(("ID", "ASKED", "DEADLINE", "GATE", "QUESTION"), rows)
+
+
+def _gate_json(gate: OpenGate) -> dict[str, Any]:
+    from bridge.records import moment_out
+
+    return {
+        "id": gate.id,
+        "key": gate.key,
+        "question": gate.headline,
+        "opened_at": moment_out(gate.opened_at),
+        "expires_at": moment_out(gate.expires_at) if gate.expires_at else None,
+        "initiator": gate.initiator,
+    }
 
 
 @hitl.command()
-@click.argument("gate")
-@click.option("--input", "given", help="The whole input, as a JSON object.")
-@click.option("--reason", default="")
-@click.pass_obj
-def approve(top: _Top, gate: str, given: str | None, reason: str) -> None:
+@_gate
+@_as_json
+@_pass_desk
+def show(desk: _Desk, gate: str, as_json: bool) -> None:
+    """What is asked, what was decided, and how to read it in git."""
+    standing = desk.gate(gate)
+    if as_json:
+        _print_json(_standing_json(desk, standing))
+        return
+    from bridge import commands
+    from bridge.render import terminal
+
+    where = desk.ledger.where
+    click.echo(
+        terminal(
+            standing.request, colour=_colour(), width=_width(), now=desk.now, standing=standing
+        )
+    )
+    click.echo()
+    if standing.decision is None:
+        click.echo(f"To approve:  {commands.approve(standing.request, where)}")
+        reject_with = commands.command("reject", standing.request.gate.id, where)
+        click.echo(f"To reject:   {reject_with} --reason …")
+    for line in commands.in_git(standing, where, is_path=desk.ledger.is_path):
+        click.echo(f"In git:      {line}")
+
+
+def _standing_json(desk: _Desk, standing: Standing) -> dict[str, Any]:
+    from bridge.records import decision_out, load, request_out
+
+    decision = standing.decision
+    return {
+        "id": standing.request.gate.id,
+        "key": standing.request.gate.key,
+        "outcome": decision.outcome.value if decision else "pending",
+        "request": load(request_out(standing.request), "request"),
+        "decision": load(decision_out(decision), "decision") if decision else None,
+        "ledger": desk.ledger.where,
+        "commit": standing.commit,
+    }
+
+
+@hitl.command()
+@_gate
+@_pass_desk
+def explain(desk: _Desk, gate: str) -> None:
+    """Where a gate stands and why, as a tree of reasons."""
+    from bridge.model import Evidence, Outcome
+    from bridge.policy import evaluate
+    from bridge.render import explanation
+
+    standing = desk.gate(gate)
+    decision = standing.decision
+    if decision and decision.outcome is Outcome.WITHDRAWN:
+        click.echo(f"withdrawn: {decision.reason}")
+        return
+    evidence = (
+        Evidence(decision.decided_at, decision.votes, decision.condition)
+        if decision
+        else Evidence(desk.now)
+    )
+    click.echo(explanation(evaluate(standing.request, evidence), colour=_colour()))
+
+
+@hitl.command()
+@click.option(
+    "-n", "limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most."
+)
+@_as_json
+@_pass_desk
+def log(desk: _Desk, limit: int, as_json: bool) -> None:
+    """The recorded decisions, newest first."""
+    try:
+        found = desk.ledger.history(limit)
+    except NoLedger:
+        found = ()
+    if as_json:
+        _print_json([_recorded_json(each) for each in found])
+    elif found:
+        rows = [
+            (
+                f"{each.decided_at:%Y-%m-%d %H:%M:%S}",
+                each.id,
+                each.outcome.value,
+                _shown(each.approvers) or f"the {each.by.value}",
+                _shown(each.key),
+                _shown(each.headline),
+            )
+            for each in found
+        ]
+        _print_table(("DECIDED (UTC)", "ID", "OUTCOME", "BY", "GATE", "QUESTION"), rows)
+    else:
+        click.echo("Nothing was decided yet. `hitl list` shows what waits.")
+
+
+def _recorded_json(recorded: Recorded) -> dict[str, Any]:
+    from bridge.records import moment_out
+
+    return {
+        "id": recorded.id,
+        "key": recorded.key,
+        "question": recorded.headline,
+        "outcome": recorded.outcome.value,
+        "by": recorded.by.value,
+        "approvers": recorded.approvers,
+        "decided_at": moment_out(recorded.decided_at),
+        "commit": recorded.commit,
+    }
+
+
+# -- deciding ------------------------------------------------------------------------------------
+
+
+@hitl.command()
+@_gate
+@click.option("--input", "text", metavar="JSON", help="The input, as one JSON object.")
+@click.option("-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One field of the input.")
+@click.option("--reason", metavar="TEXT", default="", help="Goes into the record.")
+@_pass_desk
+def approve(desk: _Desk, gate: str, text: str | None, pairs: tuple[str, ...], reason: str) -> None:
     """Approve a gate."""
+    from bridge.model import Verdict
+
+    def given(standing: Standing) -> dict[str, Any] | None:
+        from bridge import commands, inputs
+
+        schema = standing.request.schema
+        try:
+            return inputs.read(schema, text=text, pairs=pairs) if schema or text or pairs else None
+        except Faults as error:
+            again = commands.approve(standing.request, desk.ledger.where)
+            raise Faults(
+                f"{error.subject} was not accepted, and {standing.request.gate.key} stays open",
+                (*error.faults, f"once corrected: {again}"),
+            ) from None
+
+    _vote(desk, gate, Verdict.APPROVE, reason, given)
+
+
+@hitl.command()
+@_gate
+@click.option("--reason", metavar="TEXT", required=True, help="Goes into the record.")
+@_pass_desk
+def reject(desk: _Desk, gate: str, reason: str) -> None:
+    """Reject a gate: the run ends there, and only a new run asks again."""
+    from bridge.model import Verdict
+
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="--reason")
+    _vote(desk, gate, Verdict.REJECT, reason, lambda _: None)
+
+
+def _vote(
+    desk: _Desk,
+    name: str,
+    verdict: Verdict,
+    reason: str,
+    given: Callable[[Standing], dict[str, Any] | None],
+) -> None:
+    from bridge.identity import person, refusal
+    from bridge.model import Channel, Vote
+    from bridge.records import digest_of
+
+    standing = desk.gate(name)
+    me = person()
+    if standing.decision:
+        _already(standing, me, verdict)
+        return
+    refused = refusal(standing.request, me)
+    if refused:
+        raise Refused(refused)
+    vote = Vote(
+        actor=me,
+        verdict=verdict,
+        at=desk.now,
+        digest=digest_of(standing.request),
+        channel=Channel.CLI,
+        reason=reason,
+        inputs=given(standing),
+    )
+    _cast(desk, standing, vote)
+
+
+def _cast(desk: _Desk, standing: Standing, vote: Vote) -> None:
+    from bridge import commands
+    from bridge.decide import decide
+    from bridge.model import Evidence
+
+    evaluation, after = decide(desk.ledger, desk.notices, standing, Evidence(vote.at, (vote,)))
+    if after.decision is None:
+        why = [each.reason for each in evaluation.dismissals] or [evaluation.reason]
+        raise Refused(f"{standing.request.gate.key} stays open: {'; '.join(why)}")
+    if vote not in after.decision.votes:
+        _already(after, vote.actor, vote.verdict)
+        return
+    click.echo(f"{after.request.gate.key}: {_shown(after.decision.reason)}")
+    look = commands.command("show", after.request.gate.id, desk.ledger.where)
+    click.echo(f"Recorded; to read it back: {look}")
+
+
+def _already(standing: Standing, me: Actor, verdict: Verdict) -> None:
+    """Saying again what one has said is no fault; anything else came too late."""
+    from bridge.identity import same_person
+
+    decision = standing.decision
+    if decision is None:
+        return
+    mine = any(same_person(vote.actor, me) and vote.verdict is verdict for vote in decision.votes)
+    says = f"{standing.request.gate.key} was {_shown(decision.reason)}"
+    if not decision.votes:
+        says = f"{standing.request.gate.key} is {decision.outcome.value}: {decision.reason}"
+    when = f"{says} ({decision.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
+    if not mine:
+        raise AlreadyDecided(f"{when}; the first decision stands, and only a new run asks again")
+    click.echo(f"{when}; nothing to do")
+
+
+# -- keeping house -------------------------------------------------------------------------------
+
+
+@hitl.command()
+@click.argument("gate", metavar="[ID]", required=False, shell_complete=_open_ids)
+@click.option("--signed", is_flag=True, help="Every decision since the first signed one must be.")
+@_pass_desk
+def verify(desk: _Desk, gate: str | None, signed: bool) -> None:
+    """Prove the whole ledger from its commits, or that one gate's step may run."""
+    if gate:
+        from bridge.verify import verify as verify_gate
+
+        standing = desk.gate(gate)
+        decision = verify_gate(desk.ledger, standing.request)
+        click.echo(f"{standing.request.gate.key}: {_shown(decision.reason)}; the record holds")
+        return
+    from bridge.audit import audit
+
+    result = audit(desk.ledger, signed=signed)
+    for fault in result.faults:
+        click.echo(f"  - {_shown(fault)}", err=True)
+    counted = f"{result.decisions} decision{'' if result.decisions == 1 else 's'}"
+    if result.faults:
+        raise LedgerCorrupt(
+            f"{desk.ledger.where}: {counted}, {len(result.faults)} faults; it is not to be trusted"
+        )
+    click.echo(f"{desk.ledger.where}: {counted}, and nothing wrong with them")
+
+
+@hitl.command()
+@_pass_desk
+def reconcile(desk: _Desk) -> None:
+    """Settle what the clock or a crash left behind."""
+    from bridge.reconcile import reconcile as settle_all
+
+    settled = 0
+    for standing in settle_all(desk.ledger, desk.notices, desk.now):
+        _say_settled(standing)
+        settled += 1
+    if not settled:
+        click.echo("Nothing to settle.")
+
+
+@hitl.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print a script that completes commands and open gates.
+
+    bash and zsh: eval "$(hitl completion bash)"; fish: hitl completion fish | source
+    """
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    root = context.find_root()
+    if made is not None:
+        click.echo(made(root.command, {}, "hitl", "_HITL_COMPLETE").source())
+
+
+# -- printing ------------------------------------------------------------------------------------
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def _shown(text: str) -> str:
+    """Other people's text on one line, harmless to a terminal."""
+    from bridge.harmless import one_line
+
+    return one_line(text)
+
+
+def _print_json(value: Any) -> None:
     import json
 
-    _vote(top, gate, "approve", reason, json.loads(given) if given else None)
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-@hitl.command()
-@click.argument("gate")
-@click.option("--reason", required=True)
-@click.pass_obj
-def reject(top: _Top, gate: str, reason: str) -> None:
-    """Reject a gate."""
-    _vote(top, gate, "reject", reason, None)
-
-
-def _vote(top: _Top, name: str, verdict: str, reason: str, inputs: dict[str, object] | None) -> None:
-    from bridge.decide import decide
-    from bridge.errors import NoSuchGate
-    from bridge.identity import person
-    from bridge.model import Channel, Evidence, Verdict, Vote
-    from bridge.notices import Silent
-    from bridge.records import digest_of
-    from bridge.wiring import clock
-
-    ledger = _ledger(top)
-    standing = ledger.read(ledger.resolve(name))
-    if standing is None:
-        raise NoSuchGate(f"no gate is called {name!r}")
-    vote = Vote(person(), Verdict(verdict), clock(), digest_of(standing.request), Channel.CLI,
-                reason, inputs)
-    evaluation, _ = decide(ledger, Silent(), standing, Evidence(clock(), (vote,)))
-    click.echo(evaluation.reason)
-
-
-def _ledger(top: _Top):  # type: ignore[no-untyped-def]
-    import os
-    from dataclasses import replace
-
-    from bridge import wiring
-    from bridge.settings import from_environment
-
-    settings = from_environment(os.environ)
-    if top.ledger:
-        settings = replace(settings, ledger=top.ledger)
-    return wiring.ledger(settings)
+def _print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Aligned columns; on a terminal the last is cut where the line ends."""
+    rows = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        line = line.rstrip()
+        if sys.stdout.isatty():
+            line = line[: _width()]
+        if _colour():
+            line = click.style(line, bold=True) if number == 0 else line
+            line = line.replace(row[0], click.style(row[0], fg="cyan"), 1) if number else line
+        click.echo(line)
 
 
 if __name__ == "__main__":

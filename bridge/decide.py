@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from bridge.inputs import filled, objection
 from bridge.model import (
+    ApprovalRequest,
     Decider,
     Decision,
     Evaluation,
@@ -32,7 +35,9 @@ def decide(
 
     Where the standing's decision is not this evaluation's, somebody else was first.
     """
-    evaluation = evaluate(standing.request, evidence)
+    # The one door to the record: an approval whose input does not fit its schema stays outside.
+    fits = partial(objection, standing.request.schema)
+    evaluation = evaluate(standing.request, evidence, fits)
     if standing.decision or evaluation.outcome is Outcome.PENDING:
         return evaluation, standing
     offered = decision_of(standing, evaluation, evidence, policy_source)
@@ -59,7 +64,7 @@ def decision_of(
         # A clock set back must not date a decision before its request.
         decided_at=max(evidence.now, request.opened_at),
         votes=evaluation.candidates,
-        inputs=_inputs(evaluation),
+        inputs=_inputs(request, evaluation),
         condition=evidence.condition,
         memberships=_of_voters(evaluation, evidence),
         author=evidence.author,
@@ -74,11 +79,13 @@ def _of_voters(evaluation: Evaluation, evidence: Evidence) -> tuple[Membership, 
     return tuple(fact for fact in evidence.memberships if fact.user in ids)
 
 
-def _inputs(evaluation: Evaluation) -> Mapping[str, Any]:
+def _inputs(request: ApprovalRequest, evaluation: Evaluation) -> Mapping[str, Any]:
+    """What the approvers gave, the later word over the earlier, and defaults for the rest."""
     if evaluation.outcome is not Outcome.APPROVED:
         return {}
-    merged: dict[str, Any] = {}
-    for vote in sorted(evaluation.candidates, key=lambda each: each.at):
-        if vote.verdict is Verdict.APPROVE and vote.inputs:
-            merged.update(vote.inputs)
+    given = [vote.inputs or {} for vote in evaluation.candidates if vote.verdict is Verdict.APPROVE]
+    merged = filled(request.schema, {name: each[name] for each in given for name in each})
+    # Each of them fits by itself; together they need not (`oneOf`).
+    if given and objection(request.schema, merged):
+        return filled(request.schema, given[-1])
     return merged

@@ -148,8 +148,9 @@ def leaves(rule: Rule) -> Iterator[Actors]:
                 yield from leaves(each)
 
 
-def may_decide(rule: Rule, actor: Actor, facts: Facts) -> Belongs:
-    """Whether this person stands anywhere in the rule."""
+def may_decide(rule: Rule, actor: Actor, facts: Facts | None = None) -> Belongs:
+    """Whether this person stands anywhere in the rule. Without facts, as far as names tell."""
+    facts = facts or Facts(())
     found = [among(actors, actor, facts) for actors in leaves(rule)]
     if any(each.surely for each in found):
         return Belongs(Answer.MEMBER)
@@ -184,6 +185,8 @@ def who_may(rule: Rule) -> str:
 def bar(request: ApprovalRequest, author: Actor | None, actor: Actor) -> str | None:
     """Why this person may not decide this gate whatever groups they are in; None: they may."""
     bars = request.policy.bars
+    if request.forge is None:
+        return None
     if bars.initiator and _started(request, actor):
         return "you started this run; someone else must approve"
     if bars.author and author is not None and _same_account(author, actor):

@@ -60,6 +60,10 @@ class LedgerUnavailable(BridgeError):
     exit_code = 6
 
 
+class NoLedger(LedgerUnavailable):
+    """Nothing was ever asked here, so there is no ledger to look into."""
+
+
 class LedgerCorrupt(BridgeError):
     """The ledger was read, and what it says cannot be true. Never an approval."""
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: Each exchange leaves a pack behind; past so many the cache costs more than it saves.
 MOST_PACKS = 200
 
+#: Where a person's `git log` in a new ledger begins.
+FIRST_BRANCH = "approvals"
+
 #: A depth that git takes for all of history.
 ALL_HISTORY = 2_147_483_647
 
@@ -188,9 +191,11 @@ class GitClone:
         return left or packs > MOST_PACKS or not (self._dir / "HEAD").exists()
 
     def discard(self) -> None:
-        """Throw the clone away; the next `held` makes a new one."""
+        """Begin again with a new clone."""
         with self.held():
+            self._close_reader()
             shutil.rmtree(self._dir)
+            self._make_ready()
 
     @property
     def _lock_fds(self) -> tuple[int, ...]:
@@ -215,7 +220,7 @@ class GitClone:
         except GitFailed as error:
             if not any(sign in error.said for sign in _NO_ANY_OBJECT):
                 raise
-            self._fetch(self._tips, 1)
+            self._fetch(self._tips, 1, "--no-filter")
 
     def bring_tips(self, commits: Sequence[str]) -> None:
         """Like `bring`, of commits that branches point at: any server gives those."""
@@ -437,9 +442,8 @@ def make_bare(path: Path, settings: Mapping[str, str], pass_fds: Sequence[int] =
     fresh.mkdir()  # not mkdtemp, which hides what it makes from everybody else
     environment = _environment(fresh, _QUIET)
     try:
-        run(
-            ["init", "--bare", "--quiet", "--template=", str(fresh)], environment, pass_fds=pass_fds
-        )
+        init = ["init", "--bare", "--quiet", "--template=", f"--initial-branch={FIRST_BRANCH}"]
+        run([*init, str(fresh)], environment, pass_fds=pass_fds)
         for key, value in settings.items():
             run(["config", key, value], environment, pass_fds=pass_fds)
         fresh.rename(path)
@@ -533,10 +537,18 @@ def _part_secret(remote: str) -> tuple[str, dict[str, str]]:
     """A URL without its credential, and the credential as a header for git alone to see."""
     if "://" not in remote:
         return remote, {}
-    parts = urlsplit(remote)
+    try:
+        parts = urlsplit(remote)
+    except ValueError:  # which must not be shown: it may hold a credential
+        raise LedgerUnavailable(
+            "the ledger's address cannot be read as one: check HITL_LEDGER"
+        ) from None
     if parts.password is None and not (parts.scheme.startswith("http") and parts.username):
         return remote, {}
     host = parts.netloc.rpartition("@")[2]
+    if not parts.scheme.startswith("http"):
+        # ssh takes no password this way, but it needs the name
+        return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}")), {}
     shown = urlunsplit(parts._replace(netloc=host))
     pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     basic = base64.b64encode(pair.encode()).decode()

@@ -25,6 +25,7 @@ from bridge.errors import (
 )
 from bridge.gitclone import (
     ALL_HISTORY,
+    FIRST_BRANCH,
     FullClone,
     GitClone,
     GitFailed,
@@ -53,7 +54,7 @@ from bridge.trailers import decision_message, one_line, open_gate, recorded, req
 
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
-_LEDGER = "refs/heads/approvals"
+_LEDGER = f"refs/heads/{FIRST_BRANCH}"
 _MOST_TRIES = 40
 #: Generations of commits that a log reads at first; where they are too few, four times as many.
 _FIRST_DEPTH = 64
@@ -74,7 +75,7 @@ _MEANINGS = tuple(
     (re.compile(sign), meaning)
     for sign, meaning in (
         (
-            r"No space left on device|File too large|disk quota",
+            r"No space left on device|File too large|[Dd]isk quota|Failed to write all bytes",
             "the disk is full: free some space, here or where the ledger is",
         ),
         (
@@ -82,6 +83,10 @@ _MEANINGS = tuple(
             r"|error: 401",
             "it wants to know who asks, or refuses the credential: give one in HITL_LEDGER or to"
             " git's credential helper",
+        ),
+        (
+            r"dubious ownership",
+            "another user owns it, so git does not trust it: put it into git's safe.directory",
         ),
         (r"error: 403", "this credential may not do that there: ask for read and write access"),
         (
@@ -91,22 +96,23 @@ _MEANINGS = tuple(
         ),
         (r"error: 5\d\d", "the server failed: try again later"),
         (
-            r"RPC failed|early EOF|hung up|disconnect|expected flush|Empty reply|bytes of body"
-            r"|invalid server response|Connection reset",
+            r"currently checked out",
+            "its branch `approvals` is checked out there: switch that checkout to another branch",
+        ),
+        (
+            r"[Pp]ermission denied|Read-only file system|insufficient permission"
+            r"|temporary object directory",
+            "permission was denied: this user may not write there",
+        ),
+        (
+            r"RPC failed|transfer closed|early EOF|hung up|disconnect|expected flush"
+            r"|Empty reply|bytes of body|invalid server response|Connection reset",
             "the connection was cut: try again, what was done already is found",
         ),
         (
             r"Could not resolve|[Ff]ailed to connect|Couldn't connect"
             r"|Connection (refused|timed out)|Could not read from remote",
             "it cannot be reached: check the address and the network",
-        ),
-        (
-            r"currently checked out",
-            "its branch `approvals` is checked out there: switch that checkout to another branch",
-        ),
-        (
-            r"Permission denied|Read-only file system|insufficient permission",
-            "this user may not write there",
         ),
         (
             r"gpg failed to sign|failed to sign|signing failed|Couldn't load public key"
@@ -311,30 +317,33 @@ class GitLedger:
 
     def _recorded_under(self, ledger: str, prefix: str) -> set[str]:
         self._clone.bring_tips([ledger])
-        tree = self._clone.tree(self._root(ledger))
-        below = "gates"
+        gates = self._clone.tree(self._root(ledger)).get("gates")
+        if gates is None:
+            return set()
+        way, sha = "", gates.sha
         # Every folder holds at least one gate, so two that fit settle it; one is gone into.
-        for known in (prefix[:2], prefix[2:4], prefix):
-            if below not in tree:
-                return set()
-            tree = self._clone.tree(tree[below].sha)
-            fits = {name for name in tree if name.startswith(known)}
-            if len(fits) != 1 or known == prefix:
-                break
-            below = fits.pop()
-        return fits
+        for known in (prefix[:2], prefix[2:4]):
+            tree = self._clone.tree(sha)
+            fits = [name for name in tree if name.startswith(known)]
+            if len(fits) != 1:
+                return {f"{way}{name}…" for name in fits}
+            way, sha = way + fits[0], tree[fits[0]].sha
+        return {name for name in self._clone.tree(sha) if name.startswith(prefix)}
 
     def _decided_as(self, key: str) -> set[str]:
         return {each.id for each in self._newest_first(ALL_HISTORY) if each.key == key}
 
     def _newest_first(self, likely: int) -> Iterator[Recorded]:
         """The recorded decisions from their commits, fetched deeper as they are asked for."""
-        sha = self._clone.remote_refs(_LEDGER).get(_LEDGER)
+        sha = head = self._clone.remote_refs(_LEDGER).get(_LEDGER)
         depth = min(max(likely, 1), _FIRST_DEPTH)
-        while sha:
+        while sha and head:
             if not self._clone.has(sha):
-                self._clone.deepen(sha, depth)
-                depth = min(depth * 4, ALL_HISTORY)
+                # From the head each time: some servers give only what a branch points at.
+                self._clone.deepen(head, depth)
+                if depth < ALL_HISTORY and not self._clone.has(sha):
+                    depth = min(depth * 4, ALL_HISTORY)
+                    continue
             commit = self._clone.commit(sha)
             found = recorded(sha, commit)
             if found:

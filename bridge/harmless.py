@@ -1,18 +1,143 @@
-"""Hostile text made harmless: for a line of Markdown, a block of Markdown, a terminal."""
+"""Hostile text made harmless: for a line of Markdown, a block of Markdown, a terminal.
+
+Artifact values come from anywhere. Whatever they hold, what a person reads keeps the shape that
+the bridge and the flow's author gave it.
+"""
 
 from __future__ import annotations
 
+import html
+import re
+import unicodedata
+from typing import Final
 
-def harmless_line(text: str) -> str:
-    """One line of inert Markdown."""
-    return " ".join(text.split())
-
-
-def harmless_block(text: str) -> str:
-    """A fenced block that nothing in the text can close."""
-    return "```\n" + text + "\n```"
+# -- plain text ----------------------------------------------------------------------------------
 
 
 def harmless_terminal(text: str) -> str:
-    """Text without control characters, lines kept."""
-    return "".join(each for each in text if each.isprintable() or each == "\n")
+    """Text that moves no cursor, sets no title and hides nothing; its lines are kept."""
+    lines = re.split("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text.expandtabs(4))
+    return "\n".join("".join(filter(_is_shown, line)) for line in lines)
+
+
+def _is_shown(character: str) -> bool:
+    # Cc: escapes. Cf: bidi overrides, zero width, tags. Co, Cs: no one knows what is drawn.
+    return character not in _UNSEEN and unicodedata.category(character) not in _HIDDEN_KINDS
+
+
+_HIDDEN_KINDS: Final = frozenset({"Cc", "Cf", "Co", "Cs"})
+
+#: Letters and marks to Unicode, nothing to the eye. Variation selectors can carry any text unseen.
+_UNSEEN: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+    + "".join(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
+)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, harmless to a terminal, with single spaces."""
+    return " ".join(harmless_terminal(text).split())
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters, on one line; `…` stands for what is cut."""
+    # Cut first: a value of a gigabyte must not be worked through for one line of it.
+    line = one_line(text[: most * 8])
+    if len(line) > most or len(text) > most * 8:
+        return line[: most - 1].rstrip() + "…"
+    return line
+
+
+# -- Markdown ------------------------------------------------------------------------------------
+
+#: Markup wherever it stands, or where it stands like this. `_` within a word, `!` within a sentence
+#: and the rest of ordinary prose are left, so that the source stays readable.
+_MARKUP: Final = re.compile(
+    r"[&<>\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|!(?=\[|$)|^[#=]|^[-+:](?=[-+:\s]|$)"
+)
+_NUMBERED: Final = re.compile(r"^(\d{0,9})([.)])(?=\s|$)")
+
+#: Where a gap of no width keeps GitHub from seeing more than text. It looks in the *rendered* text,
+#: so that an entity or a backslash alone would not stop it.
+_GAPS: Final = re.compile(
+    r"(?<=[@#])|(?=@)"  # @user, @org/team, #1, org/repo#1, ann@example.org
+    r"|(?<=\bGH)(?=-)"
+    r"|(?:(?<=:)|^)(?=//)"  # https://…
+    r"|(?<=\bwww)(?=\.|$)"
+    r"|(?<=\bmailto:)|(?<=\bxmpp:)",
+    re.IGNORECASE,
+)
+#: Seven digits are a count of rows before they are a commit.
+_COMMIT: Final = re.compile(r"\b(?=[0-9]*[a-f])([0-9a-f]{6})([0-9a-f]{1,34})\b", re.IGNORECASE)
+_GAP: Final = "&#8203;"
+
+
+def harmless_line(text: str) -> str:
+    """One line of inert Markdown, for a table's cell, a sentence, or inside the author's markup.
+
+    Rendered, it reads as the text does; it holds no markup, mention, reference, link or HTML. Only
+    entities are written: unlike a backslash they mean nothing inside the author's code span, and
+    unlike a code span of our own they close none of theirs.
+    """
+    # NUL stands for the gap meanwhile: one_line leaves none.
+    line = _COMMIT.sub("\\1\0\\2", _GAPS.sub("\0", one_line(text)))
+    line = _MARKUP.sub(lambda match: _entity(match[0]), line)
+    line = _NUMBERED.sub(lambda match: match[1] + _entity(match[2]), line)
+    return line.replace("\0", _GAP)
+
+
+def harmless_subject(text: str) -> str:
+    """One line for a commit's subject, where there is no markup but mentions and references are."""
+    return _COMMIT.sub("\\1\u200b\\2", _GAPS.sub("\u200b", one_line(text)))
+
+
+def _entity(character: str) -> str:
+    named = html.escape(character, quote=False)
+    return named if named != character else f"&#{ord(character)};"
+
+
+def plain(markdown: str) -> str:
+    """Markdown as it reads in a terminal: what `harmless_line` wrote is undone, the rest stays."""
+    text = markdown.replace(_GAP, "")
+    return re.sub(r"&#?\w{1,31};", lambda match: html.unescape(match[0]), text)
+
+
+def harmless_block(text: str) -> str:
+    """Lines of text as a fenced block that nothing in them can close, or command."""
+    shown = harmless_terminal(text).replace("<!--", "<! --")  # a marker is looked for in the source
+    shown = re.sub(r"(?m)^(?=[ ]*/)", "· ", shown)
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{shown}\n{fence}"
+
+
+def no_html(markdown: str) -> str:
+    """The author's Markdown without HTML: a comment left open would hide all that follows it."""
+    return re.sub(r"<(?=[A-Za-z/!?])(?!https?://)", "&lt;", markdown)
+
+
+# -- secrets -------------------------------------------------------------------------------------
+
+_SECRET: Final = re.compile(
+    r"pass(?:word|wd|phrase)|(?<![a-z])pwd(?![a-z])|secret|credential|authorization"
+    r"|(?:api|access|private|signing|encryption|auth)_?keys?(?![a-z])",
+    re.IGNORECASE,
+)
+_TOKEN: Final = re.compile(r"(?<![a-z])tokens?(?![a-z])")
+#: Values that give themselves away, whatever their name.
+_KEYS: Final = re.compile(
+    r"\b(?:gh[a-z]_\w{20}|github_pat_\w{20}|glpat-[\w-]{16}|xox[a-z]-[\w-]{10}|AKIA[0-9A-Z]{12}"
+    r"|sk-[\w-]{20}|hf_\w{20}|eyJ[\w-]{10,}\.eyJ)|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@]*:[^/\s@]+@"
+)
+
+
+def is_secret(name: str, value: object = None) -> bool:
+    """Whether a value should not be shown: for its name (`db_password`, `HF_TOKEN`) or its looks.
+
+    A number of tokens is no secret.
+    """
+    if isinstance(value, str) and _KEYS.search(value[:100_000]):
+        return True
+    counts = isinstance(value, int | float)
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return bool(_SECRET.search(spaced)) or (not counts and bool(_TOKEN.search(spaced.lower())))

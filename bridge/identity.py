@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import getpass
+import shlex
 import socket
 import subprocess
 
-from bridge.model import Actor
+from bridge.eligibility import leaves, may_decide, who_may
+from bridge.harmless import one_line
+from bridge.model import Actor, ApprovalRequest, Rule
 
 _KEYS = r"^(user\.(name|email)|hitl\.team)$"
 
 
 def person() -> Actor:
-    """The person git would name as an author here; the operating system's login where git knows none.
+    """The person git would name as an author here, or the login where git knows none.
 
     Teams are those that `git config --get-all hitl.team` claims. Never proven.
     """
@@ -44,8 +47,34 @@ def _claims() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for entry in out.decode(errors="replace").split("\0"):
         key, _, value = entry.partition("\n")
-        # It is printed for others to read: one line, and nothing that moves a terminal's cursor.
-        shown = " ".join("".join(c if c.isprintable() else " " for c in value).split())
+        shown = one_line(value)  # others will read it in the record
         if shown:
             found.setdefault(key, []).append(shown)
     return found
+
+
+def same_person(one: Actor, other: Actor) -> bool:
+    """Whether two unproven identities claim to be one person: by e-mail, else by name."""
+    return (one.email or one.name).casefold() == (other.email or other.name).casefold()
+
+
+def refusal(request: ApprovalRequest, person: Actor) -> str | None:
+    """Why this person may not decide this gate, and what to do about it; None where they may."""
+    if request.forge and not person.proven:
+        return f"{request.gate.key} is decided on {request.forge}, which vouches for who decides"
+    if may_decide(request.policy.require, person).surely:
+        return None
+    claims = " or ".join(
+        f"`git config --global --add hitl.team {shlex.quote(name)}`"
+        for name in _names(request.policy.require)
+    )
+    return (
+        f"{person} may not decide {request.gate.key}: that is for"
+        f" {who_may(request.policy.require)}. If you are one of them under another name, or answer"
+        f" for a team of them, say so on this machine with {claims}; the record will say that this"
+        " is unverified"
+    )
+
+
+def _names(rule: Rule) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for actors in leaves(rule) for name in actors.names))

@@ -231,10 +231,14 @@ Rule = Approvals | EachOf | AllOf | AnyOf
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Who is barred, whatever group they are in. Bots always are. `users` as in `Actors`."""
+    """Who is barred from a gate on a forge, whatever group they are in. Bots always are.
 
-    initiator: bool = False
-    author: bool = False
+    Here on one machine nobody is: who started a run and who decides are unproven both. `users` as
+    in `Actors`.
+    """
+
+    initiator: bool = True
+    author: bool = True
     users: tuple[str, ...] = ()
 
 

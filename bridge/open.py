@@ -10,7 +10,7 @@ from bridge.render import page
 
 def open_gate(ledger: Ledger, notices: Notices, request: ApprovalRequest) -> Standing:
     """The gate as it stands: opening twice finds the first, and a decided one stays decided."""
-    check_policy(request.policy)
+    check_policy(request.policy, request.schema)
     before = ledger.read(request.gate.id)
     standing = ledger.open(request, page(request))
     if standing.decision is None and (before is None or before.commit != standing.commit):

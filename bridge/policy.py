@@ -2,16 +2,20 @@
 
 No I/O, no clock of its own, no order: the same evidence in any order gives the same evaluation.
 What is not proven does not count, so absence is pending. Who may decide is told in
-`eligibility.py`.
+`eligibility.py`. The same record gives the same verdict years later: the gated step and an audit
+judge the recorded votes again.
+
+Each rule is counted by itself, as code owners are: someone who stands in two rules of an `AllOf`
+answers for both. In an `EachOf` nobody does.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from bridge.eligibility import (
     Facts,
@@ -26,6 +30,7 @@ from bridge.eligibility import (
     who_may,
 )
 from bridge.errors import Faults
+from bridge.inputs import owed
 from bridge.model import (
     Actor,
     Actors,
@@ -62,15 +67,24 @@ _LOGIN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?"
 USER: Final = re.compile(rf"{_LOGIN}(_[A-Za-z0-9]+)?(#[1-9][0-9]*)?")
 TEAM: Final = re.compile(rf"{_LOGIN}/[A-Za-z0-9_.-]+")
 
+#: Why an approval's input does not fit; None where it does (`inputs.objection`).
+Misfit = Callable[[Mapping[str, Any] | None], str | None]
 
-def evaluate(request: ApprovalRequest, evidence: Evidence) -> Evaluation:
+
+def evaluate(
+    request: ApprovalRequest, evidence: Evidence, misfit: Misfit | None = None
+) -> Evaluation:
     """Where the gate stands on this evidence.
 
     A rejection by someone who may decide outweighs every approval; then a hold keeps it open; then
     the rule; then a condition the policy names; then the clock. A hold stops these two as well.
+
+    `misfit` looks at the input of an approval, and belongs to the moment of deciding: `decide`
+    always gives it, so that nothing unfit is recorded. Judging a record again does without, because
+    the schema's library is not everywhere where a gated step runs.
     """
     facts = Facts(evidence.memberships)
-    sifted = _sift(request, evidence, facts)
+    sifted = _sift(request, evidence, facts, misfit)
     tree = weigh(request.policy.require, sifted.approvals, facts)
     obstacles = tuple(Finding(each, False) for each in _obstacles(request, evidence, sifted))
     outcome, by, says = _outcome(request, evidence, sifted, tree)
@@ -86,7 +100,7 @@ def _outcome(
     request: ApprovalRequest, evidence: Evidence, sifted: _Sifted, tree: Finding
 ) -> tuple[Outcome, Decider | None, str]:
     if sifted.refusals:
-        first = min(sifted.refusals, key=lambda vote: (vote.at, str(vote.actor)))
+        first = min(sifted.refusals, key=_age)
         said = f": {first.reason}" if first.reason else ""
         return Outcome.REJECTED, Decider.PERSON, f"rejected by {first.actor}{said}"
     if tree.met:
@@ -96,14 +110,21 @@ def _outcome(
     if condition and condition.holds and condition.text == request.policy.auto_approve_if:
         says = f"approved automatically: {condition.text}"
         return Outcome.APPROVED, Decider.CONDITION, says
-    if overdue(request, evidence.now):
-        deadline = f"{request.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-        if request.policy.on_timeout is OnTimeout.APPROVE:
-            says = f"nobody answered by {deadline}, and the policy then approves"
-            return Outcome.APPROVED, Decider.CLOCK, says
-        if request.policy.on_timeout is OnTimeout.REJECT:
-            return Outcome.EXPIRED, Decider.CLOCK, f"nobody answered by {deadline}"
+    if overdue(request, evidence.now) and request.policy.on_timeout is not OnTimeout.NOTIFY:
+        return _timed_out(request, tree if sifted.candidates else None)
     return Outcome.PENDING, None, f"waiting: {tree.says}"
+
+
+def _timed_out(request: ApprovalRequest, tree: Finding | None) -> tuple[Outcome, Decider, str]:
+    deadline = _deadline(request)
+    says = f"by {deadline} there was only {tree.says}" if tree else f"nobody answered by {deadline}"
+    if request.policy.on_timeout is OnTimeout.APPROVE:
+        return Outcome.APPROVED, Decider.CLOCK, f"{says}, and the policy then approves"
+    return Outcome.EXPIRED, Decider.CLOCK, says
+
+
+def _deadline(request: ApprovalRequest) -> str:
+    return f"{request.expires_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _obstacles(request: ApprovalRequest, evidence: Evidence, sifted: _Sifted) -> Iterator[str]:
@@ -144,7 +165,7 @@ class _Sifted:
 
     @property
     def candidates(self) -> tuple[Vote, ...]:
-        return tuple(sorted((*self.approvals, *self.refusals, *self.holds), key=_age))
+        return tuple(sorted((*self.approvals, *self.refusals), key=_age))
 
 
 _REFUSALS: Final = {
@@ -160,14 +181,14 @@ _MILDEST_FIRST: Final = (
 )
 
 
-def _sift(request: ApprovalRequest, evidence: Evidence, facts: Facts) -> _Sifted:
+def _sift(
+    request: ApprovalRequest, evidence: Evidence, facts: Facts, misfit: Misfit | None
+) -> _Sifted:
     judge = _Judge(request, evidence, facts)
     dismissals = list(evidence.dismissed)
     taken: list[Vote] = []
     for vote in sorted(evidence.votes, key=_age):
-        if taken and vote == taken[-1]:
-            continue
-        reason = judge.objection(vote)
+        reason = judge.objection(vote) or _misfitting(vote, misfit)
         if reason:
             dismissals.append(Dismissal(vote, reason))
         else:
@@ -181,6 +202,11 @@ def _sift(request: ApprovalRequest, evidence: Evidence, facts: Facts) -> _Sifted
         holds=held,
         dismissals=tuple(sorted((*dismissals, *gone, *lifted), key=_dismissal_age)),
     )
+
+
+def _misfitting(vote: Vote, misfit: Misfit | None) -> str | None:
+    says = misfit(vote.inputs) if misfit and vote.verdict is Verdict.APPROVE else None
+    return f"its input does not fit: {says}" if says else None
 
 
 def _last_words(taken: Sequence[Vote]) -> tuple[list[Vote], list[Dismissal]]:
@@ -292,12 +318,10 @@ def objection_of_form(request: ApprovalRequest, digest: str, vote: Vote) -> str 
         return "a bot's answer never counts"
     if vote.digest != digest:
         return "it answers another version of this request"
-    if request.forge and not vote.actor.proven:
+    if request.forge and (not vote.actor.proven or vote.actor.id is None):
         return f"this gate is decided on {request.forge}, which has not vouched for {vote.actor}"
-    if vote.actor.proven and vote.actor.id is None:
-        return f"it is not known which account {vote.actor} is"
     if overdue(request, vote.at) and request.policy.on_timeout is not OnTimeout.NOTIFY:
-        return f"it came after the deadline, {request.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"it came after the deadline, {_deadline(request)}"
     return None
 
 
@@ -320,7 +344,7 @@ def _dismissal_age(dismissal: Dismissal) -> tuple[object, ...]:
 
 def _identity(vote: Vote) -> str:
     actor = vote.actor
-    if actor.proven:
+    if actor.proven and actor.id is not None:
         return f"#{actor.id}"
     return (actor.email or actor.name).casefold()
 
@@ -338,12 +362,11 @@ def weigh(rule: Rule, approvals: Sequence[Vote], facts: Facts) -> Finding:
         case AllOf(rules):
             parts = tuple(weigh(each, approvals, facts) for each in rules)
             met = bool(parts) and all(part.met for part in parts)
-            return Finding(" and ".join(part.says for part in parts), met, parts)
+            return Finding(_joined("and", [part.says for part in parts]), met, parts)
         case AnyOf(rules):
             parts = tuple(weigh(each, approvals, facts) for each in rules)
-            return Finding(
-                " or ".join(part.says for part in parts), any(part.met for part in parts), parts
-            )
+            met = any(part.met for part in parts)
+            return Finding(_joined("or", [part.says for part in parts]), met, parts)
 
 
 def _weigh_count(actors: Actors, count: int, approvals: Sequence[Vote], facts: Facts) -> Finding:
@@ -354,7 +377,7 @@ def _weigh_count(actors: Actors, count: int, approvals: Sequence[Vote], facts: F
     by = f" ({', '.join(who)})" if who else ""
     others = sorted({belongs.says for _, belongs in found if not belongs.surely})
     return Finding(
-        f"{got} of {count} from {actors}{by}",
+        f"{got} of {_approvals(count)} from {actors}{by}",
         got >= count and count > 0 and not actors.nobody,
         tuple(Finding(each, False) for each in others),
     )
@@ -371,8 +394,32 @@ def _weigh_each(of: Sequence[Actors], approvals: Sequence[Vote], facts: Facts) -
         Finding(f"{actors}: {names[chosen[at]] if at in chosen else 'nobody yet'}", at in chosen)
         for at, actors in enumerate(of)
     )
-    says = f"one person from each of {len(of)}: {'; '.join(part.says for part in parts)}"
+    says = f"{len(chosen)} of {len(of)}, one from each: {', '.join(part.says for part in parts)}"
     return Finding(says, bool(of) and len(chosen) == len(of), parts)
+
+
+def _approvals(count: int) -> str:
+    return f"{count} approval" if count == 1 else f"{count} approvals"
+
+
+def _joined(word: str, parts: Sequence[str]) -> str:
+    # A rule within a rule: without brackets "and" and "or" could be read either way.
+    return f", {word} ".join(
+        f"({part})" if ", " in part and len(parts) > 1 else part for part in parts
+    )
+
+
+def takes(rule: Rule) -> str:
+    """What a rule takes, in words: `2 approvals from ann or bob`."""
+    match rule:
+        case Approvals(by=actors, count=count):
+            return f"{_approvals(count)} from {actors}"
+        case EachOf(of):
+            return f"different people, one from each: {', '.join(map(str, of))}"
+        case AllOf(rules):
+            return _joined("and", [takes(each) for each in rules])
+        case AnyOf(rules):
+            return _joined("or", [takes(each) for each in rules])
 
 
 # -- what must be looked up ------------------------------------------------------------------------
@@ -411,13 +458,24 @@ def _groups(policy: Policy, actor: Actor) -> Iterator[Group]:
 # -- the policy itself -----------------------------------------------------------------------------
 
 
-def check_policy(policy: Policy) -> None:
-    """Refuse a policy that needs nobody or can never be met, naming every fault."""
+def check_policy(policy: Policy, schema: Mapping[str, Any] | None = None) -> None:
+    """Refuse a policy that needs nobody or can never be met, naming every fault.
+
+    With the `schema` of its input, also one that may approve by itself an input that only a person
+    can give.
+    """
     faults = list(_every_fault(policy.require, policy.bars))
     if policy.timeout is not None and policy.timeout <= 0:
         faults.append(f"timeout is {policy.timeout} seconds; it must be longer than none")
     if policy.timeout is None and policy.on_timeout is OnTimeout.APPROVE:
         faults.append("on_timeout is 'approve', but there is no timeout to wait for")
+    alone = ["on_timeout 'approve'"] if policy.on_timeout is OnTimeout.APPROVE else []
+    alone += ["auto_approve_if"] if policy.auto_approve_if is not None else []
+    if alone and owed(schema):
+        faults.append(
+            f"{' and '.join(alone)} would approve with nobody to give {', '.join(owed(schema))}:"
+            " the input needs a default"
+        )
     if faults:
         raise Faults("this policy cannot stand", faults)
 
@@ -436,6 +494,8 @@ def rule_faults(rule: Rule, bars: Bars) -> list[str]:
     faults = []
     if any(actors.nobody for actors in leaves(rule)) or not list(leaves(rule)):
         faults.append("a rule names nobody who may decide")
+    if any(not name.strip() for actors in leaves(rule) for name in actors.names):
+        faults.append("a rule names someone who has no name")
     if isinstance(rule, Approvals) and rule.count < 1:
         faults.append(f"a rule asks for {rule.count} approvals; it needs at least one")
     barred = barred_by_name(Policy(rule, bars=bars))

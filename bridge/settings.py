@@ -25,6 +25,9 @@ TOKENS = ("HITL_TOKEN", "GITHUB_TOKEN", "GH_TOKEN")
 APP_ID = "HITL_APP_ID"
 APP_KEY = "HITL_APP_KEY"
 VOICES = "HITL_VOICES"
+SIGN = "HITL_SIGN"
+
+_SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Settings:
     apprise_urls: tuple[str, ...] = field(default=(), repr=False)
     argo_ui_url: str | None = None
     argo_namespace: str = "argo"
+    sign: bool = False  # git signs what is recorded, with the key it is configured with
 
 
 def from_environment(env: Mapping[str, str]) -> Settings:
@@ -45,16 +49,20 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     ui = env.get(ARGO_UI_URL) or None
     if ui and not ui.startswith(("http://", "https://")):
         faults.append(f"{ARGO_UI_URL} is not an http(s) address")
+    sign = _SWITCH.get(env.get(SIGN, "").lower())
+    if sign is None:
+        faults.append(f"{SIGN} is {env[SIGN]!r}; it is one of 1, true, yes, 0, false, no")
     if faults:
         raise Faults("the environment", faults)
     urls = env.get(APPRISE_URLS, "").split(",")
     return Settings(
         ledger=env.get(LEDGER) or None,
-        cache=_cache(env),
+        cache=cache_folder(env),
         environment=env.get(ENVIRONMENT) or None,
         apprise_urls=tuple(url.strip() for url in urls if url.strip()),
         argo_ui_url=ui,
         argo_namespace=env.get(ARGO_NAMESPACE) or "argo",
+        sign=bool(sign),
     )
 
 
@@ -112,7 +120,7 @@ def _graphql_of(api_url: str) -> str:
     return api_url.rstrip("/").removesuffix("/v3") + "/graphql"
 
 
-def _cache(env: Mapping[str, str]) -> Path:
+def cache_folder(env: Mapping[str, str]) -> Path:
     if env.get(CACHE):
         return Path(env[CACHE])
     base = env.get("XDG_CACHE_HOME")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from types import FrameType, TracebackType
 from typing import Any
 
+from bridge import commands
 from bridge.decide import decide
 from bridge.eligibility import who_may
 from bridge.errors import BridgeError, GateShut, LedgerUnavailable, LostRequest
+from bridge.identity import refusal
 from bridge.model import (
     ApprovalRequest,
     Condition,
@@ -28,7 +30,7 @@ from bridge.model import (
 )
 from bridge.open import open_gate
 from bridge.policy import overdue
-from bridge.ports import Here
+from bridge.ports import Here, Ledger, Notices
 from bridge.records import digest_of
 from bridge.verify import verify
 
@@ -69,13 +71,14 @@ class _Waiting:
         self._head: str | None = None
         self._ticks = 0
         self._interval = 1 if here.ledger.is_path else _NEAR
+        self._votes: tuple[Vote, ...] = ()
         self._reminded = False
         self._cut_off = False
 
     def until_decided(self) -> None:
         with self._interrupts:
             try:
-                self._judge()
+                self._reachable(self._judge)
                 self._answer_here()
                 if self._standing.decision is None:
                     _say(*_how_to_decide(self._standing.request, self._here.ledger.where))
@@ -85,8 +88,10 @@ class _Waiting:
                 self._withdraw(end)
 
     def over(self) -> bool:
-        """Whether the gate is decided. Called about once a second; raises `Interrupted` where the
-        run is gone."""
+        """Whether the gate is decided. Called about once a second.
+
+        Raises `Interrupted` where the run is gone.
+        """
         with self._interrupts.held():
             if self._standing.decision is None:
                 if not self._here.alive():
@@ -95,21 +100,32 @@ class _Waiting:
                 if self._ticks >= self._interval:
                     self._ticks = 0
                     self._reachable(self._look)
-                self._reachable(self._mind_the_clock)
+                self._reachable(self._judge)
+                self._remind()
             return self._standing.decision is not None
 
     def _answer_here(self) -> None:
-        asker = self._here.asker
+        asker, request = self._here.asker, self._standing.request
         if asker is None or self._standing.decision:
             return
-        vote = asker.ask(self._standing.request, self._here.person, self.over)
+        refused = refusal(request, self._here.person)
+        if refused:
+            _say(f"nobody is asked here: {refused}")
+            return
+        vote = asker.ask(request, self._here.person, self.over)
         with self._interrupts.held():
-            if vote and self._standing.decision is None:
-                self._judge(vote)
+            if self._standing.decision:
+                _say(f"{request.gate.key}: {self._standing.decision.reason}, meanwhile")
+            elif vote:
+                # Kept: a ledger that cannot be reached now gets it when it can.
+                self._votes = (vote,)
+                self._reachable(self._judge)
 
-    def _judge(self, *votes: Vote) -> None:
-        """Decide on these votes, the condition and the clock, as far as they go."""
-        evidence = Evidence(self._here.clock(), votes, self._condition)
+    def _judge(self) -> None:
+        """Decide on the vote given here, the condition and the clock, as far as they go."""
+        if self._standing.decision:
+            return
+        evidence = Evidence(self._here.clock(), self._votes, self._condition)
         try:
             _, self._standing = decide(
                 self._here.ledger, self._here.notices, self._standing, evidence
@@ -139,17 +155,16 @@ class _Waiting:
             )
         self._standing = found
 
-    def _mind_the_clock(self) -> None:
+    def _remind(self) -> None:
         request = self._standing.request
-        if self._standing.decision or not overdue(request, self._here.clock()):
-            return
-        if request.policy.on_timeout is not OnTimeout.NOTIFY:
-            self._judge()
-        elif not self._reminded:
+        late = request.policy.on_timeout is OnTimeout.NOTIFY and overdue(
+            request, self._here.clock()
+        )
+        if late and not self._reminded and self._standing.decision is None:
             self._reminded = True
             self._here.notices.reminded(request)
 
-    def _reachable(self, exchange: Any) -> None:
+    def _reachable(self, exchange: Callable[[], None]) -> None:
         """A ledger that cannot be reached while we wait is no end: said once, then waited for."""
         try:
             exchange()
@@ -161,27 +176,39 @@ class _Waiting:
 
     def _withdraw(self, end: Interrupted) -> None:
         request = self._standing.request
-        decision = Decision(
-            gate_id=request.gate.id,
-            outcome=Outcome.WITHDRAWN,
-            by=Decider.RUN,
-            reason=str(end),
-            request_digest=self._digest,
-            decided_at=max(self._here.clock(), request.opened_at),
-        )
         try:
-            after = self._here.ledger.record(decision)
+            withdraw(self._here.ledger, self._here.notices, request, str(end), self._here.clock())
         except BridgeError as error:
             _say(f"the gate could not be withdrawn: {error}")
-        else:
-            if after.decision and replace(after.decision, previous=None) == decision:
-                self._here.notices.decided(request, decision)
         cause = KeyboardInterrupt() if end.signal == signal.SIGINT else None
-        raise GateShut(f"{request.gate.key} does not run: withdrawn, {end}") from cause
+        raise GateShut(
+            f"{request.gate.key} does not run: withdrawn, {end}; a new run asks again"
+        ) from cause
+
+
+def withdraw(
+    ledger: Ledger, notices: Notices, request: ApprovalRequest, reason: str, now: datetime
+) -> Standing:
+    """Record that the run no longer waits. Where somebody decided before, that stands."""
+    decision = Decision(
+        gate_id=request.gate.id,
+        outcome=Outcome.WITHDRAWN,
+        by=Decider.RUN,
+        reason=reason,
+        request_digest=digest_of(request),
+        decided_at=max(now, request.opened_at),
+    )
+    after = ledger.record(decision)
+    if after.decision and replace(after.decision, previous=None) == decision:
+        notices.decided(request, decision)
+    return after
 
 
 class Interrupted(BaseException):
-    """The waiting was ended from outside. No `Exception`: nothing between may take it for a fault."""
+    """The waiting was ended from outside.
+
+    No `Exception`: nothing between here and there may take it for a fault of its own.
+    """
 
     def __init__(self, why: str, signum: int | None = None) -> None:
         self.signal = signum
@@ -208,7 +235,10 @@ class _Interrupts:
                 signal.signal(signum, self._arrived)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for signum, before in self._before.items():
             signal.signal(signum, before)
@@ -223,7 +253,7 @@ class _Interrupts:
         if self._came is not None and not self._holding:
             raise self._interruption(self._came)
 
-    def _arrived(self, signum: int, frame: FrameType | None) -> None:
+    def _arrived(self, signum: int, _frame: FrameType | None) -> None:
         if self._came is None:
             self._came = signum
             if not self._holding:
@@ -234,32 +264,15 @@ class _Interrupts:
         return Interrupted(f"the run was ended by {name}", signum)
 
 
-def command(verb: str, gate_id: str, where: str, *more: str) -> str:
-    """A command line that any shell on this machine can run."""
-    return shlex.join(["hitl", "--ledger", where, verb, gate_id, *more])
-
-
-def approve_command(request: ApprovalRequest, where: str) -> str:
-    """The command that approves, with a place for each input that has to be given."""
-    schema = request.schema or {}
-    properties = schema.get("properties", {})
-    wanted = [
-        name for name in schema.get("required", ()) if "default" not in properties.get(name, {})
-    ]
-    blanks = [part for name in wanted for part in ("-i", f"{name}=…")]
-    return command("approve", request.gate.id, where, *blanks)
-
-
 def _how_to_decide(request: ApprovalRequest, where: str) -> tuple[str, str]:
     until = f" until {request.expires_at:%Y-%m-%d %H:%M:%S} UTC" if request.expires_at else ""
     return (
         f"{request.gate.key} waits for {who_may(request.policy.require)}{until}",
-        f"to decide, in any shell: {approve_command(request, where)}",
+        f"to decide, in any shell: {commands.approve(request, where)}",
     )
 
 
 def _say(*parts: str) -> None:
-    # One line: Metaflow's runtime shows the second of two only when the task prints again.
-    print(f"hitl: {'; '.join(parts)}", file=sys.stderr, flush=True)
-
-
+    # One line: Metaflow's runtime shows the second of two only when the task prints again. And the
+    # process's own stderr: FlowyML puts a buffer in the place of sys.stderr while a step runs.
+    print(f"hitl: {'; '.join(parts)}", file=sys.__stderr__, flush=True)

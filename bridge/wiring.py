@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bridge.errors import NoLedger
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,34 +26,51 @@ def ledger(settings: Settings, start: Path | None = None) -> Ledger:
     """The configured ledger, or the one of this project, made where there is none."""
     from bridge import gitledger
 
+    if not settings.ledger:
+        gitledger.create(laptop_ledger(start or Path.cwd()))
+    return existing_ledger(settings, start)
+
+
+def existing_ledger(settings: Settings, start: Path | None = None) -> Ledger:
+    """The same for a command that only looks: it makes nothing. Raises `NoLedger`."""
+    from bridge import gitledger
+
     if settings.ledger:
-        return gitledger.GitLedger(settings.ledger, settings.cache)
+        return gitledger.GitLedger(settings.ledger, settings.cache, sign=settings.sign)
     path = laptop_ledger(start or Path.cwd())
-    gitledger.create(path)
-    return gitledger.GitLedger(str(path), settings.cache)
+    if not path.is_dir():
+        raise NoLedger(
+            f"there is no ledger in {path.parent.parent} yet: a flow makes one when it first asks;"
+            " for one elsewhere, give --ledger or set HITL_LEDGER"
+        )
+    return gitledger.GitLedger(str(path), settings.cache, sign=settings.sign)
 
 
 def here(settings: Settings, start: Path | None = None) -> Here:
     """What a step at hand waits with. It is alive as long as the process that started it."""
+    from bridge import terminal
     from bridge.identity import person
     from bridge.ports import Here
 
     parent = os.getppid()
     return Here(
         ledger=ledger(settings, start),
-        notices=notices(settings),
+        notices=notices(settings, start),
         person=person(),
         clock=clock,
-        asker=None,
+        asker=terminal.available(settings.cache, clock),
         alive=lambda: os.getppid() == parent,
         pause=time.sleep,
     )
 
 
-def notices(settings: Settings) -> Notices:
-    from bridge.notices import Silent
+def notices(settings: Settings, start: Path | None = None) -> Notices:
+    """Who is told, and how: nobody, where no Apprise URL is set."""
+    from bridge.notices import Silent, Told
 
-    return Silent()
+    if not settings.apprise_urls:
+        return Silent()
+    return Told(settings.apprise_urls, ledger(settings, start).where, settings.argo_ui_url)
 
 
 def laptop_ledger(start: Path) -> Path:

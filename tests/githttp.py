@@ -16,7 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-CUT = 0  # a status that stands for a connection which is cut in the middle of the answer
+CUT = 0  # instead of a status: the connection is cut in the middle of an answer
+DONE_AND_CUT = -1  # the same, once the request has had its effect
 
 
 @dataclass
@@ -30,8 +31,7 @@ class GitServer:
     bytes_out: int = 0
     credential: str | None = None  # user:password that it asks for
     answer: Callable[[str, str], int | None] = lambda method, path: None
-    served: Callable[[str, str], None] = lambda method, path: None
-    down: bool = False
+    old: bool = False  # speaks the protocol of before 2018: serves only what branches point at
 
     @property
     def wire(self) -> int:
@@ -92,20 +92,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.state.requests.append(f"{self.command} {self.path}")
         self.state.bytes_in += len(self.raw_requestline) + len(bytes(self.headers)) + len(body)
         refusal = self.refusal()
-        if refusal == CUT:
-            self.cut(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n0000")
+        if refusal == DONE_AND_CUT:
+            self.backend(body)
+        if refusal in (CUT, DONE_AND_CUT):
+            self.cut(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n00")
         elif refusal:
             self.reply(f"{refusal} No", [("WWW-Authenticate", 'Basic realm="git"')], b"")
         else:
             head, _, content = self.backend(body).partition(b"\r\n\r\n")
             lines = [line.split(": ", 1) for line in head.decode().split("\r\n")]
             status = next((value for key, value in lines if key == "Status"), "200 OK")
-            self.state.served(self.command, self.path)
             self.reply(status, [(k, v) for k, v in lines if k != "Status"], content)
 
     def refusal(self) -> int | None:
-        if self.state.down:
-            return 503
         wanted = self.state.credential and base64.b64encode(self.state.credential.encode()).decode()
         if wanted and self.headers.get("Authorization") != f"Basic {wanted}":
             return 401
@@ -130,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             "QUERY_STRING": parts.query,
             "CONTENT_LENGTH": str(len(body)),
             **{key: self.headers[name] for key, name in names.items() if name in self.headers},
+            **({"GIT_PROTOCOL": "version=0"} if self.state.old else {}),
         }
         done = subprocess.run(
             ["git", "http-backend"], input=body, env=env, capture_output=True, check=True

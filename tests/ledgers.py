@@ -155,7 +155,7 @@ class _Texts:
     def _fitted(self, text: str, request: ApprovalRequest) -> str:
         return (
             text.replace(digest_of(self._sample), digest_of(request))
-            .replace(self._sample.gate.id, request.gate.id)
+            .replace(f"gate: {self._sample.gate.id}", f"gate: '{request.gate.id}'")
             .replace(self._sample.gate.key, request.gate.key)
         )
 

@@ -62,7 +62,7 @@ class _Reader:
         try:
             return read()
         except Faults as faults:
-            self.faults.append(str(faults))
+            self.faults += [f"{faults.subject}: {each}" for each in faults.faults]
             return None
 
     def text(self, name: str) -> str | None:

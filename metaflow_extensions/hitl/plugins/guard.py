@@ -7,15 +7,21 @@ removes the decorator). So the function itself asks here, and a gate that is not
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 #: Metaflow neither retries nor catches a task that leaves with this code.
 EXIT_SHUT = 202
+
+#: Names a file of the process of `run`, to which a task says why its gate stayed shut.
+NOTES = "HITL_METAFLOW_NOTES"
 
 StepFunction = Callable[..., Any]
 
@@ -34,6 +40,10 @@ def mark_verified(key: str) -> None:
 def shut(reason: str) -> NoReturn:
     """End this process, telling why."""
     print(f"hitl: {reason}", file=sys.stderr, flush=True)
+    notes = os.environ.get(NOTES)
+    if notes:
+        with contextlib.suppress(OSError), Path(notes).open("a", encoding="utf-8") as file:
+            file.write(f"{reason}\n")
     sys.exit(EXIT_SHUT)
 
 

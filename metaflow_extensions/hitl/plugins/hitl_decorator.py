@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -137,6 +139,7 @@ class HitlDecorator(StepDecorator):
     # -- in the process of `run` --------------------------------------------------------------
 
     def runtime_init(self, flow: Any, graph: Any, package: Any, run_id: str) -> None:
+        self._notes = tempfile.NamedTemporaryFile("r", prefix="hitl-", encoding="utf-8")  # noqa: SIM115
         remote = [each.name for each in _decorators(flow, self._step) if each.name in _REMOTE]
         if remote and _ledger_is_path():
             raise HitlException(
@@ -162,6 +165,7 @@ class HitlDecorator(StepDecorator):
         self, cli_args: Any, retry_count: int, max_user_code_retries: int, ubf_context: Any
     ) -> None:
         task = cli_args.task
+        cli_args.env[guard.NOTES] = self._notes.name
         cli_args.env[_TASK] = json.dumps(
             {
                 "step": self._step,
@@ -173,7 +177,11 @@ class HitlDecorator(StepDecorator):
         )
 
     def runtime_finished(self, exception: BaseException | None) -> None:
-        """A failing run kills the tasks that still wait; nobody is to be asked for it any more."""
+        # Metaflow itself reports a task that must not be retried only as a missing end step.
+        for reason in self._notes:
+            print(f"hitl: the run stops, because {reason.strip()}", file=sys.stderr, flush=True)
+        self._notes.close()
+        # A failing run kills the tasks that still wait; nobody is to be asked for it any more.
         if exception is not None and self._open_keys:
             from .passing import withdraw
 
@@ -227,9 +235,10 @@ class HitlDecorator(StepDecorator):
         from metaflow import current
 
         if not guard.has_verified(current.pathspec):
+            said = str(exception).partition("\n")[0]
             guard.shut(
-                f"{current.pathspec} does not run: its gate was not reached"
-                f" ({type(exception).__name__}: {exception})"
+                f"{current.pathspec} does not run: something failed before its gate was verified"
+                f" ({type(exception).__name__}: {said})"
             )
 
     # -- the gate -----------------------------------------------------------------------------

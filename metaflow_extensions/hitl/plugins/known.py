@@ -10,17 +10,17 @@ from typing import Any
 
 from bridge.message import Known
 
-#: In the scope of every task that a foreach started.
-_SPLIT = {"input", "index"}
-
 
 def known_at(flow: Any, graph: Any, step: str) -> Known:
     """What is known of a step's artifacts when the flow is checked."""
     node = graph[step]
     is_join = node.type == "join"
     before = _before(graph, step)
+    artifacts = _artifacts(flow, graph, before)
+    if artifacts is not None and node.is_inside_foreach:
+        artifacts |= {"input", "index"}
     return Known(
-        artifacts=_artifacts(flow, graph, before),
+        artifacts=artifacts,
         branches=tuple(sorted(node.in_funcs)) if is_join else (),
         foreach=is_join and graph[node.split_parents[-1]].type == "foreach",
         params=shared_by(type(flow)),
@@ -67,7 +67,7 @@ def _artifacts(flow: Any, graph: Any, before: set[str]) -> frozenset[str] | None
         if assigned is None:
             return None
         found |= assigned
-    return frozenset(found | _SPLIT)
+    return frozenset(found)
 
 
 def _set_by_decorators(node: Any) -> set[str] | None:

@@ -16,7 +16,6 @@ from typing import Any
 from bridge import artifacts as shown
 from bridge import conditions, message
 from bridge.errors import Faults
-from bridge.harmless import harmless_line
 from bridge.model import ApprovalRequest, Artifact, Condition, Gate
 
 from .declaration import ENVIRONMENT, Declaration
@@ -42,7 +41,7 @@ def request_of(
     branches = _branches(asked)
     return ApprovalRequest(
         gate=asked.gate,
-        message=message.render(declared.message, _scope(asked, branches), escape=harmless_line),
+        message=message.render(declared.message, _scope(asked, branches)),
         policy=declared.policy,
         opened_at=now,
         artifacts=shown.ordered(_summaries(branches)),

@@ -1,0 +1,249 @@
+"""The ledger's costs, at 100 and at 100,000 recorded decisions: ratios within one run.
+
+    python bench/ledger.py FOLDER [--many 100000] [--rounds 9]
+
+FOLDER keeps the two ledgers between runs (the long one takes some minutes to make). Every
+measured call is a process of its own with an empty clone, unless its row says otherwise; the server
+is another process, so its time is not the client's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from githttp import serving  # noqa: E402 - the helpers of the tests
+from ledgers import (  # noqa: E402
+    a_decision,
+    a_request,
+    alone,
+    git,
+    in_child,
+    key_of,
+    ledger_of,
+    together,
+)
+
+from bridge.audit import audit  # noqa: E402
+from bridge.gitledger import GitLedger  # noqa: E402
+from bridge.verify import verify  # noqa: E402
+
+FEW, WAITING = 100, 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of wall and of the client's CPU (its git children included), bytes on the wire."""
+
+    wall: float
+    cpu: float
+    wire: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--many", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=9)
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    sizes = (FEW, asked.many)
+    for size in sizes:
+        made = asked.folder / f"{size}.git"
+        if not made.exists():
+            ledger_of(asked.folder / "new.git", size, WAITING).rename(made)
+            git(made, "repack", "-adq")
+    print("| measure | must reach | 100 | many | ratio |\n|---|---|---|---|---|")
+    with server(asked.folder) as serve, tempfile.TemporaryDirectory() as work:
+        bench = Bench(asked.folder, serve, Path(work), asked.rounds)
+        for row in bench.rows(sizes):
+            print(f"| {' | '.join(row)} |", flush=True)
+
+
+class Bench:
+    def __init__(self, folder: Path, serve: Server, work: Path, rounds: int) -> None:
+        self.folder, self.serve, self.work, self.rounds = folder, serve, work, rounds
+
+    def rows(self, sizes: tuple[int, int]) -> Iterator[tuple[str, ...]]:
+        few, many = self.alternately(sizes, self.decide)
+        yield row("decision, empty clone, HTTP: bytes", "≤ 65,536", few.wire, many.wire)
+        yield row("decision: client CPU s", "≤ 1.3 ×", few.cpu, many.cpu)
+        yield row("decision: wall s", "", few.wall, many.wall)
+        few, many = self.alternately(sizes, self.verify)
+        yield row("verification, empty clone, HTTP: bytes", "≤ 65,536", few.wire, many.wire)
+        yield row("verification: wall s", "≤ 2 ×", few.wall, many.wall)
+        listed, asked = self.listing(sizes[1])
+        name = f"one `git ls-remote`, then a listing in process with {WAITING} open: s"
+        yield row(name, "≤ 1.3 ×", asked, listed)
+        yield row("50 decisions one by one, then at once: s", "≤ 2 ×", *self.fifty())
+        few, many = self.once(sizes[0], self.history), self.once(sizes[1], self.history)
+        yield row("last 20 decisions, empty clone: bytes", "", few.wire, many.wire)
+        few, many = self.once(sizes[0], self.by_key), self.once(sizes[1], self.by_key)
+        yield row("a decided gate by its natural key: bytes", "", few.wire, many.wire)
+        yield row("a decided gate by its natural key: wall s", "", few.wall, many.wall)
+        few, many = self.once(sizes[0], self.audit), self.once(sizes[1], self.audit)
+        yield row("audit of the whole ledger: wall s", "", few.wall, many.wall)
+
+    # -- what is measured --------------------------------------------------------------------
+
+    def verify(self, ledger: GitLedger, size: int) -> None:
+        assert verify(ledger, a_request(key_of(size // 2)))
+
+    def decide(self, ledger: GitLedger, size: int) -> None:
+        assert ledger.record(a_decision(a_request(key_of(size)))).decision
+
+    def history(self, ledger: GitLedger, _size: int) -> None:
+        assert len(ledger.history(20)) == 20
+
+    def by_key(self, ledger: GitLedger, _size: int) -> None:
+        assert ledger.resolve(key_of(1)) == a_request(key_of(1)).gate.id
+
+    def audit(self, ledger: GitLedger, size: int) -> None:
+        found = audit(ledger)
+        assert (found.decisions, found.faults) == (size, ())
+
+    def listing(self, size: int) -> tuple[float, float]:
+        """Seconds of a listing with a warm clone, and of the bare exchange."""
+        url = self.serve.url(f"{size}.git")
+        ledger = GitLedger(url, self.work / "listing")
+        assert len(ledger.listing()) == WAITING
+        listed, asked = [], []
+        for _ in range(self.rounds * 3):
+            listed.append(timed(ledger.listing))
+            asked.append(timed(lambda: git(self.folder, "ls-remote", url)))
+        return statistics.median(listed), statistics.median(asked)
+
+    def fifty(self) -> tuple[float, float]:
+        """Seconds of fifty decisions by fifty processes, one after another and at once."""
+        path = ledger_of(self.work / "fifty.git", 0, waiting=100)
+
+        def decide(number: int) -> None:
+            GitLedger(str(path), self.work / "one").record(a_decision(a_request(key_of(number))))
+
+        def one_by_one() -> None:
+            assert [alone(lambda number=number: decide(number)) for number in range(50)] == [0] * 50  # type: ignore[misc]
+
+        def at_once() -> None:
+            assert together(50, lambda number: decide(number + 50)) == [0] * 50
+
+        decide(0)  # the clone is there for both
+        slow, quick = timed(one_by_one), timed(at_once)
+        assert git(path, "rev-list", "--count", "--first-parent", "approvals") == "101"
+        return slow, quick
+
+    # -- how ---------------------------------------------------------------------------------
+
+    def alternately(self, sizes: tuple[int, int], verb: Verb) -> tuple[Cost, Cost]:
+        """Medians over the rounds, the two sizes in turn, so that a busy moment meets both."""
+        costs: dict[int, list[Cost]] = {size: [] for size in sizes}
+        for _ in range(self.rounds):
+            for size in sizes:
+                costs[size].append(self.once(size, verb))
+        few, many = (middle(costs[size]) for size in sizes)
+        return few, many
+
+    def once(self, size: int, verb: Verb) -> Cost:
+        """One process with an empty clone; what it did to the ledger is undone."""
+        repository = self.folder / f"{size}.git"
+        before = git(repository, "for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+        place = Path(tempfile.mkdtemp(dir=self.work))
+        url = self.serve.url(repository.name)
+        self.serve.forget()
+        start = time.perf_counter()
+        pid = os.fork()
+        if pid == 0:
+            in_child(lambda: verb(GitLedger(url, place), size))
+        _, status, used = os.wait4(pid, 0)
+        wall = time.perf_counter() - start
+        assert status == 0
+        rows = [f"update {line}\n" for line in before]
+        git(repository, "update-ref", "--stdin", stdin="".join(rows))
+        shutil.rmtree(place)
+        return Cost(wall, used.ru_utime + used.ru_stime, self.serve.wire())
+
+
+Verb = Callable[[GitLedger, int], None]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A git server in a process of its own, asked over a pipe what crossed its wire."""
+
+    process: subprocess.Popen[str]
+    base: str
+
+    def url(self, name: str) -> str:
+        return f"{self.base}/{name}"
+
+    def forget(self) -> None:
+        self._ask("forget")
+
+    def wire(self) -> int:
+        return int(self._ask("wire"))
+
+    def _ask(self, what: str) -> str:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Server]:
+    command = [sys.executable, __file__, "--serve", str(folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        yield Server(process, process.stdout.readline().strip())
+
+
+def serve(folder: Path) -> None:
+    with serving(folder) as state:
+        print(state.url, flush=True)
+        for line in sys.stdin:
+            print(state.wire, flush=True)
+            if line.strip() == "forget":
+                state.forget()
+
+
+def timed(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def middle(costs: list[Cost]) -> Cost:
+    return Cost(
+        statistics.median(each.wall for each in costs),
+        statistics.median(each.cpu for each in costs),
+        max(each.wire for each in costs),
+    )
+
+
+def row(name: str, limit: str, few: float, many: float) -> tuple[str, ...]:
+    def shown(value: float) -> str:
+        return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+    return name, limit, shown(few), shown(many), f"{many / few:.2f}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        serve(Path(sys.argv[2]))
+    else:
+        main()

@@ -1,0 +1,86 @@
+"""Running flows in tests as a person does: real processes, in a folder of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge import wiring
+from bridge.model import Gate, Standing
+from bridge.settings import from_environment
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+FLOWS = Path(__file__).resolve().parent / "flows"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: its exit code, and all that it printed."""
+
+    code: int
+    said: str
+
+    @property
+    def run_id(self) -> str:
+        found = re.search(r"\(run-id (\d+)\)", self.said)
+        assert found, self.said
+        return found[1]
+
+
+class Project:
+    """A folder in which flows are run; nothing of the machine's own Metaflow reaches in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.marks = folder / "marks"
+        folder.mkdir(exist_ok=True)
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        self.env = kept | {
+            "HOME": str(folder),
+            "USERNAME": "ann",
+            "PYTHONPATH": str(CHECKOUT),
+            "METAFLOW_HOME": str(folder / "metaflow-home"),
+            "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder),
+            "HITL_CACHE": str(folder / "cache"),
+            "MARKS": str(self.marks),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
+
+    def start(self, flow: str, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(FLOWS / flow), *arguments],
+            cwd=self.folder,
+            env=self.env | env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # no terminal to ask at, and a group of its own
+        )
+
+    def flow(self, flow: str, *arguments: str, **env: str) -> Outcome:
+        process = self.start(flow, *arguments, **env)
+        said, _ = process.communicate(timeout=120)
+        return Outcome(process.returncode, said)
+
+    def ran(self, step: str) -> list[dict[str, Any]]:
+        """What the bodies of this step's tasks left, in the order of their tasks."""
+        folder = self.marks / step
+        found = sorted(folder.iterdir(), key=lambda each: int(each.name)) if folder.exists() else []
+        return [json.loads(each.read_text()) for each in found]
+
+    def gate(self, key: str) -> Standing | None:
+        ledger = wiring.ledger(from_environment(self.env), self.folder)
+        origin = os.path.realpath(self.folder / ".metaflow")
+        return ledger.read(Gate(origin, key).id)
+
+    def asked(self, step: str) -> list[str]:
+        """The messages that the gates of this step's tasks showed."""
+        gates = [self.gate(each["key"]) for each in self.ran(step)]
+        return [each.request.message if each else "nobody was asked" for each in gates]

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.conditions import judge, parse
+from bridge.errors import Faults
+from bridge.records import dump
+
+
+def holds(text: str, **values: Any) -> bool:
+    return judge(parse(text), values).holds
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("accuracy >= 0.9", {"accuracy": 0.9}),
+        ("accuracy > 0.9", {"accuracy": np.float64(0.95)}),
+        ("accuracy>=0.9", {"accuracy": 1}),
+        ("loss < 1e-3", {"loss": 0.0005}),
+        ("cost <= 500", {"cost": np.int64(500)}),
+        ("delta > -0.5", {"delta": 0}),
+        ("environment == staging", {"environment": "staging"}),
+        ("environment == 'staging eu'", {"environment": "staging eu"}),
+        ("environment != production", {"environment": "staging"}),
+        ("environment in [staging, dev]", {"environment": "dev"}),
+        ("environment not in [production]", {"environment": "dev"}),
+        ("rows in [1, 2]", {"rows": 2}),
+        ("passed == true", {"passed": True}),
+        ("passed == true", {"passed": np.bool_(True)}),
+    ],
+)
+def test_a_condition_holds_on_values_that_meet_it(text: str, values: dict[str, Any]) -> None:
+    assert holds(text, **values)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("accuracy >= 0.9", {"accuracy": 0.89}),
+        ("environment == staging", {"environment": "production"}),
+        ("environment != production", {"environment": "production"}),
+        ("environment in [staging, dev]", {"environment": "production"}),
+        ("environment not in [production]", {"environment": "production"}),
+        ("passed == true", {"passed": False}),
+    ],
+)
+def test_a_condition_does_not_hold_on_values_that_fail_it(
+    text: str, values: dict[str, Any]
+) -> None:
+    assert not holds(text, **values)
+
+
+EVERY_OPERATOR = [
+    "x == 1",
+    "x != 1",
+    "x >= 1",
+    "x <= 1",
+    "x > 1",
+    "x < 1",
+    "x in [1]",
+    "x not in [1]",
+]
+
+
+@pytest.mark.parametrize("text", EVERY_OPERATOR)
+def test_what_is_not_there_never_approves(text: str) -> None:
+    judged = judge(parse(text), {"y": 1})
+    assert (judged.holds, judged.seen) == (False, {})
+
+
+@pytest.mark.parametrize("text", EVERY_OPERATOR)
+@pytest.mark.parametrize(
+    "value",
+    [None, "1", True, float("nan"), float("inf"), -float("inf"), [1], {"x": 1}, object(), 10**5000,
+     np.zeros(3), np.float64("nan"), b"1", "x" * 10_000],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_a_value_of_another_kind_never_approves(text: str, value: object) -> None:
+    assert not holds(text, x=value)
+
+
+@pytest.mark.parametrize("text", ["passed == true", "passed != false"])
+@pytest.mark.parametrize("value", [1, "true", None])
+def test_one_is_not_true(text: str, value: object) -> None:
+    assert not holds(text, passed=value)
+
+
+def test_the_record_repeats_the_condition_and_what_it_saw() -> None:
+    judged = judge(parse(" accuracy  >= 0.9"), {"accuracy": np.float64(0.94), "secret": 1})
+    assert judged.text == " accuracy  >= 0.9"
+    assert judged.seen == {"accuracy": 0.94}
+    assert type(judged.seen["accuracy"]) is float
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "write it like"),
+        ("accuracy", "write it like"),
+        (">= 0.9", "write it like"),
+        ("accuracy => 0.9", "write it like"),
+        ("a.b == 1", "write it like"),
+        ("accuracy >= high", ">= compares numbers, and high is none"),
+        ("accuracy >= nan", ">= compares numbers"),
+        ("accuracy >= 1e999", "is no number"),
+        ("accuracy > 1 and loss < 2", "is no number"),
+        ("environment in staging", "in compares with a list"),
+        ("environment == [staging]", "== compares with one value"),
+        ("environment in []", "is no number"),
+        ("environment in [a,,b]", "is no number"),
+        ("f(x) == 1", "write it like"),
+        ("x == __import__('os')", "is no number"),
+        ("x == 'it's'", "is no number"),
+        ("x == 1\nor True", "write it like"),
+    ],
+)
+def test_a_condition_that_cannot_be_read_says_what_is_wrong(text: str, says: str) -> None:
+    with pytest.raises(Faults, match="the condition") as caught:
+        parse(text)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())
+)
+
+
+@given(st.text(), ANYTHING)
+def test_any_text_is_refused_or_judged_without_a_word(text: str, value: object) -> None:
+    try:
+        test = parse(text)
+    except Faults:
+        return
+    judge(test, {test.name: value})
+
+
+@given(st.sampled_from(EVERY_OPERATOR), ANYTHING)
+def test_what_was_seen_can_always_be_recorded(text: str, value: object) -> None:
+    dump({"seen": dict(judge(parse(text), {"x": value}).seen)})

@@ -1,0 +1,280 @@
+"""The ledger over HTTP: what crosses the wire, and what a person is told when it breaks."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from githttp import CUT, DONE_AND_CUT, GitServer, serving
+from ledgers import a_decision, a_request, decided, git, key_of, ledger_of, opened
+
+from bridge.audit import audit
+from bridge.errors import GateShut, LedgerUnavailable
+from bridge.gitledger import GitLedger
+from bridge.verify import verify
+
+MOST = 64 * 1024  # bytes on the wire for one decision, or for one verification
+MANY = 300
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ledger_of(tmp_path_factory.mktemp("big") / "ledger.git", MANY, waiting=1)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[GitServer]:
+    with serving(tmp_path) as state:
+        yield state
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A ledger with one decided gate and one that waits."""
+    return ledger_of(tmp_path / "ledger.git", 1, waiting=1)
+
+
+@pytest.fixture
+def ledger(server: GitServer, repository: Path, tmp_path: Path) -> GitLedger:
+    return GitLedger(server.of("ledger.git"), tmp_path / "cache")
+
+
+DECIDED, WAITING = a_request(key_of(0)), a_request(key_of(1))
+
+
+# -- the wire ------------------------------------------------------------------------------------
+
+
+def copy_of(big: Path, tmp_path: Path) -> Path:
+    git(tmp_path, "clone", "-q", "--mirror", str(big), "ledger.git")
+    for key in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
+        git(tmp_path / "ledger.git", "config", key, "true")
+    git(tmp_path / "ledger.git", "config", "http.receivepack", "true")
+    return tmp_path / "ledger.git"
+
+
+def test_a_verification_from_nothing_brings_one_gate_and_no_other(
+    big: Path, server: GitServer, tmp_path: Path
+) -> None:
+    copy_of(big, tmp_path)
+    ledger = GitLedger(server.of("ledger.git"), tmp_path / "cache")
+    assert verify(ledger, a_request(key_of(7)))
+    assert server.wire < MOST
+    assert len(objects(tmp_path)) == 8  # commit, root, gates, ab, cd, id, request, decision
+
+
+def test_a_decision_from_nothing_brings_and_sends_one_gate(
+    big: Path, server: GitServer, tmp_path: Path
+) -> None:
+    copy_of(big, tmp_path)
+    ledger = GitLedger(server.of("ledger.git"), tmp_path / "cache")
+    assert ledger.record(a_decision(a_request(key_of(MANY)))).decision
+    assert server.wire < MOST
+    posts = [each for each in server.requests if each.endswith("git-receive-pack")]
+    assert len(posts) == 2  # one push: what the server has, and what it shall have
+
+
+def objects(tmp_path: Path) -> list[str]:
+    (clone,) = (tmp_path / "cache").glob("*/clone.git")
+    args = ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"]
+    return git(clone, *args).split()
+
+
+def test_no_open_gate_is_listed_in_one_exchange(ledger: GitLedger, server: GitServer) -> None:
+    ledger.record(a_decision(WAITING))
+    server.forget()
+    assert ledger.listing() == ()
+    assert len(server.requests) == 2
+
+
+def test_looking_at_the_head_again_is_one_exchange(ledger: GitLedger, server: GitServer) -> None:
+    assert ledger.head()
+    assert len(server.requests) == 2
+
+
+def test_pull_requests_of_years_are_not_listed(
+    ledger: GitLedger, server: GitServer, repository: Path
+) -> None:
+    head = git(repository, "rev-parse", "approvals")
+    rows = "".join(f"create refs/pull/{number}/head {head}\n" for number in range(2000))
+    git(repository, "update-ref", "--stdin", stdin=rows)
+    assert ledger.read(DECIDED.gate.id)
+    assert server.wire < MOST
+
+
+# -- servers that allow less ---------------------------------------------------------------------
+
+
+def refuse_filters(server: GitServer, repository: Path) -> None:
+    git(repository, "config", "uploadpack.allowFilter", "false")
+
+
+def refuse_any_object(server: GitServer, repository: Path) -> None:
+    server.old = True
+    git(repository, "config", "uploadpack.allowAnySHA1InWant", "false")
+
+
+def refuse_both(server: GitServer, repository: Path) -> None:
+    refuse_filters(server, repository)
+    refuse_any_object(server, repository)
+
+
+@pytest.mark.parametrize("refuse", [refuse_filters, refuse_any_object, refuse_both])
+def test_a_server_that_allows_less_is_read_by_a_plain_shallow_fetch(
+    ledger: GitLedger,
+    server: GitServer,
+    repository: Path,
+    refuse: Callable[[GitServer, Path], None],
+) -> None:
+    refuse(server, repository)
+    assert verify(ledger, DECIDED)
+    assert [each.id for each in ledger.listing()] == [WAITING.gate.id]
+    assert ledger.record(a_decision(WAITING)).decision
+    decided(ledger, "one more")
+    assert len(ledger.history(9)) == 3
+    assert ledger.resolve("one more") == a_request("one more").gate.id
+    assert audit(ledger).faults == ()
+
+
+# -- what breaks ---------------------------------------------------------------------------------
+
+
+def each_verb(ledger: GitLedger) -> list[Callable[[], object]]:
+    return [
+        lambda: opened(ledger, "new"),
+        lambda: ledger.record(a_decision(WAITING)),
+        lambda: ledger.read(DECIDED.gate.id),
+        lambda: ledger.history(3),
+        lambda: list(ledger.entries()),
+        lambda: ledger.resolve(DECIDED.gate.key),
+        ledger.listing,
+        ledger.head,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (401, "refuses the credential"),
+        (403, "this credential may not do that there"),
+        (404, "there is no git repository at that place"),
+        (500, "the server failed: try again later"),
+        (503, "the server failed: try again later"),
+        (CUT, "the connection was cut"),
+    ],
+)
+def test_a_server_that_fails_is_told_in_one_sentence_and_nothing_is_recorded(
+    ledger: GitLedger, server: GitServer, repository: Path, status: int, told: str
+) -> None:
+    before = git(repository, "for-each-ref")
+    server.answer = lambda method, path: status
+    for verb in each_verb(ledger):
+        with pytest.raises(LedgerUnavailable, match=told) as caught:
+            verb()
+        assert "\n" not in str(caught.value)
+    with pytest.raises(GateShut, match=told):
+        verify(ledger, DECIDED)
+    assert git(repository, "for-each-ref") == before
+
+
+def test_a_server_that_is_gone_is_told(tmp_path: Path, repository: Path) -> None:
+    with serving(tmp_path) as state:
+        ledger = GitLedger(state.of("ledger.git"), tmp_path / "cache")
+        assert verify(ledger, DECIDED)
+    for verb in each_verb(ledger):
+        with pytest.raises(LedgerUnavailable, match="cannot be reached: check the address"):
+            verb()
+    with pytest.raises(GateShut, match="cannot be reached"):
+        verify(ledger, DECIDED)
+
+
+def test_every_request_of_a_decision_may_be_cut_and_the_next_try_finishes_it(
+    ledger: GitLedger, server: GitServer, repository: Path, tmp_path: Path
+) -> None:
+    for number in range(1, 99):
+        cut_at(server, number, CUT)
+        try:
+            fresh = GitLedger(server.of("ledger.git"), tmp_path / f"cache {number}")
+            assert fresh.record(a_decision(WAITING)).decision
+            break
+        except LedgerUnavailable:
+            assert git(repository, "rev-list", "--count", "--first-parent", "approvals") == "2"
+    assert number > 10
+    server.answer = lambda method, path: None
+    assert len(ledger.history(9)) == 2
+
+
+def cut_at(server: GitServer, number: int, how: int) -> None:
+    """Only the n-th request from here on, of a decision that takes a known way."""
+    left = iter(range(number - 1, -number - 99, -1))
+    server.answer = lambda method, path: how if next(left) == 0 else None
+
+
+def test_a_push_that_came_through_though_its_answer_was_lost_is_found(
+    ledger: GitLedger, server: GitServer
+) -> None:
+    def lost(method: str, path: str) -> int | None:
+        return DONE_AND_CUT if method == "POST" and path.endswith("git-receive-pack") else None
+
+    server.answer = lost
+    with pytest.raises(LedgerUnavailable, match="the connection was cut"):
+        ledger.record(a_decision(WAITING))
+    server.answer = lambda method, path: None
+    assert ledger.record(a_decision(WAITING)).decision
+    assert len(ledger.history(9)) == 2
+
+
+# -- secrets -------------------------------------------------------------------------------------
+
+SECRET = "p@ss/wörd:%"  # noqa: S105 - of a server that lives for one test
+QUOTED = "bot:p%40ss%2Fw%C3%B6rd%3A%25"
+
+
+def test_a_credential_in_the_address_opens_the_door(
+    server: GitServer, repository: Path, tmp_path: Path
+) -> None:
+    server.credential = f"bot:{SECRET}"
+    ledger = GitLedger(server.of("ledger.git", QUOTED), tmp_path / "cache")
+    assert verify(ledger, DECIDED)
+    assert ledger.record(a_decision(WAITING)).decision
+    assert audit(ledger).decisions == 2
+    with pytest.raises(LedgerUnavailable, match="refuses the credential"):
+        GitLedger(server.of("ledger.git", "bot:wrong"), tmp_path / "other").head()
+
+
+@pytest.mark.parametrize("credential", ["bot:t0psecret", "t0psecret", "t0psecret:"])
+def test_a_credential_is_seen_nowhere(
+    server: GitServer,
+    repository: Path,
+    tmp_path: Path,
+    credential: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls = tmp_path / "calls"
+    shim = tmp_path / "bin" / "git"
+    shim.parent.mkdir()
+    path = os.environ["PATH"]
+    shim.write_text(f'#!/bin/sh\necho "$@" >> "{calls}"\nPATH="{path}" exec git "$@"\n')
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{path}")
+    caplog.set_level(logging.DEBUG)
+    ledger = GitLedger(server.of("ledger.git", credential), tmp_path / "cache")
+    verify(ledger, DECIDED)
+    ledger.record(a_decision(WAITING))
+    ledger.history(1)
+    list(ledger.entries())
+    server.answer = lambda method, path: 403
+    told = []
+    for verb in each_verb(ledger):
+        with pytest.raises(LedgerUnavailable) as caught:
+            verb()
+        told.append(f"{caught.value!r} {caught.value} {caught.value.__context__!r}")
+    seen = [calls.read_text(), caplog.text, repr(ledger), repr(vars(ledger)), ledger.where, *told]
+    for file in (tmp_path / "cache").rglob("*"):
+        seen.append(file.read_bytes().decode("latin-1") if file.is_file() else file.name)
+    assert "ls-remote" in seen[0]
+    assert not [text for text in seen if "t0psecret" in text or "dDBwc2VjcmV0" in text]
