@@ -27,6 +27,7 @@ _PLAIN: Final = frozenset(
      "frozenset", "bytes", "Decimal", "Fraction", "datetime", "date", "time", "timedelta", "Path",
      "PosixPath", "UUID"}
 )  # fmt: skip
+_MODULES: Final = frozenset({"", "datetime", "decimal", "fractions", "pathlib", "uuid"})
 _ROWS: Final = ("numpy.", "pandas.", "polars.")
 
 #: First among the metrics, because they are what a person looks for.
@@ -71,8 +72,8 @@ def worth_reading(type_name: str, size: int | None) -> bool:
     spoken = _spoken(type_name)
     if spoken.startswith(_ROWS):
         return size is not None and size <= _WORTH_ROWS
-    plain = spoken.rpartition(".")[2] in _PLAIN
-    return plain and (size is None or size <= _WORTH)
+    module, _, name = spoken.rpartition(".")
+    return module in _MODULES and name in _PLAIN and (size is None or size <= _WORTH)
 
 
 def ordered(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:

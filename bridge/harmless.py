@@ -68,7 +68,7 @@ _GAPS: Final = re.compile(
     re.IGNORECASE,
 )
 #: Seven digits are a count of rows before they are a commit.
-_COMMIT: Final = re.compile(r"\b(?=[0-9]*[a-f])([0-9a-f]{6})([0-9a-f]{1,34})\b", re.IGNORECASE)
+_COMMIT: Final = re.compile(r"\b(?=[0-9]*[a-f])[0-9a-f]{7,40}\b", re.IGNORECASE)
 _GAP: Final = "&#8203;"
 
 
@@ -79,8 +79,7 @@ def harmless_line(text: str) -> str:
     entities are written: unlike a backslash they mean nothing inside the author's code span, and
     unlike a code span of our own they close none of theirs.
     """
-    # NUL stands for the gap meanwhile: one_line leaves none.
-    line = _COMMIT.sub("\\1\0\\2", _GAPS.sub("\0", one_line(text)))
+    line = _gapped(one_line(text))
     line = _MARKUP.sub(lambda match: _entity(match[0]), line)
     line = _NUMBERED.sub(lambda match: match[1] + _entity(match[2]), line)
     return line.replace("\0", _GAP)
@@ -88,7 +87,14 @@ def harmless_line(text: str) -> str:
 
 def harmless_subject(text: str) -> str:
     """One line for a commit's subject, where there is no markup but mentions and references are."""
-    return _COMMIT.sub("\\1\u200b\\2", _GAPS.sub("\u200b", one_line(text)))
+    return _gapped(one_line(text)).replace("\0", "\u200b")
+
+
+def _gapped(line: str) -> str:
+    """The line with a NUL, which no line holds, wherever a gap belongs."""
+    # Six at a time: what is left of a commit's name may be a commit's name.
+    gapped = _COMMIT.sub(lambda match: "\0".join(re.findall(".{1,6}", match[0])), line)
+    return _GAPS.sub("\0", gapped)
 
 
 def _entity(character: str) -> str:

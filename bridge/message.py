@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
 _ROOTS: Final = ("self", "inputs", "params")
-_LONGEST_VALUE: Final = 2_000
+_LONGEST_VALUE: Final = 300
 _LONGEST_MESSAGE: Final = 16_000
 _MOST_NAMES: Final = 8
 _FIELD: Final = re.compile(r"([^\W\d]\w*)((?:\.\w+|\[[^\[\]]+\])*)")

@@ -353,7 +353,7 @@ def _identity(vote: Vote) -> str:
 
 
 def weigh(rule: Rule, approvals: Sequence[Vote], facts: Facts) -> Finding:
-    """How far these approvals satisfy the rule, as a tree."""
+    """How far these approvals, one a person, satisfy the rule, as a tree."""
     match rule:
         case Approvals(by=actors, count=count):
             return _weigh_count(actors, count, approvals, facts)
@@ -373,12 +373,11 @@ def _weigh_count(actors: Actors, count: int, approvals: Sequence[Vote], facts: F
     found = [(vote, among(actors, vote.actor, facts)) for vote in approvals]
     have = [vote for vote, belongs in found if belongs.surely]
     who = sorted({str(vote.actor) for vote in have})
-    got = len({_identity(vote) for vote in have})
     by = f" ({', '.join(who)})" if who else ""
     others = sorted({belongs.says for _, belongs in found if not belongs.surely})
     return Finding(
-        f"{got} of {_approvals(count)} from {actors}{by}",
-        got >= count and count > 0 and not actors.nobody,
+        f"{len(have)} of {_approvals(count)} from {actors}{by}",
+        len(have) >= count > 0 and not actors.nobody,
         tuple(Finding(each, False) for each in others),
     )
 

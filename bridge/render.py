@@ -114,19 +114,20 @@ def page(request: ApprovalRequest, decision: Decision | None = None) -> str:
     return text[:LONGEST_BODY]
 
 
+def _shown(value: Any) -> str:
+    return value if isinstance(value, Ready) else harmless_line(str(value))
+
+
 @functools.cache
 def _templates() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    def shown(value: Any) -> str:
-        return value if isinstance(value, Ready) else harmless_line(str(value))
-
     # In a wheel they lie beside this file; in a checkout at its top.
     here = Path(__file__).resolve().parent
-    environment = Environment(  # noqa: S701 - Markdown: `shown` escapes
+    environment = Environment(  # noqa: S701 - Markdown: `_shown` escapes
         loader=FileSystemLoader([here / "templates", here.parent / "templates"]),
         undefined=StrictUndefined,
-        finalize=shown,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -147,7 +148,7 @@ def _within(budget: int, parts: Iterable[dict[str, str]]) -> list[dict[str, str]
     """The first parts that fit into so many characters together, as they will be written."""
     taken = []
     for part in parts:
-        budget -= sum(len(harmless_line(each)) + 3 for each in part.values())
+        budget -= sum(len(_shown(each)) + 3 for each in part.values())
         if budget < 0:
             break
         taken.append(part)

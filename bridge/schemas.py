@@ -46,7 +46,7 @@ def faults(
         found.extend((name, each) for each in says)
         if not says:
             sound[name] = value
-    if len(json.dumps(sound)) > LONGEST:
+    if len(json.dumps(sound, ensure_ascii=False)) > LONGEST:
         return [(None, f"it is longer than {LONGEST:,} characters")]
     bad = {name for name, _ in found}
     if schema is not None:
@@ -127,7 +127,7 @@ def unsound(schema: Mapping[str, Any]) -> Iterator[str]:
     if schema.get("type") != "object":
         yield "it must be an object at its top: {'type': 'object', 'properties': …}"
         return
-    if len(json.dumps(schema)) > LONGEST:
+    if len(json.dumps(schema, ensure_ascii=False)) > LONGEST:
         yield f"it is longer than {LONGEST:,} characters"
         return
     dialect = Draft.META_SCHEMA["$id"]

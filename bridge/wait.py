@@ -73,7 +73,7 @@ class _Waiting:
         self._interval = 1 if here.ledger.is_path else _NEAR
         self._votes: tuple[Vote, ...] = ()
         self._reminded = False
-        self._cut_off = False
+        self._said: set[str] = set()
 
     def until_decided(self) -> None:
         with self._interrupts:
@@ -168,11 +168,10 @@ class _Waiting:
         """A ledger that cannot be reached while we wait is no end: said once, then waited for."""
         try:
             exchange()
-            self._cut_off = False
         except LedgerUnavailable as error:
-            if not self._cut_off:
+            if str(error) not in self._said:
                 _say(f"{error}; waiting on")
-            self._cut_off = True
+            self._said.add(str(error))
 
     def _withdraw(self, end: Interrupted) -> None:
         request = self._standing.request

@@ -74,9 +74,10 @@ def latest_decision() -> str | None:
 
 
 def at_a_terminal() -> bool:
-    from bridge import terminal
+    from bridge import wiring
+    from bridge.settings import from_environment
 
-    return terminal.available() is not None
+    return wiring.here(from_environment(os.environ)).asker is not None
 
 
 def say(text: str) -> None:

@@ -18,26 +18,26 @@ class TrainAndDeploy(FlowSpec):
     def start(self):
         draw = random.Random(7)
         self.fruit = [(draw.random(), draw.random()) for _ in range(2_000)]
-        self.ripe = [int(0.8 * red + 0.6 * soft + draw.gauss(0, 0.05) > 0.7) for red, soft in self.fruit]
+        self.ripe = [0.8 * red + 0.6 * soft + draw.gauss(0, 0.05) > 0.7 for red, soft in self.fruit]
         self.next(self.train)
 
     @step
     def train(self):
         self.model_name = "ripeness"
         weights = [0.0, 0.0, 0.0]
-        examples = list(zip(self.fruit[:1_500], self.ripe[:1_500]))
+        examples = list(zip(self.fruit, self.ripe, strict=True))
         for _ in range(self.epochs):
-            for (red, soft), ripe in examples:
-                step = 0.01 * (ripe - predict(weights, red, soft))
-                weights = [w + step * x for w, x in zip(weights, (1, red, soft))]
+            for (red, soft), ripe in examples[:1_500]:
+                miss = 0.01 * (ripe - predict(weights, red, soft))
+                weights = [weights[0] + miss, weights[1] + miss * red, weights[2] + miss * soft]
         self.weights = [round(each, 4) for each in weights]
-        held_out = list(zip(self.fruit[1_500:], self.ripe[1_500:]))
+        held_out = examples[1_500:]
         right = sum(predict(weights, *fruit) == ripe for fruit, ripe in held_out)
         self.accuracy = right / len(held_out)
         self.next(self.deploy)
 
     @hitl(
-        message="Deploy {self.model_name}? It is right on {self.accuracy:.1%} of fruit it never saw.",
+        message="Deploy {self.model_name}? It is right on {self.accuracy:.1%} of unseen fruit.",
         input_schema={"deploy_target": "str", "notes": "str"},
         timeout="24h",
     )

@@ -39,7 +39,9 @@ def mark_verified(key: str) -> None:
 
 def shut(reason: str) -> NoReturn:
     """End this process, telling why."""
-    print(f"hitl: {reason}", file=sys.stderr, flush=True)
+    # Where the run is gone, its end of the pipe is too; nothing may keep us from leaving.
+    with contextlib.suppress(OSError):
+        print(f"hitl: {reason}", file=sys.stderr, flush=True)
     notes = os.environ.get(NOTES)
     if notes:
         with contextlib.suppress(OSError), Path(notes).open("a", encoding="utf-8") as file:
@@ -69,8 +71,7 @@ def _verified_only(function: StepFunction) -> StepFunction:
     if not has_verified(current.pathspec):
         shut(
             f"{current.pathspec or function.__name__} does not run: this process has not verified"
-            " its gate. A gated step is started by `run` or `resume`, never by `spin` or by hand"
-            " without its @hitl"
+            " its gate, for something left @hitl out; start a gated step with `run` or `resume`"
         )
     return function
 

@@ -93,7 +93,7 @@ class HitlDecorator(StepDecorator):
         self._graph = graph
         self._step = step_name
         self._flow_datastore = flow_datastore
-        self._open_keys: list[str] = []
+        self._keys: set[str] = set()
         command = _command()
         if command[:1] and command[0] in _DEPLOYERS and "create" in command:
             raise HitlException(
@@ -148,23 +148,11 @@ class HitlDecorator(StepDecorator):
                 " repository that the pod can reach."
             )
 
-    def runtime_task_created(
-        self,
-        task_datastore: Any,
-        task_id: str,
-        split_index: int | None,
-        input_paths: list[str],
-        is_cloned: bool,
-        ubf_context: Any,
-    ) -> None:
-        if not is_cloned:
-            run_id = task_datastore.run_id
-            self._open_keys.append(f"{self._flow.name}/{run_id}/{self._step}/{task_id}")
-
     def runtime_step_cli(
         self, cli_args: Any, retry_count: int, max_user_code_retries: int, ubf_context: Any
     ) -> None:
         task = cli_args.task
+        self._keys.add(self._key(task.run_id, task.task_id))
         cli_args.env[guard.NOTES] = self._notes.name
         cli_args.env[_TASK] = json.dumps(
             {
@@ -182,10 +170,10 @@ class HitlDecorator(StepDecorator):
             print(f"hitl: the run stops, because {reason.strip()}", file=sys.stderr, flush=True)
         self._notes.close()
         # A failing run kills the tasks that still wait; nobody is to be asked for it any more.
-        if exception is not None and self._open_keys:
-            from .passing import withdraw
+        if exception is not None and self._keys:
+            from .passing import give_up
 
-            withdraw(_settings(), self._origin(), self._open_keys)
+            give_up(_settings(), self._origin(), self._keys)
 
     # -- in the process that launches a pod -----------------------------------------------------
 
@@ -261,9 +249,8 @@ class HitlDecorator(StepDecorator):
 
         from .request import Asked
 
-        key = f"{self._flow.name}/{run_id}/{self._step}/{task_id}"
         return Asked(
-            gate=Gate(self._origin(), key),
+            gate=Gate(self._origin(), self._key(run_id, task_id)),
             step=self._step,
             is_join=self._graph[self._step].type == "join",
             split_index=split_index,
@@ -271,6 +258,9 @@ class HitlDecorator(StepDecorator):
             parameters=self._parameters,
             shared=self._shared,
         )
+
+    def _key(self, run_id: str, task_id: str) -> str:
+        return f"{self._flow.name}/{run_id}/{self._step}/{task_id}"
 
     def _origin(self) -> str:
         """Where runs of this name live, the same in the pod and in the process that launches it."""
@@ -301,8 +291,12 @@ def _stored(flow_datastore: Any, path: str) -> Any:
 
 def _ledger_is_path() -> bool:
     from bridge import wiring
+    from bridge.errors import NoLedger
 
-    return wiring.ledger(_settings()).is_path
+    try:
+        return wiring.existing_ledger(_settings()).is_path
+    except NoLedger:
+        return True
 
 
 def _settings() -> Settings:

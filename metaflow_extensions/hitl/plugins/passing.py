@@ -9,11 +9,10 @@ from typing import Any
 
 from bridge import inputs, wiring
 from bridge.errors import BridgeError, GateShut
-from bridge.model import Decider, Decision, Gate, Outcome
-from bridge.records import digest_of
+from bridge.model import Decider, Decision, Gate
 from bridge.settings import Settings
 from bridge.verify import verify
-from bridge.wait import pass_gate
+from bridge.wait import pass_gate, withdraw
 
 from .declaration import Declaration
 from .request import Asked, condition_of, request_of
@@ -53,7 +52,7 @@ def _input(gate: Gate, declared: Declaration, decision: Decision) -> dict[str, A
     return dict(decision.inputs)
 
 
-def withdraw(settings: Settings, origin: str, keys: Iterable[str]) -> None:
+def give_up(settings: Settings, origin: str, keys: Iterable[str]) -> None:
     """Withdraw those of these gates that still wait. Best effort: a failing run ends anyway."""
     try:
         ledger = wiring.ledger(settings)
@@ -62,17 +61,7 @@ def withdraw(settings: Settings, origin: str, keys: Iterable[str]) -> None:
             standing = ledger.read(Gate(origin, key).id)
             if standing is None or standing.decision:
                 continue
-            request = standing.request
-            decision = Decision(
-                gate_id=request.gate.id,
-                outcome=Outcome.WITHDRAWN,
-                by=Decider.RUN,
-                reason="the run failed in another task",
-                request_digest=digest_of(request),
-                decided_at=max(wiring.clock(), request.opened_at),
-            )
-            after = ledger.record(decision)
-            if after.decision and replace(after.decision, previous=None) == decision:
-                notices.decided(request, decision)
+            why = "the run failed in another task"
+            withdraw(ledger, notices, standing.request, why, wiring.clock())
     except BridgeError as error:
         print(f"hitl: a gate of this run could not be withdrawn: {error}")

@@ -1,0 +1,39 @@
+"""What every test has: a home of its own, a git that knows Ann, and nothing of this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from bridge.gitledger import create
+
+# A property holds however busy the machine is.
+settings.register_profile("bridge", deadline=None)
+settings.load_profile("bridge")
+
+
+@pytest.fixture(autouse=True)
+def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home folder, with `.gitconfig`: nothing that a person has set reaches a test."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text("[user]\n\tname = Ann\n\temail = ann@example.org\n")
+    for name in os.environ:
+        if name.startswith(("HITL_", "METAFLOW_HITL_", "GIT_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("HITL_CACHE", str(home / "cache"))
+    return home
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty ledger on this machine, named by HITL_LEDGER."""
+    path = tmp_path / "led ger é.git"
+    create(path)
+    monkeypatch.setenv("HITL_LEDGER", str(path))
+    return path

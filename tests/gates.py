@@ -1,0 +1,138 @@
+"""Gates to wait at: requests as literals, and a `Here` whose clock and pauses a test holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from bridge import wiring
+from bridge.model import (
+    Actor,
+    Actors,
+    ApprovalRequest,
+    Approvals,
+    Channel,
+    Decision,
+    Gate,
+    OnTimeout,
+    Policy,
+    Verdict,
+    Vote,
+)
+from bridge.open import open_gate
+from bridge.ports import Here
+from bridge.records import digest_of
+from bridge.settings import from_environment
+
+ROOT = Path(__file__).parents[1]
+TARGET = {
+    "type": "object",
+    "properties": {
+        "target": {"enum": ["staging", "production"]},
+        "replicas": {"type": "integer", "default": 2, "maximum": 9},
+    },
+    "required": ["target"],
+    "additionalProperties": False,
+}
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = wiring.clock()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Heard:
+    """The `Notices` port, remembered."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def opened(self, request: ApprovalRequest) -> None:
+        self.words.append("opened")
+
+    def reminded(self, request: ApprovalRequest) -> None:
+        self.words.append("reminded")
+
+    def decided(self, request: ApprovalRequest, decision: Decision) -> None:
+        self.words.append(decision.outcome.value)
+
+
+def a_request(key: str = "Flow/1/gate/3", *by: str, **changed: Any) -> ApprovalRequest:
+    """One that anyone may decide, or these; `timeout` and the like go to its policy."""
+    actors = Actors(by) if by else Actors(anyone=True)
+    policy = {
+        name: changed.pop(name)
+        for name in ("timeout", "on_timeout", "auto_approve_if")
+        if name in changed
+    }
+    if "on_timeout" in policy:
+        policy["on_timeout"] = OnTimeout(policy["on_timeout"])
+    request = ApprovalRequest(
+        Gate("here", key), "Deploy 0.94?", Policy(Approvals(actors), **policy), wiring.clock()
+    )
+    return replace(request, **changed)
+
+
+def here(*ticks: Callable[[], None], **changed: Any) -> Here:
+    """What a step waits with; the pauses run `ticks` one after another, the last for ever."""
+    left = list(ticks)
+
+    def pause(_: float) -> None:
+        if left:
+            (left.pop(0) if len(left) > 1 else left[0])()
+
+    made = replace(wiring.here(from_environment(os.environ)), asker=None, notices=Heard())
+    return replace(made, **{"pause": pause, **changed})
+
+
+def opened(request: ApprovalRequest) -> ApprovalRequest:
+    settings = from_environment(os.environ)
+    return open_gate(wiring.ledger(settings), Heard(), request).request
+
+
+def decision_of(request: ApprovalRequest) -> Decision | None:
+    standing = wiring.ledger(from_environment(os.environ)).read(request.gate.id)
+    return standing.decision if standing else None
+
+
+def a_vote(request: ApprovalRequest, verdict: str = "approve", **changed: Any) -> Vote:
+    ann = Actor("Ann", "ann@example.org")
+    vote = Vote(
+        ann, Verdict(verdict), request.opened_at, digest_of(request), Channel.TERMINAL, "no"
+    )
+    return replace(vote, **changed)
+
+
+def hitl(
+    *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The command line as a process of its own, away from any terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "bridge.cli", *args],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=False,
+    )
+
+
+def hitl_json(*args: str) -> Any:
+    return json.loads(hitl(*args).stdout)

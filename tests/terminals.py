@@ -1,0 +1,128 @@
+"""A terminal with a run in it: real processes, a real pseudo-terminal, real process groups.
+
+Run as a program, this is what happens inside the terminal: the session's leader, and the gates that
+wait there. The test is outside, reads the screen and types.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+class Screen:
+    """A terminal seen from outside. `mode` is a function below, run as the session's leader."""
+
+    def __init__(self, mode: str, *questions: dict[str, Any]) -> None:
+        self._master, slave = pty.openpty()
+        self.text = ""
+        self.leader = subprocess.Popen(
+            [sys.executable, __file__, mode, json.dumps(questions)],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.leader.pid, signal.SIGKILL)
+        self.leader.wait()
+        os.close(self._master)
+
+    def expect(self, words: str) -> str:
+        """Read until these words appear; what stood before them is forgotten."""
+        end = time.monotonic() + 30
+        while words not in self.text:
+            assert time.monotonic() < end, f"{words!r} never came: {self.text!r}"
+            if select.select([self._master], [], [], 0.2)[0]:
+                try:
+                    self.text += os.read(self._master, 4096).decode(errors="replace")
+                except OSError:  # the last process of the session has ended
+                    raise AssertionError(f"{words!r} never came: {self.text!r}") from None
+        before, _, self.text = self.text.partition(words)
+        return before
+
+    def type(self, words: str) -> None:
+        os.write(self._master, words.encode())
+
+
+# -- inside --------------------------------------------------------------------------------------
+
+
+def alone(questions: list[dict[str, Any]]) -> None:
+    """One gate waits in the foreground, with a pipe for stdin as a Metaflow step has."""
+    raise SystemExit(_gate(questions[0]).wait())
+
+
+def together(questions: list[dict[str, Any]]) -> None:
+    """All of them at once, in the foreground."""
+    for gate in [_gate(each) for each in questions]:
+        gate.wait()
+
+
+def background(questions: list[dict[str, Any]]) -> None:
+    """In a process group of its own, as `run &` puts it."""
+    _gate(questions[0], process_group=0).wait()
+
+
+def sent_away(questions: list[dict[str, Any]]) -> None:
+    """In the foreground until SIGUSR1, then in the background, as Ctrl-Z and `bg` put it."""
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    gate = _gate(questions[0], process_group=0)
+    os.tcsetpgrp(1, gate.pid)
+    signal.signal(signal.SIGUSR1, lambda *_: os.tcsetpgrp(1, os.getpgrp()))
+    gate.wait()
+
+
+def _gate(question: dict[str, Any], **how: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, __file__, "wait", json.dumps(question)], stdin=subprocess.PIPE, **how
+    )
+
+
+def wait(question: dict[str, Any]) -> None:
+    """The gate itself: says what came of it."""
+    if os.getpgrp() == os.getpid():  # until our parent has given us the foreground, if it will
+        time.sleep(0.3)
+    from gates import a_request
+
+    from bridge import wiring
+    from bridge.errors import GateShut
+    from bridge.settings import from_environment
+    from bridge.wait import pass_gate
+
+    by = question.pop("by", ())
+    request = a_request(question.pop("key"), *by, **question)
+    try:
+        decision = pass_gate(wiring.here(from_environment(os.environ)), request)
+    except GateShut as shut:
+        print(f"SHUT {shut}", flush=True)
+        raise SystemExit(shut.exit_code) from None
+    channel = decision.votes[0].channel
+    print(f"PASSED {request.gate.key} {json.dumps(dict(decision.inputs))} {channel}", flush=True)
+
+
+if __name__ == "__main__":
+    mode, given = sys.argv[1], json.loads(sys.argv[2])
+    if mode != "wait":
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    globals()[mode](given)
