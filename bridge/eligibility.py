@@ -197,10 +197,11 @@ def bar(request: ApprovalRequest, author: Actor | None, actor: Actor) -> str | N
 
 
 def _started(request: ApprovalRequest, actor: Actor) -> bool:
-    known = request.policy.initiator
-    # Nobody said that a run's user and a login of the same name are one person, but neither is it
+    if request.policy.initiator:
+        return is_user(actor, request.policy.initiator)
+    # Nobody said that a run's user and somebody of the same name are one person, but neither is it
     # a coincidence to bet an approval on.
-    return any(is_user(actor, name) for name in (known or request.initiator,) if name)
+    return request.initiator is not None and actor.answers_to(request.initiator)
 
 
 def _same_account(one: Actor, other: Actor) -> bool:
