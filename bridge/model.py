@@ -424,6 +424,7 @@ class Evaluation:
     finding: Finding
     candidates: tuple[Vote, ...] = ()
     dismissals: tuple[Dismissal, ...] = ()
+    heeded: tuple[Vote, ...] = ()  # the holds that stand, and what released others
 
     @property
     def reason(self) -> str:

@@ -93,7 +93,7 @@ def evaluate(
     elif outcome is Outcome.APPROVED and sifted.holds:
         outcome, by, says = Outcome.PENDING, None, "; ".join(map(_held_by, sifted.holds))
     root = Finding(says, outcome is Outcome.APPROVED, (tree, *obstacles))
-    return Evaluation(outcome, by, root, sifted.candidates, sifted.dismissals)
+    return Evaluation(outcome, by, root, sifted.candidates, sifted.dismissals, sifted.heeded)
 
 
 def _outcome(
@@ -161,11 +161,16 @@ class _Sifted:
     approvals: tuple[Vote, ...]
     refusals: tuple[Vote, ...]
     holds: tuple[Vote, ...]
+    releases: tuple[Vote, ...]
     dismissals: tuple[Dismissal, ...]
 
     @property
     def candidates(self) -> tuple[Vote, ...]:
         return tuple(sorted((*self.approvals, *self.refusals), key=_age))
+
+    @property
+    def heeded(self) -> tuple[Vote, ...]:
+        return tuple(sorted((*self.holds, *self.releases), key=_age))
 
 
 _REFUSALS: Final = {
@@ -200,6 +205,7 @@ def _sift(
         approvals=tuple(vote for vote in last if vote.verdict is Verdict.APPROVE),
         refusals=tuple(vote for vote in last if vote.verdict in refusals),
         holds=held,
+        releases=tuple(vote for vote in taken if vote.verdict is Verdict.RELEASE),
         dismissals=tuple(sorted((*dismissals, *gone, *lifted), key=_dismissal_age)),
     )
 
