@@ -40,6 +40,7 @@ from bridge.model import (
     ApprovalRequest,
     Approvals,
     Bars,
+    Channel,
     Decider,
     Declared,
     Dismissal,
@@ -50,6 +51,7 @@ from bridge.model import (
     Finding,
     Group,
     GroupKind,
+    Membership,
     OnTimeout,
     Outcome,
     Policy,
@@ -91,7 +93,11 @@ def evaluate(
     if outcome is Outcome.PENDING:
         says = "; ".join([says, *(each.says for each in obstacles)])
     elif outcome is Outcome.APPROVED and sifted.holds:
-        outcome, by, says = Outcome.PENDING, None, "; ".join(map(_held_by, sifted.holds))
+        outcome, by, says = (
+            Outcome.PENDING,
+            None,
+            "; ".join(dict.fromkeys(map(_held_by, sifted.holds))),
+        )
     root = Finding(says, outcome is Outcome.APPROVED, (tree, *obstacles))
     return Evaluation(outcome, by, root, sifted.candidates, sifted.dismissals, sifted.heeded)
 
@@ -130,7 +136,7 @@ def _deadline(request: ApprovalRequest) -> str:
 def _obstacles(request: ApprovalRequest, evidence: Evidence, sifted: _Sifted) -> Iterator[str]:
     """What else stands in the way, in words for whoever waits."""
     policy = request.policy
-    yield from map(_held_by, sifted.holds)
+    yield from dict.fromkeys(map(_held_by, sifted.holds))
     if unknown := unsettled(request, evidence.author):
         yield unknown
     barred = barred_by_name(policy, evidence.author)
@@ -458,6 +464,37 @@ def _groups(policy: Policy, actor: Actor) -> Iterator[Group]:
     for actors in (*leaves(policy.require), *([policy.only] if policy.only else [])):
         if not among(actors, actor, nothing).surely:  # else the policy names the account itself
             yield from actors.groups
+
+
+def simulated(
+    request: ApprovalRequest,
+    evidence: Evidence,
+    approvers: Sequence[str],
+    supposed: Mapping[str, Sequence[Group]] | None = None,
+) -> Evidence:
+    """The evidence as it would be if these accounts approved now: what a what-if evaluates.
+
+    `supposed` says which groups an account is taken to be in; of anything else nothing is known.
+    """
+    votes, facts = list(evidence.votes), list(evidence.memberships)
+    for index, login in enumerate(approvers, start=1):
+        actor = _account(login, evidence, stand_in=-index)
+        vote = Vote(actor, Verdict.APPROVE, evidence.now, digest_of(request), Channel.COMMENT)
+        votes.append(vote)
+        for group in (supposed or {}).get(login, ()):
+            facts = [each for each in facts if (each.user, each.group) != (actor.id, group)]
+            facts.append(Membership(actor.id or 0, group, Answer.MEMBER))
+    return replace(evidence, votes=tuple(votes), memberships=tuple(facts))
+
+
+def _account(login: str, evidence: Evidence, stand_in: int) -> Actor:
+    """Whoever has that login among those who answered; else somebody of a number nobody has."""
+    name, _, number = login.partition("#")
+    known = [*(vote.actor for vote in evidence.votes), evidence.author]
+    for each in known:
+        if each and each.login and each.login.lower() == name.lower():
+            return each
+    return Actor(name, login=name, id=int(number) if number else stand_in, proven=True)
 
 
 # -- the policy itself -----------------------------------------------------------------------------
