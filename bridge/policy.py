@@ -65,8 +65,9 @@ from bridge.model import (
 from bridge.records import digest_of
 
 _LOGIN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?"
-#: An account (`ann`, or `ann#583231` where the number must match) and a team, as people write them.
+#: As people write them: `ann` (or `ann#583231`, where the number must match), `acme`, `acme/ml`.
 USER: Final = re.compile(rf"{_LOGIN}(_[A-Za-z0-9]+)?(#[1-9][0-9]*)?")
+ORGANIZATION: Final = re.compile(_LOGIN)
 TEAM: Final = re.compile(rf"{_LOGIN}/[A-Za-z0-9_.-]+")
 
 #: Why an approval's input does not fit; None where it does (`inputs.objection`).

@@ -32,7 +32,7 @@ from bridge.model import (
     UnknownInitiator,
     Via,
 )
-from bridge.policy import TEAM, USER, rule_faults
+from bridge.policy import ORGANIZATION, TEAM, USER, rule_faults
 from bridge.yamlnodes import Notes, Place, root
 
 #: Where a repository keeps it, on its default branch.
@@ -294,7 +294,7 @@ def _rule(place: Place, bars: Bars) -> Rule:
 
 def _actors(place: Place) -> Actors:
     teams = place.matching("teams", TEAM, "a team such as acme/ml")
-    organizations = place.matching("organizations", USER, "an organization such as acme")
+    organizations = place.matching("organizations", ORGANIZATION, "an organization such as acme")
     permission = place.one_of("permission", PERMISSIONS)
     role = place.text("role")
     groups = [
