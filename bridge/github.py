@@ -121,6 +121,17 @@ class GitHub:
         nodes = [node for each in found.get("pages", {}).values() for node in each["nodes"]]
         return self._look_of(found, nodes)
 
+    def stranded(self, label: str) -> Look:
+        found = self._query(
+            f"query($owner: String!, $name: String!, $base: String!, $label: String!) {{ {_SITE}"
+            f" pages: repository(owner: $owner, name: $name) {{ pullRequests(first: {_AT_ONCE},"
+            " baseRefName: $base, labels: [$label], states: [CLOSED, MERGED],"
+            f" orderBy: {{field: UPDATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} }} }} }}"
+            f" {_PAGE}",
+            {"base": LEDGER_BRANCH, "label": label},
+        )
+        return self._look_of(found, found["pages"]["pullRequests"]["nodes"])
+
     def _look_of(self, found: _Json, nodes: Iterable[_Json]) -> Look:
         return Look(self._site(found), tuple(_page(self._whole(node)) for node in nodes if node))
 

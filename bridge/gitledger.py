@@ -214,10 +214,12 @@ class GitLedger:
     def renew(self, gate_id: str, commit: str | None = None) -> Standing:
         def attempt() -> Standing:
             refs = self._refs(gate_id)
-            found = self._standing(gate_id, refs)
+            ledger = refs.get(_LEDGER)
+            # What somebody else pushed is not even looked at: its trees would spoil our push.
+            looked_at = refs if commit is None else {_LEDGER: ledger} if ledger else {}
+            found = self._standing(gate_id, looked_at)
             if found and found.decision:
                 return found
-            ledger = refs.get(_LEDGER)
             source = commit or (found and found.commit)
             if ledger is None or source is None:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")

@@ -122,6 +122,10 @@ class Forge(Protocol):
         """The pages whose head is one of these branches, open or not, newest first."""
         ...
 
+    def stranded(self, label: str) -> Look:
+        """The newest fifty pages that are closed or merged, and still have this label."""
+        ...
+
     def create(self, branch: str, title: str, body: str) -> PullRequest:
         """A new page. Raises `NothingToShow` where the branch holds nothing that the base lacks."""
         ...

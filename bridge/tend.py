@@ -24,6 +24,7 @@ from bridge.model import (
     Vote,
 )
 from bridge.page import (
+    GATE_BRANCH,
     Account,
     Amend,
     Close,
@@ -54,6 +55,11 @@ class Tended:
     standing: Standing | None = None
     evaluation: Evaluation | None = None
     page: PullRequest | None = None
+    failed: bool = False
+
+
+#: The label of a gate that waits.
+PENDING = f"gate:{Outcome.PENDING}"
 
 
 def tend(desk: Desk, number: int) -> Tended:
@@ -63,14 +69,25 @@ def tend(desk: Desk, number: int) -> Tended:
     gate_id = gather.gate_of(page, look.site)
     if gate_id is None:
         return Tended(f"#{number} is not a page of the bridge: nothing to do", page=page)
+    if page.state is not State.OPEN:
+        # It may have been asked again under another number since.
+        look = desk.forge.find([page.head_branch])
+        page = own_page(look, gate_id) or page
     return _tend(desk, look, page, gate_id)
 
 
 def sweep(desk: Desk) -> tuple[Tended, ...]:
     """Look at every gate that is not settled. What fails at one is told, and stops no other."""
     gates = sorted(desk.ledger.open_heads())
-    look = desk.forge.find([f"gate/{each}" for each in gates])
-    return tuple(_swept(desk, look, gate_id) for gate_id in gates)
+    look = desk.forge.find([f"{GATE_BRANCH}{each}" for each in gates])
+    done = [_swept(desk, look, gate_id) for gate_id in gates]
+    # Whose branch is gone is in no listing of branches: its page still says that it waits.
+    stranded = desk.forge.stranded(PENDING)
+    for page in stranded.pages:
+        gate_id = gather.gate_of(page, stranded.site)
+        if gate_id and gate_id not in gates:
+            done.append(_swept(desk, desk.forge.find([page.head_branch]), gate_id))
+    return tuple(done)
 
 
 def _swept(desk: Desk, look: Look, gate_id: str) -> Tended:
@@ -87,29 +104,30 @@ def _swept(desk: Desk, look: Look, gate_id: str) -> Tended:
         page = put_up(desk, look, standing)
         return Tended(f"{standing.request.gate.key} had no page yet", standing, page=page)
     except BridgeError as error:
-        return Tended(f"gate {gate_id}: {error}")
+        return Tended(f"gate {gate_id}: {error}", failed=True)
 
 
 def _tend(desk: Desk, look: Look, page: PullRequest, gate_id: str) -> Tended:
     standing = desk.ledger.read(gate_id)
-    if standing is None:
-        return Tended(f"the ledger knows no gate {gate_id}: nothing to do", page=page)
-    if standing.request.forge != desk.forge.name:
+    if standing and standing.request.forge != desk.forge.name:
         return Tended(f"gate {gate_id} is not decided on {desk.forge.name}", standing, page=page)
-    if standing.decision:
+    if standing and standing.decision:
         return _finish(desk, look.site, page, standing, standing.decision)
-    if page.state is State.MERGED or standing.head is None:
-        return _merged_or_gone(desk, look, page, standing)
+    if standing is None or standing.head is None or page.state is State.MERGED:
+        return _gone(desk, look, page, gate_id)
     return _Judging(desk, look, page, standing).outcome()
 
 
-def _merged_or_gone(desk: Desk, look: Look, page: PullRequest, standing: Standing) -> Tended:
+def _gone(desk: Desk, look: Look, page: PullRequest, gate_id: str) -> Tended:
     """Merged by hand, or its branch deleted: neither decides anything, and it is asked again."""
+    seen = gather.shown(page, look.site.voices)
+    renewed = desk.ledger.renew(gate_id, seen.head if seen else page.head)
+    if renewed.decision:
+        return _finish(desk, look.site, page, renewed, renewed.decision)
     by_hand = page.state is State.MERGED
-    renewed = desk.ledger.renew(standing.request.gate.id, page.head)
     note = show.note_merged_by_hand(page.url) if by_hand else show.note_branch_gone(page.url)
-    fresh = replace(look, pages=())
-    new = put_up(desk, fresh, renewed, note)
+    new = put_up(desk, replace(look, pages=()), renewed, note)
+    desk.forge.write(look.site, page, [Label(f"gate:{Outcome.WITHDRAWN}")])
     return Tended(f"{page.url} decided nothing: asked again as {new.url}", renewed, page=new)
 
 
@@ -277,7 +295,9 @@ def _reactions(
     """🚀 for what counts, 👎 for what does not, 😕 for what cannot be read; each once."""
     votes: list[tuple[Vote, Reaction]] = []
     if evaluation:
-        votes += [(vote, Reaction.ACCEPTED) for vote in evaluation.candidates]
+        votes += [
+            (vote, Reaction.ACCEPTED) for vote in (*evaluation.candidates, *evaluation.heeded)
+        ]
         heard = {vote.actor.id for vote in evaluation.candidates}
         own = set(map(id, gathered.dismissed))
         votes += [

@@ -16,6 +16,7 @@ from bridge.model import (
     Actors,
     ApprovalRequest,
     Approvals,
+    Decision,
     Declared,
     Gate,
     Policy,
@@ -39,7 +40,7 @@ DECIDER = {**OPENER, "members": "read"}
 
 
 class World:
-    """One repository with a gate. `opener` and `decider` are two Apps, as in a safe installation."""
+    """One repository. `opener` and `decider` are two Apps, as in a safe installation."""
 
     def __init__(self, github: TestGitHub, folder: Path, policy: str = POLICY) -> None:
         self.github = github
@@ -52,8 +53,11 @@ class World:
         self.write_policy(policy)
         self.opener = github.app("approval-opener", OPENER)
         self.decider = github.app("approval-decider", DECIDER)
-        for app in (self.opener, self.decider):
-            app.install(self.repo.owner)
+        # Minting is the adapter's test; here the token is given, and no test waits for a key pair.
+        self.tokens = {
+            app: str(github.installation_token(app.install(self.repo.owner)))
+            for app in (self.opener, self.decider)
+        }
 
     def write_policy(self, text: str | None) -> None:
         if text is not None:
@@ -65,8 +69,7 @@ class World:
             api_url=self.github.api_url,
             graphql_url=self.github.graphql_url,
             server_url=self.github.url,
-            app_id=str(app.id),
-            app_key=app.key,
+            token=self.tokens[app],
             voices=("approval-opener[bot]", "approval-decider[bot]"),
         )
 
@@ -104,6 +107,15 @@ class World:
         found = self.desk().ledger.read(pull.head_ref.removeprefix("gate/"))
         assert found
         return found
+
+    def recorded(self, pull: PullRequest) -> Decision | None:
+        return self.standing(pull).decision
+
+    def notes(self, pull: PullRequest) -> list[str]:
+        """What the bridge wrote beside its status comment."""
+        own = {self.opener.bot, self.decider.bot}
+        said = [each.body for each in pull.comments if each.author in own]
+        return [each for each in said if "approval-bridge status" not in each]
 
     def status(self, pull: PullRequest) -> str:
         own = [each for each in pull.comments if "approval-bridge status" in each.body]
