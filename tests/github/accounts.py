@@ -155,11 +155,19 @@ class App:
             raise Refusal(401, "A JSON web token could not be decoded") from None
         seconds = now.timestamp()
         if expires <= seconds:
-            raise Refusal(401, "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires")  # noqa: E501
+            raise Refusal(
+                401,
+                "'Expiration time' claim ('exp') must be a numeric value representing the future"
+                " time at which the assertion expires",
+            )
         if expires > seconds + 600 + 60:
             raise Refusal(401, "'Expiration time' claim ('exp') is too far in the future")
         if issued > seconds + 60:
-            raise Refusal(401, "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued")  # noqa: E501
+            raise Refusal(
+                401,
+                "'Issued at' claim ('iat') must be an Integer representing the time that the"
+                " assertion was issued",
+            )
 
 
 @dataclass(eq=False)
@@ -236,9 +244,8 @@ class Token:
         return levels.index(self.permissions.get(permission, "none")) >= levels.index(level)
 
     def reaches(self, repository: Repository) -> bool:
-        if self.installation is not None and self.kind is Kind.INSTALLATION:
-            if not self.installation.reaches(repository):
-                return False
+        if self.installation is not None and not self.installation.reaches(repository):
+            return False
         return self.repositories is None or repository in self.repositories
 
     def revoke(self) -> None:

@@ -19,7 +19,11 @@ DATA = Path(__file__).parent / "data"
 #: Parameters at whose place a path may have slashes.
 _LONG = {"ref", "branch", "path", "basehead", "commit_sha", "name", "environment_name"}
 #: GitHub may give these to any request; where the operation has no word of it, it is a basic error.
-_ANYWHERE = {400, 401, 403, 404, 429, 500, 502, 503}
+_ANYWHERE = {400, 401, 403, 404, 422, 429, 500, 502, 503}
+#: Routes that GitHub keeps for old clients, among them PyGithub, and no longer describes.
+_LEGACY = re.compile(r"(/repos/[^/]+/[^/]+)/statuses/([^/]+)")
+#: GitHub takes a bare list of names there, and PyGithub sends one; the description lacks it.
+_LISTS = {"issues/add-labels": "labels", "issues/set-labels": "labels"}
 
 
 class Description:
@@ -136,6 +140,8 @@ class Routes:
 
     def find(self, method: str, path: str) -> tuple[str, dict[str, str]] | None:
         """The operation's id and the path's parameters, decoded."""
+        if method == "GET":
+            path = _LEGACY.sub(r"\1/commits/\2/statuses", path)
         for known, pattern, operation in self._table:
             match = pattern.fullmatch(path) if known == method else None
             if match:
@@ -172,6 +178,8 @@ def request_faults(
     about = REST.document["operations"][operation]
     pointer = f"/operations/{_escaped(operation)}"
     faults = []
+    if isinstance(body, list) and operation in _LISTS:
+        body = {_LISTS[operation]: body}
     known = {each["name"] for each in about["parameters"] if each["in"] == "query"}
     faults += [f"query: no parameter {name!r}" for name in query.keys() - known]
     for index, each in enumerate(about["parameters"]):

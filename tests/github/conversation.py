@@ -84,13 +84,10 @@ class Written:
     updated_at: datetime = field(init=False)
     edits: list[Edit] = field(default_factory=list, init=False, repr=False)
     reactions: list[Reaction] = field(default_factory=list, init=False, repr=False)
-    #: `GITHUB_TOKEN` where a workflow wrote it, an App's slug where an App did.
-    through: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.body = checked_body(self.body)
         self.updated_at = self.created_at
-        self.through = self.world.via.app.slug if self.world.via and self.world.via.app else None
 
     @property
     def last_edited_at(self) -> datetime | None:
@@ -110,6 +107,11 @@ class Written:
             self.edits.append(Edit(self.updated_at, by, body))
             self.body = body
         return former
+
+    @property
+    def reacted(self) -> list[tuple[str, str]]:
+        """(login, reaction) in the order they came."""
+        return [(each.by.login, each.content) for each in self.reactions]
 
     def react(self, by: Account, content: str) -> Reaction:
         """The reaction, the one that was there where they had reacted so before."""
@@ -155,9 +157,7 @@ class Comment(Written):
         with self.world.lock:
             self.issue.comments.remove(self)
             self.deleted = True
-            self.world.emit(
-                "issue_comment", "deleted", by or self.author, self.issue, comment=self
-            )
+            self.world.emit("issue_comment", "deleted", by or self.author, self.issue, comment=self)
 
     def minimize(self, reason: str = "OUTDATED") -> None:
         self.minimized = reason
@@ -198,16 +198,16 @@ class Issue(Written):
     def happened(
         self, kind: str, by: Account, closer: object | None = None, **facts: Any
     ) -> TimelineItem:
-        item = TimelineItem(
-            self.world.number(), kind, by, self.world.clock.now(), closer, facts
-        )
+        item = TimelineItem(self.world.number(), kind, by, self.world.clock.now(), closer, facts)
         self.timeline.append(item)
         return item
 
     def comment(self, by: Account, body: str) -> Comment:
         with self.world.lock:
             if not body.strip():
-                raise invalid({"resource": "IssueComment", "code": "missing_field", "field": "body"})
+                raise invalid(
+                    {"resource": "IssueComment", "code": "missing_field", "field": "body"}
+                )
             if self.locked and self.repository.role(by) in ("none", "read"):
                 raise Refusal(403, "Unable to create comment because issue is locked.")
             now = self.world.clock.now()
@@ -270,10 +270,6 @@ class Issue(Written):
                     self.labels.remove(name)
                     self.happened("UnlabeledEvent", by, label=name)
                     self.world.emit(self.noun, "unlabeled", by, self, label=name)
-
-    def reacted(self, to: Written | None = None) -> list[tuple[str, str]]:
-        """(login, reaction) in the order they came, for a test to compare with."""
-        return [(each.by.login, each.content) for each in (to or self).reactions]
 
 
 def _checked_title(title: str) -> str:

@@ -40,7 +40,7 @@ def payload(
     if name == "schedule":
         return given, []
     described = _described(name, action)
-    WEBHOOKS.filled_event(described, given, repository.world.url)
+    WEBHOOKS.filled_event(described, given, repository.world.api_url)
     return given, event_faults(described, given)
 
 
@@ -54,13 +54,14 @@ def _common(by: Account, repository: Repository) -> dict[str, Any]:
     world = repository.world
     shown = shapes.repository(repository, schema="repository")
     shown.pop("permissions", None)
-    given = {"repository": shown, "sender": shapes.account(by, world.url)}
+    given = {"repository": shown, "sender": shapes.account(by, world)}
     owner = repository.owner
     if isinstance(owner, Organisation):
         given["organization"] = {
             "login": owner.login,
             "id": owner.id,
             "node_id": shapes.node_id(owner),
+            "url": f"{world.api_url}/orgs/{owner.login}",
             "description": None,
         }
     return given
@@ -92,15 +93,13 @@ def _about_issue(name: str, issue: Issue, parts: dict[str, Any]) -> dict[str, An
     if "label" in parts:
         given["label"] = shapes.label(repository.label(parts["label"]), repository)
     if "reviewer" in parts:
-        given["requested_reviewer"] = shapes.account(parts["reviewer"], repository.world.url)
+        given["requested_reviewer"] = shapes.account(parts["reviewer"], repository.world)
     if "team" in parts:
-        given["requested_team"] = shapes.team(parts["team"], repository.world.url)
+        given["requested_team"] = shapes.team(parts["team"], repository.world)
     return given
 
 
-def _about_repository(
-    name: str, parts: dict[str, Any], repository: Repository
-) -> dict[str, Any]:
+def _about_repository(name: str, parts: dict[str, Any], repository: Repository) -> dict[str, Any]:
     if name == "workflow_dispatch":
         return {
             "inputs": parts["inputs"] or None,

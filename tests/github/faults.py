@@ -1,4 +1,4 @@
-"""What goes wrong on demand: errors, limits, cut, slow and mangled answers, and a hand on the n-th."""
+"""What goes wrong on demand: errors, limits, cut, slow and mangled answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Hold:
 
 @dataclass(eq=False)
 class Fault:
-    """One thing to go wrong, for the `nth` matching request from now, `times` over (None: always)."""
+    """One thing to go wrong, from the `nth` matching request on, `times` over (None: always)."""
 
     kind: str | None
     method: str | None
@@ -93,7 +93,7 @@ class Faults:
         return self._arm(status=200, body=body, **where)
 
     def cut(self, **where: Any) -> Fault:
-        """The connection closes without an answer; with `after=True` the work is done all the same."""
+        """The connection closes unanswered; with `after=True` the work is done all the same."""
         return self._arm(cut=True, **where)
 
     def truncate(self, **where: Any) -> Fault:

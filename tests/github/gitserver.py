@@ -74,9 +74,7 @@ class Bare:
             with (path / "config").open("a") as config:
                 config.write(_CONFIG)
 
-    def run(
-        self, *args: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None
-    ) -> str:
+    def run(self, *args: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None) -> str:
         """The command's output, its last newline dropped. Raises `GitFailed`."""
         return self._git(["--git-dir", str(self.path), *args], stdin, env).rstrip("\n")
 
@@ -119,6 +117,10 @@ class Bare:
     def set_ref(self, ref: str, new: str, old: str | None = None) -> None:
         """Raises `GitFailed` where `old` is given and no longer its value."""
         self.run("update-ref", ref, new, *([old] if old is not None else []))
+
+    def set_refs(self, refs: Mapping[str, str]) -> None:
+        lines = "".join(f"update {ref} {sha}\n" for ref, sha in refs.items())
+        self.run("update-ref", "--stdin", stdin=lines)
 
     def delete_ref(self, ref: str) -> None:
         self.run("update-ref", "-d", ref)
@@ -163,20 +165,8 @@ class Bare:
         parents: Sequence[str] = (),
     ) -> str:
         """Put a commit on `ref`: `files` change (None deletes) over the first of `parents`."""
-        when = f"{int(at.timestamp())} +0000"
-        feed = bytearray(b"commit refs/tests/new\n")
-        feed += f"author {author} {when}\ncommitter {author} {when}\n".encode()
-        feed += _data(message.encode())
-        for index, parent in enumerate(parents):
-            feed += f"{'from' if index == 0 else 'merge'} {parent}\n".encode()
-        for path, content in files.items():
-            if content is None:
-                feed += f"D {path}\n".encode()
-            else:
-                feed += f"M 100644 inline {path}\n".encode()
-                feed += _data(content.encode() if isinstance(content, str) else content)
-        feed += b"\n"
-        self.run("fast-import", "--quiet", "--force", stdin=bytes(feed))
+        feed = _fed("refs/tests/new", files, message, at, author, parents)
+        self.run("fast-import", "--quiet", "--force", stdin=feed)
         sha = self.sha("refs/tests/new")
         assert sha is not None
         self.run(
@@ -185,6 +175,18 @@ class Bare:
             stdin=f"update {ref} {sha}\ndelete refs/tests/new\n",
         )
         return sha
+
+    def commit_each(
+        self,
+        refs: Mapping[str, Mapping[str, str]],
+        message: str,
+        at: datetime,
+        author: str,
+        parent: str,
+    ) -> None:
+        """Many refs, each with one commit of its own on `parent`, by one process."""
+        feeds = [_fed(ref, files, message, at, author, [parent]) for ref, files in refs.items()]
+        self.run("fast-import", "--quiet", "--force", stdin=b"".join(feeds))
 
     def write_commit(
         self, tree: str, parents: Sequence[str], message: str, at: datetime, author: str
@@ -208,7 +210,9 @@ class Bare:
 
     # -- HTTP --------------------------------------------------------------------------------
 
-    def serve(self, cgi: Mapping[str, str], body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def serve(
+        self, cgi: Mapping[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
         """What `git http-backend` answers: status, headers, body."""
         done = subprocess.run(
             ["git", "http-backend"],
@@ -228,7 +232,11 @@ class Bare:
                 headers.append((name, value))
         if not headers:
             return 500, [("Content-Type", "text/plain")], done.stderr
-        return status, headers, reworded(content) if "receive-pack-result" in str(headers) else content
+        return (
+            status,
+            headers,
+            reworded(content) if "receive-pack-result" in str(headers) else content,
+        )
 
 
 _CONFIG = """[http]
@@ -246,6 +254,30 @@ _CONFIG = """[http]
 [maintenance]
 \tauto = false
 """
+
+
+def _fed(
+    ref: str,
+    files: Mapping[str, str | bytes | None] | Mapping[str, str],
+    message: str,
+    at: datetime,
+    author: str,
+    parents: Sequence[str],
+) -> bytes:
+    """A commit in the language of `git fast-import`."""
+    when = f"{int(at.timestamp())} +0000"
+    feed = bytearray(f"commit {ref}\n".encode())
+    feed += f"author {author} {when}\ncommitter {author} {when}\n".encode()
+    feed += _data(message.encode())
+    for index, parent in enumerate(parents):
+        feed += f"{'from' if index == 0 else 'merge'} {parent}\n".encode()
+    for path, content in files.items():
+        if content is None:
+            feed += f"D {path}\n".encode()
+        else:
+            feed += f"M 100644 inline {path}\n".encode()
+            feed += _data(content.encode() if isinstance(content, str) else content)
+    return bytes(feed + b"\n")
 
 
 def _data(content: bytes) -> bytes:
@@ -271,6 +303,8 @@ def commands(body: bytes) -> list[tuple[str, str, str]]:
     for line in _packets(body):
         if not line:
             break
+        if line.startswith(b"shallow "):  # a pusher tells first where its history was cut off
+            continue
         old, new, ref = line.split(b"\0")[0].decode().strip().split(" ", 2)
         found.append((ref, old, new))
     return found

@@ -220,6 +220,13 @@ class Ref:
     repo: Repository
     full: str
     sha: str
+    #: The name is what follows the prefix that was asked for.
+    prefix: str = ""
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        prefix = self.prefix or "/".join(self.full.split("/", 2)[:2]) + "/"
+        return prefix, self.full.removeprefix(prefix)
 
 
 @dataclass(frozen=True)
@@ -341,7 +348,11 @@ def _viewer(root: Root, asked: Asked) -> Account:
 
 @resolves("Query")
 def _repository(
-    root: Root, asked: Asked, owner: str, name: str, followRenames: bool = True  # noqa: N803
+    root: Root,
+    asked: Asked,
+    owner: str,
+    name: str,
+    followRenames: bool = True,  # noqa: N803
 ) -> Repository:
     found = asked.world.find_repository(f"{owner}/{name}")
     if found is None or not visible(asked.token, found):
@@ -499,7 +510,9 @@ def _issue(repo: Repository, asked: Asked, number: int) -> Issue:
 def _either(repo: Repository, asked: Asked, number: int) -> Issue:
     asked.need(repo, ("issues", "read"), ("pull_requests", "read"))
     if number not in repo.issues:
-        raise Refusal(404, f"Could not resolve to an issue or pull request with the number of {number}.")
+        raise Refusal(
+            404, f"Could not resolve to an issue or pull request with the number of {number}."
+        )
     return repo.issues[number]
 
 
@@ -594,16 +607,17 @@ def _default_branch(repo: Repository, asked: Asked) -> Ref | None:
 def _refs(repo: Repository, asked: Asked, arguments: dict[str, Any]) -> list[Ref]:
     asked.need(repo, ("contents", "read"))
     query = arguments.get("query") or ""
-    rows = repo.bare.refs(arguments["refPrefix"])
-    return [Ref(repo, name, sha) for name, sha in rows.items() if query in name]
+    prefix = arguments["refPrefix"]
+    rows = repo.bare.refs(prefix)
+    return [Ref(repo, name, sha, prefix) for name, sha in rows.items() if query in name]
 
 
 listed("Repository", "refs", _refs)
 simply(
     "Ref",
     id=lambda ref: f"REF_{ref.repo.id}_{ref.full}",
-    name=lambda ref: ref.full.split("/", 2)[2],
-    prefix=lambda ref: "/".join(ref.full.split("/", 2)[:2]) + "/",
+    name=lambda ref: ref.shown[1],
+    prefix=lambda ref: ref.shown[0],
     repository=lambda ref: ref.repo,
     target=lambda ref: _object(ref.repo, ref.sha),
 )
@@ -776,9 +790,11 @@ for _kind in ("Issue", "PullRequest"):
         closedAt=lambda n: shapes.moment(n.closed_at),
         locked=lambda n: n.locked,
     )
-    listed(_kind, "labels", lambda n, asked, a: [
-        Label(n.repository, n.repository.label(name)) for name in n.labels
-    ])
+    listed(
+        _kind,
+        "labels",
+        lambda n, asked, a: [Label(n.repository, n.repository.label(name)) for name in n.labels],
+    )
     listed(_kind, "comments", lambda n, asked, a: n.comments)
     listed(_kind, "timelineItems", _timeline)
     listed(_kind, "assignees", lambda n, asked, a: n.assignees)

@@ -47,9 +47,7 @@ class PullRequest(Issue):
 
     # -- reviews -----------------------------------------------------------------------------
 
-    def review(
-        self, by: Account, state: str, body: str = "", commit: str | None = None
-    ) -> Review:
+    def review(self, by: Account, state: str, body: str = "", commit: str | None = None) -> Review:
         """`state`: APPROVED, CHANGES_REQUESTED, COMMENTED; or PENDING, which nobody sees yet."""
         with self.world.lock:
             self._check_reviewer(by, state)
@@ -57,7 +55,9 @@ class PullRequest(Issue):
                 raise Refusal(422, "Unprocessable Entity", ["Body can not be blank"])
             commit = commit or self.head_sha
             if not self._has(commit):
-                raise Refusal(422, "Unprocessable Entity", ["Commit is not part of the pull request"])
+                raise Refusal(
+                    422, "Unprocessable Entity", ["Commit is not part of the pull request"]
+                )
             now = self.world.clock.now()
             made = Review(
                 self.world.number(),
@@ -91,9 +91,7 @@ class PullRequest(Issue):
     def _check_reviewer(self, by: Account, state: str) -> None:
         if by is self.author and state in ("APPROVED", "CHANGES_REQUESTED"):
             verb = "approve" if state == "APPROVED" else "request changes on"
-            raise Refusal(
-                422, "Unprocessable Entity", [f"Can not {verb} your own pull request"]
-            )
+            raise Refusal(422, "Unprocessable Entity", [f"Can not {verb} your own pull request"])
         if state == "APPROVED":
             self.repository.check_actions_may("approve")
 
@@ -138,7 +136,9 @@ class PullRequest(Issue):
         for team in self.repository.teams:
             if team.slug == slug:
                 if self.world.via and self.world.via.kind is Kind.ACTIONS:
-                    raise Refusal(422, "Could not resolve to a node with the global id of the team.")
+                    raise Refusal(
+                        422, "Could not resolve to a node with the global id of the team."
+                    )
                 return team
         raise self._strange()
 
@@ -232,10 +232,9 @@ class PullRequest(Issue):
             ref = f"refs/heads/{self.base_ref}"
             old = self.repository.bare.sha(ref) or NOTHING
             self.repository.check_rules([(ref, old, commit)], status=405)
-            before = self.repository.bare.refs("refs/heads/")
             self.repository.bare.set_ref(ref, commit)
             self.show_merged(by, commit)
-            self.repository.noticed(by, before)
+            self.repository.noticed(by)
             return commit
 
     def _merge_commit(self, by: Account, method: str, message: str | None) -> str:
@@ -256,6 +255,9 @@ class PullRequest(Issue):
         self.close(by)
         if self.base_ref == self.repository.default_branch:
             self.repository.close_fixed(self.body, by, self)
+        head = f"refs/heads/{self.head_ref}"
+        if self.repository.delete_branch_on_merge and self.head_repository is self.repository:
+            self.repository.push(by, head, None)
 
     def merge_ref(self) -> str | None:
         """`refs/pull/N/merge`, whose files workflows on pull request events run; None: conflict."""

@@ -53,8 +53,7 @@ class Ruleset:
     def spares(self, token: Token, repository: Repository) -> bool:
         """Whether this token's actor may bypass the ruleset with a push."""
         return any(
-            row.get("bypass_mode", "always") != "pull_request"
-            and _is_actor(row, token, repository)
+            row.get("bypass_mode", "always") != "pull_request" and _is_actor(row, token, repository)
             for row in self.bypass
         )
 

@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,7 +94,10 @@ class GitHub(World):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.close()
         if kind is None:
@@ -104,10 +108,8 @@ class GitHub(World):
         self.faults.clear()
         self._http.shutdown()
         for connection in list(self._connections):
-            try:
+            with suppress(OSError):  # it may have gone by itself
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:  # it went by itself
-                pass
         self._http.server_close()
         self._thread.join()
         shutil.rmtree(self._folder)
@@ -201,7 +203,7 @@ class GitHub(World):
                 return self._git(request)
             with self.lock:
                 return self._graph(request) if request.kind == "graphql" else self._rest(request)
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever it is, the test that asked must hear of it)
             self.problems.append(f"{request.method} {request.path}: {traceback.format_exc()}")
             return _json(500, {"message": "the test server failed; see its problems"})
 
@@ -280,6 +282,10 @@ class GitHub(World):
             self.problems.append(f"{request.method} {path}: the test server has no such operation")
             return rest_api.Answer(501, {"message": f"not served: {request.method} {path}"})
         request.operation, parameters = found
+        media = request.headers.get("Accept", "")
+        if any(f".{form}" in media for form in ("raw", "html", "text", "full", "diff", "patch")):
+            self.problems.append(f"{request.operation}: the test server serves no {media}")
+            return rest_api.Answer(501, {"message": f"not served: {media}"})
         body = _parsed(request.raw)
         faults = contract.request_faults(request.operation, parameters, request.query, body)
         if faults:
@@ -347,11 +353,10 @@ class GitHub(World):
             if refusal.status == 401:
                 headers["WWW-Authenticate"] = 'Basic realm="GitHub"'
             return Reply(refusal.status, headers, refusal.message.encode())
-        before = repo.bare.refs("refs/heads/") if push else {}
         status, rows, body = repo.bare.serve(_cgi(request, told), request.raw)
         if push and token is not None and request.method == "POST":
             with self.lock, self.acting(token):
-                repo.noticed(token.actor, before)
+                repo.noticed(token.actor)
         return Reply(status, dict(rows), body)
 
     def _git_repository(self, where: str, token: Token | None, push: bool) -> Repository:
@@ -380,8 +385,11 @@ def _git_target(request: Request) -> tuple[str, str]:
 
 
 def _cgi(request: Request, told: Mapping[str, str]) -> dict[str, str]:
-    ending = next(e for e in ("/info/refs", "/git-upload-pack", "/git-receive-pack")
-                  if request.path.endswith(e))
+    ending = next(
+        e
+        for e in ("/info/refs", "/git-upload-pack", "/git-receive-pack")
+        if request.path.endswith(e)
+    )
     return {
         "REQUEST_METHOD": request.method,
         "PATH_INFO": ending,

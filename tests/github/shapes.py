@@ -14,6 +14,7 @@ from tests.github.rules import Ruleset
 
 if TYPE_CHECKING:
     from tests.github.repository import CheckRun, Environment, Repository, Status
+    from tests.github.world import World
 
 Body = dict[str, Any]
 
@@ -46,8 +47,8 @@ def label_id(label: Body) -> str:
     return f"LA_kwDO{label['id']:08d}"
 
 
-def account(who: Account, url: str) -> Body:
-    page = f"{url}/apps/{who.slug}" if who.is_bot else f"{url}/{who.login}"
+def account(who: Account, world: World) -> Body:
+    page = f"{world.url}/apps/{who.slug}" if who.is_bot else f"{world.url}/{who.login}"
     return REST.filled(
         "simple-user",
         {
@@ -56,41 +57,44 @@ def account(who: Account, url: str) -> Body:
             "node_id": node_id(who),
             "type": who.type,
             "site_admin": False,
+            "gravatar_id": "",
             "html_url": page,
-            "url": f"{url}/api/v3/users/{who.login}",
+            "url": f"{world.api_url}/users/{who.login}",
+            "repos_url": f"{world.api_url}/users/{who.login}/repos",
         },
-        url,
+        world.api_url,
     )
 
 
 def _user(who: Account | None, repository: Repository) -> Body | None:
-    return None if who is None else account(who, repository.world.url)
+    return None if who is None else account(who, repository.world)
 
 
-def full_user(who: Account, url: str, at: datetime, private: bool = False) -> Body:
-    given = account(who, url) | {
+def full_user(who: Account, world: World, at: datetime, private: bool = False) -> Body:
+    given = account(who, world) | {
         "name": who.name,
         "created_at": moment(at),
         "updated_at": moment(at),
         "user_view_type": "private" if private else "public",
     }
-    return REST.filled("private-user" if private else "public-user", given, url)
+    return REST.filled("private-user" if private else "public-user", given, world.api_url)
 
 
-def organisation(org: Organisation, url: str, at: datetime) -> Body:
+def organisation(org: Organisation, world: World, at: datetime) -> Body:
     given = {
         "login": org.login,
         "id": org.id,
         "node_id": node_id(org),
-        "html_url": f"{url}/{org.login}",
+        "html_url": f"{world.url}/{org.login}",
+        "url": f"{world.api_url}/orgs/{org.login}",
         "type": "Organization",
         "created_at": moment(at),
         "updated_at": moment(at),
     }
-    return REST.filled("organization-full", given, url)
+    return REST.filled("organization-full", given, world.api_url)
 
 
-def team(found: Team, url: str, full: bool = False) -> Body:
+def team(found: Team, world: World, full: bool = False) -> Body:
     given: Body = {
         "id": found.id,
         "node_id": node_id(found),
@@ -103,8 +107,8 @@ def team(found: Team, url: str, full: bool = False) -> Body:
         "parent": None,
         "type": "organization",
         "organization_id": found.organisation.id,
-        "html_url": f"{url}/orgs/{found.organisation.login}/teams/{found.slug}",
-        "url": f"{url}/api/v3/organizations/{found.organisation.id}/team/{found.id}",
+        "html_url": f"{world.url}/orgs/{found.organisation.login}/teams/{found.slug}",
+        "url": f"{world.api_url}/orgs/{found.organisation.login}/teams/{found.slug}",
     }
     if full:
         given["members_count"] = len(found.members)
@@ -114,7 +118,7 @@ def team(found: Team, url: str, full: bool = False) -> Body:
         given["organization"] |= {"type": "Organization"} | {
             key: given[key] for key in ("created_at", "updated_at")
         }
-    return REST.filled("team-full" if full else "team", given, url)
+    return REST.filled("team-full" if full else "team", given, world.api_url)
 
 
 def repository(repo: Repository, role: str | None = None, schema: str = "full-repository") -> Body:
@@ -125,7 +129,7 @@ def repository(repo: Repository, role: str | None = None, schema: str = "full-re
         "node_id": node_id(repo),
         "name": repo.name,
         "full_name": repo.full_name,
-        "owner": account(repo.owner, world.url),
+        "owner": account(repo.owner, world),
         "private": repo.private,
         "visibility": "private" if repo.private else "public",
         "html_url": repo.url,
@@ -157,7 +161,7 @@ def repository(repo: Repository, role: str | None = None, schema: str = "full-re
     }
     if role is not None:
         given["permissions"] = permissions(role)
-    return REST.filled(schema, given, world.url)
+    return REST.filled(schema, given, world.api_url)
 
 
 def permissions(role: str) -> Body:
@@ -201,11 +205,11 @@ def reactions(of: Written, url: str) -> Body:
     return {"url": f"{url}/reactions", "total_count": len(of.reactions), **counts}
 
 
-def reaction(given: Reaction, url: str) -> Body:
+def reaction(given: Reaction, world: World) -> Body:
     return {
         "id": given.id,
         "node_id": node_id(given),
-        "user": account(given.by, url),
+        "user": account(given.by, world),
         "content": given.content,
         "created_at": moment(given.at),
     }
@@ -262,7 +266,7 @@ def issue(found: Issue) -> Body:
             "patch_url": f"{found.url}.patch",
             "merged_at": moment(found.merged_at),
         }
-    return REST.filled("issue", given, repo.world.url)
+    return REST.filled("issue", given, repo.world.api_url)
 
 
 def pull(found: PullRequest, full: bool = True) -> Body:
@@ -283,11 +287,9 @@ def pull(found: PullRequest, full: bool = True) -> Body:
         "merge_commit_sha": found.merge_sha,
         "auto_merge": None,
         "requested_reviewers": [_user(each, repo) for each in found.requested],
-        "requested_teams": [team(each, repo.world.url) for each in found.requested_teams],
+        "requested_teams": [team(each, repo.world) for each in found.requested_teams],
         "head": _end(found.head_label, found.head_ref, found.head_sha, found.head_repository),
-        "base": _end(
-            f"{repo.owner.login}:{found.base_ref}", found.base_ref, found.base_sha, repo
-        ),
+        "base": _end(f"{repo.owner.login}:{found.base_ref}", found.base_ref, found.base_sha, repo),
         "_links": {
             "self": {"href": api},
             "html": {"href": found.url},
@@ -301,7 +303,7 @@ def pull(found: PullRequest, full: bool = True) -> Body:
     }
     if not full:
         given.pop("comments")
-        return REST.filled("pull-request-simple", given, repo.world.url)
+        return REST.filled("pull-request-simple", given, repo.world.api_url)
     given |= {
         "merged": found.merged,
         "merged_by": _user(found.merged_by, repo),
@@ -310,7 +312,7 @@ def pull(found: PullRequest, full: bool = True) -> Body:
         "rebaseable": None,
         "maintainer_can_modify": False,
     }
-    return REST.filled("pull-request", given, repo.world.url)
+    return REST.filled("pull-request", given, repo.world.api_url)
 
 
 def _end(label_: str, ref: str, sha: str, repo: Repository | None) -> Body:
@@ -318,7 +320,7 @@ def _end(label_: str, ref: str, sha: str, repo: Repository | None) -> Body:
         "label": label_,
         "ref": ref,
         "sha": sha,
-        "user": None if repo is None else account(repo.owner, repo.world.url),
+        "user": None if repo is None else account(repo.owner, repo.world),
         "repo": None if repo is None else repository(repo, schema="repository"),
     }
 
@@ -381,7 +383,7 @@ def status(given: Status, repo: Repository) -> Body:
             "updated_at": at,
             "url": f"{_api(repo)}/statuses/{given.sha}",
         },
-        repo.world.url,
+        repo.world.api_url,
     )
 
 
@@ -394,6 +396,7 @@ def check_run(given: CheckRun, repo: Repository) -> Body:
         "name": facts.get("name"),
         "head_sha": given.sha,
         "external_id": facts.get("external_id"),
+        "url": f"{_api(repo)}/check-runs/{given.id}",
         "html_url": f"{repo.url}/runs/{given.id}",
         "details_url": facts.get("details_url"),
         "status": state,
@@ -408,10 +411,10 @@ def check_run(given: CheckRun, repo: Repository) -> Body:
             "annotations_count": 0,
         },
         "app": app(given.token_app),
-        "check_suite": None,
+        "check_suite": {"id": given.token_app.id},
         "pull_requests": [],
     }
-    return REST.filled("check-run", shown, repo.world.url)
+    return REST.filled("check-run", shown, repo.world.api_url)
 
 
 def app(given: App) -> Body:
@@ -422,14 +425,14 @@ def app(given: App) -> Body:
         "slug": given.slug,
         "client_id": given.client_id,
         "name": given.slug,
-        "owner": account(given.owner, world.url),
+        "owner": account(given.owner, world),
         "permissions": dict(given.permissions),
         "events": [],
         "html_url": f"{world.url}/apps/{given.slug}",
         "created_at": at,
         "updated_at": at,
     }
-    return REST.filled("integration", shown, world.url)
+    return REST.filled("integration", shown, world.api_url)
 
 
 def installation(given: Installation) -> Body:
@@ -441,7 +444,7 @@ def installation(given: Installation) -> Body:
         "app_id": given.app.id,
         "app_slug": given.app.slug,
         "client_id": given.app.client_id,
-        "account": account(given.account, world.url),
+        "account": account(given.account, world),
         "target_id": given.account.id,
         "target_type": given.account.type,
         "repository_selection": chosen,
@@ -454,7 +457,7 @@ def installation(given: Installation) -> Body:
         "suspended_by": None,
         "single_file_name": None,
     }
-    return REST.filled("installation", shown, world.url)
+    return REST.filled("installation", shown, world.api_url)
 
 
 def installation_token(given: Token) -> Body:
@@ -511,9 +514,7 @@ def environment(given: Environment, repo: Repository) -> Body:
     limited = given.branches is not None or given.protected_branches
     rules: list[Body] = []
     if limited:
-        rules.append(
-            {"id": given.id + 1, "node_id": f"GA_{given.id}", "type": "branch_policy"}
-        )
+        rules.append({"id": given.id + 1, "node_id": f"GA_{given.id}", "type": "branch_policy"})
     return {
         "id": given.id,
         "node_id": f"EN_kwDO{given.id:08d}",

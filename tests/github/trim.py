@@ -182,7 +182,8 @@ def _schema(schema: Any) -> Any:
         elif key in ("items", "not", "additionalProperties"):
             out[key] = _schema(value)
         elif key in ("anyOf", "oneOf", "allOf"):
-            out[key] = [_schema(each) for each in value]
+            # GitHub's alternatives overlap: any error with a message fits two of them.
+            out["anyOf" if key == "oneOf" else key] = [_schema(each) for each in value]
         else:
             out[key] = value
     return _nullable(out) if schema.get("nullable") else out

@@ -198,7 +198,7 @@ class World:
         repositories: Iterable[Repository] | None = None,
         expires_in: timedelta | None = None,
     ) -> Token:
-        """A person's token: classic (all that the person may), or fine-grained with `permissions`."""
+        """A person's token: classic (all they may), or fine-grained with `permissions`."""
         return self._issue(
             Token(
                 Kind.CLASSIC if permissions is None else Kind.FINE_GRAINED,

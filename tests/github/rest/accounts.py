@@ -24,7 +24,9 @@ def _meta(call: Call) -> Answer:
 @serves("rate-limit/get")
 def _rate_limit(call: Call) -> Answer:
     shown = call.world.limit_of(call.token)
-    return Answer(200, {"resources": {"core": shown, "search": shown, "graphql": shown}, "rate": shown})
+    return Answer(
+        200, {"resources": {"core": shown, "search": shown, "graphql": shown}, "rate": shown}
+    )
 
 
 @serves("users/get-authenticated")
@@ -32,7 +34,7 @@ def _me(call: Call) -> Answer:
     actor = call.actor
     if call.token is not None and not call.token.is_user:
         raise Refusal(403, "Resource not accessible by integration")
-    return Answer(200, shapes.full_user(actor, call.world.url, call.world.clock.now(), True))
+    return Answer(200, shapes.full_user(actor, call.world, call.world.clock.now(), True))
 
 
 @serves("users/get-by-username")
@@ -40,14 +42,14 @@ def _user(call: Call) -> Answer:
     found = call.world.find_account(call.path["username"])
     if found is None:
         raise not_found()
-    return Answer(200, shapes.full_user(found, call.world.url, call.world.clock.now()))
+    return Answer(200, shapes.full_user(found, call.world, call.world.clock.now()))
 
 
 @serves("users/get-by-id")
 def _user_by_id(call: Call) -> Answer:
     for found in call.world.accounts.values():
         if str(found.id) == call.path["account_id"]:
-            return Answer(200, shapes.full_user(found, call.world.url, call.world.clock.now()))
+            return Answer(200, shapes.full_user(found, call.world, call.world.clock.now()))
     raise not_found()
 
 
@@ -94,9 +96,7 @@ def _member(call: Call) -> Account:
 
 @serves("orgs/get")
 def _get_organisation(call: Call) -> Answer:
-    return Answer(
-        200, shapes.organisation(_organisation(call), call.world.url, call.world.clock.now())
-    )
+    return Answer(200, shapes.organisation(_organisation(call), call.world, call.world.clock.now()))
 
 
 @serves("orgs/check-membership-for-user")
@@ -119,7 +119,7 @@ def _membership(call: Call) -> Answer:
             "role": org.members[who],
             "organization_url": f"{call.world.api_url}/orgs/{org.login}",
             "organization": _simple(org, call),
-            "user": shapes.account(who, call.world.url),
+            "user": shapes.account(who, call.world),
         },
     )
 
@@ -141,24 +141,24 @@ def _simple(org: Organisation, call: Call) -> dict[str, object]:
 @serves("orgs/list-members")
 def _members(call: Call) -> Answer:
     people = list(_inside(call).members)
-    return call.page(people, lambda who: shapes.account(who, call.world.url))
+    return call.page(people, lambda who: shapes.account(who, call.world))
 
 
 @serves("teams/list")
 def _teams(call: Call) -> Answer:
     found = list(_inside(call).teams.values())
-    return call.page(found, lambda each: shapes.team(each, call.world.url))
+    return call.page(found, lambda each: shapes.team(each, call.world))
 
 
 @serves("teams/get-by-name")
 def _get_team(call: Call) -> Answer:
-    return Answer(200, shapes.team(_team(call), call.world.url, full=True))
+    return Answer(200, shapes.team(_team(call), call.world, full=True))
 
 
 @serves("teams/list-members-in-org")
 def _team_members(call: Call) -> Answer:
     people = list(_team(call).members)
-    return call.page(people, lambda who: shapes.account(who, call.world.url))
+    return call.page(people, lambda who: shapes.account(who, call.world))
 
 
 @serves("teams/get-membership-for-user-in-org")

@@ -21,9 +21,7 @@ def _permissions(call: Call) -> Answer:
     return Answer(200, shown)
 
 
-@serves(
-    "actions/get-github-actions-default-workflow-permissions-repository", _ADMIN, role="admin"
-)
+@serves("actions/get-github-actions-default-workflow-permissions-repository", _ADMIN, role="admin")
 def _workflow_permissions(call: Call) -> Answer:
     return Answer(
         200,
@@ -139,6 +137,4 @@ def _environment_secret(call: Call) -> Answer:
 @serves("actions/list-repo-variables", ("variables", "read"))
 def _variables(call: Call) -> Answer:
     rows = sorted(call.repo.variables.items())
-    return call.page(
-        rows, lambda row: {**_secret(call, row[0]), "value": row[1]}, "variables"
-    )
+    return call.page(rows, lambda row: {**_secret(call, row[0]), "value": row[1]}, "variables")

@@ -9,6 +9,7 @@ from tests.github.accounts import Refusal, not_found
 from tests.github.gitserver import NOTHING, GitFailed
 from tests.github.pulls import signature
 from tests.github.repository import Repository
+from tests.github.rest.repos import commit as whole
 from tests.github.rest.repos import named
 from tests.github.rest.route import Answer, Call, serves
 
@@ -87,7 +88,6 @@ def _move(call: Call, ref: str, old: str, new: str) -> None:
     if ref.startswith("refs/pull/"):
         raise Refusal(422, "Reference cannot be updated")
     repo.check_rules([(ref, old, new)])
-    before = repo.bare.refs("refs/heads/")
     try:
         if new == NOTHING:
             repo.bare.delete_ref(ref)
@@ -95,7 +95,7 @@ def _move(call: Call, ref: str, old: str, new: str) -> None:
             repo.bare.set_ref(ref, new, old)
     except GitFailed as error:  # `gate` and `gate/x` cannot both be
         raise Refusal(422, f"Reference update failed: {error}") from None
-    repo.noticed(call.actor, before)
+    repo.noticed(call.actor)
 
 
 @serves("git/get-blob", _READ)
@@ -167,8 +167,6 @@ def _create_tree(call: Call) -> Answer:
 
 def commit(repo: Repository, sha: str) -> dict[str, Any]:
     """A commit as the git database gives it."""
-    from tests.github.rest.repos import commit as whole
-
     shown = whole(repo, sha)
     inner = shown["commit"]
     return {

@@ -32,7 +32,9 @@ def _list(call: Call) -> Answer:
 @serves("issues/create", ("issues", "write"), role="read")
 def _create(call: Call) -> Answer:
     made = call.repo.open_issue(call.actor, str(call.data["title"]), call.data.get("body") or "")
-    names = [each if isinstance(each, str) else each["name"] for each in call.data.get("labels", [])]
+    names = [
+        each if isinstance(each, str) else each["name"] for each in call.data.get("labels", [])
+    ]
     made.label(call.actor, *names)
     _assign(call, made, call.data.get("assignees"))
     return Answer(201, shapes.issue(made))
@@ -210,14 +212,14 @@ def _create_label(call: Call) -> Answer:
 def _list_reactions(call: Call, of: Written) -> Answer:
     wanted = call.query.get("content")
     found = [each for each in of.reactions if wanted in (None, each.content)]
-    return call.page(found, lambda each: shapes.reaction(each, call.world.url))
+    return call.page(found, lambda each: shapes.reaction(each, call.world))
 
 
 def _react(call: Call, to: Written) -> Answer:
     known = len(to.reactions)
     made = to.react(call.actor, call.data["content"])
     status = 201 if len(to.reactions) > known else 200
-    return Answer(status, shapes.reaction(made, call.world.url))
+    return Answer(status, shapes.reaction(made, call.world))
 
 
 def _unreact(call: Call, of: Written) -> Answer:
@@ -291,7 +293,7 @@ def _event(item: TimelineItem, call: Call) -> dict[str, Any]:
         "id": item.id,
         "node_id": f"EV_{item.id}",
         "url": f"{call.world.api_url}/repos/{call.repo.full_name}/issues/events/{item.id}",
-        "actor": shapes.account(item.by, call.world.url),
+        "actor": shapes.account(item.by, call.world),
         "event": _EVENTS[item.kind],
         "commit_id": commit,
         "commit_url": None,

@@ -77,9 +77,7 @@ def _merge(call: Call) -> Answer:
         message += f"\n\n{data['commit_message']}"
     method = data.get("merge_method", "merge")
     sha = call.pull.merge(call.actor, method, data.get("sha"), message)
-    return Answer(
-        200, {"sha": sha, "merged": True, "message": "Pull Request successfully merged"}
-    )
+    return Answer(200, {"sha": sha, "merged": True, "message": "Pull Request successfully merged"})
 
 
 @serves("pulls/list-commits", READ)
@@ -120,12 +118,12 @@ def _files(call: Call) -> Answer:
 
 @serves("pulls/list-requested-reviewers", READ)
 def _requested(call: Call) -> Answer:
-    url = call.world.url
+    world = call.world
     return Answer(
         200,
         {
-            "users": [shapes.account(each, url) for each in call.pull.requested],
-            "teams": [shapes.team(each, url) for each in call.pull.requested_teams],
+            "users": [shapes.account(each, world) for each in call.pull.requested],
+            "teams": [shapes.team(each, world) for each in call.pull.requested_teams],
         },
     )
 

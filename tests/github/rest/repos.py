@@ -44,7 +44,7 @@ def _person(call: Call) -> Account:
 def _permission(call: Call) -> Answer:
     who, repo = _person(call), call.repo
     role = repo.role(who)
-    user = shapes.account(who, call.world.url) | {
+    user = shapes.account(who, call.world) | {
         "permissions": shapes.permissions(role),
         "role_name": repo.role_name(who),
     }
@@ -70,7 +70,7 @@ def _collaborators(call: Call) -> Answer:
         people = [who for who in people if ROLES.index(repo.role(who)) >= rank]
 
     def show(who: Account) -> dict[str, Any]:
-        return shapes.account(who, call.world.url) | {
+        return shapes.account(who, call.world) | {
             "permissions": shapes.permissions(repo.role(who)),
             "role_name": repo.role_name(who),
         }
@@ -80,7 +80,7 @@ def _collaborators(call: Call) -> Answer:
 
 @serves("repos/list-teams", ("administration", "read"), role="admin")
 def _teams(call: Call) -> Answer:
-    return call.page(call.repo.teams, lambda each: shapes.team(each, call.world.url))
+    return call.page(call.repo.teams, lambda each: shapes.team(each, call.world))
 
 
 # -- branches and rules ----------------------------------------------------------------------
@@ -282,7 +282,7 @@ def _content(call: Call) -> Answer:
 
 @serves("repos/create-or-update-file-contents", ("contents", "write"))
 def _write(call: Call) -> Answer:
-    repo, path = call.repo, call.path["path"]
+    path = call.path["path"]
     try:
         content = base64.b64decode(call.data["content"], validate=False)
     except binascii.Error:
@@ -318,7 +318,6 @@ def _commit_file(call: Call, content: bytes | None) -> str:
     ref, old = f"refs/heads/{branch}", repo.branch(branch)
     if old is None:
         raise Refusal(404, f"Branch {branch} not found")
-    before = repo.bare.refs("refs/heads/")
     sha = repo.bare.commit(
         "refs/tests/proposed",
         {call.path["path"]: content},
@@ -330,7 +329,7 @@ def _commit_file(call: Call, content: bytes | None) -> str:
     repo.bare.delete_ref("refs/tests/proposed")
     repo.check_rules([(ref, old, sha)], status=409)
     repo.bare.set_ref(ref, sha, old)
-    repo.noticed(call.actor, before)
+    repo.noticed(call.actor)
     return sha
 
 
@@ -373,7 +372,9 @@ def _create_status(call: Call) -> Answer:
         raise Refusal(422, f"No commit found for SHA: {call.path['sha']}")
     description = call.data.get("description")
     if description is not None and len(description) > 140:
-        raise Refusal(422, "Validation Failed", ["description is too long (maximum is 140 characters)"])
+        raise Refusal(
+            422, "Validation Failed", ["description is too long (maximum is 140 characters)"]
+        )
     made = Status(
         call.world.number(),
         sha,
@@ -432,7 +433,9 @@ def _create_check(call: Call) -> Answer:
     if call.token is None or call.token.app is None:
         raise Refusal(403, "You must authenticate via a GitHub App.")
     sha = named(call.repo, call.data["head_sha"])
-    made = CheckRun(call.world.number(), sha, dict(call.data), call.token.app, call.world.clock.now())
+    made = CheckRun(
+        call.world.number(), sha, dict(call.data), call.token.app, call.world.clock.now()
+    )
     call.repo.check_runs.append(made)
     return Answer(201, shapes.check_run(made, call.repo))
 
@@ -448,7 +451,12 @@ def _check(call: Call) -> CheckRun:
 def _update_check(call: Call) -> Answer:
     found = _check(call)
     if call.token is None or call.token.app is not found.token_app:
-        raise Refusal(403, "Invalid app_id `" + str(found.token_app.id) + "` - check run can only be modified by the GitHub App that created it.")  # noqa: E501
+        raise Refusal(
+            403,
+            "Invalid app_id `"
+            + str(found.token_app.id)
+            + "` - check run can only be modified by the GitHub App that created it.",
+        )
     found.facts |= call.data
     return Answer(200, shapes.check_run(found, call.repo))
 
