@@ -18,7 +18,7 @@
 **Story and server.** The methods above act as the person they are given and ask no token. What
 comes over HTTP is held to its token: `github.token(ann)` (classic), `github.token(ann, {"issues":
 "write"})` (fine-grained), `github.actions_token(repo, {...})` (GITHUB_TOKEN),
-`github.installation_token( installation)` or, over HTTP, a JWT signed with `app.key`.
+`github.installation_token(installation)` or, over HTTP, a JWT signed with `app.key`.
 `str(token)` is the secret; `token.revoke()`; `github.secrets` lists every secret given out.
 
 **Addresses.** `github.url`, `.api_url`, `.graphql_url`, `repo.clone_url`,
