@@ -6,18 +6,15 @@ error here: half a page of reviews is not evidence.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
-
-import requests
-from github import Auth, Github, GithubException, GithubIntegration, GithubRetry
-from github.Requester import Requester
 
 from bridge.eligibility import LEVELS, reaches
 from bridge.errors import ForgeUnavailable, NoSuchPage, NothingToShow
+from bridge.githubline import Denied, Json, Line, told
 from bridge.model import Answer, Group, GroupKind, Membership, Question
 from bridge.page import (
     LEDGER_BRANCH,
@@ -53,19 +50,21 @@ STATUS = "approval"
 LABELS = "gate:"
 #: Gates in one query of a sweep: their pages cost GitHub little, and its answer stays in its time.
 _AT_ONCE = 50
-_SECONDS = 20
-#: Longer than this a rate limit is not waited for: the run costs money, and the sweep comes again.
-_LONGEST_WAIT = 120
+#: Mutations in one document: more of them than GitHub does in the time that a request may take.
+_WRITES_AT_ONCE = 50
 
-_Json = dict[str, Any]
+T = TypeVar("T")
 
 
 class GitHub:
     """One repository on GitHub, as one of the bridge's accounts."""
 
-    def __init__(self, settings: GitHubSettings) -> None:
+    def __init__(
+        self, settings: GitHubSettings, pause: Callable[[float], None] = time.sleep
+    ) -> None:
         self._settings = settings
         self._repository = settings.repository
+        self._line = Line(settings, pause)
 
     @property
     def name(self) -> str:
@@ -74,10 +73,7 @@ class GitHub:
     def git_url(self) -> str:
         """The repository for git, with a credential in it: not to be shown."""
         parts = urlsplit(self._settings.server_url)
-        auth = self._requester.auth
-        assert auth is not None  # noqa: S101 - the settings hold one or were refused
-        token = self._asked("a token", lambda: auth.token)
-        netloc = f"x-access-token:{quote(token, safe='')}@{parts.netloc}"
+        netloc = f"x-access-token:{quote(self._line.token, safe='')}@{parts.netloc}"
         return urlunsplit(parts._replace(netloc=netloc)) + f"/{self._repository}.git"
 
     # -- reading -----------------------------------------------------------------------------
@@ -91,7 +87,7 @@ class GitHub:
         )
         if found["page"]["pullRequest"] is None:
             raise NoSuchPage(f"{self._repository}#{number} is no pull request")
-        return self._look_of(found, [found["page"]["pullRequest"]])
+        return self._understood(lambda: self._look_of(found, [found["page"]["pullRequest"]]))
 
     def find(self, branches: Sequence[str]) -> Look:
         """One query for each fifty branches; without a branch it reads the repository alone."""
@@ -104,7 +100,7 @@ class GitHub:
     def _find(self, branches: Sequence[str]) -> Look:
         asked = "".join(
             f" b{index}: pullRequests(headRefName: $b{index}, baseRefName: $base, first: 3,"
-            " orderBy: {field: CREATED_AT, direction: DESC}) { nodes { ...Page } }"
+            f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {_MORE} }}"
             for index in range(len(branches))
         )
         names = "".join(f", $b{index}: String!" for index in range(len(branches)))
@@ -114,12 +110,21 @@ class GitHub:
             f"query($owner: String!, $name: String!{base}{names}) {{ {_SITE}{pages} }}"
             f" {_PAGE if branches else ''}"
         )
-        variables: _Json = {f"b{index}": branch for index, branch in enumerate(branches)}
+        variables: Json = {f"b{index}": branch for index, branch in enumerate(branches)}
         if branches:
             variables["base"] = LEDGER_BRANCH
         found = self._query(query, variables)
-        nodes = [node for each in found.get("pages", {}).values() for node in each["nodes"]]
-        return self._look_of(found, nodes)
+        return self._understood(lambda: self._look_of(found, self._found(found, branches)))
+
+    def _found(self, found: Json, branches: Sequence[str]) -> Iterator[Json]:
+        for index, branch in enumerate(branches):
+            part = found["pages"][f"b{index}"]
+            yield from part["nodes"]
+            # Anyone may open more of them from a fork's branch of that name, to hide ours.
+            while part["pageInfo"]["hasNextPage"]:
+                after = {"base": LEDGER_BRANCH, "branch": branch, "after": _cursor(part)}
+                part = self._query(_FURTHER, after)["repository"]["pullRequests"]
+                yield from part["nodes"]
 
     def stranded(self, label: str) -> Look:
         found = self._query(
@@ -130,12 +135,14 @@ class GitHub:
             f" {_PAGE}",
             {"base": LEDGER_BRANCH, "label": label},
         )
-        return self._look_of(found, found["pages"]["pullRequests"]["nodes"])
+        return self._understood(
+            lambda: self._look_of(found, found["pages"]["pullRequests"]["nodes"])
+        )
 
-    def _look_of(self, found: _Json, nodes: Iterable[_Json]) -> Look:
+    def _look_of(self, found: Json, nodes: Iterable[Json]) -> Look:
         return Look(self._site(found), tuple(_page(self._whole(node)) for node in nodes if node))
 
-    def _site(self, found: _Json) -> Site:
+    def _site(self, found: Json) -> Site:
         repository = found["site"]
         branch = repository["defaultBranchRef"]
         if branch is None:
@@ -153,27 +160,26 @@ class GitHub:
             labels={each["name"]: each["id"] for each in repository["labels"]["nodes"]},
         )
 
-    def _whole(self, node: _Json) -> _Json:
+    def _whole(self, node: Json) -> Json:
         """The page with what did not fit into the first answer."""
-        for connection, fields in (("reviews", _REVIEW), ("comments", _COMMENT)):
-            part = node[connection]
+        for name, (arguments, fields) in _LISTS.items():
+            part = node[name]
             while part["pageInfo"]["hasNextPage"]:
-                more = self._query(
-                    f"query($id: ID!, $after: String!) {{ node(id: $id) {{ ... on PullRequest {{"
-                    f" {connection}(first: 100, after: $after)"
+                part = self._query(
+                    "query($id: ID!, $after: String!) { node(id: $id) { ... on PullRequest {"
+                    f" {name}(first: 100, after: $after{arguments})"
                     f" {{ nodes {{ {fields} }} {_MORE} }} }} }} }} {_ACCOUNT}",
-                    {"id": node["id"], "after": part["pageInfo"]["endCursor"]},
+                    {"id": node["id"], "after": _cursor(part)},
                     everywhere=True,
-                )["node"][connection]
-                node[connection]["nodes"] += more["nodes"]
-                part = more
+                )["node"][name]
+                node[name]["nodes"] += part["nodes"]
         return node
 
     def memberships(self, questions: Sequence[Question]) -> tuple[Membership, ...]:
-        permissions: dict[str, _Json | str] = {}
+        permissions: dict[str, Json | str] = {}
         return tuple(self._membership(each, permissions) for each in questions)
 
-    def _membership(self, question: Question, permissions: dict[str, _Json | str]) -> Membership:
+    def _membership(self, question: Question, permissions: dict[str, Json | str]) -> Membership:
         actor, group = question.actor, question.group
         login, number = actor.login, actor.id
         if login is None or number is None:
@@ -207,18 +213,18 @@ class GitHub:
         number = found.get("user", {}).get("id")
         return (Answer.MEMBER, "") if active and number else (Answer.NOT, f"{who} is only invited")
 
-    def _permission(self, who: str) -> _Json | str:
+    def _permission(self, who: str) -> Json | str:
         return self._lookup(f"/repos/{self._repository}/collaborators/{who}/permission")
 
-    def _lookup(self, path: str) -> _Json | str:
+    def _lookup(self, path: str) -> Json | str:
         """The answer, or why there is none. A 404 may be a no, or a token that cannot see."""
         try:
-            _, found = self._requester.requestJsonAndCheck("GET", path)
-        except GithubException as error:
-            if error.status == 404:
+            found = self._line.get(path, "a membership cannot be read")
+        except Denied as denied:
+            if denied.status == 404:
                 return "it is not so, or the bridge's token may not see it"
-            return f"it answered {error.status}"
-        except (requests.RequestException, OSError):
+            return f"it answered {denied.status}"
+        except ForgeUnavailable:
             return "it could not be reached"
         return found if isinstance(found, dict) else "it answered nothing"
 
@@ -226,19 +232,31 @@ class GitHub:
 
     def create(self, branch: str, title: str, body: str) -> PullRequest:
         given = {"title": title, "body": body, "head": branch, "base": LEDGER_BRANCH}
+        why = f"the pull request for {branch} in {self._repository} cannot be opened"
         try:
-            _, made = self._requester.requestJsonAndCheck(
-                "POST", f"/repos/{self._repository}/pulls", input=given
-            )
-        except GithubException as error:
-            if error.status == 422 and "No commits between" in str(error.data):
+            made = self._line.post(f"/repos/{self._repository}/pulls", given, why, again=False)
+        except Denied as denied:
+            if denied.status == 422 and "No commits between" in denied.said:
                 raise NothingToShow(
                     f"{branch} in {self._repository} holds nothing that {LEDGER_BRANCH} lacks"
                 ) from None
-            raise self._said(f"the pull request for {branch} cannot be opened", error) from None
-        except (requests.RequestException, OSError) as error:
-            raise self._cut_off(error) from None
-        return _created(made)
+            if denied.status == 422 and "already exists" in denied.said:
+                return self._open_already(branch)
+            raise
+        return self._understood(lambda: _created(made))
+
+    def _open_already(self, branch: str) -> PullRequest:
+        """Ours, where another run was quicker or an answer was lost; else a stranger's."""
+        look = self.find([branch])
+        pages = [each for each in look.pages if each.state is State.OPEN]
+        for page in pages:
+            if look.site.voices.own(page.author):
+                return page
+        where = " and ".join(page.url for page in pages) or "a pull request"
+        raise ForgeUnavailable(
+            f"{where} is open from {branch} and not the bridge's own, so that it cannot open one"
+            " there: close it"
+        )
 
     def invite(self, page: PullRequest, users: Sequence[str], teams: Sequence[str]) -> None:
         if not users and not teams:
@@ -252,15 +270,15 @@ class GitHub:
             for each in one_by_one:
                 self._invited(path, each)
 
-    def _invited(self, path: str, who: _Json) -> bool:
+    def _invited(self, path: str, who: Json) -> bool:
         try:
-            self._requester.requestJsonAndCheck("POST", path, input=who)
-        except (GithubException, requests.RequestException, OSError):
+            self._line.post(path, who, "a review cannot be asked for", again=True)
+        except ForgeUnavailable:
             return False
         return True
 
     def write(self, site: Site, page: PullRequest, writes: Sequence[Write]) -> None:
-        mutations: list[tuple[str, _Json]] = []
+        mutations: list[tuple[str, Json]] = []
         for each in writes:
             if isinstance(each, Mark):
                 self._mark(each)
@@ -268,26 +286,25 @@ class GitHub:
                 mutations += self._label(site, page, each)
             else:
                 mutations.append(_mutation(page, each))
-        if mutations:
-            self._mutate(mutations)
+        for start in range(0, len(mutations), _WRITES_AT_ONCE):
+            self._mutate(mutations[start : start + _WRITES_AT_ONCE])
 
-    def _mutate(self, mutations: Sequence[tuple[str, _Json]]) -> None:
-        heads = [
-            f"$i{n}: {name[0].upper()}{name[1:]}Input!" for n, (name, _) in _numbered(mutations)
-        ]
-        calls = [
-            f"m{n}: {name}(input: $i{n}) {{ clientMutationId }}"
-            for n, (name, _) in _numbered(mutations)
-        ]
-        variables = {f"i{n}": given for n, (_, given) in _numbered(mutations)}
+    def _mutate(self, mutations: Sequence[tuple[str, Json]]) -> None:
+        numbered = list(enumerate(mutations))
+        heads = [f"$i{n}: {name[0].upper()}{name[1:]}Input!" for n, (name, _) in numbered]
+        calls = [f"m{n}: {name}(input: $i{n}) {{ clientMutationId }}" for n, (name, _) in numbered]
+        variables = {f"i{n}": given for n, (_, given) in numbered}
         document = f"mutation({', '.join(heads)}) {{ {' '.join(calls)} }}"
-        answer = self._graphql("GitHub did not take what was to be written", document, variables)
+        why = f"{self.name} did not take what was to be written"
+        # Said twice, a comment stands there twice; all else is the same the second time.
+        again = all(name != "addComment" for name, _ in mutations)
+        answer = self._line.graphql(document, variables, why, again=again)
         # What was deleted while we wrote needs no answer any more; the next look sees what is left.
-        bad = [each for each in answer.get("errors", ()) if each.get("type") != "NOT_FOUND"]
+        bad = [each for each in answer.get("errors") or () if _type(each) != "NOT_FOUND"]
         if bad:
-            raise ForgeUnavailable(f"{self.name} did not take what was to be written: {_told(bad)}")
+            raise ForgeUnavailable(f"{why}: {told(bad)}")
 
-    def _label(self, site: Site, page: PullRequest, label: Label) -> Iterator[tuple[str, _Json]]:
+    def _label(self, site: Site, page: PullRequest, label: Label) -> Iterator[tuple[str, Json]]:
         others = [name for name in page.labels if name.startswith(LABELS) and name != label.name]
         known = [site.labels[name] for name in others if name in site.labels]
         if known:
@@ -300,118 +317,57 @@ class GitHub:
             return
         # REST makes a label that the repository lacks: once in its life.
         path = f"/repos/{self._repository}/issues/{page.number}/labels"
-        self._asked(
-            "the label cannot be set",
-            lambda: self._requester.requestJsonAndCheck(
-                "POST", path, input={"labels": [label.name]}
-            ),
-        )
+        given = {"labels": [label.name]}
+        self._line.post(path, given, f"the label {label.name} cannot be set", again=True)
 
     def _mark(self, mark: Mark) -> None:
         given = {"state": mark.light.value, "description": mark.says[:140], "context": STATUS}
-        self._asked(
-            "the commit status cannot be set",
-            lambda: self._requester.requestJsonAndCheck(
-                "POST", f"/repos/{self._repository}/statuses/{mark.sha}", input=given
-            ),
-        )
+        path = f"/repos/{self._repository}/statuses/{mark.sha}"
+        self._line.post(path, given, "the commit status cannot be set", again=True)
 
     # -- exchanges ---------------------------------------------------------------------------
 
-    def _query(self, query: str, variables: _Json, *, everywhere: bool = False) -> _Json:
+    def _query(self, query: str, variables: Json, *, everywhere: bool = False) -> Json:
         owner, _, name = self._repository.partition("/")
         given = variables if everywhere else {"owner": owner, "name": name, **variables}
-        answer = self._graphql("GitHub cannot be read", query, given)
-        errors = answer.get("errors", ())
+        answer = self._line.graphql(query, given, f"{self.name} cannot be read")
+        errors = answer.get("errors") or ()
         # Only the page itself may be missing; any other hole in an answer is not evidence.
-        if any(each.get("type") != "NOT_FOUND" or each.get("path") != _MISSING for each in errors):
-            raise ForgeUnavailable(f"{self.name} cannot be read: {_told(errors)}")
+        if any(_type(each) != "NOT_FOUND" or each.get("path") != _MISSING for each in errors):
+            raise ForgeUnavailable(f"{self.name} cannot be read: {told(errors)}")
         data = answer.get("data")
         if not isinstance(data, dict):
             raise ForgeUnavailable(f"{self.name} cannot be read: its answer holds no data")
         return data
 
-    def _graphql(self, subject: str, document: str, variables: _Json) -> _Json:
-        given = {"query": document, "variables": variables}
-        _, answer = self._asked(
-            subject,
-            lambda: self._requester.requestJsonAndCheck(
-                "POST", self._settings.graphql_url, input=given
-            ),
-        )
-        if not isinstance(answer, dict):
-            raise ForgeUnavailable(f"{subject}: the answer of {self.name} is none")
-        return answer
-
-    def _asked(self, subject: str, exchange: Callable[[], Any]) -> Any:
+    def _understood(self, read: Callable[[], T]) -> T:
+        """What an answer means, where it is what GitHub's description says."""
         try:
-            return exchange()
-        except GithubException as error:
-            raise self._said(subject, error) from None
-        except (requests.RequestException, OSError) as error:
-            raise self._cut_off(error) from None
-
-    def _said(self, subject: str, error: GithubException) -> ForgeUnavailable:
-        message = error.data.get("message", "") if isinstance(error.data, dict) else ""
-        faults = error.data.get("errors", ()) if isinstance(error.data, dict) else ()
-        advice = _ADVICE.get(error.status, "")
-        return ForgeUnavailable(
-            f"{subject} ({self.name}): {error.status} {_told(faults) or message}{advice}"
-        )
-
-    def _cut_off(self, error: Exception) -> ForgeUnavailable:
-        # The text of a transport error may repeat a header or an address; its kind says enough.
-        kind = type(error).__name__
-        return ForgeUnavailable(f"{self._settings.api_url} cannot be reached ({kind}): try again")
-
-    @cached_property
-    def _requester(self) -> Requester:
-        settings = self._settings
-        common: _Json = {
-            "base_url": settings.api_url,
-            "timeout": _SECONDS,
-            "retry": GithubRetry(total=4, backoff_factor=0.5, max_rate_limit_wait=_LONGEST_WAIT),
-            "seconds_between_requests": None,
-            "seconds_between_writes": None,
-            "user_agent": "approval-bridge",
-        }
-        auth: Auth.Auth
-        if settings.app_id and settings.app_key:
-            app = Auth.AppAuth(settings.app_id, settings.app_key)
-            owner, _, name = settings.repository.partition("/")
-            integration = GithubIntegration(auth=app, **common)
-            installation = self._asked(
-                f"the App {settings.app_id} is not to be had for {settings.repository}",
-                lambda: integration.get_repo_installation(owner, name),
-            )
-            auth = Auth.AppInstallationAuth(app, installation.id)
-        else:
-            auth = Auth.Token(settings.token or "")
-        return Github(auth=auth, **common).requester
+            return read()
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise ForgeUnavailable(
+                f"{self.name} cannot be read: an answer is not what GitHub describes"
+            ) from None
 
 
-_ADVICE = {
-    401: "; the credential is wrong or has expired",
-    403: "; the credential may not do this: see `hitl doctor`",
-    404: "; it is not there, or the credential may not see it",
-}
 _MISSING = ["page", "pullRequest"]
 #: REST's older words for two of the levels.
 _LEVELS = {"pull": "read", "push": "write"}
 
 
-def _told(errors: Iterable[Any]) -> str:
-    said = [each.get("message", "") if isinstance(each, dict) else str(each) for each in errors]
-    return "; ".join(dict.fromkeys(each for each in said if each))
+def _type(error: Any) -> Any:
+    return error.get("type") if isinstance(error, dict) else None
 
 
-def _numbered(
-    mutations: Sequence[tuple[str, _Json]],
-) -> Iterable[tuple[int, tuple[str, _Json]]]:
-    return enumerate(mutations)
+def _cursor(part: Json) -> str:
+    """Where to read on. Raises `ValueError` where GitHub does not say: that would begin anew."""
+    cursor = part["pageInfo"]["endCursor"]
+    if not cursor:
+        raise ValueError(cursor)
+    return str(cursor)
 
 
-def _mutation(page: PullRequest, write: Write) -> tuple[str, _Json]:
+def _mutation(page: PullRequest, write: Write) -> tuple[str, Json]:
     match write:
         case React(node, reaction):
             return "addReaction", {"subjectId": node, "content": reaction.value}
@@ -431,7 +387,7 @@ def _mutation(page: PullRequest, write: Write) -> tuple[str, _Json]:
             raise TypeError(write)
 
 
-def _on_repository(group: Group, found: _Json | str, number: int) -> tuple[Answer, str]:
+def _on_repository(group: Group, found: Json | str, number: int) -> tuple[Answer, str]:
     if isinstance(found, str):
         return Answer.UNKNOWN, f"GitHub does not tell the permission on the repository ({found})"
     user = found.get("user") or {}
@@ -444,7 +400,7 @@ def _on_repository(group: Group, found: _Json | str, number: int) -> tuple[Answe
     return answer, "" if answer is Answer.MEMBER else f"has {level} permission"
 
 
-def _voices(configured: Sequence[str], viewer: _Json) -> Voices:
+def _voices(configured: Sequence[str], viewer: Json) -> Voices:
     numbers = {viewer["databaseId"]} - {None}
     return Voices(frozenset(numbers), frozenset(each.casefold() for each in configured))
 
@@ -452,7 +408,7 @@ def _voices(configured: Sequence[str], viewer: _Json) -> Voices:
 # -- GitHub's words, as nouns ----------------------------------------------------------------------
 
 
-def _page(node: _Json) -> PullRequest:
+def _page(node: Json) -> PullRequest:
     edits = [
         Edit(_account(each["editor"]), _moment(each["editedAt"]))
         for each in node["userContentEdits"]["nodes"]
@@ -480,7 +436,7 @@ def _page(node: _Json) -> PullRequest:
     )
 
 
-def _reviews(node: _Json) -> Iterator[Review]:
+def _reviews(node: Json) -> Iterator[Review]:
     dismissals = {
         each["review"]["id"]: each
         for each in node["timelineItems"]["nodes"]
@@ -506,7 +462,7 @@ def _reviews(node: _Json) -> Iterator[Review]:
         )
 
 
-def _comment(node: _Json) -> Comment:
+def _comment(node: Json) -> Comment:
     return Comment(
         node=node["id"],
         author=_account(node["author"]),
@@ -518,7 +474,7 @@ def _comment(node: _Json) -> Comment:
     )
 
 
-def _closing(node: _Json) -> Closing | None:
+def _closing(node: Json) -> Closing | None:
     events = [e for e in node["timelineItems"]["nodes"] if e["__typename"] == "ClosedEvent"]
     if not events:
         return None
@@ -526,7 +482,7 @@ def _closing(node: _Json) -> Closing | None:
     return Closing(_account(last["actor"]), _moment(last["createdAt"]), last["closer"] is not None)
 
 
-def _account(node: _Json | None) -> Account | None:
+def _account(node: Json | None) -> Account | None:
     if node is None:
         return None
     kinds = {"User": Kind.USER, "Bot": Kind.BOT}
@@ -534,12 +490,12 @@ def _account(node: _Json | None) -> Account | None:
     return Account(node.get("databaseId"), node["login"], kind)
 
 
-def _edit(node: _Json) -> Edit | None:
+def _edit(node: Json) -> Edit | None:
     at = node["lastEditedAt"]
     return Edit(_account(node["editor"]), _moment(at)) if at else None
 
 
-def _reactions(node: _Json) -> frozenset[Reaction]:
+def _reactions(node: Json) -> frozenset[Reaction]:
     known = {each.value for each in Reaction}
     groups = node["reactionGroups"] or ()
     mine = {each["content"] for each in groups if each["viewerHasReacted"]}
@@ -584,8 +540,19 @@ _SAID = (
     f"id author {_WHO} body url lastEditedAt editor {_WHO}"
     " reactionGroups { content viewerHasReacted }"
 )
-_REVIEW = f"{_SAID} state submittedAt commit {{ oid }}"
-_COMMENT = f"{_SAID} createdAt"
+_TIMELINE = ", itemTypes: [CLOSED_EVENT, REVIEW_DISMISSED_EVENT]"
+#: What may be longer than one answer holds. All of it counts: an edit left out hides what a voter
+#: saw, a dismissal left out releases a hold.
+_LISTS = {
+    "userContentEdits": ("", f"editedAt editor {_WHO}"),
+    "reviews": ("", f"{_SAID} state submittedAt commit {{ oid }}"),
+    "comments": ("", f"{_SAID} createdAt"),
+    "timelineItems": (
+        _TIMELINE,
+        f"__typename ... on ClosedEvent {{ createdAt actor {_WHO} closer {{ __typename }} }}"
+        f" ... on ReviewDismissedEvent {{ actor {_WHO} previousReviewState review {{ id }} }}",
+    ),
+}
 _SITE = (
     "viewer { login databaseId }"
     " site: repository(owner: $owner, name: $name) { nameWithOwner url"
@@ -596,12 +563,17 @@ _SITE = (
 _PAGE = (
     "fragment Page on PullRequest { id number url state title body createdAt"
     f" author {_WHO} headRepository {{ nameWithOwner }} headRefName headRefOid"
-    " headRef { name } baseRefName labels(first: 50) { nodes { name } }"
-    f" userContentEdits(first: 100) {{ nodes {{ editedAt editor {_WHO} }} }}"
-    f" reviews(first: 100) {{ nodes {{ {_REVIEW} }} {_MORE} }}"
-    f" comments(first: 100) {{ nodes {{ {_COMMENT} }} {_MORE} }}"
-    " timelineItems(last: 100, itemTypes: [CLOSED_EVENT, REVIEW_DISMISSED_EVENT]) { nodes {"
-    f" __typename ... on ClosedEvent {{ createdAt actor {_WHO} closer {{ __typename }} }}"
-    f" ... on ReviewDismissedEvent {{ actor {_WHO} previousReviewState review {{ id }} }}"
-    f" }} }} }} {_ACCOUNT}"
+    " headRef { name } baseRefName labels(first: 100) { nodes { name } }"
+    + "".join(
+        f" {name}(first: 100{arguments}) {{ nodes {{ {fields} }} {_MORE} }}"
+        for name, (arguments, fields) in _LISTS.items()
+    )
+    + f" }} {_ACCOUNT}"
+)
+_FURTHER = (
+    "query($owner: String!, $name: String!, $base: String!, $branch: String!, $after: String!) {"
+    " repository(owner: $owner, name: $name) { pullRequests(headRefName: $branch,"
+    " baseRefName: $base, first: 50, after: $after,"
+    f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {_MORE} }} }} }}"
+    f" {_PAGE}"
 )
