@@ -85,9 +85,10 @@ class GitHub:
             f" {{ pullRequest(number: $number) {{ ...Page }} }} }} {_PAGE}",
             {"number": number},
         )
-        if found["page"]["pullRequest"] is None:
+        look = self._understood(lambda: self._look_of(found, [found["page"]["pullRequest"]]))
+        if not look.pages:
             raise NoSuchPage(f"{self._repository}#{number} is no pull request")
-        return self._understood(lambda: self._look_of(found, [found["page"]["pullRequest"]]))
+        return look
 
     def find(self, branches: Sequence[str]) -> Look:
         """One query for each fifty branches; without a branch it reads the repository alone."""

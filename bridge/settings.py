@@ -86,12 +86,14 @@ def github_from_environment(env: Mapping[str, str]) -> GitHubSettings:
         API_URL: env.get(API_URL) or "https://api.github.com",
         SERVER_URL: env.get(SERVER_URL) or "https://github.com",
     }
-    urls[GRAPHQL_URL] = env.get(GRAPHQL_URL) or _graphql_of(urls[API_URL])
+    if env.get(GRAPHQL_URL):
+        urls[GRAPHQL_URL] = env[GRAPHQL_URL]
     faults = [
         f"{name} is not an http(s) address"
         for name, url in urls.items()
         if not url.startswith(("https://", "http://"))
     ]
+    urls.setdefault(GRAPHQL_URL, _graphql_of(urls[API_URL]))
     repository = env.get(REPOSITORY, "")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         faults.append(f"{REPOSITORY} must name the repository as owner/name")
@@ -110,7 +112,8 @@ def github_from_environment(env: Mapping[str, str]) -> GitHubSettings:
         server_url=urls[SERVER_URL].rstrip("/"),
         token=token,
         app_id=app_id,
-        app_key=app_key,
+        # Many places that keep secrets take one line, and its ends come as backslash and n.
+        app_key=app_key and app_key.replace("\\n", "\n"),
         voices=tuple(each.strip() for each in env.get(VOICES, "").split(",") if each.strip()),
     )
 
