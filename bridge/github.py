@@ -18,11 +18,13 @@ from github.Requester import Requester
 
 from bridge.eligibility import LEVELS, reaches
 from bridge.errors import ForgeUnavailable, NoSuchPage, NothingToShow
-from bridge.model import Answer, Group, GroupKind, Membership, Question
+from bridge.model import Answer, Group, GroupKind, Membership, Question, Via
 from bridge.page import (
     LEDGER_BRANCH,
+    WAITING,
     Account,
     Amend,
+    Branch,
     Close,
     Closing,
     Comment,
@@ -31,7 +33,7 @@ from bridge.page import (
     Label,
     Look,
     Mark,
-    PullRequest,
+    Page,
     React,
     Reaction,
     Remove,
@@ -86,12 +88,13 @@ class GitHub:
         found = self._query(
             f"query($owner: String!, $name: String!, $number: Int!) {{ {_SITE}"
             f" page: repository(owner: $owner, name: $name)"
-            f" {{ pullRequest(number: $number) {{ ...Page }} }} }} {_PAGE}",
+            f" {{ issueOrPullRequest(number: $number) {{ ...Page ...Issue }} }} }} {_PAGE} {_ISSUE}"
+            f" {_ACCOUNT}",
             {"number": number},
         )
-        if found["page"]["pullRequest"] is None:
-            raise NoSuchPage(f"{self._repository}#{number} is no pull request")
-        return self._look_of(found, [found["page"]["pullRequest"]])
+        if found["page"]["issueOrPullRequest"] is None:
+            raise NoSuchPage(f"{self._repository} has neither a pull request nor an issue {number}")
+        return self._look_of(found, [found["page"]["issueOrPullRequest"]])
 
     def find(self, branches: Sequence[str]) -> Look:
         """One query for each fifty branches; without a branch it reads the repository alone."""
@@ -112,7 +115,7 @@ class GitHub:
         base = ", $base: String!" if branches else ""
         query = (
             f"query($owner: String!, $name: String!{base}{names}) {{ {_SITE}{pages} }}"
-            f" {_PAGE if branches else ''}"
+            f" {f'{_PAGE} {_ACCOUNT}' if branches else ''}"
         )
         variables: _Json = {f"b{index}": branch for index, branch in enumerate(branches)}
         if branches:
@@ -127,10 +130,28 @@ class GitHub:
             f" pages: repository(owner: $owner, name: $name) {{ pullRequests(first: {_AT_ONCE},"
             " baseRefName: $base, labels: [$label], states: [CLOSED, MERGED],"
             f" orderBy: {{field: UPDATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} }} }} }}"
-            f" {_PAGE}",
+            f" {_PAGE} {_ACCOUNT}",
             {"base": LEDGER_BRANCH, "label": label},
         )
         return self._look_of(found, found["pages"]["pullRequests"]["nodes"])
+
+    def waiting(self) -> Look:
+        nodes: list[_Json] = []
+        after = None
+        while True:
+            found = self._query(
+                "query($owner: String!, $name: String!, $label: String!, $after: String)"
+                f" {{ {_SITE} pages: repository(owner: $owner, name: $name) {{"
+                f" issues(first: {_AT_ONCE}, after: $after, labels: [$label],"
+                " orderBy: {field: CREATED_AT, direction: DESC})"
+                f" {{ nodes {{ ...Issue }} {_MORE} }} }} }} {_ISSUE} {_ACCOUNT}",
+                {"label": WAITING, "after": after},
+            )
+            part = found["pages"]["issues"]
+            nodes += part["nodes"]
+            after = part["pageInfo"]["endCursor"]
+            if not part["pageInfo"]["hasNextPage"]:
+                return self._look_of(found, nodes)
 
     def _look_of(self, found: _Json, nodes: Iterable[_Json]) -> Look:
         return Look(self._site(found), tuple(_page(self._whole(node)) for node in nodes if node))
@@ -156,11 +177,11 @@ class GitHub:
     def _whole(self, node: _Json) -> _Json:
         """The page with what did not fit into the first answer."""
         for connection, fields in (("reviews", _REVIEW), ("comments", _COMMENT)):
-            part = node[connection]
+            part = node.get(connection, _NO_MORE)  # an issue has no reviews
             while part["pageInfo"]["hasNextPage"]:
                 more = self._query(
-                    f"query($id: ID!, $after: String!) {{ node(id: $id) {{ ... on PullRequest {{"
-                    f" {connection}(first: 100, after: $after)"
+                    f"query($id: ID!, $after: String!) {{ node(id: $id)"
+                    f" {{ ... on {node['__typename']} {{ {connection}(first: 100, after: $after)"
                     f" {{ nodes {{ {fields} }} {_MORE} }} }} }} }} {_ACCOUNT}",
                     {"id": node["id"], "after": part["pageInfo"]["endCursor"]},
                     everywhere=True,
@@ -224,7 +245,9 @@ class GitHub:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def create(self, branch: str, title: str, body: str) -> PullRequest:
+    def create(self, via: Via, branch: str, title: str, body: str) -> Page:
+        if via is Via.ISSUE:
+            return self._new_issue(title, body)
         given = {"title": title, "body": body, "head": branch, "base": LEDGER_BRANCH}
         try:
             _, made = self._requester.requestJsonAndCheck(
@@ -240,7 +263,18 @@ class GitHub:
             raise self._cut_off(error) from None
         return _created(made)
 
-    def invite(self, page: PullRequest, users: Sequence[str], teams: Sequence[str]) -> None:
+    def _new_issue(self, title: str, body: str) -> Page:
+        # With its label at once: it is by the label that an issue is found again.
+        given = {"title": title, "body": body, "labels": [WAITING]}
+        _, made = self._asked(
+            "the issue cannot be opened",
+            lambda: self._requester.requestJsonAndCheck(
+                "POST", f"/repos/{self._repository}/issues", input=given
+            ),
+        )
+        return _created(made)
+
+    def invite(self, page: Page, users: Sequence[str], teams: Sequence[str]) -> None:
         if not users and not teams:
             return
         path = f"/repos/{self._repository}/pulls/{page.number}/requested_reviewers"
@@ -259,7 +293,7 @@ class GitHub:
             return False
         return True
 
-    def write(self, site: Site, page: PullRequest, writes: Sequence[Write]) -> None:
+    def write(self, site: Site, page: Page, writes: Sequence[Write]) -> None:
         mutations: list[tuple[str, _Json]] = []
         for each in writes:
             if isinstance(each, Mark):
@@ -287,7 +321,7 @@ class GitHub:
         if bad:
             raise ForgeUnavailable(f"{self.name} did not take what was to be written: {_told(bad)}")
 
-    def _label(self, site: Site, page: PullRequest, label: Label) -> Iterator[tuple[str, _Json]]:
+    def _label(self, site: Site, page: Page, label: Label) -> Iterator[tuple[str, _Json]]:
         others = [name for name in page.labels if name.startswith(LABELS) and name != label.name]
         known = [site.labels[name] for name in others if name in site.labels]
         if known:
@@ -395,7 +429,8 @@ _ADVICE = {
     403: "; the credential may not do this: see `hitl doctor`",
     404: "; it is not there, or the credential may not see it",
 }
-_MISSING = ["page", "pullRequest"]
+_MISSING = ["page", "issueOrPullRequest"]
+_NO_MORE = {"pageInfo": {"hasNextPage": False}}
 #: REST's older words for two of the levels.
 _LEVELS = {"pull": "read", "push": "write"}
 
@@ -411,7 +446,8 @@ def _numbered(
     return enumerate(mutations)
 
 
-def _mutation(page: PullRequest, write: Write) -> tuple[str, _Json]:
+def _mutation(page: Page, write: Write) -> tuple[str, _Json]:
+    noun, own = ("PullRequest", "pullRequestId") if page.branch else ("Issue", "issueId")
     match write:
         case React(node, reaction):
             return "addReaction", {"subjectId": node, "content": reaction.value}
@@ -422,11 +458,13 @@ def _mutation(page: PullRequest, write: Write) -> tuple[str, _Json]:
         case Remove(node):
             return "deleteIssueComment", {"id": node}
         case Rewrite(title, body):
-            return "updatePullRequest", {"pullRequestId": page.node, "title": title, "body": body}
-        case Close():
-            return "closePullRequest", {"pullRequestId": page.node}
+            key = own if page.branch else "id"
+            return f"update{noun}", {key: page.node, "title": title, "body": body}
+        case Close(done):
+            why = {} if page.branch else {"stateReason": "COMPLETED" if done else "NOT_PLANNED"}
+            return f"close{noun}", {own: page.node, **why}
         case Reopen():
-            return "reopenPullRequest", {"pullRequestId": page.node}
+            return f"reopen{noun}", {own: page.node}
         case Label() | Mark():
             raise TypeError(write)
 
@@ -452,31 +490,37 @@ def _voices(configured: Sequence[str], viewer: _Json) -> Voices:
 # -- GitHub's words, as nouns ----------------------------------------------------------------------
 
 
-def _page(node: _Json) -> PullRequest:
+def _page(node: _Json) -> Page:
     edits = [
         Edit(_account(each["editor"]), _moment(each["editedAt"]))
         for each in node["userContentEdits"]["nodes"]
     ]
-    repository = node["headRepository"]
-    return PullRequest(
+    return Page(
         node=node["id"],
         number=node["number"],
         url=node["url"],
-        state=State(node["state"]),
+        state=State(node.get("issueState") or node["state"]),
         title=node["title"],
         body=_lines(node["body"]),
         author=_account(node["author"]),
         at=_moment(node["createdAt"]),
-        head_repository=repository["nameWithOwner"] if repository else None,
-        head_branch=node["headRefName"],
-        head=node["headRefOid"],
-        base_branch=node["baseRefName"],
-        branch_exists=node["headRef"] is not None,
+        branch=_branch(node) if node["__typename"] == "PullRequest" else None,
         edits=tuple(sorted(edits, key=lambda each: each.at)),
         reviews=tuple(_reviews(node)),
         comments=tuple(_comment(each) for each in node["comments"]["nodes"]),
         closing=_closing(node),
         labels=tuple(each["name"] for each in node["labels"]["nodes"]),
+    )
+
+
+def _branch(node: _Json) -> Branch:
+    repository = node["headRepository"]
+    return Branch(
+        repository=repository["nameWithOwner"] if repository else None,
+        name=node["headRefName"],
+        head=node["headRefOid"],
+        base=node["baseRefName"],
+        exists=node["headRef"] is not None,
     )
 
 
@@ -486,7 +530,7 @@ def _reviews(node: _Json) -> Iterator[Review]:
         for each in node["timelineItems"]["nodes"]
         if each["__typename"] == "ReviewDismissedEvent" and each["review"]
     }
-    for each in node["reviews"]["nodes"]:
+    for each in node.get("reviews", {"nodes": ()})["nodes"]:
         if each["state"] == ReviewState.PENDING:
             continue
         event = dismissals.get(each["id"]) if each["state"] == ReviewState.DISMISSED else None
@@ -555,10 +599,10 @@ def _lines(body: str | None) -> str:
     return (body or "").replace("\r\n", "\n")
 
 
-def _created(made: Mapping[str, Any]) -> PullRequest:
-    """A pull request as REST tells of a new one: nobody has answered it yet."""
-    user = made["user"]
-    return PullRequest(
+def _created(made: Mapping[str, Any]) -> Page:
+    """A page as REST tells of a new one: nobody has answered it yet."""
+    user, head = made["user"], made.get("head")
+    return Page(
         node=made["node_id"],
         number=made["number"],
         url=made["html_url"],
@@ -567,10 +611,10 @@ def _created(made: Mapping[str, Any]) -> PullRequest:
         body=_lines(made["body"]),
         author=Account(user["id"], user["login"], Kind.BOT if user["type"] == "Bot" else Kind.USER),
         at=_moment(made["created_at"]),
-        head_repository=made["head"]["repo"]["full_name"],
-        head_branch=made["head"]["ref"],
-        head=made["head"]["sha"],
-        base_branch=made["base"]["ref"],
+        branch=Branch(head["repo"]["full_name"], head["ref"], head["sha"], made["base"]["ref"])
+        if head
+        else None,
+        labels=tuple(each["name"] for each in made["labels"]),
     )
 
 
@@ -593,15 +637,22 @@ _SITE = (
     f' policy: object(expression: "HEAD:{PATH}") {{ ... on Blob {{ text isTruncated }} }}'
     f' labels(first: 20, query: "{LABELS}") {{ nodes {{ id name }} }} }}'
 )
-_PAGE = (
-    "fragment Page on PullRequest { id number url state title body createdAt"
-    f" author {_WHO} headRepository {{ nameWithOwner }} headRefName headRefOid"
-    " headRef { name } baseRefName labels(first: 50) { nodes { name } }"
-    f" userContentEdits(first: 100) {{ nodes {{ editedAt editor {_WHO} }} }}"
-    f" reviews(first: 100) {{ nodes {{ {_REVIEW} }} {_MORE} }}"
+_TEXTS = (
+    f"__typename id number url title body createdAt author {_WHO} labels(first: 50) {{ nodes"
+    f" {{ name }} }} userContentEdits(first: 100) {{ nodes {{ editedAt editor {_WHO} }} }}"
     f" comments(first: 100) {{ nodes {{ {_COMMENT} }} {_MORE} }}"
+)
+_CLOSED = f"... on ClosedEvent {{ createdAt actor {_WHO} closer {{ __typename }} }}"
+_PAGE = (
+    f"fragment Page on PullRequest {{ {_TEXTS} state headRepository {{ nameWithOwner }}"
+    " headRefName headRefOid headRef { name } baseRefName"
+    f" reviews(first: 100) {{ nodes {{ {_REVIEW} }} {_MORE} }}"
     " timelineItems(last: 100, itemTypes: [CLOSED_EVENT, REVIEW_DISMISSED_EVENT]) { nodes {"
-    f" __typename ... on ClosedEvent {{ createdAt actor {_WHO} closer {{ __typename }} }}"
-    f" ... on ReviewDismissedEvent {{ actor {_WHO} previousReviewState review {{ id }} }}"
-    f" }} }} }} {_ACCOUNT}"
+    f" __typename {_CLOSED}"
+    f" ... on ReviewDismissedEvent {{ actor {_WHO} previousReviewState review {{ id }} }} }} }} }}"
+)
+_ISSUE = (
+    f"fragment Issue on Issue {{ {_TEXTS} issueState: state"
+    f" timelineItems(last: 100, itemTypes: [CLOSED_EVENT]) {{ nodes {{ __typename {_CLOSED}"
+    " } } }"
 )

@@ -243,6 +243,10 @@ def note_branch_gone(url: str) -> str:
     )
 
 
+def note_elsewhere(url: str) -> str:
+    return f"**This is asked at {url} now**: the policy says so. Please answer there.\n"
+
+
 # -- templates -------------------------------------------------------------------------------------
 
 
