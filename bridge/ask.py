@@ -9,9 +9,21 @@ from bridge import gather, show
 from bridge.eligibility import leaves, login_of
 from bridge.errors import Faults, NoPolicy
 from bridge.gather import Gathered
-from bridge.model import ApprovalRequest, GroupKind, Outcome, Rule, Standing
+from bridge.model import ApprovalRequest, GroupKind, Rule, Standing, Via
 from bridge.open import open_gate
-from bridge.page import Label, Look, PullRequest, Remove, Rewrite, Say, Site, State, Write
+from bridge.page import (
+    WAITING,
+    Label,
+    Look,
+    Page,
+    Remove,
+    Reopen,
+    Rewrite,
+    Say,
+    Site,
+    State,
+    Write,
+)
 from bridge.policy import narrow
 from bridge.policyfile import PATH, parse
 from bridge.ports import Clock, Forge, Ledger, Notices
@@ -27,7 +39,7 @@ class Desk:
     clock: Clock
 
 
-def ask(desk: Desk, request: ApprovalRequest) -> tuple[Standing, PullRequest | None]:
+def ask(desk: Desk, request: ApprovalRequest) -> tuple[Standing, Page | None]:
     """Open the gate and its page; both are found where they were opened before.
 
     Raises `NoPolicy` or `Faults` where no sound policy covers it: then nothing is opened. The page
@@ -38,7 +50,16 @@ def ask(desk: Desk, request: ApprovalRequest) -> tuple[Standing, PullRequest | N
     standing = open_gate(desk.ledger, desk.notices, asked)
     if standing.decision or standing.head is None:
         return standing, None
+    if asked.policy.via is Via.ISSUE:
+        look = desk.forge.waiting()
     return standing, put_up(desk, look, standing)
+
+
+def pages(desk: Desk, request: ApprovalRequest) -> Look:
+    """The pages, of the kind that its policy says, on which this gate may be."""
+    if request.policy.via is Via.ISSUE:
+        return desk.forge.waiting()
+    return desk.forge.find([request.gate.branch])
 
 
 def governed(request: ApprovalRequest, site: Site) -> ApprovalRequest:
@@ -54,23 +75,28 @@ def governed(request: ApprovalRequest, site: Site) -> ApprovalRequest:
             " add one (`hitl init` writes a first)"
         )
     selected = parse(site.policy).select(request.subject, request.initiator)
-    return replace(request, policy=narrow(selected, request.declared))
+    policy = replace(narrow(selected, request.declared), via=selected.via)
+    return replace(request, policy=policy)
 
 
-def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> PullRequest:
+def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:
     """The gate's page, showing this standing: the one that is open, or a new one."""
     request, head = standing.request, standing.head or ""
     title, body = show.title(request), show.body(request, head, look.site)
-    page = own_page(look, request.gate.id)
-    if page is None or page.state is State.MERGED or not page.branch_exists:
-        page = desk.forge.create(request.gate.branch, title, body)
-        desk.forge.invite(page, *invited(request.policy.require))
-        writes = list(_first_words(look.site, page, standing, head))
+    page = own_page(look, request.gate.id, request.policy.via)
+    writes: list[Write] = []
+    if page is None or not page.can_show(head):
+        page = desk.forge.create(request.policy.via, request.gate.branch, title, body)
+        if page.branch:
+            desk.forge.invite(page, *invited(request.policy.require))
+        writes += _first_words(look.site, page, standing, head)
     else:
         seen = gather.shown(page, look.site.voices)
-        fresh = seen is None or seen.head != head or seen.since is None
-        writes = [] if (page.title, page.body) == (title, body) else [Rewrite(title, body)]
-        if fresh:
+        if page.state is State.CLOSED:
+            writes.append(Reopen())
+        if (page.title, page.body) != (title, body):
+            writes.append(Rewrite(title, body))
+        if seen is None or seen.head != head or seen.since is None:
             writes += _first_words(look.site, page, standing, head)
     writes += [Say(note) for note in notes]
     if writes:
@@ -78,18 +104,23 @@ def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> PullReque
     return page
 
 
-def own_page(look: Look, gate_id: str) -> PullRequest | None:
+def own_page(look: Look, gate_id: str, via: Via | None = None) -> Page | None:
     """The gate's page: an open one before a closed one, a newer before an older."""
-    pages = [each for each in look.pages if gather.gate_of(each, look.site) == gate_id]
-    return max(pages, key=lambda each: (each.state is State.OPEN, each.number), default=None)
+    own = [
+        each
+        for each in look.pages
+        if gather.gate_of(each, look.site) == gate_id and via in (None, each.via)
+    ]
+    return max(own, key=lambda each: (each.state is State.OPEN, each.number), default=None)
 
 
-def _first_words(site: Site, page: PullRequest, standing: Standing, head: str) -> Iterator[Write]:
+def _first_words(site: Site, page: Page, standing: Standing, head: str) -> Iterator[Write]:
     for old in gather.status_comments(page, site.voices):
         yield Remove(old.node)
     yield Say(show.status(standing, head, site, None, Gathered()))
-    yield Label(f"gate:{Outcome.PENDING}")
-    yield show.light(standing, None, head)
+    yield Label(WAITING)
+    if page.branch:
+        yield show.light(standing, None, head)
 
 
 def invited(rule: Rule) -> tuple[list[str], list[str]]:

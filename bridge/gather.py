@@ -23,7 +23,7 @@ from bridge.page import (
     Comment,
     Edit,
     Kind,
-    PullRequest,
+    Page,
     Review,
     ReviewState,
     Site,
@@ -31,7 +31,7 @@ from bridge.page import (
     Voices,
 )
 from bridge.records import digest_of
-from bridge.seal import Part, Seal, seal_of
+from bridge.seal import Part, Seal, seal_of, short
 from bridge.slash import Command, Unreadable, Word
 
 
@@ -75,29 +75,33 @@ class Shown:
         return bool(self.altered) and self.altered[-1][1] is None
 
 
-def gate_of(page: PullRequest, site: Site) -> str | None:
-    """The id of the gate that this pull request shows; None where it is none of the bridge's.
+def gate_of(page: Page, site: Site) -> str | None:
+    """The id of the gate that this page shows; None where it is none of the bridge's.
 
     A fork's branch may have any name, a base can be changed by hand, and anyone may open a second
-    pull request from the same branch: all four must match.
+    pull request from the same branch: all four must match. An issue has its author and its seals.
     """
+    if not site.voices.own(page.author):
+        return None
+    branch = page.branch
+    if branch is None:
+        body, status = _seals(page, site.voices)
+        seal = body or status
+        return seal.gate_id if seal else None
     ours = (
-        page.head_repository is not None
-        and page.head_repository.casefold() == site.repository.casefold()
-        and page.base_branch == LEDGER_BRANCH
-        and page.head_branch.startswith(GATE_BRANCH)
-        and site.voices.own(page.author)
+        branch.repository is not None
+        and branch.repository.casefold() == site.repository.casefold()
+        and branch.base == LEDGER_BRANCH
+        and branch.name.startswith(GATE_BRANCH)
     )
-    return page.head_branch.removeprefix(GATE_BRANCH) if ours else None
+    return branch.name.removeprefix(GATE_BRANCH) if ours else None
 
 
-def shown(page: PullRequest, voices: Voices) -> Shown | None:
+def shown(page: Page, voices: Voices) -> Shown | None:
     """What was shown, by the seals of body and status; None where neither can be trusted."""
     altered = _altered(page.edits, voices)
-    body = seal_of(page.body) if not (altered and altered[-1][1] is None) else None
-    body = body if body and body.part is Part.BODY else None
+    body, on_status = _seals(page, voices)
     status = status_comment(page, voices)
-    on_status = seal_of(status.body) if status else None
     seal = body or on_status
     if seal is None:
         return None
@@ -108,19 +112,30 @@ def shown(page: PullRequest, voices: Voices) -> Shown | None:
     return Shown(seal.head, seal.digest, since, altered)
 
 
-def status_comments(page: PullRequest, voices: Voices) -> list[Comment]:
+def status_comments(page: Page, voices: Voices) -> list[Comment]:
     """The bridge's own status comments, oldest first, also those that somebody else changed."""
     own = [each for each in page.comments if voices.own(each.author)]
     return [each for each in own if "<!-- approval-bridge status " in each.body or each.edited]
 
 
-def status_comment(page: PullRequest, voices: Voices) -> Comment | None:
+def status_comment(page: Page, voices: Voices) -> Comment | None:
     """The newest status comment that is the bridge's word for word."""
     for comment in reversed(status_comments(page, voices)):
         seal = seal_of(comment.body)
         if seal and seal.part is Part.STATUS and _untouched(comment.edited, voices):
             return comment
     return None
+
+
+def _seals(page: Page, voices: Voices) -> tuple[Seal | None, Seal | None]:
+    """Those of the body and of the status comment, where each is the bridge's own word for word."""
+    altered = _altered(page.edits, voices)
+    body = seal_of(page.body) if not (altered and altered[-1][1] is None) else None
+    status = status_comment(page, voices)
+    return (
+        body if body and body.part is Part.BODY else None,
+        seal_of(status.body) if status else None,
+    )
 
 
 def _same(one: Seal, other: Seal) -> bool:
@@ -149,7 +164,7 @@ def _altered(
 
 
 def gather(
-    request: ApprovalRequest, page: PullRequest, seen: Shown, head: str | None, voices: Voices
+    request: ApprovalRequest, page: Page, seen: Shown, head: str | None, voices: Voices
 ) -> Gathered:
     """What people said. `head` is the gate branch's as git has it, read apart from the page."""
     reader = _Reader(request, page, seen, head, voices)
@@ -186,7 +201,7 @@ class _Reader:
     def __init__(
         self,
         request: ApprovalRequest,
-        page: PullRequest,
+        page: Page,
         seen: Shown,
         head: str | None,
         voices: Voices,
@@ -207,7 +222,8 @@ class _Reader:
         seen = self._seen
         if seen.digest != self._digest:
             return "the request was replaced since, and what it shows now is not yet on this page"
-        if not head == self._page.head == seen.head:
+        # An issue has no head of its own to look at.
+        if not head == seen.head == (self._page.head or head):
             return "somebody pushed to the gate's branch: what is there now is not what was asked"
         return None
 
@@ -247,7 +263,7 @@ class _Reader:
             return None
         person = closing.by.kind is Kind.USER and not self._voices.own(closing.by)
         # Who deletes the branch closes the page without a word about the gate.
-        if closing.by_reference or not person or not self._page.branch_exists:
+        if closing.by_reference or not person or not self._page.goes_on:
             return None
         vote = Vote(
             actor=actor_of(closing.by),
@@ -255,7 +271,7 @@ class _Reader:
             at=closing.at,
             digest=self._seen.digest,
             channel=Channel.CLOSING,
-            reason="closed the pull request",
+            reason=f"closed the {self._page}",
             url=self._page.url,
         )
         if self._moved:
@@ -305,6 +321,15 @@ class _Reader:
             dismissed_by=actor_of(dismissed_by) if dismissed_by else None,
         )
 
+    def _elsewhere(self, command: Command | Unreadable | None) -> str | None:
+        named = command.digest if isinstance(command, Command) else None
+        if named and not self._digest.removeprefix("sha256:").startswith(named):
+            return f"it is of another version of this request; this one is {short(self._digest)}"
+        # A review is of a commit; an issue has none, so there the approval itself must say.
+        if not named and self._page.branch is None:
+            return f"it does not say of what: write /{Word.APPROVE} {short(self._digest)}"
+        return None
+
     def _void(self, said: Comment | Review) -> str | None:
         if isinstance(said, Review) and said.state is ReviewState.DISMISSED:
             return "it was dismissed"
@@ -319,6 +344,8 @@ class _Reader:
         return None
 
     def _take(self, vote: Vote, command: Command | Unreadable | None, void: str | None) -> None:
+        if not void and vote.verdict is Verdict.APPROVE:
+            void = self._elsewhere(command)
         if not void and vote.verdict is Verdict.APPROVE:
             try:
                 vote = replace(vote, inputs=self._inputs(command))
@@ -356,7 +383,7 @@ def is_command(body: str) -> bool:
     return slash.read(body) is not None
 
 
-def unanswered(gathered: Gathered, page: PullRequest) -> tuple[str, ...]:
+def unanswered(gathered: Gathered, page: Page) -> tuple[str, ...]:
     """The comments and reviews that hold a command and have no answer of the bridge yet."""
     awaited = {each.node for each in gathered.nodes.values()}
     awaited |= {each.node for each in gathered.unreadable} | set(gathered.asked)
@@ -367,6 +394,6 @@ def unanswered(gathered: Gathered, page: PullRequest) -> tuple[str, ...]:
     )
 
 
-def _texts(page: PullRequest) -> Iterator[Comment | Review]:
+def _texts(page: Page) -> Iterator[Comment | Review]:
     yield from page.reviews
     yield from page.comments

@@ -1,4 +1,4 @@
-"""GitHub, through PyGithub: REST where it must be, one GraphQL query or mutation where it can be.
+"""GitHub: REST where it must be, one GraphQL query or mutation where it can be.
 
 The `Forge` port. Every address comes from the settings. What GitHub leaves out of an answer is an
 error here: half a page of reviews is not evidence.
@@ -7,47 +7,21 @@ error here: half a page of reviews is not evidence.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from bridge.eligibility import LEVELS, reaches
+from bridge import githubwords as words
 from bridge.errors import ForgeUnavailable, NoSuchPage, NothingToShow
 from bridge.githubline import Denied, Json, Line, told
-from bridge.model import Answer, Group, GroupKind, Membership, Question
-from bridge.page import (
-    LEDGER_BRANCH,
-    Account,
-    Amend,
-    Close,
-    Closing,
-    Comment,
-    Edit,
-    Kind,
-    Label,
-    Look,
-    Mark,
-    PullRequest,
-    React,
-    Reaction,
-    Remove,
-    Reopen,
-    Review,
-    ReviewState,
-    Rewrite,
-    Say,
-    Site,
-    State,
-    Voices,
-    Write,
-)
+from bridge.githubwords import ACCOUNT, ISSUE, LABELS, MORE, PAGE, SITE
+from bridge.model import Answer, Group, GroupKind, Membership, Question, Via
+from bridge.page import LEDGER_BRANCH, WAITING, Label, Look, Mark, Page, Site, State, Write
 from bridge.policyfile import PATH
 from bridge.settings import GitHubSettings
 
-#: The context of the commit status, and the start of the names of the bridge's labels.
+#: The context of the commit status.
 STATUS = "approval"
-LABELS = "gate:"
 #: Gates in one query of a sweep: their pages cost GitHub little, and its answer stays in its time.
 _AT_ONCE = 50
 #: Mutations in one document: more of them than GitHub does in the time that a request may take.
@@ -57,7 +31,7 @@ T = TypeVar("T")
 
 
 class GitHub:
-    """One repository on GitHub, as one of the bridge's accounts."""
+    """One repository on GitHub, as one of the bridge's accounts. `pause` waits so many seconds."""
 
     def __init__(
         self, settings: GitHubSettings, pause: Callable[[float], None] = time.sleep
@@ -80,14 +54,15 @@ class GitHub:
 
     def look(self, number: int) -> Look:
         found = self._query(
-            f"query($owner: String!, $name: String!, $number: Int!) {{ {_SITE}"
+            f"query($owner: String!, $name: String!, $number: Int!) {{ {SITE}"
             f" page: repository(owner: $owner, name: $name)"
-            f" {{ pullRequest(number: $number) {{ ...Page }} }} }} {_PAGE}",
+            f" {{ issueOrPullRequest(number: $number) {{ ...Page ...Issue }} }} }} {PAGE} {ISSUE}"
+            f" {ACCOUNT}",
             {"number": number},
         )
-        look = self._understood(lambda: self._look_of(found, [found["page"]["pullRequest"]]))
+        look = self._look_of(found, lambda: [found["page"]["issueOrPullRequest"]])
         if not look.pages:
-            raise NoSuchPage(f"{self._repository}#{number} is no pull request")
+            raise NoSuchPage(f"{self._repository} has neither a pull request nor an issue {number}")
         return look
 
     def find(self, branches: Sequence[str]) -> Look:
@@ -99,78 +74,80 @@ class GitHub:
         return Look(looks[-1].site, tuple(page for look in looks for page in look.pages))
 
     def _find(self, branches: Sequence[str]) -> Look:
+        if not branches:
+            found = self._query(f"query($owner: String!, $name: String!) {{ {SITE} }}", {})
+            return self._look_of(found, list)
         asked = "".join(
             f" b{index}: pullRequests(headRefName: $b{index}, baseRefName: $base, first: 3,"
-            f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {_MORE} }}"
+            f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {MORE} }}"
             for index in range(len(branches))
         )
         names = "".join(f", $b{index}: String!" for index in range(len(branches)))
-        pages = f" pages: repository(owner: $owner, name: $name) {{{asked} }}" if branches else ""
-        base = ", $base: String!" if branches else ""
         query = (
-            f"query($owner: String!, $name: String!{base}{names}) {{ {_SITE}{pages} }}"
-            f" {_PAGE if branches else ''}"
+            f"query($owner: String!, $name: String!, $base: String!{names}) {{ {SITE}"
+            f" pages: repository(owner: $owner, name: $name) {{{asked} }} }} {PAGE} {ACCOUNT}"
         )
-        variables: Json = {f"b{index}": branch for index, branch in enumerate(branches)}
-        if branches:
-            variables["base"] = LEDGER_BRANCH
-        found = self._query(query, variables)
-        return self._understood(lambda: self._look_of(found, self._found(found, branches)))
+        variables = {f"b{index}": branch for index, branch in enumerate(branches)}
+        found = self._query(query, {"base": LEDGER_BRANCH, **variables})
+        return self._look_of(found, lambda: self._pulls(found["pages"], branches))
 
-    def _found(self, found: Json, branches: Sequence[str]) -> Iterator[Json]:
+    def _pulls(self, found: Json, branches: Sequence[str]) -> Iterator[Json]:
         for index, branch in enumerate(branches):
-            part = found["pages"][f"b{index}"]
+            part = found[f"b{index}"]
             yield from part["nodes"]
-            # Anyone may open more of them from a fork's branch of that name, to hide ours.
-            while part["pageInfo"]["hasNextPage"]:
-                after = {"base": LEDGER_BRANCH, "branch": branch, "after": _cursor(part)}
-                part = self._query(_FURTHER, after)["repository"]["pullRequests"]
+            # Anyone may open more of them, from a fork's branch of that name, to hide ours.
+            while after := words.cursor(part):
+                asked = {**_ON_LEDGER, "branch": branch, "after": after}
+                part = self._query(_MORE_PULLS, asked)["repository"]["pullRequests"]
                 yield from part["nodes"]
 
     def stranded(self, label: str) -> Look:
         found = self._query(
-            f"query($owner: String!, $name: String!, $base: String!, $label: String!) {{ {_SITE}"
+            f"query($owner: String!, $name: String!, $base: String!, $label: String!) {{ {SITE}"
             f" pages: repository(owner: $owner, name: $name) {{ pullRequests(first: {_AT_ONCE},"
             " baseRefName: $base, labels: [$label], states: [CLOSED, MERGED],"
             f" orderBy: {{field: UPDATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} }} }} }}"
-            f" {_PAGE}",
-            {"base": LEDGER_BRANCH, "label": label},
+            f" {PAGE} {ACCOUNT}",
+            {**_ON_LEDGER, "label": label},
         )
-        return self._understood(
-            lambda: self._look_of(found, found["pages"]["pullRequests"]["nodes"])
-        )
+        return self._look_of(found, lambda: found["pages"]["pullRequests"]["nodes"])
 
-    def _look_of(self, found: Json, nodes: Iterable[Json]) -> Look:
-        return Look(self._site(found), tuple(_page(self._whole(node)) for node in nodes if node))
+    def waiting(self) -> Look:
+        found = self._query(_WAITING, {"label": WAITING, "after": None})
+        return self._look_of(found, lambda: self._issues(found))
+
+    def _issues(self, found: Json) -> Iterator[Json]:
+        part = found["pages"]["issues"]
+        yield from part["nodes"]
+        while after := words.cursor(part):
+            part = self._query(_WAITING, {"label": WAITING, "after": after})["pages"]["issues"]
+            yield from part["nodes"]
+
+    def _look_of(self, found: Json, nodes: Callable[[], Iterable[Json | None]]) -> Look:
+        return self._understood(
+            lambda: Look(
+                self._site(found),
+                tuple(words.page(self._whole(node)) for node in nodes() if node),
+            )
+        )
 
     def _site(self, found: Json) -> Site:
-        repository = found["site"]
-        branch = repository["defaultBranchRef"]
-        if branch is None:
+        if found["site"]["defaultBranchRef"] is None:
             raise ForgeUnavailable(f"{self._repository} has no default branch: push one first")
-        blob = repository["policy"]
+        blob = found["site"]["policy"]
         if blob is not None and (blob.get("isTruncated") or blob.get("text") is None):
             raise ForgeUnavailable(f"{PATH} in {self._repository} cannot be read whole as text")
-        return Site(
-            repository=repository["nameWithOwner"],
-            url=repository["url"],
-            default_branch=branch["name"],
-            commit=branch["target"]["oid"],
-            policy=blob["text"] if blob else None,
-            voices=_voices(self._settings.voices, found["viewer"]),
-            labels={each["name"]: each["id"] for each in repository["labels"]["nodes"]},
-        )
+        return words.site(found, self._settings.voices)
 
     def _whole(self, node: Json) -> Json:
         """The page with what did not fit into the first answer."""
-        for name, (arguments, fields) in _LISTS.items():
+        kind = node["__typename"]
+        for name, arguments, fields in words.LISTS[kind]:
             part = node[name]
-            while part["pageInfo"]["hasNextPage"]:
+            while after := words.cursor(part):
                 part = self._query(
-                    "query($id: ID!, $after: String!) { node(id: $id) { ... on PullRequest {"
-                    f" {name}(first: 100, after: $after{arguments})"
-                    f" {{ nodes {{ {fields} }} {_MORE} }} }} }} }} {_ACCOUNT}",
-                    {"id": node["id"], "after": _cursor(part)},
+                    words.rest_of(kind, name, arguments, fields),
+                    {"id": node["id"], "after": after},
                     everywhere=True,
                 )["node"][name]
                 node[name]["nodes"] += part["nodes"]
@@ -192,7 +169,8 @@ class GitHub:
             answer, why = self._in_organization(group, who)
         else:
             if login not in permissions:
-                permissions[login] = self._permission(who)
+                path = f"/repos/{self._repository}/collaborators/{who}/permission"
+                permissions[login] = self._lookup(path)
             answer, why = _on_repository(group, permissions[login], number)
         return Membership(number, group, answer, why)
 
@@ -211,11 +189,7 @@ class GitHub:
         if isinstance(found, str):
             return Answer.UNKNOWN, f"GitHub does not show {who} in {group.name} ({found})"
         active = found.get("state") == "active"
-        number = found.get("user", {}).get("id")
-        return (Answer.MEMBER, "") if active and number else (Answer.NOT, f"{who} is only invited")
-
-    def _permission(self, who: str) -> Json | str:
-        return self._lookup(f"/repos/{self._repository}/collaborators/{who}/permission")
+        return (Answer.MEMBER, "") if active else (Answer.NOT, f"{who} is only invited")
 
     def _lookup(self, path: str) -> Json | str:
         """The answer, or why there is none. A 404 may be a no, or a token that cannot see."""
@@ -231,7 +205,9 @@ class GitHub:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def create(self, branch: str, title: str, body: str) -> PullRequest:
+    def create(self, via: Via, branch: str, title: str, body: str) -> Page:
+        if via is Via.ISSUE:
+            return self._new_issue(title, body)
         given = {"title": title, "body": body, "head": branch, "base": LEDGER_BRANCH}
         why = f"the pull request for {branch} in {self._repository} cannot be opened"
         try:
@@ -244,9 +220,9 @@ class GitHub:
             if denied.status == 422 and "already exists" in denied.said:
                 return self._open_already(branch)
             raise
-        return self._understood(lambda: _created(made))
+        return self._understood(lambda: words.new_page(made))
 
-    def _open_already(self, branch: str) -> PullRequest:
+    def _open_already(self, branch: str) -> Page:
         """Ours, where another run was quicker or an answer was lost; else a stranger's."""
         look = self.find([branch])
         pages = [each for each in look.pages if each.state is State.OPEN]
@@ -259,7 +235,14 @@ class GitHub:
             " there: close it"
         )
 
-    def invite(self, page: PullRequest, users: Sequence[str], teams: Sequence[str]) -> None:
+    def _new_issue(self, title: str, body: str) -> Page:
+        # With its label at once: it is by the label that an issue is found again.
+        given = {"title": title, "body": body, "labels": [WAITING]}
+        why = f"the issue in {self._repository} cannot be opened"
+        made = self._line.post(f"/repos/{self._repository}/issues", given, why, again=False)
+        return self._understood(lambda: words.new_page(made))
+
+    def invite(self, page: Page, users: Sequence[str], teams: Sequence[str]) -> None:
         if not users and not teams:
             return
         path = f"/repos/{self._repository}/pulls/{page.number}/requested_reviewers"
@@ -278,7 +261,7 @@ class GitHub:
             return False
         return True
 
-    def write(self, site: Site, page: PullRequest, writes: Sequence[Write]) -> None:
+    def write(self, site: Site, page: Page, writes: Sequence[Write]) -> None:
         mutations: list[tuple[str, Json]] = []
         for each in writes:
             if isinstance(each, Mark):
@@ -286,26 +269,21 @@ class GitHub:
             elif isinstance(each, Label):
                 mutations += self._label(site, page, each)
             else:
-                mutations.append(_mutation(page, each))
+                mutations.append(words.mutation(page, each))
         for start in range(0, len(mutations), _WRITES_AT_ONCE):
             self._mutate(mutations[start : start + _WRITES_AT_ONCE])
 
     def _mutate(self, mutations: Sequence[tuple[str, Json]]) -> None:
-        numbered = list(enumerate(mutations))
-        heads = [f"$i{n}: {name[0].upper()}{name[1:]}Input!" for n, (name, _) in numbered]
-        calls = [f"m{n}: {name}(input: $i{n}) {{ clientMutationId }}" for n, (name, _) in numbered]
-        variables = {f"i{n}": given for n, (_, given) in numbered}
-        document = f"mutation({', '.join(heads)}) {{ {' '.join(calls)} }}"
         why = f"{self.name} did not take what was to be written"
         # Said twice, a comment stands there twice; all else is the same the second time.
         again = all(name != "addComment" for name, _ in mutations)
-        answer = self._line.graphql(document, variables, why, again=again)
+        answer = self._line.graphql(*words.document(mutations), why, again=again)
         # What was deleted while we wrote needs no answer any more; the next look sees what is left.
         bad = [each for each in answer.get("errors") or () if _type(each) != "NOT_FOUND"]
         if bad:
             raise ForgeUnavailable(f"{why}: {told(bad)}")
 
-    def _label(self, site: Site, page: PullRequest, label: Label) -> Iterator[tuple[str, Json]]:
+    def _label(self, site: Site, page: Page, label: Label) -> Iterator[tuple[str, Json]]:
         others = [name for name in page.labels if name.startswith(LABELS) and name != label.name]
         known = [site.labels[name] for name in others if name in site.labels]
         if known:
@@ -351,230 +329,28 @@ class GitHub:
             ) from None
 
 
-_MISSING = ["page", "pullRequest"]
-#: REST's older words for two of the levels.
-_LEVELS = {"pull": "read", "push": "write"}
-
-
-def _type(error: Any) -> Any:
-    return error.get("type") if isinstance(error, dict) else None
-
-
-def _cursor(part: Json) -> str:
-    """Where to read on. Raises `ValueError` where GitHub does not say: that would begin anew."""
-    cursor = part["pageInfo"]["endCursor"]
-    if not cursor:
-        raise ValueError(cursor)
-    return str(cursor)
-
-
-def _mutation(page: PullRequest, write: Write) -> tuple[str, Json]:
-    match write:
-        case React(node, reaction):
-            return "addReaction", {"subjectId": node, "content": reaction.value}
-        case Say(body):
-            return "addComment", {"subjectId": page.node, "body": body}
-        case Amend(node, body):
-            return "updateIssueComment", {"id": node, "body": body}
-        case Remove(node):
-            return "deleteIssueComment", {"id": node}
-        case Rewrite(title, body):
-            return "updatePullRequest", {"pullRequestId": page.node, "title": title, "body": body}
-        case Close():
-            return "closePullRequest", {"pullRequestId": page.node}
-        case Reopen():
-            return "reopenPullRequest", {"pullRequestId": page.node}
-        case Label() | Mark():
-            raise TypeError(write)
+_MISSING = ["page", "issueOrPullRequest"]
+_ON_LEDGER = {"base": LEDGER_BRANCH}
+_MORE_PULLS = (
+    "query($owner: String!, $name: String!, $base: String!, $branch: String!, $after: String!) {"
+    " repository(owner: $owner, name: $name) { pullRequests(headRefName: $branch,"
+    f" baseRefName: $base, first: {_AT_ONCE}, after: $after,"
+    f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {MORE} }} }} }}"
+    f" {PAGE} {ACCOUNT}"
+)
+_WAITING = (
+    f"query($owner: String!, $name: String!, $label: String!, $after: String) {{ {SITE}"
+    f" pages: repository(owner: $owner, name: $name) {{ issues(first: {_AT_ONCE}, after: $after,"
+    " labels: [$label], orderBy: {field: CREATED_AT, direction: DESC})"
+    f" {{ nodes {{ ...Issue }} {MORE} }} }} }} {ISSUE} {ACCOUNT}"
+)
 
 
 def _on_repository(group: Group, found: Json | str, number: int) -> tuple[Answer, str]:
     if isinstance(found, str):
         return Answer.UNKNOWN, f"GitHub does not tell the permission on the repository ({found})"
-    user = found.get("user") or {}
-    if user.get("id") != number:
-        return Answer.UNKNOWN, "the login belongs to another account now"
-    # The field `permission` calls maintain write and triage read: the list of them is exact.
-    own = {_LEVELS.get(name, name) for name, has in (user.get("permissions") or {}).items() if has}
-    level = next((each for each in reversed(LEVELS) if each in own), "none")
-    answer = reaches(group, level, found.get("role_name") or "")
-    return answer, "" if answer is Answer.MEMBER else f"has {level} permission"
+    return words.permission(group, found, number)
 
 
-def _voices(configured: Sequence[str], viewer: Json) -> Voices:
-    numbers = {viewer["databaseId"]} - {None}
-    return Voices(frozenset(numbers), frozenset(each.casefold() for each in configured))
-
-
-# -- GitHub's words, as nouns ----------------------------------------------------------------------
-
-
-def _page(node: Json) -> PullRequest:
-    edits = [
-        Edit(_account(each["editor"]), _moment(each["editedAt"]))
-        for each in node["userContentEdits"]["nodes"]
-    ]
-    repository = node["headRepository"]
-    return PullRequest(
-        node=node["id"],
-        number=node["number"],
-        url=node["url"],
-        state=State(node["state"]),
-        title=node["title"],
-        body=_lines(node["body"]),
-        author=_account(node["author"]),
-        at=_moment(node["createdAt"]),
-        head_repository=repository["nameWithOwner"] if repository else None,
-        head_branch=node["headRefName"],
-        head=node["headRefOid"],
-        base_branch=node["baseRefName"],
-        branch_exists=node["headRef"] is not None,
-        edits=tuple(sorted(edits, key=lambda each: each.at)),
-        reviews=tuple(_reviews(node)),
-        comments=tuple(_comment(each) for each in node["comments"]["nodes"]),
-        closing=_closing(node),
-        labels=tuple(each["name"] for each in node["labels"]["nodes"]),
-    )
-
-
-def _reviews(node: Json) -> Iterator[Review]:
-    dismissals = {
-        each["review"]["id"]: each
-        for each in node["timelineItems"]["nodes"]
-        if each["__typename"] == "ReviewDismissedEvent" and each["review"]
-    }
-    for each in node["reviews"]["nodes"]:
-        if each["state"] == ReviewState.PENDING:
-            continue
-        event = dismissals.get(each["id"]) if each["state"] == ReviewState.DISMISSED else None
-        by = _account(event["actor"]) if event else None
-        yield Review(
-            node=each["id"],
-            author=_account(each["author"]),
-            # Whoever cannot be told from nobody has not dismissed it in a way that could be judged.
-            state=ReviewState(event["previousReviewState"] if event and by else each["state"]),
-            body=_lines(each["body"]),
-            at=_moment(each["submittedAt"]),
-            url=each["url"],
-            commit=each["commit"]["oid"] if each["commit"] else None,
-            edited=_edit(each),
-            dismissed_by=by,
-            reactions=_reactions(each),
-        )
-
-
-def _comment(node: Json) -> Comment:
-    return Comment(
-        node=node["id"],
-        author=_account(node["author"]),
-        body=_lines(node["body"]),
-        at=_moment(node["createdAt"]),
-        url=node["url"],
-        edited=_edit(node),
-        reactions=_reactions(node),
-    )
-
-
-def _closing(node: Json) -> Closing | None:
-    events = [e for e in node["timelineItems"]["nodes"] if e["__typename"] == "ClosedEvent"]
-    if not events:
-        return None
-    last = max(events, key=lambda each: each["createdAt"])
-    return Closing(_account(last["actor"]), _moment(last["createdAt"]), last["closer"] is not None)
-
-
-def _account(node: Json | None) -> Account | None:
-    if node is None:
-        return None
-    kinds = {"User": Kind.USER, "Bot": Kind.BOT}
-    kind = kinds.get(node["__typename"], Kind.OTHER)
-    return Account(node.get("databaseId"), node["login"], kind)
-
-
-def _edit(node: Json) -> Edit | None:
-    at = node["lastEditedAt"]
-    return Edit(_account(node["editor"]), _moment(at)) if at else None
-
-
-def _reactions(node: Json) -> frozenset[Reaction]:
-    known = {each.value for each in Reaction}
-    groups = node["reactionGroups"] or ()
-    mine = {each["content"] for each in groups if each["viewerHasReacted"]}
-    return frozenset(Reaction(each) for each in mine & known)
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
-
-
-def _lines(body: str | None) -> str:
-    # GitHub's own editor sends CRLF, and gives back what it was sent.
-    return (body or "").replace("\r\n", "\n")
-
-
-def _created(made: Mapping[str, Any]) -> PullRequest:
-    """A pull request as REST tells of a new one: nobody has answered it yet."""
-    user = made["user"]
-    return PullRequest(
-        node=made["node_id"],
-        number=made["number"],
-        url=made["html_url"],
-        state=State.OPEN,
-        title=made["title"],
-        body=_lines(made["body"]),
-        author=Account(user["id"], user["login"], Kind.BOT if user["type"] == "Bot" else Kind.USER),
-        at=_moment(made["created_at"]),
-        head_repository=made["head"]["repo"]["full_name"],
-        head_branch=made["head"]["ref"],
-        head=made["head"]["sha"],
-        base_branch=made["base"]["ref"],
-    )
-
-
-_MORE = "pageInfo { hasNextPage endCursor }"
-_WHO = "{ ...Who }"
-_ACCOUNT = (
-    "fragment Who on Actor { __typename login"
-    " ... on User { databaseId } ... on Bot { databaseId } }"
-)
-_SAID = (
-    f"id author {_WHO} body url lastEditedAt editor {_WHO}"
-    " reactionGroups { content viewerHasReacted }"
-)
-_TIMELINE = ", itemTypes: [CLOSED_EVENT, REVIEW_DISMISSED_EVENT]"
-#: What may be longer than one answer holds. All of it counts: an edit left out hides what a voter
-#: saw, a dismissal left out releases a hold.
-_LISTS = {
-    "userContentEdits": ("", f"editedAt editor {_WHO}"),
-    "reviews": ("", f"{_SAID} state submittedAt commit {{ oid }}"),
-    "comments": ("", f"{_SAID} createdAt"),
-    "timelineItems": (
-        _TIMELINE,
-        f"__typename ... on ClosedEvent {{ createdAt actor {_WHO} closer {{ __typename }} }}"
-        f" ... on ReviewDismissedEvent {{ actor {_WHO} previousReviewState review {{ id }} }}",
-    ),
-}
-_SITE = (
-    "viewer { login databaseId }"
-    " site: repository(owner: $owner, name: $name) { nameWithOwner url"
-    " defaultBranchRef { name target { oid } }"
-    f' policy: object(expression: "HEAD:{PATH}") {{ ... on Blob {{ text isTruncated }} }}'
-    f' labels(first: 20, query: "{LABELS}") {{ nodes {{ id name }} }} }}'
-)
-_PAGE = (
-    "fragment Page on PullRequest { id number url state title body createdAt"
-    f" author {_WHO} headRepository {{ nameWithOwner }} headRefName headRefOid"
-    " headRef { name } baseRefName labels(first: 100) { nodes { name } }"
-    + "".join(
-        f" {name}(first: 100{arguments}) {{ nodes {{ {fields} }} {_MORE} }}"
-        for name, (arguments, fields) in _LISTS.items()
-    )
-    + f" }} {_ACCOUNT}"
-)
-_FURTHER = (
-    "query($owner: String!, $name: String!, $base: String!, $branch: String!, $after: String!) {"
-    " repository(owner: $owner, name: $name) { pullRequests(headRefName: $branch,"
-    " baseRefName: $base, first: 50, after: $after,"
-    f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {_MORE} }} }} }}"
-    f" {_PAGE}"
-)
+def _type(error: Any) -> Any:
+    return error.get("type") if isinstance(error, dict) else None

@@ -220,7 +220,7 @@ class GitLedger:
             found = self._standing(gate_id, looked_at)
             if found and found.decision:
                 return found
-            source = commit or (found and found.commit)
+            source = commit or (found.commit if found else None)
             if ledger is None or source is None:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
             files = self._folders([source, ledger], gate_id)[source]

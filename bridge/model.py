@@ -260,6 +260,7 @@ class Policy:
     dismissed_reviews: DismissedReviews = DismissedReviews.ANYONE
     unknown_initiator: UnknownInitiator = UnknownInitiator.BLOCK
     initiator: str | None = None
+    via: Via = Via.PULL_REQUEST
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A gate's page on a forge: the nouns of a pull request, as facts that were read at one moment.
+"""A gate's page on a forge, a pull request or an issue: facts that were read at one moment.
 
 Nothing here does I/O, and nothing here knows a vendor's field names.
 """
@@ -9,9 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from bridge.model import Outcome, Via
+
 #: A gate's branch, and what it is merged into.
 GATE_BRANCH = "gate/"
 LEDGER_BRANCH = "approvals"
+
+#: The label of a gate that waits.
+WAITING = f"gate:{Outcome.PENDING}"
 
 #: The most that GitHub takes in a body, in characters.
 LONGEST_BODY = 65_536
@@ -124,8 +129,19 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True)
-class PullRequest:
-    """A pull request with all of its reviews and comments, oldest first."""
+class Branch:
+    """What a pull request proposes: a head, to be merged into a base."""
+
+    repository: str | None  # owner/name of the head's; None where the fork is gone
+    name: str
+    head: str  # the commit
+    base: str
+    exists: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A pull request or an issue, with all of its reviews and comments, oldest first."""
 
     node: str
     number: int
@@ -135,16 +151,34 @@ class PullRequest:
     body: str
     author: Account | None
     at: datetime
-    head_repository: str | None  # owner/name; None where the fork is gone
-    head_branch: str
-    head: str
-    base_branch: str
-    branch_exists: bool = True
+    branch: Branch | None = None  # an issue has none, and so no head
     edits: tuple[Edit, ...] = ()  # of the body, oldest first
     reviews: tuple[Review, ...] = ()
     comments: tuple[Comment, ...] = ()
     closing: Closing | None = None
     labels: tuple[str, ...] = ()
+
+    @property
+    def via(self) -> Via:
+        return Via.PULL_REQUEST if self.branch else Via.ISSUE
+
+    @property
+    def head(self) -> str | None:
+        return self.branch.head if self.branch else None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the gate can still be shown here: what is merged, or lost its branch, is over."""
+        return self.state is not State.MERGED and (self.branch is None or self.branch.exists)
+
+    def can_show(self, head: str) -> bool:
+        """Whether the gate can go on here at this head."""
+        # GitHub reopens no pull request whose branch was moved while it was closed.
+        stuck = self.branch and self.state is State.CLOSED and self.branch.head != head
+        return self.goes_on and not stuck
+
+    def __str__(self) -> str:
+        return self.via.value.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +199,7 @@ class Look:
     """One look at a repository and some of its pages."""
 
     site: Site
-    pages: tuple[PullRequest, ...]
+    pages: tuple[Page, ...]
 
 
 # -- what the bridge writes ------------------------------------------------------------------------
@@ -216,7 +250,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    pass
+    done: bool = False  # an issue shows whether what it asked for was done
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from bridge.model import (
     Question,
     Recorded,
     Standing,
+    Via,
     Vote,
 )
-from bridge.page import Look, PullRequest, Site, Write
+from bridge.page import Look, Page, Site, Write
 
 
 class Clock(Protocol):
@@ -115,26 +116,33 @@ class Forge(Protocol):
         ...
 
     def look(self, number: int) -> Look:
-        """The repository and this one page. Raises `NoSuchPage` where it is no pull request."""
+        """The repository and this one page. Raises `NoSuchPage` where there is none."""
         ...
 
     def find(self, branches: Sequence[str]) -> Look:
-        """The pages whose head is one of these branches, open or not, newest first."""
+        """The pull requests whose head is one of these branches, open or not, newest first."""
+        ...
+
+    def waiting(self) -> Look:
+        """The issues, open or closed, whose label says that they wait."""
         ...
 
     def stranded(self, label: str) -> Look:
-        """The newest fifty pages that are closed or merged, and still have this label."""
+        """The newest fifty pull requests that are closed or merged, and still have this label."""
         ...
 
-    def create(self, branch: str, title: str, body: str) -> PullRequest:
-        """A new page. Raises `NothingToShow` where the branch holds nothing that the base lacks."""
+    def create(self, via: Via, branch: str, title: str, body: str) -> Page:
+        """A new page; an issue is labelled as waiting at once.
+
+        Raises `NothingToShow` where the branch holds nothing that the base lacks.
+        """
         ...
 
-    def write(self, site: Site, page: PullRequest, writes: Sequence[Write]) -> None:
+    def write(self, site: Site, page: Page, writes: Sequence[Write]) -> None:
         """All of these, in as few requests as can be. Writing the same twice changes nothing."""
         ...
 
-    def invite(self, page: PullRequest, users: Sequence[str], teams: Sequence[str]) -> None:
+    def invite(self, page: Page, users: Sequence[str], teams: Sequence[str]) -> None:
         """Ask these for a review: best effort, whoever cannot be asked is left out."""
         ...
 
@@ -159,7 +167,7 @@ class Asker(Protocol):
     def ask(
         self, request: ApprovalRequest, person: Actor, decided: Callable[[], bool]
     ) -> Vote | None:
-        """Their vote with valid input; None where they gave none, or where `decided` said so first."""
+        """Their vote with valid input; None where they gave none, or `decided` said so first."""
         ...
 
 

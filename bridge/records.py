@@ -44,6 +44,7 @@ from bridge.model import (
     Subject,
     UnknownInitiator,
     Verdict,
+    Via,
     Vote,
 )
 
@@ -350,6 +351,7 @@ def _forge_policy_out(policy: Policy) -> Iterable[tuple[str, Any]]:
     yield "dismissed_reviews", policy.dismissed_reviews.value
     yield "unknown_initiator", policy.unknown_initiator.value
     yield "initiator", policy.initiator
+    yield "via", policy.via.value if policy.via is not Via.PULL_REQUEST else None
 
 
 def _policy_in(read: _Reader) -> Policy:
@@ -378,6 +380,7 @@ def _forge_policy_in(policy: Policy, read: _Reader) -> Policy:
             "unknown_initiator", UnknownInitiator, UnknownInitiator.BLOCK
         ),
         initiator=read.take("initiator", str, optional=True),
+        via=read.parsed("via", Via, Via.PULL_REQUEST) if "via" in read.left else Via.PULL_REQUEST,
     )
 
 

@@ -32,6 +32,11 @@ class Seal:
         )
 
 
+def short(digest: str) -> str:
+    """As much of a request's digest as a person copies: twelve of its characters."""
+    return digest.removeprefix("sha256:")[:12]
+
+
 _FORM = re.compile(
     r"<!-- approval-bridge (body|status) gate=([0-9a-f]+) request=(sha256:[0-9a-f]{64})"
     r" head=([0-9a-f]{40,64}) -->"

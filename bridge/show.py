@@ -38,7 +38,7 @@ from bridge.slash import Word
 _TITLE = 200
 #: Dismissed answers that the status comment tells of: a stranger may send hundreds.
 _MOST_REFUSALS = 10
-_SIGNS = {
+SIGNS = {
     Outcome.PENDING: "⏳",
     Outcome.APPROVED: "✅",
     Outcome.REJECTED: "❌",
@@ -131,9 +131,9 @@ def status(
     refused = list(_refusals(evaluation, gathered))
     return _filled(
         "status.md",
-        sign=_SIGNS[Outcome.PENDING],
+        sign=SIGNS[Outcome.PENDING],
         head=_sentence(harmless_line(says)),
-        tree="\n".join(_tree(evaluation.finding.children)) if evaluation else "",
+        tree="\n".join(tree(evaluation.finding.children)) if evaluation else "",
         counted=", ".join(_vote(vote) for vote in evaluation.candidates) if evaluation else "",
         refused="\n".join(refused[-_MOST_REFUSALS:]),
         foot=f"To approve: `{approve_line(request)}`",
@@ -144,7 +144,7 @@ def status(
 def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal) -> str:
     return _filled(
         "status.md",
-        sign=_SIGNS[decision.outcome],
+        sign=SIGNS[decision.outcome],
         head=_sentence(harmless_line(decision.reason or decision.outcome.value)),
         tree="\n".join(
             f"- `{harmless_line(str(key)).replace('`', chr(39))}`: {harmless_line(str(value))}"
@@ -192,10 +192,11 @@ def _keeping_code(text: str) -> str:
     return " ".join(text.split())
 
 
-def _tree(findings: Iterable[Finding], depth: int = 0) -> Iterator[str]:
+def tree(findings: Iterable[Finding], depth: int = 0) -> Iterator[str]:
+    """The lines of a Markdown list: what is met, and what is not yet."""
     for finding in findings:
         yield f"{'  ' * depth}- {'✅' if finding.met else '⬜'} {harmless_line(finding.says)}"
-        yield from _tree(finding.children, depth + 1)
+        yield from tree(finding.children, depth + 1)
 
 
 def _vote(vote: Vote) -> str:
@@ -240,6 +241,10 @@ def note_branch_gone(url: str) -> str:
         f"**The branch of {url} was deleted**, which decides nothing: it is asked again here."
         " Please answer with a review or a command.\n"
     )
+
+
+def note_elsewhere(url: str) -> str:
+    return f"**This is asked at {url} now**: the policy says so. Please answer there.\n"
 
 
 # -- templates -------------------------------------------------------------------------------------

@@ -30,12 +30,16 @@ class Word(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command as it was written. `pairs` are `key=value` each; `block` is the fenced YAML."""
+    """One command as it was written. `pairs` are `key=value` each; `block` is the fenced YAML.
+
+    `digest` is the start of a request's digest, where an approval names the request it is of.
+    """
 
     word: Word
     reason: str = ""
     pairs: tuple[str, ...] = ()
     block: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ _QUOTE = re.compile(r" {0,3}>")
 _WORD = re.compile(r"/([A-Za-z]+)(?:[ \t]+(.*))?")
 _RAW = {"<pre": "</pre>", "<!--": "-->", "<script": "</script>", "<style": "</style>",
         "<textarea": "</textarea>", "<?": "?>", "<![CDATA[": "]]>"}  # fmt: skip
+_DIGEST = re.compile(r"[0-9a-f]{12,64}")
 _YAML = {"", "yaml", "yml", "json"}
 
 
@@ -111,6 +116,7 @@ def _approval(rest: str, block: str | Unreadable | None) -> Command | Unreadable
         pairs = shlex.split(rest)
     except ValueError:
         return Unreadable('a quotation mark has no partner: write `notes="it\'s fine"`')
+    digest = pairs.pop(0) if pairs and _DIGEST.fullmatch(pairs[0]) else None
     wrong = [pair for pair in pairs if not re.match(r"[\w.-]+=", pair)]
     if wrong:
         return Unreadable(
@@ -121,7 +127,7 @@ def _approval(rest: str, block: str | Unreadable | None) -> Command | Unreadable
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
         return Unreadable(f"given twice: {', '.join(twice)}")
-    return Command(Word.APPROVE, pairs=tuple(pairs), block=block)
+    return Command(Word.APPROVE, pairs=tuple(pairs), block=block, digest=digest)
 
 
 def _shown(text: str) -> str:

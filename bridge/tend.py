@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bridge import gather, show
-from bridge.ask import Desk, governed, own_page, put_up
+from bridge.ask import Desk, governed, own_page, pages, put_up
 from bridge.decide import decide
 from bridge.errors import BridgeError, Faults, LostRequest, NoPolicy
 from bridge.gather import Gathered, Shown
@@ -25,12 +25,13 @@ from bridge.model import (
 )
 from bridge.page import (
     GATE_BRANCH,
+    WAITING,
     Account,
     Amend,
     Close,
     Label,
     Look,
-    PullRequest,
+    Page,
     React,
     Reaction,
     Remove,
@@ -54,12 +55,8 @@ class Tended:
     says: str
     standing: Standing | None = None
     evaluation: Evaluation | None = None
-    page: PullRequest | None = None
+    page: Page | None = None
     failed: bool = False
-
-
-#: The label of a gate that waits.
-PENDING = f"gate:{Outcome.PENDING}"
 
 
 def tend(desk: Desk, number: int) -> Tended:
@@ -69,24 +66,28 @@ def tend(desk: Desk, number: int) -> Tended:
     gate_id = gather.gate_of(page, look.site)
     if gate_id is None:
         return Tended(f"#{number} is not a page of the bridge: nothing to do", page=page)
-    if page.state is not State.OPEN:
+    if page.branch and page.state is not State.OPEN:
         # It may have been asked again under another number since.
-        look = desk.forge.find([page.head_branch])
+        look = desk.forge.find([page.branch.name])
         page = own_page(look, gate_id) or page
     return _tend(desk, look, page, gate_id)
 
 
 def sweep(desk: Desk) -> tuple[Tended, ...]:
     """Look at every gate that is not settled. What fails at one is told, and stops no other."""
-    gates = sorted(desk.ledger.open_heads())
-    look = desk.forge.find([f"{GATE_BRANCH}{each}" for each in gates])
-    done = [_swept(desk, look, gate_id) for gate_id in gates]
+    gates = set(desk.ledger.open_heads())
+    issues = desk.forge.waiting()
+    found = [gather.gate_of(each, issues.site) for each in issues.pages]
+    on_issues = {each for each in found if each}
+    pulls = desk.forge.find([f"{GATE_BRANCH}{each}" for each in sorted(gates - on_issues)])
+    look = replace(pulls, pages=issues.pages + pulls.pages)
+    done = [_swept(desk, look, each) for each in sorted(gates | on_issues)]
     # Whose branch is gone is in no listing of branches: its page still says that it waits.
-    stranded = desk.forge.stranded(PENDING)
+    stranded = desk.forge.stranded(WAITING)
     for page in stranded.pages:
         gate_id = gather.gate_of(page, stranded.site)
-        if gate_id and gate_id not in gates:
-            done.append(_swept(desk, desk.forge.find([page.head_branch]), gate_id))
+        if page.branch and gate_id and gate_id not in gates:
+            done.append(_swept(desk, desk.forge.find([page.branch.name]), gate_id))
     return tuple(done)
 
 
@@ -107,7 +108,7 @@ def _swept(desk: Desk, look: Look, gate_id: str) -> Tended:
         return Tended(f"gate {gate_id}: {error}", failed=True)
 
 
-def _tend(desk: Desk, look: Look, page: PullRequest, gate_id: str) -> Tended:
+def _tend(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
     standing = desk.ledger.read(gate_id)
     if standing and standing.request.forge != desk.forge.name:
         return Tended(f"gate {gate_id} is not decided on {desk.forge.name}", standing, page=page)
@@ -115,10 +116,12 @@ def _tend(desk: Desk, look: Look, page: PullRequest, gate_id: str) -> Tended:
         return _finish(desk, look.site, page, standing, standing.decision)
     if standing is None or standing.head is None or page.state is State.MERGED:
         return _gone(desk, look, page, gate_id)
+    if page.via is not standing.request.policy.via:
+        return _elsewhere(desk, look, page, standing)
     return _Judging(desk, look, page, standing).outcome()
 
 
-def _gone(desk: Desk, look: Look, page: PullRequest, gate_id: str) -> Tended:
+def _gone(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
     """Merged by hand, or its branch deleted: neither decides anything, and it is asked again."""
     seen = gather.shown(page, look.site.voices)
     renewed = desk.ledger.renew(gate_id, seen.head if seen else page.head)
@@ -126,15 +129,28 @@ def _gone(desk: Desk, look: Look, page: PullRequest, gate_id: str) -> Tended:
         return _finish(desk, look.site, page, renewed, renewed.decision)
     by_hand = page.state is State.MERGED
     note = show.note_merged_by_hand(page.url) if by_hand else show.note_branch_gone(page.url)
-    new = put_up(desk, replace(look, pages=()), renewed, note)
-    desk.forge.write(look.site, page, [Label(f"gate:{Outcome.WITHDRAWN}")])
+    new = put_up(desk, look, renewed, note)
+    if new.number != page.number:
+        desk.forge.write(look.site, page, [Label(f"gate:{Outcome.WITHDRAWN}")])
     return Tended(f"{page.url} decided nothing: asked again as {new.url}", renewed, page=new)
+
+
+def _elsewhere(desk: Desk, look: Look, page: Page, standing: Standing) -> Tended:
+    """The policy says `via` another kind of page now: this one makes room."""
+    withdrawn = f"gate:{Outcome.WITHDRAWN}"
+    if page.state is not State.OPEN and withdrawn in page.labels:
+        return Tended(f"{page.url} asks nothing any more", standing, page=page)
+    there = pages(desk, standing.request)
+    new = put_up(desk, there, standing)
+    writes: list[Write] = [Say(show.note_elsewhere(new.url)), Label(withdrawn)]
+    desk.forge.write(look.site, page, [*writes, Close()] if page.state is State.OPEN else writes)
+    return Tended(f"asked as {new.url} now", standing, page=new)
 
 
 class _Judging:
     """One look at an undecided gate."""
 
-    def __init__(self, desk: Desk, look: Look, page: PullRequest, standing: Standing) -> None:
+    def __init__(self, desk: Desk, look: Look, page: Page, standing: Standing) -> None:
         self._desk = desk
         self._look = look
         self._site = look.site
@@ -145,7 +161,7 @@ class _Judging:
         seen = gather.shown(self._page, self._site.voices)
         if seen is None:
             return self._put_back(None, "nothing here proves any more what was asked")
-        if self._page.head == self._standing.head != seen.head:
+        if (self._page.head or self._standing.head) == self._standing.head != seen.head:
             return self._put_back(seen.head, "somebody pushed to the gate's branch")
         trouble: str | None = None
         try:
@@ -194,7 +210,7 @@ class _Judging:
         writes += self._put_right(seen, gathered, evaluation)
         text = show.status(self._standing, seen.head, self._site, evaluation, gathered, trouble)
         writes += _status_writes(self._page, self._site, text)
-        if any(isinstance(each, Say | Amend) for each in writes):
+        if self._page.branch and any(isinstance(each, Say | Amend) for each in writes):
             writes.append(show.light(self._standing, evaluation, seen.head))
         writes += _label(self._page, Outcome.PENDING)
         self._write(writes)
@@ -234,10 +250,12 @@ class _Judging:
             return _finish(
                 self._desk, self._site, self._page, self._standing, self._standing.decision
             )
+        if self._page.via is not self._standing.request.policy.via:
+            return _elsewhere(self._desk, self._look, self._page, self._standing)
         look = replace(self._look, pages=(self._page,))
-        if self._page.state is State.CLOSED:
-            self._write([Reopen()])
         page = put_up(self._desk, look, self._standing, show.note_asked_anew(why))
+        if page.number != self._page.number:
+            self._write([Label(f"gate:{Outcome.WITHDRAWN}")])
         return Tended(f"asked anew: {why}", self._standing, page=page)
 
     def _write(self, writes: list[Write]) -> None:
@@ -248,28 +266,28 @@ class _Judging:
 # -- answers ---------------------------------------------------------------------------------------
 
 
-def _finish(
-    desk: Desk, site: Site, page: PullRequest, standing: Standing, decision: Decision
-) -> Tended:
+def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: Decision) -> Tended:
     """Show a recorded decision; where the page shows it already, the gate's branch may go."""
-    head = standing.head or page.head
+    seen = gather.shown(page, site.voices)
+    head = standing.head or page.head or (seen.head if seen else standing.commit)
     writes = list(_status_writes(page, site, show.status(standing, head, site, None, Gathered())))
-    if writes:
+    if writes and page.head:
         writes.append(show.light(standing, None, page.head))
     writes += _late(page, site, decision)
     writes += _label(page, decision.outcome)
     approved = decision.outcome is Outcome.APPROVED
-    if page.state is State.OPEN and not approved:
-        writes.append(Close())
+    merges = approved and page.branch is not None
+    if page.state is State.OPEN and not merges:
+        writes.append(Close(approved))
     if writes:
         desk.forge.write(site, page, writes)
     # GitHub shows an approval as merged only while it can still see the branch that was.
-    if standing.head and (page.state is not State.OPEN or not approved):
+    if standing.head and (page.state is not State.OPEN or not merges):
         desk.ledger.settle(standing.request.gate.id)
     return Tended(decision.reason, standing, page=page)
 
 
-def _status_writes(page: PullRequest, site: Site, text: str) -> Iterator[Write]:
+def _status_writes(page: Page, site: Site, text: str) -> Iterator[Write]:
     current = gather.status_comment(page, site.voices)
     for old in gather.status_comments(page, site.voices):
         if old is not current:
@@ -280,14 +298,14 @@ def _status_writes(page: PullRequest, site: Site, text: str) -> Iterator[Write]:
         yield Amend(current.node, text)
 
 
-def _label(page: PullRequest, outcome: Outcome) -> list[Write]:
+def _label(page: Page, outcome: Outcome) -> list[Write]:
     wanted = f"gate:{outcome}"
     ours = {name for name in page.labels if name.startswith("gate:")}
     return [] if ours == {wanted} else [Label(wanted)]
 
 
 def _reactions(
-    page: PullRequest,
+    page: Page,
     gathered: Gathered,
     evaluation: Evaluation | None,
     decision: Decision | None,
@@ -319,7 +337,7 @@ def _reactions(
             yield React(node, reaction)
 
 
-def _late(page: PullRequest, site: Site, decision: Decision) -> Iterator[Write]:
+def _late(page: Page, site: Site, decision: Decision) -> Iterator[Write]:
     """Commands that found the gate decided."""
     counted = {vote.url for vote in decision.votes}
     for comment in page.comments:
@@ -331,7 +349,7 @@ def _late(page: PullRequest, site: Site, decision: Decision) -> Iterator[Write]:
             yield React(comment.node, Reaction.REFUSED)
 
 
-def _last_stranger(page: PullRequest, site: Site) -> str:
+def _last_stranger(page: Page, site: Site) -> str:
     strangers = [edit.by for edit in page.edits if not site.voices.own(edit.by)]
     return _login(strangers[-1] if strangers else None)
 

@@ -14,11 +14,12 @@ from bridge.gather import Gathered, gate_of, gather, shown, status_comments, una
 from bridge.model import Actors, ApprovalRequest, Approvals, Channel, Gate, Policy, Verdict
 from bridge.page import (
     Account,
+    Branch,
     Closing,
     Comment,
     Edit,
     Kind,
-    PullRequest,
+    Page,
     Reaction,
     Review,
     ReviewState,
@@ -69,9 +70,12 @@ def status(minutes: float = 1, **changes: Any) -> Comment:
     return replace(Comment("status", OPENER, text, at(minutes), "u/status"), **changes)
 
 
-def page(*said: Comment | Review, **changes: Any) -> PullRequest:
+_OF_THE_BRANCH = {"repository", "name", "head", "base", "exists"}
+
+
+def page(*said: Comment | Review, **changes: Any) -> Page:
     comments = tuple(each for each in said if isinstance(each, Comment))
-    made = PullRequest(
+    made = Page(
         node="PR",
         number=7,
         url="https://github.test/acme/models/pull/7",
@@ -80,10 +84,10 @@ def page(*said: Comment | Review, **changes: Any) -> PullRequest:
         body=f"Deploy the model?\n\n{seal(Part.BODY)}\n",
         author=OPENER,
         at=NOON,
-        head_repository="acme/models",
-        head_branch=f"gate/{request().gate.id}",
-        head=HEAD,
-        base_branch="approvals",
+        branch=replace(
+            Branch("acme/models", f"gate/{request().gate.id}", HEAD, "approvals"),
+            **{name: changes.pop(name) for name in _OF_THE_BRANCH & changes.keys()},
+        ),
         reviews=tuple(each for each in said if isinstance(each, Review)),
         comments=(status(), *comments),
     )
@@ -103,15 +107,13 @@ def review(
     )
 
 
-def gathered(
-    of: PullRequest, asked: ApprovalRequest | None = None, head: str | None = HEAD
-) -> Gathered:
+def gathered(of: Page, asked: ApprovalRequest | None = None, head: str | None = HEAD) -> Gathered:
     seen = shown(of, VOICES)
     assert seen
     return gather(asked or request(), of, seen, head, VOICES)
 
 
-def only_vote(of: PullRequest, **more: Any) -> tuple[Verdict, Channel]:
+def only_vote(of: Page, **more: Any) -> tuple[Verdict, Channel]:
     found = gathered(of, **more)
     assert not found.dismissed
     assert not found.unreadable
@@ -119,7 +121,7 @@ def only_vote(of: PullRequest, **more: Any) -> tuple[Verdict, Channel]:
     return vote.verdict, vote.channel
 
 
-def dismissed(of: PullRequest, **more: Any) -> str:
+def dismissed(of: Page, **more: Any) -> str:
     found = gathered(of, **more)
     assert not found.votes
     (dismissal,) = found.dismissed
@@ -286,7 +288,7 @@ def test_a_dismissed_review_says_what_it_was_and_who_dismissed_it() -> None:
 # -- closing ---------------------------------------------------------------------------------------
 
 
-def closed(by: Account | None = ALICE, **changes: Any) -> PullRequest:
+def closed(by: Account | None = ALICE, **changes: Any) -> Page:
     by_reference = changes.pop("by_reference", False)
     closing = Closing(by, at(9), by_reference)
     return page(**{"state": State.CLOSED, "closing": closing, **changes})
@@ -303,11 +305,11 @@ def test_a_person_closing_the_page_is_a_rejection() -> None:
         closed(Account(9, "stale", Kind.BOT)),
         closed(BOT),
         closed(None),
-        closed(branch_exists=False),
+        closed(exists=False),
         closed(state=State.OPEN),  # closed once, and open again
     ],
 )
-def test_a_close_by_reference_bot_or_vanished_branch_is_nobodys_word(of: PullRequest) -> None:
+def test_a_close_by_reference_bot_or_vanished_branch_is_nobodys_word(of: Page) -> None:
     assert not gathered(of).votes
 
 
@@ -317,10 +319,10 @@ def test_a_close_by_reference_bot_or_vanished_branch_is_nobodys_word(of: PullReq
 def test_a_page_is_the_gates_only_if_repository_branch_base_and_author_match() -> None:
     assert gate_of(page(), SITE) == request().gate.id
     for change in (
-        {"head_repository": "mallory/models"},
-        {"head_repository": None},
-        {"head_branch": "gates/x"},
-        {"base_branch": "main"},
+        {"repository": "mallory/models"},
+        {"repository": None},
+        {"name": "gates/x"},
+        {"base": "main"},
         {"author": MALLORY},
         {"author": Account(99, "approval-opener", Kind.USER)},
     ):

@@ -7,6 +7,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,7 +20,20 @@ from bridge.errors import Faults, ForgeUnavailable, NoSuchPage
 from bridge.github import GitHub
 from bridge.githubline import PATIENCE
 from bridge.model import Actor, Answer, Group, GroupKind, Question
-from bridge.page import Account, Kind, Light, Mark, PullRequest, React, Reaction, Say, Site, State
+from bridge.page import (
+    Account,
+    Branch,
+    Kind,
+    Light,
+    Mark,
+    Page,
+    React,
+    Reaction,
+    Say,
+    Site,
+    State,
+    Voices,
+)
 from bridge.settings import GitHubSettings, github_from_environment
 
 API = "https://api.github.com:443"  # the library writes the port out
@@ -40,6 +54,7 @@ SITE: dict[str, Any] = {
 def node(**changes: Any) -> dict[str, Any]:
     """A pull request as GraphQL tells of it."""
     return {
+        "__typename": "PullRequest",
         "id": "PR_1",
         "number": 1,
         "url": "https://github.com/acme/models/pull/1",
@@ -65,7 +80,7 @@ def looked(page: Any, **site: Any) -> dict[str, Any]:
         "data": {
             "viewer": {"login": "approval[bot]", "databaseId": 1},
             "site": SITE | site,
-            "page": {"pullRequest": page},
+            "page": {"issueOrPullRequest": page},
         }
     }
 
@@ -83,7 +98,7 @@ def comment(name: str) -> dict[str, Any]:
     }
 
 
-PAGE = PullRequest(
+PAGE = Page(
     node="PR_1",
     number=1,
     url="https://github.com/acme/models/pull/1",
@@ -91,11 +106,8 @@ PAGE = PullRequest(
     title="Deploy?",
     body="",
     author=Account(1, "approval[bot]", Kind.BOT),
-    at=None,  # type: ignore[arg-type]
-    head_repository="acme/models",
-    head_branch="gate/" + "0" * 12,
-    head="a" * 40,
-    base_branch="approvals",
+    at=datetime(2026, 1, 1, tzinfo=UTC),
+    branch=Branch("acme/models", "gate/" + "0" * 12, "a" * 40, "approvals"),
 )
 
 
@@ -290,12 +302,16 @@ def test_a_redirection_on_the_same_host_is_followed(
 # -- part of an answer is none ---------------------------------------------------------------------
 
 
-def test_a_page_that_is_missing_is_no_such_page(
+def test_a_number_without_a_page_is_no_such_page(
     http: responses.RequestsMock, forge: GitHub
 ) -> None:
-    error = {"type": "NOT_FOUND", "path": ["page", "pullRequest"], "message": "Could not resolve"}
+    error = {
+        "type": "NOT_FOUND",
+        "path": ["page", "issueOrPullRequest"],
+        "message": "Could not resolve",
+    }
     http.post(GRAPHQL, json={**looked(None), "errors": [error]})
-    with pytest.raises(NoSuchPage, match="acme/models#1 is no pull request"):
+    with pytest.raises(NoSuchPage, match="neither a pull request nor an issue 1"):
         forge.look(1)
 
 
@@ -303,8 +319,8 @@ def test_a_page_that_is_missing_is_no_such_page(
     "error",
     [
         {"type": "NOT_FOUND", "path": ["site", "policy"], "message": "gone"},
-        {"type": "FORBIDDEN", "path": ["page", "pullRequest"], "message": "not yours"},
-        {"path": ["page", "pullRequest", "reviews"], "message": "timed out"},
+        {"type": "FORBIDDEN", "path": ["page", "issueOrPullRequest"], "message": "not yours"},
+        {"path": ["page", "issueOrPullRequest", "reviews"], "message": "timed out"},
         "odd",
     ],
 )
@@ -407,7 +423,7 @@ def test_a_permission_of_another_account_of_that_login_is_never_a_yes(
 
 # -- writing ---------------------------------------------------------------------------------------
 
-SITE_READ = Site("acme/models", "https://github.com/acme/models", "main", "c" * 40, None, None)  # type: ignore[arg-type]
+SITE_READ = Site("acme/models", "https://github.com/acme/models", "main", "c" * 40, None, Voices())
 
 
 def test_a_comment_is_never_said_twice_though_the_answer_was_lost(
