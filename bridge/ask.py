@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bridge import gather, show
-from bridge.eligibility import leaves, login_of
 from bridge.errors import Faults, NoPolicy
 from bridge.gather import Gathered
-from bridge.model import ApprovalRequest, GroupKind, Rule, Standing, Via
+from bridge.model import ApprovalRequest, Standing, Via
 from bridge.open import open_gate
 from bridge.page import (
     WAITING,
@@ -88,7 +87,8 @@ def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:
     if page is None or not page.can_show(head):
         page = desk.forge.create(request.policy.via, request.gate.branch, title, body)
         if page.branch:
-            desk.forge.invite(page, *invited(request.policy.require))
+            users, teams = show.invited(request.policy.require)
+            desk.forge.invite(page, users, [each.rpartition("/")[2] for each in teams])
         writes += _first_words(look.site, page, standing, head)
     else:
         seen = gather.shown(page, look.site.voices)
@@ -121,15 +121,3 @@ def _first_words(site: Site, page: Page, standing: Standing, head: str) -> Itera
     yield Label(WAITING)
     if page.branch:
         yield show.light(standing, None, head)
-
-
-def invited(rule: Rule) -> tuple[list[str], list[str]]:
-    """The users and teams whose review is asked for; GitHub takes fifteen of each, no more."""
-    users: dict[str, None] = {}
-    teams: dict[str, None] = {}
-    for actors in leaves(rule):
-        users |= dict.fromkeys(login_of(each) for each in actors.users)
-        teams |= dict.fromkeys(
-            group.name.rpartition("/")[2] for group in actors.groups if group.kind is GroupKind.TEAM
-        )
-    return list(users)[:15], list(teams)[:15]

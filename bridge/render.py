@@ -49,7 +49,9 @@ __all__ = [
     "harmless_line",
     "harmless_terminal",
     "headline",
+    "message",
     "page",
+    "summary",
     "terminal",
 ]
 
@@ -90,19 +92,14 @@ def page(request: ApprovalRequest, decision: Decision | None = None) -> str:
 
     At most 65,536 characters; what does not fit is in `request.yaml` beside it.
     """
-    artifacts = ordered(request.artifacts)
-    rows = _within(_ROWS, map(_row, artifacts))
     view = {
+        **_summary(request),
         "title": shortened(request.gate.key, 120),
         "message": _quotation(request.message),
         "decision": decision,
         "deadline": request.expires_at,
         "timeout": durations.words(request.policy.timeout or 0),
         "afterwards": _AFTERWARDS[request.policy.on_timeout],
-        "rows": rows,
-        "rows_left": len(artifacts) - len(rows),
-        "heads": _within(_HEADS, (_first_rows(each) for each in artifacts if each.head)),
-        "links": [link for link in map(_anchor, request.links[:20]) if link],
         "takes": shortened(takes(request.policy.require), 500),
         "initiator": shortened(request.initiator or "", 120),
         "commands": Ready(harmless_block("\n".join(commands(request)))),
@@ -112,6 +109,28 @@ def page(request: ApprovalRequest, decision: Decision | None = None) -> str:
     }
     text: str = _templates().get_template("request.md.j2").render(view)
     return text[:LONGEST_BODY]
+
+
+def message(request: ApprovalRequest) -> str:
+    """What is asked, as a quotation in Markdown."""
+    return str(_quotation(request.message))
+
+
+def summary(request: ApprovalRequest) -> str:
+    """The artifacts, their first rows and the links, as the page shows them."""
+    text: str = _templates().get_template("summary.md.j2").render(_summary(request))
+    return text.strip()
+
+
+def _summary(request: ApprovalRequest) -> dict[str, Any]:
+    artifacts = ordered(request.artifacts)
+    rows = _within(_ROWS, map(_row, artifacts))
+    return {
+        "rows": rows,
+        "rows_left": len(artifacts) - len(rows),
+        "heads": _within(_HEADS, (_first_rows(each) for each in artifacts if each.head)),
+        "links": [link for link in map(_anchor, request.links[:20]) if link],
+    }
 
 
 def _shown(value: Any) -> str:

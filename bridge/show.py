@@ -8,31 +8,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import jinja2
 
 from bridge import inputs
-from bridge.eligibility import who_may
+from bridge.eligibility import leaves, login_of
 from bridge.gather import Gathered
-from bridge.harmless import harmless_line
+from bridge.harmless import harmless_line, harmless_subject, shortened
 from bridge.model import (
     ApprovalRequest,
     Decision,
     Dismissal,
     Evaluation,
     Finding,
+    GroupKind,
     OnTimeout,
     Outcome,
+    Rule,
     Standing,
+    Via,
     Vote,
 )
 from bridge.page import LONGEST_BODY, Light, Mark, Site
+from bridge.policy import takes
 from bridge.records import digest_of
-from bridge.render import headline, page
-from bridge.seal import Part, Seal
+from bridge.render import headline, message, summary
+from bridge.seal import Part, Seal, short
 from bridge.slash import Word
 
 _TITLE = 200
@@ -49,55 +52,87 @@ SIGNS = {
 
 def title(request: ApprovalRequest) -> str:
     """`Approve Flow/7/deploy/12: the first line of the message`."""
-    whole = f"Approve {harmless_line(request.gate.key)}: {harmless_line(headline(request))}"
-    return whole if len(whole) <= _TITLE else whole[: _TITLE - 1].rstrip() + "…"
+    # A title is plain text: an entity would be read as it is written.
+    return shortened(f"Approve {harmless_subject(request.gate.key)}: {headline(request)}", _TITLE)
 
 
 def body(request: ApprovalRequest, head: str, site: Site) -> str:
     """The page's body, never over what GitHub takes: the rest is in the committed `request.md`."""
     whole = f"{site.url}/blob/{head}/{request.gate.folder}/request.md"
     rest = f"*It is too long for this page: [read it whole]({whole}).*"
-    for content in (
-        lambda: page(request),
-        lambda: f"{page(replace(request, artifacts=()))}\n{rest}",
-        lambda: f"**{harmless_line(headline(request))}**\n\n{rest}",
+    for text, what, asks in (
+        (message(request), summary(request), "\n".join(_asks(request))),
+        (message(request), rest, "\n".join(_asks(request))),
+        (f"> {harmless_line(headline(request))}", rest, ""),
     ):
-        made = _body(request, head, content(), whole)
+        made = _body(request, head, text, what, asks, whole)
         if len(made) <= LONGEST_BODY:
             break
     return made
 
 
-def _body(request: ApprovalRequest, head: str, content: str, whole: str) -> str:
+def _body(request: ApprovalRequest, head: str, text: str, what: str, asks: str, whole: str) -> str:
     digest = digest_of(request)
+    is_issue = request.policy.via is Via.ISSUE
     return _filled(
         "body.md",
+        message=text,
         deadline=_deadline(request),
-        page=content.strip(),
-        who=harmless_line(who_may(request.policy.require)),
+        summary=what,
+        who=_who(request),
+        # An issue asks nobody for a review: whoever is named there hears of it by that.
+        asked=" ".join(_mentions(request)) if is_issue else "",
+        is_issue=is_issue,
         approve=approve_line(request),
-        asks="\n".join(_asks(request)),
-        links="\n".join(
-            f"- {harmless_line(label)}: <{url}>" for label, url in request.links if _is_link(url)
-        ),
+        asks=asks,
         key=harmless_line(request.gate.key).replace("`", "'"),
-        digest=digest.removeprefix("sha256:")[:12],
+        digest=short(digest),
         whole=whole,
         seal=Seal(Part.BODY, request.gate.id, digest, head),
     )
 
 
+def _who(request: ApprovalRequest) -> str:
+    policy = request.policy
+    said = [f"It takes {harmless_line(takes(policy.require))}."]
+    if policy.only:
+        said.append(f"The flow itself asks that it be {harmless_line(str(policy.only))}.")
+    if request.initiator:
+        barred = ", who cannot approve it" if policy.bars.initiator else ""
+        said.append(f"The run was started by {harmless_line(request.initiator)}{barred}.")
+    return " ".join([*said, "What is still missing stands in the comment below."])
+
+
+def _mentions(request: ApprovalRequest) -> Iterator[str]:
+    users, teams = invited(request.policy.require)
+    return (f"@{each}" for each in [*users, *teams])
+
+
 def approve_line(request: ApprovalRequest) -> str:
     """The command that approves, with a place for each input that has to be given."""
-    blanks = [f"{field.name}=…" for field in inputs.fields(request.schema) if field.required]
-    return " ".join([f"/{Word.APPROVE}", *blanks])
+    of = [short(digest_of(request))] if request.policy.via is Via.ISSUE else []
+    blanks = [f"{name}=…" for name in inputs.owed(request.schema)]
+    return " ".join([f"/{Word.APPROVE}", *of, *blanks])
 
 
 def _asks(request: ApprovalRequest) -> Iterator[str]:
+    owed = inputs.owed(request.schema)
     for field in inputs.fields(request.schema):
-        must = "" if field.required else ", may be left out"
+        must = "" if field.name in owed else ", may be left out"
         told = harmless_line(" ".join(filter(None, [field.description, field.hint])))
         yield f"- `{field.name}` ({field.kind}{must}){': ' + told if told else ''}"
+
+
+def invited(rule: Rule) -> tuple[list[str], list[str]]:
+    """The users and teams whose answer is asked for; GitHub takes fifteen of each, no more."""
+    users: dict[str, None] = {}
+    teams: dict[str, None] = {}
+    for actors in leaves(rule):
+        users |= dict.fromkeys(login_of(each) for each in actors.users)
+        teams |= dict.fromkeys(
+            group.name for group in actors.groups if group.kind is GroupKind.TEAM
+        )
+    return list(users)[:15], list(teams)[:15]
 
 
 def _deadline(request: ApprovalRequest) -> str:
@@ -106,13 +141,9 @@ def _deadline(request: ApprovalRequest) -> str:
     then = {
         OnTimeout.REJECT: "Without an answer it then expires, and the run ends.",
         OnTimeout.APPROVE: "**Without an answer it is then approved.**",
-        OnTimeout.NOTIFY: "After that it goes on waiting.",
+        OnTimeout.NOTIFY: "After that people are reminded, and it goes on waiting.",
     }[request.policy.on_timeout]
     return f"**Waits for a decision until {request.expires_at:%Y-%m-%d %H:%M} UTC.** {then}"
-
-
-def _is_link(url: str) -> bool:
-    return url.startswith(("https://", "http://")) and not set(url) & set("<>() \n`|")
 
 
 # -- the status comment ----------------------------------------------------------------------------
@@ -252,7 +283,6 @@ def note_elsewhere(url: str) -> str:
 
 @cache
 def _templates() -> jinja2.Environment:
-
     here = Path(os.path.abspath(__file__)).parent
     # In a wheel the templates are beside this file, in a checkout beside its folder.
     folder = here / "templates" if (here / "templates").is_dir() else here.parent / "templates"
