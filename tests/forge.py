@@ -45,6 +45,7 @@ class World:
     def __init__(self, github: TestGitHub, folder: Path, policy: str = POLICY) -> None:
         self.github = github
         self.folder = folder
+        self.waits: list[float] = []  # the pauses that the forge made; nobody really waits
         self.repo = github.repository("acme/models")
         self.alice, self.bob = github.user("alice"), github.user("bob")
         self.mallory = github.user("mallory")
@@ -74,7 +75,7 @@ class World:
         )
 
     def desk(self, app: Any = None) -> Desk:
-        forge = GitHub(self.settings(app or self.decider))
+        forge = GitHub(self.settings(app or self.decider), self.waits.append)
         ledger = GitLedger(forge.git_url(), self.folder / "cache")
         return Desk(forge, ledger, Silent(), self.now)
 

@@ -35,6 +35,7 @@ class Fault:
     method: str | None
     path: str | None
     containing: str | None
+    when: Callable[[Request], bool] | None
     nth: int
     times: int | None
     #: True: GitHub does what was asked, and only the answer suffers.
@@ -55,6 +56,7 @@ class Fault:
             and self.method in (None, request.method)
             and (self.path is None or fnmatchcase(request.path, self.path))
             and (self.containing is None or self.containing in request.text)
+            and (self.when is None or self.when(request))
         )
         if not fits or self.times == 0:
             return False
@@ -71,7 +73,7 @@ class Faults:
     """`github.faults`: each method arms one fault.
 
     All take `kind` (rest, graphql, git, mint), `method`, `path` (a glob), `containing` (a piece of
-    the request's body), `nth`, `times`, and `after`.
+    the request's body), `when` (a question about the request), `nth`, `times`, and `after`.
     """
 
     def __init__(self) -> None:
@@ -141,12 +143,13 @@ class Faults:
         method: str | None = None,
         path: str | None = None,
         containing: str | None = None,
+        when: Callable[[Request], bool] | None = None,
         nth: int = 1,
         times: int | None = 1,
         after: bool = False,
         **effect: Any,
     ) -> Fault:
-        fault = Fault(kind, method, path, containing, nth, times, after, **effect)
+        fault = Fault(kind, method, path, containing, when, nth, times, after, **effect)
         with self._lock:
             self._armed.append(fault)
         return fault
