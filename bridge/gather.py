@@ -127,6 +127,12 @@ def status_comment(page: Page, voices: Voices) -> Comment | None:
     return None
 
 
+def reminded(page: Page, digest: str, voices: Voices) -> bool:
+    """Whether people were told here that this request waits on past its deadline."""
+    seals = [seal_of(each.body) for each in page.comments if voices.own(each.author)]
+    return any(each and each.part is Part.REMINDER and each.digest == digest for each in seals)
+
+
 def _seals(page: Page, voices: Voices) -> tuple[Seal | None, Seal | None]:
     """Those of the body and of the status comment, where each is the bridge's own word for word."""
     altered = _altered(page.edits, voices)
