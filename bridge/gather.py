@@ -31,7 +31,7 @@ from bridge.page import (
     Voices,
 )
 from bridge.records import digest_of
-from bridge.seal import Part, Seal, seal_of, short
+from bridge.seal import Part, Seal, seal_of
 from bridge.slash import Command, Unreadable, Word
 
 
@@ -203,6 +203,10 @@ _AGREES = {
 }
 
 
+#: The command itself is not repeated: a reason is made harmless, and a digest is then cut in two.
+_HERE = "copy the whole command from the foot of this comment"
+
+
 class _Reader:
     def __init__(
         self,
@@ -330,10 +334,10 @@ class _Reader:
     def _elsewhere(self, command: Command | Unreadable | None) -> str | None:
         named = command.digest if isinstance(command, Command) else None
         if named and not self._digest.removeprefix("sha256:").startswith(named):
-            return f"it is of another version of this request; this one is {short(self._digest)}"
+            return f"it is of another version of this request: {_HERE}"
         # A review is of a commit; an issue has none, so there the approval itself must say.
         if not named and self._page.branch is None:
-            return f"it does not say of what: write /{Word.APPROVE} {short(self._digest)}"
+            return f"it does not say of which version it is: {_HERE}"
         return None
 
     def _void(self, said: Comment | Review) -> str | None:
