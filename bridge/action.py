@@ -95,7 +95,7 @@ class Runner:
         values = {
             "outcome": outcome.value if outcome else "",
             "gate": done.standing.request.gate.id if done.standing else "",
-            "url": done.page.url if done.page else "",
+            "url": done.page.url if done.standing and done.page else "",
         }
         self._append(self._output, "".join(f"{name}={value}\n" for name, value in values.items()))
 

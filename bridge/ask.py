@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bridge import gather, show
 from bridge.errors import Faults, NoPolicy
 from bridge.gather import Gathered
-from bridge.model import ApprovalRequest, Standing, Via
+from bridge.model import ApprovalRequest, Evidence, Standing, Via
 from bridge.open import open_gate
 from bridge.page import (
     WAITING,
@@ -23,9 +23,10 @@ from bridge.page import (
     State,
     Write,
 )
-from bridge.policy import narrow
+from bridge.policy import evaluate, narrow
 from bridge.policyfile import PATH, parse
 from bridge.ports import Clock, Forge, Ledger, Notices
+from bridge.records import digest_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,15 @@ def ask(desk: Desk, request: ApprovalRequest) -> tuple[Standing, Page | None]:
         return standing, None
     if asked.policy.via is Via.ISSUE:
         look = desk.forge.waiting()
-    return standing, put_up(desk, look, standing)
+    return standing, put_up(desk, look, standing, *_of_replacing(look, standing))
+
+
+def _of_replacing(look: Look, standing: Standing) -> Iterator[str]:
+    """A word to those who looked at what the page showed until now."""
+    page = own_page(look, standing.request.gate.id, standing.request.policy.via)
+    seen = gather.shown(page, look.site.voices) if page else None
+    if seen and seen.digest != digest_of(standing.request):
+        yield show.note_asked_anew("the run asks with other contents than before")
 
 
 def pages(desk: Desk, request: ApprovalRequest) -> Look:
@@ -117,7 +126,9 @@ def own_page(look: Look, gate_id: str, via: Via | None = None) -> Page | None:
 def _first_words(site: Site, page: Page, standing: Standing, head: str) -> Iterator[Write]:
     for old in gather.status_comments(page, site.voices):
         yield Remove(old.node)
-    yield Say(show.status(standing, head, site, None, Gathered()))
+    nobody_yet = Evidence(standing.request.opened_at, author=gather.actor_of(page.author))
+    evaluation = evaluate(standing.request, nobody_yet)
+    yield Say(show.status(standing, head, site, evaluation, Gathered()))
     yield Label(WAITING)
     if page.branch:
-        yield show.light(standing, None, head)
+        yield show.light(standing, evaluation, head)

@@ -31,7 +31,7 @@ from bridge.page import (
     Voices,
 )
 from bridge.records import digest_of
-from bridge.seal import Part, Seal, seal_of, short
+from bridge.seal import Part, Seal, seal_of
 from bridge.slash import Command, Unreadable, Word
 
 
@@ -127,6 +127,12 @@ def status_comment(page: Page, voices: Voices) -> Comment | None:
     return None
 
 
+def reminded(page: Page, digest: str, voices: Voices) -> bool:
+    """Whether people were told here that this request waits on past its deadline."""
+    seals = [seal_of(each.body) for each in page.comments if voices.own(each.author)]
+    return any(each and each.part is Part.REMINDER and each.digest == digest for each in seals)
+
+
 def _seals(page: Page, voices: Voices) -> tuple[Seal | None, Seal | None]:
     """Those of the body and of the status comment, where each is the bridge's own word for word."""
     altered = _altered(page.edits, voices)
@@ -195,6 +201,10 @@ _AGREES = {
     Verdict.APPROVE: {Verdict.APPROVE},
     Verdict.CHANGES: {Verdict.REJECT, Verdict.HOLD},
 }
+
+
+#: The command itself is not repeated: a reason is made harmless, and a digest is then cut in two.
+_HERE = "copy the whole command from the foot of this comment"
 
 
 class _Reader:
@@ -324,10 +334,10 @@ class _Reader:
     def _elsewhere(self, command: Command | Unreadable | None) -> str | None:
         named = command.digest if isinstance(command, Command) else None
         if named and not self._digest.removeprefix("sha256:").startswith(named):
-            return f"it is of another version of this request; this one is {short(self._digest)}"
+            return f"it is of another version of this request: {_HERE}"
         # A review is of a commit; an issue has none, so there the approval itself must say.
         if not named and self._page.branch is None:
-            return f"it does not say of what: write /{Word.APPROVE} {short(self._digest)}"
+            return f"it does not say of which version it is: {_HERE}"
         return None
 
     def _void(self, said: Comment | Review) -> str | None:

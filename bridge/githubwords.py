@@ -229,7 +229,7 @@ def _closing(node: Json) -> Closing | None:
     events = [e for e in node["timelineItems"]["nodes"] if e["__typename"] == "ClosedEvent"]
     if not events:
         return None
-    last = max(events, key=lambda each: each["createdAt"])
+    last = events[-1]  # GitHub tells them in order; by the second, two could be the same
     return Closing(_account(last["actor"]), _moment(last["createdAt"]), last["closer"] is not None)
 
 

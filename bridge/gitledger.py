@@ -81,8 +81,8 @@ _MEANINGS = tuple(
         (
             r"Authentication failed|terminal prompts disabled|could not read (Username|Password)"
             r"|error: 401",
-            "it wants to know who asks, or refuses the credential: give one in HITL_LEDGER or to"
-            " git's credential helper",
+            "it wants to know who asks, or refuses the credential: give a good one in HITL_LEDGER,"
+            " to git's credential helper, or to the action",
         ),
         (
             r"dubious ownership",

@@ -16,6 +16,7 @@ class Part(StrEnum):
 
     BODY = "body"
     STATUS = "status"
+    REMINDER = "reminder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def short(digest: str) -> str:
 
 
 _FORM = re.compile(
-    r"<!-- approval-bridge (body|status) gate=([0-9a-f]+) request=(sha256:[0-9a-f]{64})"
+    r"<!-- approval-bridge (body|status|reminder) gate=([0-9a-f]+) request=(sha256:[0-9a-f]{64})"
     r" head=([0-9a-f]{40,64}) -->"
 )
 

@@ -41,6 +41,9 @@ from bridge.slash import Word
 _TITLE = 200
 #: Dismissed answers that the status comment tells of: a stranger may send hundreds.
 _MOST_REFUSALS = 10
+#: Of the input that is shown, and of a line: the record has it all, and a comment is no book.
+_MOST_INPUTS = 40
+_LONGEST_LINE = 1_000
 SIGNS = {
     Outcome.PENDING: "⏳",
     Outcome.APPROVED: "✅",
@@ -53,7 +56,8 @@ SIGNS = {
 def title(request: ApprovalRequest) -> str:
     """`Approve Flow/7/deploy/12: the first line of the message`."""
     # A title is plain text: an entity would be read as it is written.
-    return shortened(f"Approve {harmless_subject(request.gate.key)}: {headline(request)}", _TITLE)
+    whole = f"Approve {harmless_subject(request.gate.key)}: {headline(request)}"
+    return whole if len(whole) <= _TITLE else whole[: _TITLE - 1].rstrip() + "…"
 
 
 def body(request: ApprovalRequest, head: str, site: Site) -> str:
@@ -85,7 +89,7 @@ def _body(request: ApprovalRequest, head: str, text: str, what: str, asks: str, 
         is_issue=is_issue,
         approve=approve_line(request),
         asks=asks,
-        key=harmless_line(request.gate.key).replace("`", "'"),
+        key=_in_code(request.gate.key),
         digest=short(digest),
         whole=whole,
         seal=Seal(Part.BODY, request.gate.id, digest, head),
@@ -111,7 +115,7 @@ def _mentions(request: ApprovalRequest) -> Iterator[str]:
 def approve_line(request: ApprovalRequest) -> str:
     """The command that approves, with a place for each input that has to be given."""
     of = [short(digest_of(request))] if request.policy.via is Via.ISSUE else []
-    blanks = [f"{name}=…" for name in inputs.owed(request.schema)]
+    blanks = [f"{_in_code(name)}=…" for name in inputs.owed(request.schema)]
     return " ".join([f"/{Word.APPROVE}", *of, *blanks])
 
 
@@ -120,7 +124,12 @@ def _asks(request: ApprovalRequest) -> Iterator[str]:
     for field in inputs.fields(request.schema):
         must = "" if field.name in owed else ", may be left out"
         told = harmless_line(" ".join(filter(None, [field.description, field.hint])))
-        yield f"- `{field.name}` ({field.kind}{must}){': ' + told if told else ''}"
+        yield f"- `{_in_code(field.name)}` ({field.kind}{must}){': ' + told if told else ''}"
+
+
+def _in_code(text: str) -> str:
+    """Other people's text where it stands between backticks, or in a fenced block."""
+    return shortened(text, 200).replace("`", "'")
 
 
 def invited(rule: Rule) -> tuple[list[str], list[str]]:
@@ -160,11 +169,14 @@ def status(
         return _decided(standing, standing.decision, site, seal)
     says = trouble or (evaluation.reason if evaluation else "waiting for an answer")
     refused = list(_refusals(evaluation, gathered))
+    findings = evaluation.finding.children if evaluation else ()
+    if len(findings) == 1 and not findings[0].children:
+        findings = ()  # the line above it says the same
     return _filled(
         "status.md",
         sign=SIGNS[Outcome.PENDING],
-        head=_sentence(harmless_line(says)),
-        tree="\n".join(tree(evaluation.finding.children)) if evaluation else "",
+        head=_sentence(_line(says)),
+        tree="\n".join(tree(findings)),
         counted=", ".join(_vote(vote) for vote in evaluation.candidates) if evaluation else "",
         refused="\n".join(refused[-_MOST_REFUSALS:]),
         foot=f"To approve: `{approve_line(request)}`",
@@ -176,16 +188,16 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal) -> 
     return _filled(
         "status.md",
         sign=SIGNS[decision.outcome],
-        head=_sentence(harmless_line(decision.reason or decision.outcome.value)),
+        head=_sentence(_line(decision.reason or decision.outcome.value)),
         tree="\n".join(
-            f"- `{harmless_line(str(key)).replace('`', chr(39))}`: {harmless_line(str(value))}"
-            for key, value in decision.inputs.items()
+            f"- `{_in_code(str(key))}`: {_line(str(value), 300)}"
+            for key, value in list(decision.inputs.items())[:_MOST_INPUTS]
         ),
         counted=", ".join(_vote(vote) for vote in decision.votes),
         refused="",
         foot=(
             f"Recorded on {decision.decided_at:%Y-%m-%d %H:%M} UTC by the policy of"
-            f" {harmless_line(decision.policy_source)}:"
+            f" {_line(decision.policy_source)}:"
             f" [the record]({site.url}/tree/approvals/{standing.request.gate.folder})"
         ),
         seal=seal,
@@ -202,9 +214,9 @@ def light(standing: Standing, evaluation: Evaluation | None, head: str) -> Mark:
 
 def refusal(dismissal: Dismissal) -> str:
     """Why an answer does not count, as one line: who, where, why."""
-    who = harmless_line(str(dismissal.vote.actor))
+    who = _line(str(dismissal.vote.actor))
     said = f"[{dismissal.vote.verdict}]({dismissal.vote.url})" if dismissal.vote.url else ""
-    return f"- {who} {said}: {harmless_line(dismissal.reason)}"
+    return f"- {who} {said}: {_line(dismissal.reason)}"
 
 
 def _refusals(evaluation: Evaluation | None, gathered: Gathered) -> Iterator[str]:
@@ -213,7 +225,7 @@ def _refusals(evaluation: Evaluation | None, gathered: Gathered) -> Iterator[str
         yield refusal(dismissal)
     for unread in gathered.unreadable:
         yield (
-            f"- {harmless_line(unread.author)} [could not be read]({unread.url}):"
+            f"- {_line(unread.author)} [could not be read]({unread.url}):"
             f" {_keeping_code(unread.why)}"
         )
 
@@ -226,13 +238,17 @@ def _keeping_code(text: str) -> str:
 def tree(findings: Iterable[Finding], depth: int = 0) -> Iterator[str]:
     """The lines of a Markdown list: what is met, and what is not yet."""
     for finding in findings:
-        yield f"{'  ' * depth}- {'✅' if finding.met else '⬜'} {harmless_line(finding.says)}"
+        yield f"{'  ' * depth}- {'✅' if finding.met else '⬜'} {_line(finding.says)}"
         yield from tree(finding.children, depth + 1)
 
 
 def _vote(vote: Vote) -> str:
-    who = harmless_line(str(vote.actor))
+    who = _line(str(vote.actor))
     return f"[{who}]({vote.url})" if vote.url else who
+
+
+def _line(text: str, most: int = _LONGEST_LINE) -> str:
+    return harmless_line(shortened(text, most))
 
 
 def _sentence(text: str) -> str:
@@ -246,6 +262,15 @@ def note_asked_anew(why: str) -> str:
     return (
         f"**This was asked anew:** {why}. Answers given before this do not count any more:"
         " please look again and answer again.\n"
+    )
+
+
+def note_reminder(request: ApprovalRequest, head: str) -> str:
+    """Written once for each request that waits on past its deadline."""
+    seal = Seal(Part.REMINDER, request.gate.id, digest_of(request), head)
+    return (
+        f"**Still waiting:** the deadline, {request.expires_at:%Y-%m-%d %H:%M} UTC, has passed, and"
+        f" this goes on waiting for an answer. {' '.join(_mentions(request))}\n\n{seal}\n"
     )
 
 

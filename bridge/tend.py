@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from bridge import gather, show
+from bridge import conditions, gather, show
 from bridge.ask import Desk, governed, own_page, pages, put_up
 from bridge.decide import decide
 from bridge.errors import BridgeError, Faults, LostRequest, NoPolicy
 from bridge.gather import Gathered, Shown
 from bridge.model import (
     ApprovalRequest,
+    Condition,
     Decision,
     Evaluation,
     Evidence,
@@ -42,7 +43,7 @@ from bridge.page import (
     State,
     Write,
 )
-from bridge.policy import questions
+from bridge.policy import overdue, questions
 from bridge.policyfile import PATH
 from bridge.records import digest_of
 from bridge.render import page as written
@@ -161,7 +162,7 @@ class _Judging:
         seen = gather.shown(self._page, self._site.voices)
         if seen is None:
             return self._put_back(None, "nothing here proves any more what was asked")
-        if (self._page.head or self._standing.head) == self._standing.head != seen.head:
+        if self._standing.head != seen.head and self._is_of_now():
             return self._put_back(seen.head, "somebody pushed to the gate's branch")
         trouble: str | None = None
         try:
@@ -178,10 +179,16 @@ class _Judging:
             return self._still_pending(seen, gathered, None, trouble)
         return self._judge(request, seen, gathered)
 
+    def _is_of_now(self) -> bool:
+        """Whether the page would show the branch's commit, had it been read after the push."""
+        page = self._page  # a closed one follows no push, and an issue never does
+        return page.state is State.CLOSED or page.head in (None, self._standing.head)
+
     def _judge(self, request: ApprovalRequest, seen: Shown, gathered: Gathered) -> Tended:
         evidence = Evidence(
             now=self._desk.clock(),
             votes=gathered.votes,
+            condition=_condition(request),
             author=gather.actor_of(self._page.author),
             dismissed=gathered.dismissed,
         )
@@ -213,6 +220,7 @@ class _Judging:
         if self._page.branch and any(isinstance(each, Say | Amend) for each in writes):
             writes.append(show.light(self._standing, evaluation, seen.head))
         writes += _label(self._page, Outcome.PENDING)
+        writes += self._remind(seen)
         self._write(writes)
         says = trouble or (evaluation.reason if evaluation else "waiting")
         return Tended(says, self._standing, evaluation, self._page)
@@ -230,6 +238,13 @@ class _Judging:
             yield Reopen()
             by = self._page.closing.by if self._page.closing else None
             yield Say(show.note_reopened(_login(by), _why_no_close(gathered, evaluation)))
+
+    def _remind(self, seen: Shown) -> Iterator[Write]:
+        request = self._standing.request
+        late = overdue(request, self._desk.clock())
+        if late and not gather.reminded(self._page, digest_of(request), self._site.voices):
+            self._desk.notices.reminded(request)
+            yield Say(show.note_reminder(request, seen.head))
 
     # -- asked anew ----------------------------------------------------------------------------
 
@@ -261,6 +276,18 @@ class _Judging:
     def _write(self, writes: list[Write]) -> None:
         if writes:
             self._desk.forge.write(self._site, self._page, writes)
+
+
+def _condition(request: ApprovalRequest) -> Condition | None:
+    """The condition that the policy lets approve, looked at; None where there is none.
+
+    One that is a function of the flow's own cannot be looked at here, and so approves nothing.
+    """
+    try:
+        test = conditions.parse(request.policy.auto_approve_if or "")
+    except Faults:
+        return None
+    return conditions.judge(test, request.subject.artifacts if request.subject else {})
 
 
 # -- answers ---------------------------------------------------------------------------------------

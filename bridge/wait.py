@@ -123,8 +123,8 @@ class _Waiting:
 
     def _judge(self) -> None:
         """Decide on the vote given here, the condition and the clock, as far as they go."""
-        if self._standing.decision:
-            return
+        if self._standing.decision or self._standing.request.forge:
+            return  # a forge's gate is the decider's alone to decide
         evidence = Evidence(self._here.clock(), self._votes, self._condition)
         try:
             _, self._standing = decide(

@@ -27,6 +27,7 @@ from bridge.notices import Silent
 from bridge.settings import GitHubSettings
 from bridge.tend import Tended, sweep, tend
 from tests.github import GitHub as TestGitHub
+from tests.github.conversation import Issue
 from tests.github.pulls import PullRequest
 
 POLICY = """\
@@ -98,7 +99,7 @@ class World:
         assert page
         return self.repo.pull(page.number)
 
-    def tend(self, pull: PullRequest) -> Tended:
+    def tend(self, pull: Issue) -> Tended:
         return tend(self.desk(), pull.number)
 
     def sweep(self) -> tuple[Tended, ...]:
@@ -112,13 +113,13 @@ class World:
     def recorded(self, pull: PullRequest) -> Decision | None:
         return self.standing(pull).decision
 
-    def notes(self, pull: PullRequest) -> list[str]:
+    def notes(self, pull: Issue) -> list[str]:
         """What the bridge wrote beside its status comment."""
         own = {self.opener.bot, self.decider.bot}
         said = [each.body for each in pull.comments if each.author in own]
         return [each for each in said if "approval-bridge status" not in each]
 
-    def status(self, pull: PullRequest) -> str:
+    def status(self, pull: Issue) -> str:
         own = [each for each in pull.comments if "approval-bridge status" in each.body]
         assert len(own) == 1, [each.body for each in own]
         return own[0].body

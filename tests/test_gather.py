@@ -28,7 +28,7 @@ from bridge.page import (
     Voices,
 )
 from bridge.records import digest_of
-from bridge.seal import Part, Seal
+from bridge.seal import Part, Seal, short
 
 HEAD, OLD = "a" * 40, "b" * 40
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -263,6 +263,12 @@ def test_an_approval_without_the_input_that_is_asked_for_does_not_count() -> Non
 
 def test_input_to_a_gate_without_any_does_not_count() -> None:
     assert "takes no input" in dismissed(page(comment("/approve target=prod")))
+
+
+def test_an_approval_that_names_another_version_does_not_count_on_a_pull_request_either() -> None:
+    own = short(digest_of(request()))
+    assert only_vote(page(comment(f"/approve {own}"))) == (Verdict.APPROVE, Channel.COMMENT)
+    assert "another version" in dismissed(page(comment("/approve 0123456789ab")))
 
 
 def test_a_review_whose_button_and_text_disagree_cannot_be_read() -> None:

@@ -27,6 +27,11 @@ SCHEMA = {
         ('/approve notes="looks good"', Command(Word.APPROVE, pairs=("notes=looks good",))),
         ("/approve\n```yaml\na: 1\n```", Command(Word.APPROVE, block="a: 1")),
         ("/approve\r\n\r\n~~~\r\na: 1\r\n~~~\r\nthanks", Command(Word.APPROVE, block="a: 1")),
+        ("/approve 0123456789ab", Command(Word.APPROVE, digest="0123456789ab")),
+        (
+            "/approve 0123456789ab a=1",
+            Command(Word.APPROVE, pairs=("a=1",), digest="0123456789ab"),
+        ),
         ("/reject the loss explodes ", Command(Word.REJECT, reason="the loss explodes")),
         ("/hold", Command(Word.HOLD)),
         ("/unhold", Command(Word.UNHOLD)),
@@ -74,6 +79,8 @@ def test_what_is_quoted_fenced_hidden_or_inside_a_sentence_is_no_command(body: s
     ("body", "why"),
     [
         ("/approve looks good", "no `key=value`"),
+        ("/approve a=1 0123456789ab", "no `key=value`"),
+        ("/approve 0123456", "no `key=value`"),
         ("/approve a=1 a=2", "given twice: a"),
         ("/approve notes=it's", "no partner"),
         ("/approve\n/reject", "more than one command"),
