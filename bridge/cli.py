@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli_repository import policy
 from bridge.errors import (
     AlreadyDecided,
     BridgeError,
@@ -42,15 +43,14 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | N
     gates alone. Nothing is raised: what went wrong is one sentence on stderr.
     """
     try:
-        hitl.main(
+        # Not standing alone, click hands back what a command left with.
+        code = hitl.main(
             args=None if argv is None else list(argv),
             prog_name=prog,
             standalone_mode=False,
             obj=_Desk(flow=flow),
         )
         sys.stdout.flush()
-    except click.exceptions.Exit as end:
-        return end.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | N
 
         click.echo(f"{prog}: {report(error, os.environ)}", err=True)
         return EXIT_BUG
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _complain(prog: str, error: BridgeError) -> None:
@@ -526,6 +526,9 @@ def completion(context: click.Context, shell: str) -> None:
     root = context.find_root()
     if made is not None:
         click.echo(made(root.command, {}, "hitl", "_HITL_COMPLETE").source())
+
+
+hitl.add_command(policy)
 
 
 # -- printing ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Final
 
 from bridge import conditions
@@ -90,16 +91,29 @@ class When:
 
     def covers(self, subject: Subject) -> bool | str:
         """Yes, no, or why that cannot be known."""
-        exact = ((self.flows, subject.flow), (self.steps, subject.step))
-        if any(named and found not in named for named, found in exact):
+        if self.rules_out(subject):
             return False
-        if self.labels and not _folded(self.labels) & _folded(subject.labels):
-            return False
-        found = [self._environment(subject), *(_holds(t, subject) for t in self.artifacts)]
-        if False in found:
-            return False
-        unknown = [each for each in found if isinstance(each, str)]
+        unknown = [each for each in self._found(subject) if isinstance(each, str)]
         return unknown[0] if unknown else True
+
+    def rules_out(self, subject: Subject) -> str | None:
+        """What of it the gate surely does not fit, in words; None where nothing is."""
+        exact = (("flow", self.flows, subject.flow), ("step", self.steps, subject.step))
+        for what, named, found in exact:
+            if named and found not in named:
+                return f"its {what} is {found or 'not named'}, not {_or(named)}"
+        if self.labels and not _folded(self.labels) & _folded(subject.labels):
+            return f"it has no label {_or(self.labels)}"
+        environment, *artifacts = self._found(subject)
+        if environment is False:
+            return f"its environment is {subject.environment}, not {_or(self.environments)}"
+        for test, holds in zip(self.artifacts, artifacts, strict=True):
+            if holds is False:
+                return f"{test.text} does not hold: {test.name} is {subject.artifacts[test.name]}"
+        return None
+
+    def _found(self, subject: Subject) -> list[bool | str]:
+        return [self._environment(subject), *(_holds(test, subject) for test in self.artifacts)]
 
     def _environment(self, subject: Subject) -> bool | str:
         if not self.environments:
@@ -107,6 +121,18 @@ class When:
         if subject.environment is None:
             return "the gate does not say its environment"
         return bool(_folded(self.environments) & _folded([subject.environment]))
+
+    def __str__(self) -> str:
+        said = [f"flow {_or(self.flows)}"] if self.flows else []
+        said += [f"step {_or(self.steps)}"] if self.steps else []
+        said += [f"environment {_or(self.environments)}"] if self.environments else []
+        said += [f"label {_or(self.labels)}"] if self.labels else []
+        said += [test.text for test in self.artifacts]
+        return ", ".join(said) or "every gate"
+
+
+def _or(words: Iterable[str]) -> str:
+    return " or ".join(words)
 
 
 def _folded(words: Iterable[str]) -> set[str]:
@@ -159,6 +185,13 @@ class PolicyFile:
                 return replace(entry.selected, policy=policy)
         raise NoPolicy(
             f"no policy covers this gate: {self.where} has no entry for {_about(subject)}"
+        )
+
+    def passed_over(self, subject: Subject) -> tuple[tuple[Covers, str], ...]:
+        """The entries before the one that covers this gate (or may), each with why it does not."""
+        whys = ((entry, entry.when.rules_out(subject)) for entry in self.entries)
+        return tuple(
+            (entry, why) for entry, why in takewhile(lambda pair: pair[1] is not None, whys) if why
         )
 
     def _account(self, initiator: str | None) -> str | None:
