@@ -303,6 +303,9 @@ def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: De
     writes += _late(page, site, decision)
     writes += _label(page, decision.outcome)
     approved = decision.outcome is Outcome.APPROVED
+    # Only what was done is told, so what is told need not be done again.
+    if approved and desk.engine and not show.tells(gather.status_comment(page, site.voices)):
+        desk.engine.resume(standing)
     merges = approved and page.branch is not None
     if page.state is State.OPEN and not merges:
         writes.append(Close(approved))
