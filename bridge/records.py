@@ -146,9 +146,9 @@ def _refuse_traps(text: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
-            raise ValueError(f"it is nested more than {_DEEPEST} deep")
+            raise yaml.YAMLError(f"it is nested more than {_DEEPEST} deep")
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError(f"it repeats itself by *{event.anchor}: write it out")
+            raise yaml.YAMLError(f"it repeats itself by *{event.anchor}: write it out")
 
 
 @functools.cache
