@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.actions import ACTION, OPENER, ROOT, TEMPLATES, USED, load, written
+from tests.actions import ACTION, OPENER, ROOT, TEMPLATES, USED, filled, load, written
 
 NAMES = ("approvals", "relay")
+EXAMPLE = ROOT / "examples" / "github" / "deploy.yml"
 RELAY, APPROVALS = (load(written(name)) for name in ("relay", "approvals"))
 MANIFEST = load((ROOT / "action" / "action.yml").read_text())
 
@@ -30,6 +31,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".github" / "workflows").mkdir(parents=True)
     for name in NAMES:
         (folder / ".github" / "workflows" / f"{name}.yml").write_text(written(name))
+    (folder / ".github" / "workflows" / "deploy.yml").write_text(filled(EXAMPLE))
     (folder / "action").mkdir()
     (folder / "action" / "action.yml").write_text((ROOT / "action" / "action.yml").read_text())
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
@@ -166,7 +168,7 @@ def test_a_job_stands_behind_an_if_and_ends_by_itself(workflow: dict[str, Any]) 
 
 def test_what_hitl_init_fills_in_stands_once_in_the_one_file_and_nowhere_in_the_relay() -> None:
     main, relay = ((TEMPLATES / f"{name}.yml").read_text() for name in NAMES)
-    assert (main.count(ACTION), main.count(f"{OPENER}[bot]")) == (1, 1)
+    assert (main.count(ACTION), main.count(OPENER)) == (1, 1)
     assert (relay.count(ACTION), relay.count(OPENER)) == (0, 0)
 
 
@@ -185,3 +187,11 @@ def test_the_action_installs_nothing_that_a_decision_does_not_need() -> None:
     lock = (ROOT / "action" / "requirements.lock").read_text()
     needless = {"apprise", "click", "metaflow", "flowyml", "pytest"}
     assert not needless & set(re.findall(r"(?m)^([\w.-]+)==", lock))
+
+
+def test_the_example_proves_the_approval_first_and_deploys_what_the_record_says() -> None:
+    deploy = load(filled(EXAMPLE))["jobs"]["deploy"]
+    first, *rest = deploy["steps"]
+    assert first["with"]["mode"] == "verify"
+    assert deploy["permissions"] == {"contents": "read"}
+    assert all("client_payload" not in str(step) for step in rest)
