@@ -26,6 +26,11 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest
 
+# The real workflow files, run by act: minutes, and what the action installs comes from an index.
+.PHONY: test-act
+test-act: setup
+	@$(BIN)/python -m pytest tests/test_act.py
+
 check: lint types imports test
 
 lint: setup
@@ -46,6 +51,9 @@ bench: setup
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --no-header --all-extras --group dev pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-annotate --no-header --constraint requirements-dev.lock \
+	  action/requirements.in -o action/requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -13,7 +13,6 @@ from bridge.model import (
     Decider,
     Decision,
     Entry,
-    Evidence,
     Outcome,
     folder_of,
 )
@@ -173,8 +172,7 @@ def _mismatches(
 def _uncarried(request: ApprovalRequest, decision: Decision) -> Iterator[str]:
     if decision.outcome is Outcome.WITHDRAWN and decision.by is Decider.RUN:
         return  # the run went away: nobody's vote, and nobody's approval
-    evidence = Evidence(decision.decided_at, decision.votes, decision.condition)
-    judged = evaluate(request, evidence)
+    judged = evaluate(request, decision.evidence)
     if (judged.outcome, judged.by) != (decision.outcome, decision.by):
         yield (
             f"it says {decision.outcome} by the {decision.by}, but what is recorded there does not"

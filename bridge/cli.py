@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli_repository import init, policy
 from bridge.errors import (
     AlreadyDecided,
     BridgeError,
@@ -46,14 +47,13 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | N
     gates alone. What went wrong is one sentence on stderr, and never an exception.
     """
     try:
-        hitl.main(
+        # Not standing alone, click hands back what a command left with.
+        code = hitl.main(
             args=None if argv is None else list(argv),
             prog_name=prog,
             standalone_mode=False,
             obj=_Desk(flow=flow),
         )
-    except click.exceptions.Exit as end:
-        return end.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | N
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - no traceback reaches a person
         return _unexpected(prog, error)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _complain(prog: str, error: BridgeError) -> None:
@@ -546,7 +546,7 @@ def verify(desk: _Desk, gate: str | None, signed: bool) -> None:
 
     Without ID the whole ledger is read, commit by commit, and every fault is listed.
     """
-    if gate:
+    if gate is not None:  # an empty one is a variable that was not set, and proves nothing
         from bridge.verify import verify as verify_gate
 
         standing = desk.gate(gate)
@@ -598,6 +598,10 @@ def completion(context: click.Context, shell: str) -> None:
     root = context.find_root()
     if made is not None:
         click.echo(made(root.command, {}, "hitl", "_HITL_COMPLETE").source())
+
+
+for _command in (init, policy):
+    hitl.add_command(_command)
 
 
 # -- printing ------------------------------------------------------------------------------------

@@ -65,13 +65,14 @@ def parse(text: str) -> Test:
 
 def _literal(written: str) -> Scalar | tuple[Scalar, ...] | None:
     if not (written.startswith("[") and written.endswith("]")):
-        return _scalar(written)
-    parts = [_scalar(each.strip()) for each in written[1:-1].split(",")]
+        return scalar(written)
+    parts = [scalar(each.strip()) for each in written[1:-1].split(",")]
     found = tuple(each for each in parts if each is not None)
     return found if len(found) == len(parts) else None
 
 
-def _scalar(written: str) -> Scalar | None:
+def scalar(written: str) -> Scalar | None:
+    """A plain value as a condition writes it; None where it is none."""
     if _NUMBER.fullmatch(written):
         number = float(written)
         if not math.isfinite(number):

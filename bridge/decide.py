@@ -14,6 +14,7 @@ from bridge.model import (
     Decision,
     Evaluation,
     Evidence,
+    Membership,
     Outcome,
     Standing,
     Verdict,
@@ -24,7 +25,11 @@ from bridge.records import digest_of
 
 
 def decide(
-    ledger: Ledger, notices: Notices, standing: Standing, evidence: Evidence
+    ledger: Ledger,
+    notices: Notices,
+    standing: Standing,
+    evidence: Evidence,
+    policy_source: str = "the request",
 ) -> tuple[Evaluation, Standing]:
     """The evaluation, and the gate as it stands after it. The first decision wins.
 
@@ -35,14 +40,19 @@ def decide(
     evaluation = evaluate(standing.request, evidence, fits)
     if standing.decision or evaluation.outcome is Outcome.PENDING:
         return evaluation, standing
-    offered = decision_of(standing, evaluation, evidence)
+    offered = decision_of(standing, evaluation, evidence, policy_source)
     after = ledger.record(offered)
     if after.decision and replace(after.decision, previous=None) == offered:
         notices.decided(after.request, after.decision)
     return evaluation, after
 
 
-def decision_of(standing: Standing, evaluation: Evaluation, evidence: Evidence) -> Decision:
+def decision_of(
+    standing: Standing,
+    evaluation: Evaluation,
+    evidence: Evidence,
+    policy_source: str = "the request",
+) -> Decision:
     """The decision that this evaluation amounts to."""
     request = standing.request
     return Decision(
@@ -56,7 +66,17 @@ def decision_of(standing: Standing, evaluation: Evaluation, evidence: Evidence) 
         votes=evaluation.candidates,
         inputs=_inputs(request, evaluation),
         condition=evidence.condition,
+        memberships=_of_voters(evaluation, evidence),
+        author=evidence.author,
+        policy_source=policy_source,
     )
+
+
+def _of_voters(evaluation: Evaluation, evidence: Evidence) -> tuple[Membership, ...]:
+    """The forge's answers that the decision rests on, so that it can be judged again."""
+    people = [actor for vote in evaluation.candidates for actor in (vote.actor, vote.dismissed_by)]
+    ids = {actor.id for actor in people if actor}
+    return tuple(fact for fact in evidence.memberships if fact.user in ids)
 
 
 def _inputs(request: ApprovalRequest, evaluation: Evaluation) -> Mapping[str, Any]:

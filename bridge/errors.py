@@ -42,6 +42,12 @@ class Refused(BridgeError):
     exit_code = 4
 
 
+class NoPolicy(BridgeError):
+    """No policy covers this gate. It waits: absence is never an approval."""
+
+    exit_code = 4
+
+
 class AlreadyDecided(BridgeError):
     """The gate has a decision, and it is not the one asked for: the first decision wins."""
 
@@ -62,6 +68,24 @@ class LedgerCorrupt(BridgeError):
     """The ledger was read, and what it says cannot be true. Never an approval."""
 
     exit_code = 7
+
+
+class ForgeUnavailable(BridgeError):
+    """The forge cannot be reached or read, or does not let us. Never an approval."""
+
+    exit_code = 8
+
+
+class NoSuchPage(BridgeError):
+    """The number is no pull request of the repository."""
+
+    exit_code = 3
+
+
+class NothingToShow(BridgeError):
+    """The branch holds nothing that its base does not have already, so no page can be made."""
+
+    exit_code = 8
 
 
 class LostRequest(BridgeError):

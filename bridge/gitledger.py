@@ -78,8 +78,8 @@ _MEANINGS = tuple(
         (
             r"Authentication failed|terminal prompts disabled|could not read (Username|Password)"
             r"|error: 401",
-            "it wants to know who asks, or refuses the credential: give one in HITL_LEDGER or to"
-            " git's credential helper",
+            "it wants to know who asks, or refuses the credential: give a good one in HITL_LEDGER,"
+            " to git's credential helper, or to the action",
         ),
         (
             r"dubious ownership",
@@ -212,6 +212,35 @@ class GitLedger:
 
         return self._repeat(attempt)
 
+    def renew(self, gate_id: str, commit: str | None = None) -> Standing:
+        def attempt() -> Standing:
+            refs = self._refs(gate_id)
+            ledger = refs.get(_LEDGER)
+            # What somebody else pushed is not even looked at: its trees would spoil our push.
+            looked_at = refs if commit is None else {_LEDGER: ledger} if ledger else {}
+            found = self._standing(gate_id, looked_at)
+            if found and found.decision:
+                return found
+            source = commit or (found.commit if found else None)
+            if ledger is None or source is None:
+                raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
+            files = self._folders([source, ledger], gate_id)[source]
+            self._clone.bring(leaf.sha for leaf in files.values())
+            request = self._as_recorded(gate_id, files, source, None).request
+            made = self._commit(
+                self._with_folder(ledger, gate_id, files),
+                [ledger],
+                # A second commit of the same second upon the same record would be the first again.
+                request_message(request, headline(request)) + f"Asked-Before: {source}\n",
+                author=BRIDGE,
+                at=request.opened_at,
+            )
+            ref = f"refs/heads/{branch_of(gate_id)}"
+            self._push(f"+{made}:{ref}", lease={ref: refs.get(ref, "")})
+            return Standing(request, None, made, made)
+
+        return self._repeat(attempt)
+
     def settle(self, gate_id: str) -> None:
         def attempt() -> None:
             refs = self._refs(gate_id)
@@ -241,6 +270,9 @@ class GitLedger:
             return tuple(sorted(found, key=lambda each: (each.opened_at, each.id)))
 
         return self._alone(attempt)
+
+    def open_heads(self) -> Mapping[str, str]:
+        return self._told(self._open_heads)
 
     def history(self, limit: int) -> tuple[Recorded, ...]:
         return self._alone(lambda: tuple(islice(self._newest_first(limit), limit)))
@@ -391,7 +423,7 @@ class GitLedger:
 
     def _begin(self) -> str:
         """The ledger's first commit, where there is none."""
-        root = self._clone.write_tree({"README.md": self._clone.write_blob(_README)})
+        root = self._clone.write_tree({"README.md": self._clone.write_blob(README)})
         commit = self._commit(root.sha, [], "The ledger begins\n", author=BRIDGE)
         self._push(f"{commit}:{_LEDGER}", lease={_LEDGER: ""})
         return commit
@@ -561,7 +593,8 @@ def _entry(about: Sequence[str], changes: Iterable[Change], reader: ObjectReader
     return Entry(sha, tuple(each for each in parents if each), changes, texts, joined, signed)
 
 
-_README = """\
+#: What stands at the top of every ledger.
+README = """\
 # The ledger of approvals
 
 Every decision that the approval bridge recorded, one commit each. `git log --first-parent` reads

@@ -7,9 +7,9 @@ import shlex
 import socket
 import subprocess
 
+from bridge.eligibility import leaves, may_decide, who_may
 from bridge.harmless import one_line
-from bridge.model import Actor, Actors, AllOf, AnyOf, ApprovalRequest, Approvals, Rule
-from bridge.policy import may_decide, who_may
+from bridge.model import Actor, ApprovalRequest, Rule
 
 _KEYS = r"^(user\.(name|email)|hitl\.team)$"
 
@@ -62,7 +62,7 @@ def refusal(request: ApprovalRequest, person: Actor) -> str | None:
     """Why this person may not decide this gate, and what to do about it; None where they may."""
     if request.forge and not person.proven:
         return f"{request.gate.key} is decided on {request.forge}, which vouches for who decides"
-    if may_decide(request.policy.require, person):
+    if may_decide(request.policy.require, person).surely:
         return None
     claims = " or ".join(
         f"`git config --global --add hitl.team {shlex.quote(name)}`"
@@ -77,8 +77,4 @@ def refusal(request: ApprovalRequest, person: Actor) -> str | None:
 
 
 def _names(rule: Rule) -> tuple[str, ...]:
-    match rule:
-        case Approvals(by=Actors(names=names)):
-            return names
-        case AllOf(rules) | AnyOf(rules):
-            return tuple(dict.fromkeys(name for each in rules for name in _names(each)))
+    return tuple(dict.fromkeys(name for actors in leaves(rule) for name in actors.names))

@@ -32,6 +32,9 @@ class Verdict(StrEnum):
 
     APPROVE = "approve"
     REJECT = "reject"
+    CHANGES = "request changes"  # a hold or a rejection: the policy says which
+    HOLD = "hold"  # nobody decides until it is released
+    RELEASE = "unhold"
 
 
 class Decider(StrEnum):
@@ -51,12 +54,58 @@ class OnTimeout(StrEnum):
     NOTIFY = "notify"
 
 
+class RequestChanges(StrEnum):
+    """What a review that requests changes does."""
+
+    HOLD = "hold"
+    REJECT = "reject"
+
+
+class DismissedReviews(StrEnum):
+    """Whose dismissal takes an approval away: of anyone the forge lets, or of deciders alone."""
+
+    ANYONE = "anyone"
+    DECIDERS = "deciders"
+
+
+class UnknownInitiator(StrEnum):
+    """What holds where nobody can say which account started the run."""
+
+    BLOCK = "block"
+    ALLOW = "allow"
+
+
+class Via(StrEnum):
+    """Where a gate is shown."""
+
+    PULL_REQUEST = "pull_request"
+    ISSUE = "issue"
+
+
+class GroupKind(StrEnum):
+    TEAM = "team"
+    ORGANIZATION = "organization"
+    PERMISSION = "permission"  # on the repository: this one or a higher one
+    ROLE = "role"  # on the repository: exactly this one, by its own name
+
+
+class Answer(StrEnum):
+    """Whether somebody is in a group. Unknown is neither, and never counts."""
+
+    MEMBER = "member"
+    NOT = "not"
+    UNKNOWN = "unknown"
+
+
 class Channel(StrEnum):
     """The way a vote came in."""
 
     TERMINAL = "terminal"
     CLI = "cli"
     PYTHON = "python"
+    REVIEW = "review"
+    COMMENT = "comment"
+    CLOSING = "closing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +157,48 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """People whom the forge knows to be in it: `team acme/ml`, `permission maintain`."""
+
+    kind: GroupKind
+    name: str
+
+    def __str__(self) -> str:
+        match self.kind:
+            case GroupKind.TEAM:
+                return f"team {self.name}"
+            case GroupKind.ORGANIZATION:
+                return f"members of {self.name}"
+            case GroupKind.PERMISSION:
+                higher = "" if self.name == "admin" else " or higher"
+                return f"people with {self.name} permission{higher}"
+            case GroupKind.ROLE:
+                return f"people with the role {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Actors:
-    """Who may vote. `names` are people (name, e-mail or login) or teams."""
+    """Who may vote.
+
+    `names` are people (name, e-mail or login) or teams, as this machine knows them. `users` are
+    accounts on a forge: `ann`, or `ann#583231` where the number must be hers too. `groups` are
+    the forge's to answer for.
+    """
 
     names: tuple[str, ...] = ()
     anyone: bool = False
+    users: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
 
     @property
     def nobody(self) -> bool:
-        return not (self.anyone or self.names)
+        return not (self.anyone or self.names or self.users or self.groups)
 
     def __str__(self) -> str:
-        return "anyone" if self.anyone else " or ".join(self.names)
+        if self.anyone:
+            return "anyone"
+        accounts = (user.partition("#")[0] for user in self.users)
+        return " or ".join([*self.names, *accounts, *map(str, self.groups)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +207,13 @@ class Approvals:
 
     by: Actors
     count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EachOf:
+    """One person from each of these, and nobody stands for two."""
+
+    of: tuple[Actors, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +226,75 @@ class AnyOf:
     rules: tuple[Rule, ...]
 
 
-Rule = Approvals | AllOf | AnyOf
+Rule = Approvals | EachOf | AllOf | AnyOf
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Who is barred from a gate on a forge, whatever group they are in. Bots always are.
+
+    Here on one machine nobody is: who started a run and who decides are unproven both. `users` as
+    in `Actors`.
+    """
+
+    initiator: bool = True
+    author: bool = True
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What it takes to decide a gate. `timeout` is in seconds; None waits for ever."""
+    """What it takes to decide a gate. `timeout` is in seconds; None waits for ever.
+
+    `only` is whom the flow itself names: nobody else's approval counts. `initiator` is the account
+    of whoever started the run, where the policy's identities map them to one.
+    """
 
     require: Rule
     timeout: int | None = None
     on_timeout: OnTimeout = OnTimeout.REJECT
     auto_approve_if: str | None = None  # the condition, in words; None: no condition may approve
+    bars: Bars = Bars()
+    only: Actors | None = None
+    request_changes: RequestChanges = RequestChanges.HOLD
+    dismissed_reviews: DismissedReviews = DismissedReviews.ANYONE
+    unknown_initiator: UnknownInitiator = UnknownInitiator.BLOCK
+    initiator: str | None = None
+    via: Via = Via.PULL_REQUEST
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a gate is about: a policy file selects by it, and the gated step computes it again.
+
+    `artifacts` holds plain values alone (text, number, yes or no) by name.
+    """
+
+    flow: str
+    step: str
+    environment: str | None = None
+    labels: tuple[str, ...] = ()
+    artifacts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the flow itself asks of its gate. It narrows the policy file, and never widens it."""
+
+    approvers: tuple[str, ...] = ()
+    timeout: int | None = None  # seconds
+    on_timeout: OnTimeout = OnTimeout.REJECT
+    auto_approve_if: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What a policy file says of one gate. `rule` is the name of the gate's entry there."""
+
+    rule: str
+    policy: Policy
+    via: Via = Via.PULL_REQUEST
+    auto_approve: bool = False  # whether a condition of the flow may approve at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +310,8 @@ class ApprovalRequest:
     initiator: str | None = None
     forge: str | None = None  # None: decided on this machine, by unproven identities
     links: tuple[tuple[str, str], ...] = ()
+    subject: Subject | None = None  # with `declared`: what a policy file is read by, a second time
+    declared: Declared | None = None
 
     @property
     def expires_at(self) -> datetime | None:
@@ -188,6 +334,7 @@ class Actor:
     id: int | None = None
     teams: tuple[str, ...] = ()
     proven: bool = False
+    bot: bool = False
 
     def answers_to(self, name: str) -> bool:
         own = (self.name, self.email, self.login, *self.teams)
@@ -210,6 +357,25 @@ class Vote:
     inputs: Mapping[str, Any] | None = None
     url: str | None = None
     body_sha256: str | None = None
+    dismissed_by: Actor | None = None  # who dismissed the review, where somebody did
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something only the forge can answer."""
+
+    actor: Actor
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The forge's answer, as it was looked up. `why` says why it is not known, in words."""
+
+    user: int  # the account's number
+    group: Group
+    answer: Answer
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +394,9 @@ class Evidence:
     now: datetime
     votes: tuple[Vote, ...] = ()
     condition: Condition | None = None
+    memberships: tuple[Membership, ...] = ()
+    author: Actor | None = None  # who opened the pull request or issue
+    dismissed: tuple[Dismissal, ...] = ()  # what the forge itself voids: edited, of an older head
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +425,7 @@ class Evaluation:
     finding: Finding
     candidates: tuple[Vote, ...] = ()
     dismissals: tuple[Dismissal, ...] = ()
+    heeded: tuple[Vote, ...] = ()  # the holds that stand, and what released others
 
     @property
     def reason(self) -> str:
@@ -275,8 +445,15 @@ class Decision:
     votes: tuple[Vote, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
     condition: Condition | None = None
-    policy_source: str = "the request"  # later: the policy file and its commit
+    memberships: tuple[Membership, ...] = ()  # of those who voted, so that it can be judged again
+    author: Actor | None = None
+    policy_source: str = "the request"  # or the policy file and its commit
     previous: str | None = None  # the ledger's head it was recorded upon
+
+    @property
+    def evidence(self) -> Evidence:
+        """What it was judged by, so that anybody can judge it again."""
+        return Evidence(self.decided_at, self.votes, self.condition, self.memberships, self.author)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -12,11 +12,15 @@ from bridge.model import (
     ApprovalRequest,
     Decision,
     Entry,
+    Membership,
     OpenGate,
+    Question,
     Recorded,
     Standing,
+    Via,
     Vote,
 )
+from bridge.page import Look, Page, Site, Write
 
 
 class Clock(Protocol):
@@ -61,6 +65,17 @@ class Ledger(Protocol):
         """
         ...
 
+    def renew(self, gate_id: str, commit: str | None = None) -> Standing:
+        """Put the request on the gate's branch once more, as a new commit upon the record.
+
+        `commit` is where the request is read: somebody else may have pushed to the branch since.
+        """
+        ...
+
+    def open_heads(self) -> Mapping[str, str]:
+        """The gates that have a branch, decided or not, and its commit: one exchange."""
+        ...
+
     def settle(self, gate_id: str) -> None:
         """Forget the gate's branch, if its decision is recorded."""
         ...
@@ -86,6 +101,65 @@ class Ledger(Protocol):
 
     def head(self) -> str | None:
         """The ledger's head now; cheap: a change of it is the reason to `read` again."""
+        ...
+
+
+class Forge(Protocol):
+    """Where people answer and are proven to be who they are. Raises `ForgeUnavailable` throughout.
+
+    What it cannot read whole it does not return: a look is complete, or it is an error.
+    """
+
+    @property
+    def name(self) -> str:
+        """As a request has it: `github:owner/repo`."""
+        ...
+
+    def look(self, number: int) -> Look:
+        """The repository and this one page. Raises `NoSuchPage` where there is none."""
+        ...
+
+    def find(self, branches: Sequence[str]) -> Look:
+        """The pull requests whose head is one of these branches, open or not, newest first."""
+        ...
+
+    def waiting(self) -> Look:
+        """The issues, open or closed, whose label says that they wait."""
+        ...
+
+    def stranded(self, label: str) -> Look:
+        """The newest fifty pull requests that are closed or merged, and still have this label."""
+        ...
+
+    def create(self, via: Via, branch: str, title: str, body: str) -> Page:
+        """A new page; an issue is labelled as waiting at once.
+
+        Raises `NothingToShow` where the branch holds nothing that the base lacks.
+        """
+        ...
+
+    def write(self, site: Site, page: Page, writes: Sequence[Write]) -> None:
+        """All of these, in as few requests as can be. Writing the same twice changes nothing."""
+        ...
+
+    def invite(self, page: Page, users: Sequence[str], teams: Sequence[str]) -> None:
+        """Ask these for a review: best effort, whoever cannot be asked is left out."""
+        ...
+
+    def send(self, event: str, payload: Mapping[str, str]) -> None:
+        """Start the workflows of the default branch that listen for this event."""
+        ...
+
+    def memberships(self, questions: Sequence[Question]) -> tuple[Membership, ...]:
+        """An answer to each, `unknown` where it cannot be had."""
+        ...
+
+
+class Engine(Protocol):
+    """What runs the workflow, and went on without it while it waited."""
+
+    def resume(self, standing: Standing) -> None:
+        """Let the workflow go on. It may be asked twice. Raises `ForgeUnavailable`."""
         ...
 
 

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -18,20 +19,32 @@ from bridge.model import (
     Actor,
     Actors,
     AllOf,
+    Answer,
     AnyOf,
     ApprovalRequest,
     Approvals,
     Artifact,
+    Bars,
     Channel,
     Condition,
     Decider,
     Decision,
+    Declared,
+    DismissedReviews,
+    EachOf,
     Gate,
+    Group,
+    GroupKind,
+    Membership,
     OnTimeout,
     Outcome,
     Policy,
+    RequestChanges,
     Rule,
+    Subject,
+    UnknownInitiator,
     Verdict,
+    Via,
     Vote,
 )
 
@@ -61,8 +74,19 @@ def digest_of(request: ApprovalRequest) -> str:
         "artifacts": sorted([each.name, each.digest] for each in request.artifacts),
         "schema": request.schema,
         "policy": _policy_out(request.policy),
+        **_told(request),
     }
     return "sha256:" + hashlib.sha256(canonical(shown)).hexdigest()
+
+
+def _told(request: ApprovalRequest) -> dict[str, Any]:
+    """What a policy file is read by. The gated step knows it too, and computes it again."""
+    return _without_none(
+        [
+            ("subject", _subject_out(request.subject) if request.subject else None),
+            ("declared", _declared_out(request.declared) if request.declared else None),
+        ]
+    )
 
 
 def canonical(value: object) -> bytes:
@@ -99,6 +123,7 @@ def load(text: str, where: str) -> dict[str, Any]:
     import yaml
 
     try:
+        _refuse_traps(text)
         found = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         said = " ".join(str(error).split())
@@ -106,6 +131,24 @@ def load(text: str, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise LedgerCorrupt(f"{where} holds no mapping")
     return found
+
+
+#: Far more than any record has; the loader in C calls itself for each, until the process is gone.
+_DEEPEST: Final = 100
+
+
+def _refuse_traps(text: str) -> None:
+    """A nest that would take the process down, and aliases, by which a line becomes a gigabyte."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=_loader()):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {_DEEPEST} deep")
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"it repeats itself by *{event.anchor}: write it out")
 
 
 @functools.cache
@@ -229,6 +272,7 @@ def request_out(request: ApprovalRequest) -> str:
                 ("message", request.message),
                 ("artifacts", [_artifact_out(each) for each in request.artifacts]),
                 ("schema", request.schema),
+                *_told(request).items(),
                 ("policy", _policy_out(request.policy)),
                 ("links", [{"label": label, "url": url} for label, url in request.links]),
             ]
@@ -253,6 +297,8 @@ def request_in(text: str, where: str = "request.yaml") -> ApprovalRequest:
         schema=read.take("schema", dict, optional=True),
         policy=_policy_in(read.inner("policy")),
         links=read.each("links", _link_in),
+        subject=_subject_in(read.inner("subject")) if "subject" in read.left else None,
+        declared=_declared_in(read.inner("declared")) if "declared" in read.left else None,
     )
     read.end()
     if not faults and request.gate.id != gate_id:
@@ -306,8 +352,28 @@ def _policy_out(policy: Policy) -> dict[str, Any]:
             ("timeout", policy.timeout),
             ("on_timeout", policy.on_timeout.value),
             ("auto_approve_if", policy.auto_approve_if),
+            *(_forge_policy_out(policy) if _of_a_forge(policy) else ()),
         ]
     )
+
+
+def _of_a_forge(policy: Policy) -> bool:
+    here = Policy(policy.require, policy.timeout, policy.on_timeout, policy.auto_approve_if)
+    return policy != here
+
+
+def _forge_policy_out(policy: Policy) -> Iterable[tuple[str, Any]]:
+    bars = policy.bars
+    yield (
+        "bars",
+        {"initiator": bars.initiator, "author": bars.author, "users": list(bars.users)},
+    )
+    yield "only", _actors_out(policy.only) if policy.only else None
+    yield "request_changes", policy.request_changes.value
+    yield "dismissed_reviews", policy.dismissed_reviews.value
+    yield "unknown_initiator", policy.unknown_initiator.value
+    yield "initiator", policy.initiator
+    yield "via", policy.via.value if policy.via is not Via.PULL_REQUEST else None
 
 
 def _policy_in(read: _Reader) -> Policy:
@@ -317,14 +383,46 @@ def _policy_in(read: _Reader) -> Policy:
         on_timeout=read.parsed("on_timeout", OnTimeout, OnTimeout.REJECT),
         auto_approve_if=read.take("auto_approve_if", str, optional=True),
     )
+    if "bars" in read.left:
+        policy = _forge_policy_in(policy, read)
     read.end()
     return policy
+
+
+def _forge_policy_in(policy: Policy, read: _Reader) -> Policy:
+    return replace(
+        policy,
+        bars=_bars_in(read.inner("bars")),
+        only=_actors_in(read.left.pop("only"), read) if "only" in read.left else None,
+        request_changes=read.parsed("request_changes", RequestChanges, RequestChanges.HOLD),
+        dismissed_reviews=read.parsed(
+            "dismissed_reviews", DismissedReviews, DismissedReviews.ANYONE
+        ),
+        unknown_initiator=read.parsed(
+            "unknown_initiator", UnknownInitiator, UnknownInitiator.BLOCK
+        ),
+        initiator=read.take("initiator", str, optional=True),
+        via=read.parsed("via", Via, Via.PULL_REQUEST) if "via" in read.left else Via.PULL_REQUEST,
+    )
+
+
+def _bars_in(read: _Reader) -> Bars:
+    # Where a bar cannot be read, the fault is what counts; it must not read as no bar.
+    bars = Bars(
+        initiator=read.take("initiator", bool) is not False,
+        author=read.take("author", bool) is not False,
+        users=read.texts("users"),
+    )
+    read.end()
+    return bars
 
 
 def _rule_out(rule: Rule) -> dict[str, Any]:
     match rule:
         case Approvals(by=actors, count=count):
-            return {"approvals": count, "by": "anyone" if actors.anyone else list(actors.names)}
+            return {"approvals": count, "by": _actors_out(actors)}
+        case EachOf(of):
+            return {"each": [_actors_out(each) for each in of]}
         case AllOf(rules):
             return {"all": [_rule_out(each) for each in rules]}
         case AnyOf(rules):
@@ -337,15 +435,93 @@ def _rule_in(read: _Reader) -> Rule:
         rule = AllOf(read.each("all", _rule_in))
     elif "any" in read.left:
         rule = AnyOf(read.each("any", _rule_in))
+    elif "each" in read.left:
+        rows = read.take("each", list) or []
+        rule = EachOf(tuple(_actors_in(row, read) for row in rows))
     else:
         count = read.take("approvals", int) or 0
-        if read.left.get("by") == "anyone":
-            read.left.pop("by")
-            rule = Approvals(Actors(anyone=True), count)
-        else:
-            rule = Approvals(Actors(names=read.texts("by")), count)
+        rule = Approvals(_actors_in(read.left.pop("by", None), read), count)
     read.end()
     return rule
+
+
+def _actors_out(actors: Actors) -> str | list[str] | dict[str, Any]:
+    """`anyone`; a list of names as this machine knows them; or what a forge answers for too."""
+    if actors.anyone:
+        return "anyone"
+    if not (actors.users or actors.groups):
+        return list(actors.names)
+    groups = [{each.kind.value: each.name} for each in actors.groups]
+    rows = [("names", actors.names), ("users", actors.users), ("groups", groups)]
+    return {key: list(value) for key, value in rows if value}
+
+
+def _actors_in(row: object, read: _Reader) -> Actors:
+    if row == "anyone":
+        return Actors(anyone=True)
+    if isinstance(row, dict):
+        inner = _Reader(row, f"{read.where}.by", read.faults)
+        actors = Actors(
+            names=inner.texts("names"),
+            users=inner.texts("users"),
+            groups=inner.each("groups", _group_in),
+        )
+        inner.end()
+        return actors
+    return Actors(names=_Reader({"by": row}, read.where, read.faults).texts("by"))
+
+
+def _group_in(read: _Reader) -> Group:
+    kind = next((each for each in GroupKind if each.value in read.left), GroupKind.TEAM)
+    group = Group(kind, read.text(kind.value))
+    read.end()
+    return group
+
+
+def _subject_out(subject: Subject) -> dict[str, Any]:
+    return _without_none(
+        [
+            ("flow", subject.flow),
+            ("step", subject.step),
+            ("environment", subject.environment),
+            ("labels", list(subject.labels) or None),
+            ("artifacts", dict(subject.artifacts) or None),
+        ]
+    )
+
+
+def _subject_in(read: _Reader) -> Subject:
+    subject = Subject(
+        flow=read.text("flow"),
+        step=read.text("step"),
+        environment=read.take("environment", str, optional=True),
+        labels=read.texts("labels"),
+        artifacts=read.take("artifacts", dict, optional=True) or {},
+    )
+    read.end()
+    return subject
+
+
+def _declared_out(declared: Declared) -> dict[str, Any]:
+    return _without_none(
+        [
+            ("approvers", list(declared.approvers) or None),
+            ("timeout", declared.timeout),
+            ("on_timeout", declared.on_timeout.value),
+            ("auto_approve_if", declared.auto_approve_if),
+        ]
+    )
+
+
+def _declared_in(read: _Reader) -> Declared:
+    declared = Declared(
+        approvers=read.texts("approvers"),
+        timeout=read.take("timeout", int, optional=True),
+        on_timeout=read.parsed("on_timeout", OnTimeout, OnTimeout.REJECT),
+        auto_approve_if=read.take("auto_approve_if", str, optional=True),
+    )
+    read.end()
+    return declared
 
 
 # -- the decision --------------------------------------------------------------------------------
@@ -364,6 +540,8 @@ def decision_out(decision: Decision) -> str:
                 ("inputs", dict(decision.inputs)),
                 ("votes", [_vote_out(vote) for vote in decision.votes]),
                 ("condition", _condition_out(decision.condition)),
+                ("memberships", [_membership_out(each) for each in decision.memberships] or None),
+                ("author", _actor_out(decision.author) if decision.author else None),
                 ("request_digest", decision.request_digest),
                 ("policy_source", decision.policy_source),
                 ("previous", decision.previous),
@@ -386,6 +564,8 @@ def decision_in(text: str, where: str = "decision.yaml") -> Decision:
         inputs=read.take("inputs", dict, optional=True) or {},
         votes=read.each("votes", _vote_in),
         condition=_condition_in(read.inner("condition")) if "condition" in read.left else None,
+        memberships=read.each("memberships", _membership_in),
+        author=_actor_in(read.inner("author")) if "author" in read.left else None,
         request_digest=read.text("request_digest"),
         policy_source=read.text("policy_source"),
         previous=read.take("previous", str, optional=True),
@@ -410,6 +590,7 @@ def _vote_out(vote: Vote) -> dict[str, Any]:
             ("inputs", dict(vote.inputs) if vote.inputs is not None else None),
             ("url", vote.url),
             ("body_sha256", vote.body_sha256),
+            ("dismissed_by", _actor_out(vote.dismissed_by) if vote.dismissed_by else None),
         ]
     )
 
@@ -425,6 +606,7 @@ def _vote_in(read: _Reader) -> Vote:
         inputs=read.take("inputs", dict, optional=True),
         url=read.take("url", str, optional=True),
         body_sha256=read.take("body_sha256", str, optional=True),
+        dismissed_by=_actor_in(read.inner("dismissed_by")) if "dismissed_by" in read.left else None,
     )
     read.end()
     return vote
@@ -439,6 +621,7 @@ def _actor_out(actor: Actor) -> dict[str, Any]:
             ("id", actor.id),
             ("teams", list(actor.teams) or None),
             ("proven", actor.proven),
+            ("bot", actor.bot or None),
         ]
     )
 
@@ -451,9 +634,28 @@ def _actor_in(read: _Reader) -> Actor:
         id=read.take("id", int, optional=True),
         teams=read.texts("teams"),
         proven=read.take("proven", bool) or False,
+        bot=read.take("bot", bool, optional=True) or False,
     )
     read.end()
     return actor
+
+
+def _membership_out(fact: Membership) -> dict[str, Any]:
+    return _without_none(
+        [
+            ("user", fact.user),
+            (fact.group.kind.value, fact.group.name),
+            ("answer", fact.answer.value),
+            ("why", fact.why or None),
+        ]
+    )
+
+
+def _membership_in(read: _Reader) -> Membership:
+    user = read.take("user", int) or 0
+    answer = read.parsed("answer", Answer, Answer.UNKNOWN)
+    why = read.take("why", str, optional=True) or ""
+    return Membership(user, _group_in(read), answer, why)
 
 
 def _condition_out(condition: Condition | None) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,19 +52,19 @@ __all__ = [
     "harmless_line",
     "harmless_terminal",
     "headline",
+    "message",
     "page",
+    "summary",
     "terminal",
 ]
 
 #: A line of a listing, and the subject of a commit.
 _HEADLINE: Final = 72
 
-#: Characters of a pull request's body, and what of them the parts that grow may take.
-LONGEST_BODY: Final = 65_536
+#: What the parts that grow may take of a body on a forge, in characters.
 _MESSAGE: Final = 18_000
 _ROWS: Final = 24_000
 _HEADS: Final = 12_000
-_FIELDS: Final = 6_000
 
 _AFTERWARDS: Final = {
     OnTimeout.REJECT: "After that it is rejected.",
@@ -90,30 +91,51 @@ class Ready(str):
 def page(request: ApprovalRequest, decision: Decision | None = None) -> str:
     """`request.md`: the request as an approver reads it, in GitHub's Markdown.
 
-    At most 65,536 characters; what does not fit is in `request.yaml` beside it.
+    All of it: it is a committed file, to which a page that has to be short can link.
     """
-    artifacts = ordered(request.artifacts)
-    rows = _within(_ROWS, map(_row, artifacts))
     view = {
+        **_summary(request, inf, inf),
         "title": shortened(request.gate.key, 120),
-        "message": _quotation(request.message),
+        "message": _quotation(request.message, None),
         "decision": decision,
         "deadline": request.expires_at,
         "timeout": durations.words(request.policy.timeout or 0),
         "afterwards": _AFTERWARDS[request.policy.on_timeout],
-        "rows": rows,
-        "rows_left": len(artifacts) - len(rows),
-        "heads": _within(_HEADS, (_first_rows(each) for each in artifacts if each.head)),
-        "links": [link for link in map(_anchor, request.links[:20]) if link],
         "takes": shortened(takes(request.policy.require), 500),
         "initiator": shortened(request.initiator or "", 120),
         "commands": Ready(harmless_block("\n".join(commands(request)))),
-        "fields": _within(_FIELDS, map(_field_row, fields(request.schema))),
+        "fields": list(map(_field_row, fields(request.schema))),
         "id": _code(request.gate.id),
         "digest": _code(digest_of(request)),
     }
     text: str = _templates().get_template("request.md.j2").render(view)
-    return text[:LONGEST_BODY]
+    return text
+
+
+def message(request: ApprovalRequest) -> str:
+    """What is asked, as a quotation in Markdown: at most 36,000 characters, and said if cut."""
+    cut_off = "\n>\n> … (the rest is in `request.md`)" if len(request.message) > _MESSAGE else ""
+    return str(_quotation(request.message, _MESSAGE)) + cut_off
+
+
+def summary(request: ApprovalRequest) -> str:
+    """Artifacts, first rows and links, cut to what a body can take, and said where they are."""
+    text: str = _templates().get_template("summary.md.j2").render(_summary(request, _ROWS, _HEADS))
+    return text.strip()
+
+
+def _summary(request: ApprovalRequest, most_rows: float, most_heads: float) -> dict[str, Any]:
+    artifacts = ordered(request.artifacts)
+    rows = _within(most_rows, map(_row, artifacts))
+    tables = [each for each in artifacts if each.head]
+    heads = _within(most_heads, map(_first_rows, tables))
+    return {
+        "rows": rows,
+        "rows_left": len(artifacts) - len(rows),
+        "heads": heads,
+        "heads_left": len(tables) - len(heads),
+        "links": [link for link in map(_anchor, request.links[:20]) if link],
+    }
 
 
 def _shown(value: Any) -> str:
@@ -145,7 +167,7 @@ def commands(request: ApprovalRequest) -> tuple[str, str]:
     return f"hitl approve {gate}{given}", f'hitl reject {gate} --reason "…"'
 
 
-def _within(budget: int, parts: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+def _within(budget: float, parts: Iterable[dict[str, str]]) -> list[dict[str, str]]:
     """The first parts that fit into so many characters together, as they will be written."""
     taken = []
     for part in parts:
@@ -187,10 +209,10 @@ def _field_row(field: Field) -> dict[str, str]:
     }
 
 
-def _quotation(message: str) -> Ready:
+def _quotation(message: str, most: int | None) -> Ready:
     """The message as a quotation: no fence or list left open in it reaches what follows."""
-    lines = no_html(message[:_MESSAGE]).splitlines() or [""]
-    return Ready("\n".join(f"> {line}".rstrip() for line in lines)[: _MESSAGE * 2])
+    lines = no_html(message[:most]).splitlines() or [""]
+    return Ready("\n".join(f"> {line}".rstrip() for line in lines)[: most and most * 2])
 
 
 def _anchor(link: tuple[str, str]) -> tuple[str, Ready] | None:

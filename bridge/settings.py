@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,15 @@ ARGO_NAMESPACE = "METAFLOW_HITL_ARGO_NAMESPACE"
 LEDGER = "HITL_LEDGER"
 CACHE = "HITL_CACHE"
 ENVIRONMENT = "HITL_ENVIRONMENT"
+#: GitHub Actions sets these four; on Enterprise Server they name that server.
+API_URL = "GITHUB_API_URL"
+GRAPHQL_URL = "GITHUB_GRAPHQL_URL"
+SERVER_URL = "GITHUB_SERVER_URL"
+REPOSITORY = "GITHUB_REPOSITORY"
+TOKENS = ("HITL_TOKEN", "GITHUB_TOKEN", "GH_TOKEN")
+APP_ID = "HITL_APP_ID"
+APP_KEY = "HITL_APP_KEY"
+VOICES = "HITL_VOICES"
 SIGN = "HITL_SIGN"
 
 _SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
@@ -54,6 +64,63 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         argo_namespace=env.get(ARGO_NAMESPACE) or "argo",
         sign=bool(sign),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubSettings:
+    """Which GitHub, which repository, and as whom: an App, or a token."""
+
+    repository: str  # owner/name
+    api_url: str = "https://api.github.com"
+    graphql_url: str = "https://api.github.com/graphql"
+    server_url: str = "https://github.com"
+    token: str | None = field(default=None, repr=False)
+    app_id: str | None = None
+    app_key: str | None = field(default=None, repr=False)
+    voices: tuple[str, ...] = ()  # the other accounts of the bridge: `approval-opener[bot]`
+
+
+def github_from_environment(env: Mapping[str, str]) -> GitHubSettings:
+    """Raises `Faults` naming every variable that is missing or wrong, never its value."""
+    urls = {
+        API_URL: env.get(API_URL) or "https://api.github.com",
+        SERVER_URL: env.get(SERVER_URL) or "https://github.com",
+    }
+    if env.get(GRAPHQL_URL):
+        urls[GRAPHQL_URL] = env[GRAPHQL_URL]
+    faults = [
+        f"{name} is not an http(s) address"
+        for name, url in urls.items()
+        if not url.startswith(("https://", "http://"))
+    ]
+    urls.setdefault(GRAPHQL_URL, _graphql_of(urls[API_URL]))
+    repository = env.get(REPOSITORY, "")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        faults.append(f"{REPOSITORY} must name the repository as owner/name")
+    app_id, app_key = env.get(APP_ID) or None, env.get(APP_KEY) or None
+    if bool(app_id) != bool(app_key):
+        faults.append(f"{APP_ID} and {APP_KEY} go together, and only one of them is set")
+    token = next((env[name] for name in TOKENS if env.get(name)), None)
+    if not app_id and not app_key and not token:
+        faults.append(f"no credential: set {APP_ID} and {APP_KEY}, or {TOKENS[0]}")
+    if faults:
+        raise Faults("the environment", faults)
+    return GitHubSettings(
+        repository=repository,
+        api_url=urls[API_URL].rstrip("/"),
+        graphql_url=urls[GRAPHQL_URL].rstrip("/"),
+        server_url=urls[SERVER_URL].rstrip("/"),
+        token=token,
+        app_id=app_id,
+        # Many places that keep secrets take one line, and its ends come as backslash and n.
+        app_key=app_key and app_key.replace("\\n", "\n"),
+        voices=tuple(each.strip() for each in env.get(VOICES, "").split(",") if each.strip()),
+    )
+
+
+def _graphql_of(api_url: str) -> str:
+    # Enterprise Server has its REST at /api/v3 and GraphQL beside it, at /api/graphql.
+    return api_url.rstrip("/").removesuffix("/v3") + "/graphql"
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.errors import BridgeError, GateShut
-from bridge.model import ApprovalRequest, Decider, Decision, Evidence, Outcome
+from bridge.model import ApprovalRequest, Decider, Decision, Outcome
 from bridge.policy import evaluate
 from bridge.ports import Ledger
 from bridge.records import digest_of
@@ -39,8 +39,7 @@ def verify(ledger: Ledger, request: ApprovalRequest) -> Decision:
             f" ({_difference(recorded, again)})"
         )
     # The record is judged again: an approval that its votes do not carry is not the bridge's.
-    evidence = Evidence(decision.decided_at, decision.votes, decision.condition)
-    judged = evaluate(recorded, evidence)
+    judged = evaluate(recorded, decision.evidence)
     if (judged.outcome, judged.by) != (decision.outcome, decision.by):
         raise GateShut(
             f"{key} does not run: the ledger says approved by a {decision.by}, but what is recorded"

@@ -14,6 +14,7 @@ from typing import Any
 
 from bridge import commands
 from bridge.decide import decide
+from bridge.eligibility import who_may
 from bridge.errors import BridgeError, GateShut, LedgerUnavailable, LostRequest
 from bridge.identity import refusal
 from bridge.model import (
@@ -28,7 +29,7 @@ from bridge.model import (
     Vote,
 )
 from bridge.open import open_gate
-from bridge.policy import overdue, who_may
+from bridge.policy import overdue
 from bridge.ports import Here, Ledger, Notices
 from bridge.records import digest_of
 from bridge.verify import verify
@@ -122,8 +123,8 @@ class _Waiting:
 
     def _judge(self) -> None:
         """Decide on the vote given here, the condition and the clock, as far as they go."""
-        if self._standing.decision:
-            return
+        if self._standing.decision or self._standing.request.forge:
+            return  # a forge's gate is the decider's alone to decide
         evidence = Evidence(self._here.clock(), self._votes, self._condition)
         try:
             _, self._standing = decide(

