@@ -213,6 +213,8 @@ class GitLedger:
         return self._repeat(attempt)
 
     def renew(self, gate_id: str, commit: str | None = None) -> Standing:
+        from bridge.render import headline
+
         def attempt() -> Standing:
             refs = self._refs(gate_id)
             ledger = refs.get(_LEDGER)
