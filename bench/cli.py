@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT)]
 
-from ledgers import ledger_of, opened  # noqa: E402 - the helpers of the tests
+from tests.ledgers import ledger_of, opened  # noqa: E402 - the helpers of the tests
 from measures import Row, tell, timed  # noqa: E402
 
 from bridge.gitledger import GitLedger  # noqa: E402

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT)]
 
-from githttp import serving  # noqa: E402 - the helpers of the tests
-from ledgers import (  # noqa: E402
+from tests.githttp import serving  # noqa: E402 - the helpers of the tests
+from tests.ledgers import (  # noqa: E402
     a_decision,
     a_request,
     alone,

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ledgers import (
+
+from bridge.audit import audit
+from bridge.errors import LedgerUnavailable
+from bridge.gitledger import GitLedger, create
+from bridge.model import Decider, Outcome
+from bridge.records import decision_out, request_out
+from tests.ledgers import (
     LEDGER,
     NOON,
     a_decision,
@@ -17,13 +23,7 @@ from ledgers import (
     ledger_of,
     opened,
 )
-from test_gitledger import put, signing_key
-
-from bridge.audit import audit
-from bridge.errors import LedgerUnavailable
-from bridge.gitledger import GitLedger, create
-from bridge.model import Decider, Outcome
-from bridge.records import decision_out, request_out
+from tests.test_gitledger import put, signing_key
 
 FOLDER = a_request().gate.folder
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from gates import ROOT, TARGET, a_request, decision_of, hitl, opened
 
 from bridge import cli, render, wiring
 from bridge.model import Gate, OnTimeout, Outcome
+from tests.gates import ROOT, TARGET, a_request, decision_of, hitl, opened
 
 KEY = "Flow/1/gate/3"
 

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from metaflows import CHECKOUT
-from terminals import Screen
+
+from tests.metaflows import CHECKOUT
+from tests.terminals import Screen
 
 
 @pytest.fixture

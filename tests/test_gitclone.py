@@ -6,10 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from ledgers import git, ledger_of, threads_of
 
 from bridge.errors import LedgerUnavailable
 from bridge.gitclone import MOST_PACKS, GitClone, GitFailed, Leaf, make_bare, read_tree
+from tests.ledgers import git, ledger_of, threads_of
 
 
 @pytest.fixture

@@ -9,7 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from ledgers import (
+
+from bridge.errors import Faults, LedgerCorrupt, LedgerUnavailable, LostRequest, NoSuchGate
+from bridge.gitledger import GitLedger, create
+from bridge.model import Actor, Decider, Gate, Outcome
+from bridge.records import decision_out, digest_of, request_out
+from bridge.settings import from_environment
+from tests.ledgers import (
     ANN,
     LEDGER,
     NOON,
@@ -23,12 +29,6 @@ from ledgers import (
     opened,
     together,
 )
-
-from bridge.errors import Faults, LedgerCorrupt, LedgerUnavailable, LostRequest, NoSuchGate
-from bridge.gitledger import GitLedger, create
-from bridge.model import Actor, Decider, Gate, Outcome
-from bridge.records import decision_out, digest_of, request_out
-from bridge.settings import from_environment
 
 KEY = "Flow/1/gate/3"
 

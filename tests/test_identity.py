@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from gates import a_request
 
 from bridge.identity import person, refusal, same_person
 from bridge.model import Actor, Actors, AllOf, AnyOf, Approvals, Policy
+from tests.gates import a_request
 
 ANN = Actor("Ann", "ann@example.org", "ann")
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ledgers import LEDGER, a_decision, a_request, a_vote, alone, decided, git, in_child, opened
 
 from bridge.audit import audit
 from bridge.decide import decide
@@ -23,6 +22,17 @@ from bridge.gitledger import GitLedger, create
 from bridge.model import ApprovalRequest, Decision, Evidence, Outcome
 from bridge.open import open_gate
 from bridge.verify import verify
+from tests.ledgers import (
+    LEDGER,
+    a_decision,
+    a_request,
+    a_vote,
+    alone,
+    decided,
+    git,
+    in_child,
+    opened,
+)
 
 REAL_GIT = shutil.which("git") or ""
 

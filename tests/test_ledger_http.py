@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from githttp import CUT, DONE_AND_CUT, GitServer, serving
-from ledgers import a_decision, a_request, decided, git, key_of, ledger_of, opened
 
 from bridge.audit import audit
 from bridge.errors import GateShut, LedgerUnavailable
 from bridge.gitledger import GitLedger
 from bridge.verify import verify
+from tests.githttp import CUT, DONE_AND_CUT, GitServer, serving
+from tests.ledgers import a_decision, a_request, decided, git, key_of, ledger_of, opened
 
 MOST = 64 * 1024  # bytes on the wire for one decision, or for one verification
 MANY = 300

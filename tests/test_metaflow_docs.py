@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from metaflows import CHECKOUT, Project
 
 from bridge import settings
+from tests.metaflows import CHECKOUT, Project
 
 PAGE = (CHECKOUT / "docs" / "metaflow.md").read_text(encoding="utf-8")
 

@@ -10,9 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from metaflows import Outcome, Project
 
 from bridge.model import Outcome as Decided
+from tests.metaflows import Outcome, Project
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from metaflows import Outcome, Project
 
 from bridge.model import Decider
+from tests.metaflows import Outcome, Project
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from githttp import serving
-from metaflows import FLOWS, Project
-from terminals import Screen
-from test_notices import Server
 
 from bridge.gitledger import create
+from tests.githttp import serving
+from tests.metaflows import FLOWS, Project
+from tests.terminals import Screen
+from tests.test_notices import Server
 
 
 @pytest.fixture

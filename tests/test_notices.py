@@ -13,13 +13,13 @@ from queue import Queue
 from typing import Any
 
 import pytest
-from gates import TARGET, a_request
 
 from bridge import wiring
 from bridge.model import Decider, Decision, Outcome
 from bridge.notices import Silent, Told
 from bridge.records import digest_of
 from bridge.settings import Settings
+from tests.gates import TARGET, a_request
 
 REQUEST = a_request("Flow/1/gate/3", timeout=3_600, schema=TARGET)
 REJECTED = Decision(

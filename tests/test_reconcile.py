@@ -8,13 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from gates import Heard, a_request, decision_of, hitl, opened
-
 from bridge import wiring
 from bridge.model import ApprovalRequest, Outcome
 from bridge.ports import Ledger
 from bridge.reconcile import reconcile, settle, settle_overdue
 from bridge.settings import from_environment
+from tests.gates import Heard, a_request, decision_of, hitl, opened
 
 NOW = wiring.clock()
 

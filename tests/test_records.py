@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgers import NOON, a_decision, a_rejection, a_request
 
 from bridge.errors import LedgerCorrupt
 from bridge.model import (
@@ -32,6 +31,7 @@ from bridge.model import (
 )
 from bridge.records import decision_in, decision_out, digest_of, request_in, request_out
 from bridge.trailers import decision_message, open_gate, recorded, request_message
+from tests.ledgers import NOON, a_decision, a_rejection, a_request
 
 #: A dump of YAML takes milliseconds; each rule is tried often enough over many runs.
 quickly = settings(max_examples=40, deadline=None)

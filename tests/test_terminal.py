@@ -6,8 +6,8 @@ import os
 import signal
 from pathlib import Path
 
-from gates import TARGET, a_request, decision_of, hitl
-from terminals import Screen
+from tests.gates import TARGET, a_request, decision_of, hitl
+from tests.terminals import Screen
 
 KEY = "Flow/1/gate/3"
 DEPLOY = {"key": KEY}

@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from gates import ROOT, Clock, Heard, a_request, a_vote, decision_of, here, hitl, opened
 
 from bridge import wiring
 from bridge.decide import decide
@@ -22,6 +21,7 @@ from bridge.model import Condition, Evidence, Outcome, Standing
 from bridge.ports import Here
 from bridge.settings import from_environment
 from bridge.wait import pass_gate
+from tests.gates import ROOT, Clock, Heard, a_request, a_vote, decision_of, here, hitl, opened
 
 KEY = "Flow/1/gate/3"
 
@@ -356,12 +356,12 @@ def test_on_a_url_the_looks_grow_apart_to_thirty_seconds(ledger: Path) -> None:
 
 WAITS = f"""
 import os, sys
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+sys.path[:0] = [{str(ROOT)!r}]
 from bridge import wiring
 from bridge.errors import GateShut
 from bridge.settings import from_environment
 from bridge.wait import pass_gate
-from gates import a_request
+from tests.gates import a_request
 try:
     pass_gate(wiring.here(from_environment(os.environ)), a_request({KEY!r}))
 except GateShut as shut:
