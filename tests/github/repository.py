@@ -213,6 +213,10 @@ class Repository:
         """The branch's tip."""
         return self.bare.sha(f"refs/heads/{name}")
 
+    def seen(self, name: str) -> str | None:
+        """The branch's tip, as the last push left it: asked for without starting a process."""
+        return self._seen.get(f"refs/heads/{name}")
+
     def file(self, path: str, ref: str | None = None) -> str | None:
         """A file's text at a branch, tag or sha; None where there is none."""
         sha = self.bare.sha(f"{ref or self.default_branch}:{path}")
