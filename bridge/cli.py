@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli_github import open_, sweep, tend
 from bridge.cli_repository import init, policy
 from bridge.errors import (
     AlreadyDecided,
@@ -528,7 +529,7 @@ def completion(context: click.Context, shell: str) -> None:
         click.echo(made(root.command, {}, "hitl", "_HITL_COMPLETE").source())
 
 
-for _command in (init, policy):
+for _command in (init, open_, policy, sweep, tend):
     hitl.add_command(_command)
 
 

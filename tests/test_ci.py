@@ -254,3 +254,18 @@ def test_the_command_proves_nothing_for_a_gate_that_was_not_named(
     # `hitl verify "$GATE"` of a variable that is not set must not prove the ledger instead.
     assert hitl(["--ledger", str(at.repo.bare.path), "verify", ""]) != 0
     assert "no gate is called ''" in capsys.readouterr().err
+
+
+def test_the_command_asks_as_the_action_does(
+    at: Ci, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in at.runner.env.items():
+        monkeypatch.setenv(name, value)
+    assert hitl(["open", "production", "--message", "Deploy?", "--file", str(at.model)]) == 0
+    (pull,) = at.repo.pulls
+    assert f"{at.repo.url}/pull/{pull.number}" in capsys.readouterr().out
+    pull.review(at.alice, "APPROVED")
+    assert hitl(["tend", str(pull.number)]) == 0
+    assert "approved by alice" in capsys.readouterr().out
+    assert hitl(["sweep"]) == 0
+    assert len(at.repo.repository_dispatches) == 1
