@@ -6,27 +6,33 @@ green.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from bridge import summary, wiring
+from bridge import ci, summary, wiring
+from bridge.ask import Desk, ask
 from bridge.errors import BridgeError, Faults, NoSuchPage
 from bridge.harmless import harmless_line
 from bridge.settings import APP_ID, APP_KEY, TOKENS, from_environment, github_from_environment
 from bridge.tend import Tended, sweep, tend
 
-MODE, NUMBER = "HITL_MODE", "HITL_NUMBER"
+MODE, NUMBER, GATE_ID = "HITL_MODE", "HITL_NUMBER", "HITL_GATE_ID"
 
 
 def main(env: Mapping[str, str]) -> int:
     """Do what the action's inputs ask; the exit code."""
     runner = Runner(env)
     try:
-        return _tend(env, runner)
+        mode = env.get(MODE) or "tend"
+        if mode not in _MODES:
+            raise Faults("the input", [f"`mode` is one of {', '.join(_MODES)}"])
+        return _MODES[mode](env, runner)
     except Faults as error:
         runner.stop(error.faults)
     except BridgeError as error:
@@ -40,16 +46,53 @@ def main(env: Mapping[str, str]) -> int:
 
 def _tend(env: Mapping[str, str], runner: Runner) -> int:
     number = _number(env)
-    _check_credential(env)
-    desk = wiring.desk(from_environment(env), github_from_environment(env))
+    desk = _desk(env)
     try:
         done = sweep(desk) if number is None else (tend(desk, number),)
     except NoSuchPage:
         done = (Tended(f"#{number} is nothing of the bridge: nothing to do"),)
     runner.tell(done)
     if number is not None:
-        runner.put(done[0])
+        runner.put(_outputs(done[0]))
     return 1 if any(each.failed for each in done) else 0
+
+
+def _open(env: Mapping[str, str], runner: Runner) -> int:
+    desk = _desk(env)
+    request = ci.request(ci.job_of(env), ci.asked_by(env), desk.clock())
+    standing, page = ask(desk, request)
+    done = Tended("waits for a decision", standing, page=page)
+    if standing.decision:
+        done = replace(done, says=standing.decision.reason)
+    runner.tell([done])
+    runner.put(_outputs(done))
+    return 0
+
+
+def _verify(env: Mapping[str, str], runner: Runner) -> int:
+    proof = ci.prove(_desk(env).ledger, ci.job_of(env), env.get(GATE_ID, ""), ci.asked_by(env))
+    done = Tended(f"{proof.decision.reason}; the record holds", proof.standing)
+    runner.tell([done])
+    answer = json.dumps(dict(proof.decision.inputs))
+    runner.put(_outputs(done) | {"commit": proof.commit, "run": proof.run, "answer": answer})
+    return 0
+
+
+_MODES = {"tend": _tend, "open": _open, "verify": _verify}
+
+
+def _desk(env: Mapping[str, str]) -> Desk:
+    _check_credential(env)
+    return wiring.desk(from_environment(env), github_from_environment(env))
+
+
+def _outputs(done: Tended) -> dict[str, str]:
+    outcome = summary.outcome(done)
+    return {
+        "outcome": outcome.value if outcome else "",
+        "gate": done.standing.request.gate.id if done.standing else "",
+        "url": done.page.url if done.standing and done.page else "",
+    }
 
 
 def _number(env: Mapping[str, str]) -> int | None:
@@ -89,15 +132,9 @@ class Runner:
         self._say(summary.log(done) if done else ["nothing waits for a decision"])
         self._append(self._summary, summary.markdown(done))
 
-    def put(self, done: Tended) -> None:
-        """The outputs; none of them can hold a line break."""
-        outcome = summary.outcome(done)
-        values = {
-            "outcome": outcome.value if outcome else "",
-            "gate": done.standing.request.gate.id if done.standing else "",
-            "url": done.page.url if done.standing and done.page else "",
-        }
-        self._append(self._output, "".join(f"{name}={value}\n" for name, value in values.items()))
+    def put(self, outputs: Mapping[str, str]) -> None:
+        """No value of them holds a line break."""
+        self._append(self._output, "".join(f"{name}={outputs[name]}\n" for name in outputs))
 
     def stop(self, faults: Iterable[str]) -> None:
         """Each as an annotation of the run, and in its summary."""

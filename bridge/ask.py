@@ -25,7 +25,7 @@ from bridge.page import (
 )
 from bridge.policy import evaluate, narrow
 from bridge.policyfile import PATH, parse
-from bridge.ports import Clock, Forge, Ledger, Notices
+from bridge.ports import Clock, Engine, Forge, Ledger, Notices
 from bridge.records import digest_of
 
 
@@ -37,6 +37,7 @@ class Desk:
     ledger: Ledger
     notices: Notices
     clock: Clock
+    engine: Engine | None = None  # None: whoever waits reads the ledger
 
 
 def ask(desk: Desk, request: ApprovalRequest) -> tuple[Standing, Page | None]:

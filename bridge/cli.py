@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli_repository import policy
+from bridge.cli_github import open_, sweep, tend
+from bridge.cli_repository import init, policy
 from bridge.errors import (
     AlreadyDecided,
     BridgeError,
@@ -478,7 +479,7 @@ def _already(standing: Standing, me: Actor, verdict: Verdict) -> None:
 @_pass_desk
 def verify(desk: _Desk, gate: str | None, signed: bool) -> None:
     """Prove the whole ledger from its commits, or that one gate's step may run."""
-    if gate:
+    if gate is not None:  # an empty one is a variable that was not set, and proves nothing
         from bridge.verify import verify as verify_gate
 
         standing = desk.gate(gate)
@@ -528,7 +529,8 @@ def completion(context: click.Context, shell: str) -> None:
         click.echo(made(root.command, {}, "hitl", "_HITL_COMPLETE").source())
 
 
-hitl.add_command(policy)
+for _command in (init, open_, policy, sweep, tend):
+    hitl.add_command(_command)
 
 
 # -- printing ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The command line for whoever runs a repository: its policy. Parse, call one verb, print."""
+"""The command line for whoever runs a repository: parse, call one verb, print."""
 
 from __future__ import annotations
 
@@ -177,6 +177,41 @@ def simulate(
     click.echo(explanation(found.evaluation, colour=_colour()))
     if found.evaluation.outcome is not Outcome.APPROVED:
         click.get_current_context().exit(1)
+
+
+# -- init ------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--push", is_flag=True, help="Also push the ledger's branch to origin.")
+@click.option("--overwrite", is_flag=True, help="Also write workflows that were changed by hand.")
+@click.option("--action", metavar="USES", help="Where the action is: acme/bridge/action@COMMIT.")
+@click.option("--opener", metavar="SLUG", help="The GitHub App that opens gates.")
+def init(push: bool, overwrite: bool, action: str | None, opener: str | None) -> None:
+    """Make this repository ready for gates: policy, workflow, the ledger's branch.
+
+    Run twice, it changes nothing; what you changed is kept. At the end stands what only a person
+    can set; `hitl doctor` checks it.
+    """
+    from bridge.checkout import Checkout
+    from bridge.init import Filling, for_a_person
+    from bridge.init import init as make_ready
+    from bridge.workflows import MAIN
+
+    checkout = Checkout(Path.cwd())
+    done = make_ready(checkout, Filling(action, opener), overwrite=overwrite)
+    for each in done:
+        place = f"{each.path} on the branch approvals" if each.in_ledger else each.path
+        click.echo(f"{place}: {each.deed}")
+    if push:
+        checkout.push_ledger()
+    if checkout.ledger_is_pushed():
+        click.echo(f"The branch approvals is on {checkout.remote}.")
+    else:
+        click.echo(f"To push the ledger's branch:  git push {checkout.remote} approvals")
+    click.echo("\nWhat only a person can set:")
+    for number, says in enumerate(for_a_person(checkout.repository, checkout.read(MAIN) or ""), 1):
+        click.echo(click.wrap_text(f"{number}. {says}", 100, " ", "   "))
 
 
 # -- the file --------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ error here: half a page of reviews is not evidence.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -303,6 +303,11 @@ class GitHub:
         given = {"state": mark.light.value, "description": mark.says[:140], "context": STATUS}
         path = f"/repos/{self._repository}/statuses/{mark.sha}"
         self._line.post(path, given, "the commit status cannot be set", again=True)
+
+    def send(self, event: str, payload: Mapping[str, str]) -> None:
+        given = {"event_type": event, "client_payload": dict(payload)}
+        path = f"/repos/{self._repository}/dispatches"
+        self._line.post(path, given, f"the run for {event} cannot be started", again=False)
 
     # -- exchanges ---------------------------------------------------------------------------
 

@@ -422,7 +422,7 @@ class GitLedger:
 
     def _begin(self) -> str:
         """The ledger's first commit, where there is none."""
-        root = self._clone.write_tree({"README.md": self._clone.write_blob(_README)})
+        root = self._clone.write_tree({"README.md": self._clone.write_blob(README)})
         commit = self._commit(root.sha, [], "The ledger begins\n", author=BRIDGE)
         self._push(f"{commit}:{_LEDGER}", lease={_LEDGER: ""})
         return commit
@@ -592,7 +592,8 @@ def _entry(about: Sequence[str], changes: Iterable[Change], reader: ObjectReader
     return Entry(sha, tuple(each for each in parents if each), changes, texts, joined, signed)
 
 
-_README = """\
+#: What stands at the top of every ledger.
+README = """\
 # The ledger of approvals
 
 Every decision that the approval bridge recorded, one commit each. `git log --first-parent` reads

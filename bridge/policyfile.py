@@ -195,6 +195,8 @@ class PolicyFile:
         )
 
     def _account(self, initiator: str | None) -> str | None:
+        if initiator and initiator.startswith("@"):  # a job of the forge, which knows the account
+            return initiator[1:]
         return self.identities.get(initiator.casefold()) if initiator else None
 
 

@@ -146,8 +146,20 @@ class Forge(Protocol):
         """Ask these for a review: best effort, whoever cannot be asked is left out."""
         ...
 
+    def send(self, event: str, payload: Mapping[str, str]) -> None:
+        """Start the workflows of the default branch that listen for this event."""
+        ...
+
     def memberships(self, questions: Sequence[Question]) -> tuple[Membership, ...]:
         """An answer to each, `unknown` where it cannot be had."""
+        ...
+
+
+class Engine(Protocol):
+    """What runs the workflow, and went on without it while it waited."""
+
+    def resume(self, standing: Standing) -> None:
+        """Let the workflow go on. It may be asked twice. Raises `ForgeUnavailable`."""
         ...
 
 

@@ -123,6 +123,7 @@ def load(text: str, where: str) -> dict[str, Any]:
     import yaml
 
     try:
+        _refuse_traps(text)
         found = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         said = " ".join(str(error).split())
@@ -130,6 +131,24 @@ def load(text: str, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise LedgerCorrupt(f"{where} holds no mapping")
     return found
+
+
+#: Far more than any record has; the loader in C calls itself for each, until the process is gone.
+_DEEPEST: Final = 100
+
+
+def _refuse_traps(text: str) -> None:
+    """A nest that would take the process down, and aliases, by which a line becomes a gigabyte."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=_loader()):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {_DEEPEST} deep")
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"it repeats itself by *{event.anchor}: write it out")
 
 
 @functools.cache

@@ -31,7 +31,7 @@ from bridge.model import (
     Via,
     Vote,
 )
-from bridge.page import LONGEST_BODY, Light, Mark, Site
+from bridge.page import LONGEST_BODY, Comment, Light, Mark, Site
 from bridge.policy import takes
 from bridge.records import digest_of
 from bridge.render import headline, message, summary
@@ -182,6 +182,11 @@ def status(
         foot=f"To approve: `{approve_line(request)}`",
         seal=seal,
     )
+
+
+def tells(status: Comment | None) -> bool:
+    """Whether this status comment says that the gate was approved."""
+    return status is not None and status.body.startswith(f"### {SIGNS[Outcome.APPROVED]} ")
 
 
 def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from bridge import conditions, gather, show
 from bridge.ask import Desk, governed, own_page, pages, put_up
 from bridge.decide import decide
-from bridge.errors import BridgeError, Faults, LostRequest, NoPolicy
+from bridge.errors import BridgeError, Faults, LedgerCorrupt, LostRequest, NoPolicy
 from bridge.gather import Gathered, Shown
 from bridge.model import (
     ApprovalRequest,
@@ -110,7 +110,13 @@ def _swept(desk: Desk, look: Look, gate_id: str) -> Tended:
 
 
 def _tend(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
-    standing = desk.ledger.read(gate_id)
+    try:
+        standing = desk.ledger.read(gate_id)
+    except LedgerCorrupt:
+        seen = gather.shown(page, look.site.voices)
+        if seen is None:
+            raise
+        return _mend(desk, look, page, desk.ledger.renew(gate_id, seen.head))
     if standing and standing.request.forge != desk.forge.name:
         return Tended(f"gate {gate_id} is not decided on {desk.forge.name}", standing, page=page)
     if standing and standing.decision:
@@ -120,6 +126,15 @@ def _tend(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
     if page.via is not standing.request.policy.via:
         return _elsewhere(desk, look, page, standing)
     return _Judging(desk, look, page, standing).outcome()
+
+
+def _mend(desk: Desk, look: Look, page: Page, renewed: Standing) -> Tended:
+    """Somebody had pushed what is no request: that must not stop a gate for good."""
+    if renewed.decision:
+        return _finish(desk, look.site, page, renewed, renewed.decision)
+    why = "somebody pushed to the gate's branch"
+    new = put_up(desk, look, renewed, show.note_asked_anew(why))
+    return Tended(f"asked anew: {why}", renewed, page=new)
 
 
 def _gone(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
@@ -303,6 +318,9 @@ def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: De
     writes += _late(page, site, decision)
     writes += _label(page, decision.outcome)
     approved = decision.outcome is Outcome.APPROVED
+    # Only what was done is told, so what is told need not be done again.
+    if approved and desk.engine and not show.tells(gather.status_comment(page, site.voices)):
+        desk.engine.resume(standing)
     merges = approved and page.branch is not None
     if page.state is State.OPEN and not merges:
         writes.append(Close(approved))

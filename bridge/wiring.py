@@ -78,6 +78,7 @@ def notices(settings: Settings, start: Path | None = None) -> Notices:
 def desk(settings: Settings, github: GitHubSettings) -> Desk:
     """What a gate on GitHub is tended with: the ledger is the repository itself."""
     from bridge.ask import Desk
+    from bridge.ci import Actions
     from bridge.github import GitHub
     from bridge.gitledger import GitLedger
     from bridge.notices import Silent, Told
@@ -85,7 +86,8 @@ def desk(settings: Settings, github: GitHubSettings) -> Desk:
     forge = GitHub(github)
     record = GitLedger(forge.git_url(), settings.cache, sign=settings.sign)
     told = Told(settings.apprise_urls, record.where, settings.argo_ui_url)
-    return Desk(forge, record, told if settings.apprise_urls else Silent(), clock)
+    engine = Actions(forge, f"{github.server_url}/{github.repository}")
+    return Desk(forge, record, told if settings.apprise_urls else Silent(), clock, engine)
 
 
 def laptop_ledger(start: Path) -> Path:

@@ -26,16 +26,20 @@ from tests.github.world import Event
 ROOT = Path(__file__).parent.parent
 TEMPLATES = ROOT / "templates" / "workflows"
 #: What `hitl init` fills in.
-ACTION, OPENER = "OWNER/approval-bridge/action@REF", "OPENER"
+ACTION, OPENER = "OWNER/approval-bridge/action@REF", "OPENER[bot]"
 USED = "acme/approval-bridge/action@" + "0123456789" * 4
 #: Which types an event starts a workflow for that names none.
 _DEFAULT_TYPES = {"pull_request": {"opened", "synchronize", "reopened"}}
 _FOLDER = ".github/workflows/"
 
 
-def written(name: str, opener: str = "approval-opener") -> str:
+def written(name: str, opener: str = "approval-opener[bot]") -> str:
     """A workflow as it stands in a repository."""
-    text = (TEMPLATES / f"{name}.yml").read_text()
+    return filled(TEMPLATES / f"{name}.yml", opener)
+
+
+def filled(path: Path, opener: str = "approval-opener[bot]") -> str:
+    text = path.read_text()
     return text.replace(ACTION, USED).replace(OPENER, opener)
 
 
@@ -70,6 +74,8 @@ class Runner:
         self._count = 0
         self.secrets: dict[str, str] = {}
         self.variables: dict[str, str] = {}
+        self.shared_secrets: dict[str, str] = {}
+        self.shared_variables: dict[str, str] = {}
         #: The runs that an environment did not admit.
         self.refused: list[Run] = []
 
@@ -101,14 +107,15 @@ class Runner:
 
     # -- what is started -----------------------------------------------------------------------
 
-    def _jobs(self, event: Event) -> Iterator[tuple[Event, str, str, str]]:
-        """The event with each file that it starts: the path, the ref and the commit."""
+    def _jobs(self, event: Event) -> Iterator[tuple[Event, str, str, str, str]]:
+        """The event with each job of each file that it starts: path, job, ref and commit."""
         ref, commit = self._where(event)
         tree = self._repository.bare.run("ls-tree", "--name-only", commit, _FOLDER)
         for path in tree.splitlines():
             text = self._repository.file(path, commit)
             if text and _listens(load(text)["on"], path, event):
-                yield event, path, ref, commit
+                for job in load(text)["jobs"]:
+                    yield event, path, job, ref, commit
 
     def _where(self, event: Event) -> tuple[str, str]:
         repository = self._repository
@@ -131,25 +138,29 @@ class Runner:
 
     # -- act -----------------------------------------------------------------------------------
 
-    def _act(self, event: Event, path: str, ref: str, commit: str) -> Run:
+    def _act(self, event: Event, path: str, name: str, ref: str, commit: str) -> Run:
         self._count += 1
         folder = self._folder / f"run{self._count}"
         checkout = self._checkout(folder, ref, commit)
         workflow = load((checkout / path).read_text())
-        (job,) = workflow["jobs"].values()
+        job = workflow["jobs"][name]
         if not self._admitted(job, ref):
             self.refused.append(Run(path, event.name, ref, None, "not admitted"))
             return self.refused[-1]
         (folder / "event.json").write_text(json.dumps(event.payload))
         granted = job.get("permissions", workflow.get("permissions", {}))
         token = self._github.actions_token(self._repository, granted)
-        secrets = {"GITHUB_TOKEN": str(token)} | (self.secrets if "environment" in job else {})
-        variables = self.variables if "environment" in job else {}
+        # A repository's secrets are there in any job, an environment's in those that name it.
+        secrets = {"GITHUB_TOKEN": str(token), **self.shared_secrets}
+        variables = dict(self.shared_variables)
+        if "environment" in job:
+            secrets |= self.secrets
+            variables |= self.variables
         done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("act")),
                 event.name,
-                *("-W", str(checkout / path)),
+                *("-W", str(checkout / path), "-j", name),
                 *("-P", "ubuntu-latest=-self-hosted"),
                 "--no-cache-server",
                 *("--eventpath", str(folder / "event.json")),

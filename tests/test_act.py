@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from bridge.model import Outcome
-from tests.actions import Runner, load, written
+from tests.actions import ROOT, Runner, filled, load, written
 from tests.forge import World
 from tests.github import GitHub
 
 RELAY, MAIN = ".github/workflows/relay.yml", ".github/workflows/approvals.yml"
+EXAMPLE = ROOT / "examples" / "github" / "deploy.yml"
 INPUT = {
     "type": "object",
     "properties": {"target": {"type": "string"}},
@@ -202,3 +203,31 @@ def test_a_key_that_is_not_set_is_red_with_the_one_fix(at: Repository) -> None:
     assert swept.code == 1
     assert "set the secret HITL_APP_KEY in the environment" in swept.log
     assert "Traceback" not in swept.log
+
+
+def test_a_job_asks_and_ends_and_the_approval_starts_the_run_that_deploys(at: Repository) -> None:
+    at.write_policy("gates: [{name: deploy, require: {users: [alice]}}]")
+    at.repo.commit("main", {".github/workflows/deploy.yml": filled(EXAMPLE)})
+    at.runner.shared_variables["OPENER_APP_ID"] = str(at.opener.id)
+    at.runner.shared_secrets["OPENER_APP_KEY"] = at.opener.key
+    sha = at.repo.branch("main")
+    at.runner.skip()
+    at.repo.dispatch(at.bob, "deploy.yml", "main", {})
+    asked, *_ = at.runner.run()
+    assert asked.code == 0, asked
+    (pull,) = at.repo.pulls
+    pull.comment(at.alice, "/approve share=0.5")
+    decided, deployed = at.runner.run()
+    assert decided.code == 0, decided
+    assert (deployed.event, deployed.code) == ("repository_dispatch", 0), deployed
+    assert f'deploying {sha} with {{"share": 0.5}}' in deployed.log
+
+
+def test_whoever_sends_the_event_without_an_approval_deploys_nothing(at: Repository) -> None:
+    at.repo.commit("main", {".github/workflows/deploy.yml": filled(EXAMPLE)})
+    waiting = at.standing(at.open()).request.gate.id
+    at.runner.skip()
+    at.repo.repository_dispatch(at.mallory, "approved-production", {"gate": waiting})
+    (stopped,) = at.runner.run()
+    assert stopped.code == 1
+    assert "deploying" not in stopped.log

@@ -121,6 +121,9 @@ def test_input_in_the_line_and_in_the_block_is_one_input() -> None:
         ("- a", "no mapping"),
         ("target: [", "cannot be read"),
         ("target: !!python/object:os.system a", "cannot be read"),
+        ("target: " + "[" * 60_000, "nested more than"),  # took the process down
+        ("- " * 30_000 + "a", "nested more than"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\ntarget: [*b, *b]", "write it out"),
     ],
 )
 def test_a_block_that_yaml_would_bend_is_refused(block: str, why: str) -> None:
@@ -138,6 +141,11 @@ def test_input_to_a_gate_that_takes_none_is_refused() -> None:
     assert isinstance(command, Command)
     with pytest.raises(Faults, match="takes no input"):
         given(command, None)
+
+
+@pytest.mark.parametrize("body", ["~~~" + " " * 65_000 + "`", "~" * 65_000 + "`"])
+def test_a_line_that_is_nearly_a_fence_is_read_without_going_back_for_minutes(body: str) -> None:
+    assert read(body) is None
 
 
 @having(st.text(alphabet="/approvejct \n\r`~><!-=\"'|", max_size=60))

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.actions import ACTION, OPENER, ROOT, TEMPLATES, USED, load, written
+from tests.actions import ACTION, OPENER, ROOT, TEMPLATES, USED, filled, load, written
 
 NAMES = ("approvals", "relay")
+EXAMPLE = ROOT / "examples" / "github" / "deploy.yml"
 RELAY, APPROVALS = (load(written(name)) for name in ("relay", "approvals"))
 MANIFEST = load((ROOT / "action" / "action.yml").read_text())
 
@@ -30,6 +32,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".github" / "workflows").mkdir(parents=True)
     for name in NAMES:
         (folder / ".github" / "workflows" / f"{name}.yml").write_text(written(name))
+    (folder / ".github" / "workflows" / "deploy.yml").write_text(filled(EXAMPLE))
     (folder / "action").mkdir()
     (folder / "action" / "action.yml").write_text((ROOT / "action" / "action.yml").read_text())
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
@@ -166,7 +169,7 @@ def test_a_job_stands_behind_an_if_and_ends_by_itself(workflow: dict[str, Any]) 
 
 def test_what_hitl_init_fills_in_stands_once_in_the_one_file_and_nowhere_in_the_relay() -> None:
     main, relay = ((TEMPLATES / f"{name}.yml").read_text() for name in NAMES)
-    assert (main.count(ACTION), main.count(f"{OPENER}[bot]")) == (1, 1)
+    assert (main.count(ACTION), main.count(OPENER)) == (1, 1)
     assert (relay.count(ACTION), relay.count(OPENER)) == (0, 0)
 
 
@@ -185,3 +188,55 @@ def test_the_action_installs_nothing_that_a_decision_does_not_need() -> None:
     lock = (ROOT / "action" / "requirements.lock").read_text()
     needless = {"apprise", "click", "metaflow", "flowyml", "pytest"}
     assert not needless & set(re.findall(r"(?m)^([\w.-]+)==", lock))
+
+
+def test_the_example_proves_the_approval_first_and_deploys_what_the_record_says() -> None:
+    deploy = load(filled(EXAMPLE))["jobs"]["deploy"]
+    first, *rest = deploy["steps"]
+    assert first["with"]["mode"] == "verify"
+    assert deploy["permissions"] == {"contents": "read"}
+    assert all("client_payload" not in str(step) for step in rest)
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "github.md").read_text()
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """The table under a heading: the first cell's code to the other cells."""
+    section = PAGE.split(f"\n### {heading}\n")[1].split("\n#")[0]
+    cells = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
+    return {cell[0].strip(" `"): [each.strip() for each in cell[1:]] for cell in cells}
+
+
+def test_the_page_tells_of_every_input_with_its_default_and_of_every_output() -> None:
+    told = {
+        name: [f"`{given['default']}`" if given["default"] else "", given["description"]]
+        for name, given in MANIFEST["inputs"].items()
+    }
+    assert rows("Inputs") == told
+    assert rows("Outputs") == {n: [o["description"]] for n, o in MANIFEST["outputs"].items()}
+
+
+def test_every_input_reaches_the_bridge_and_every_output_comes_from_it() -> None:
+    _, run = MANIFEST["runs"]["steps"]
+    assert sorted(run["env"].values()) == sorted(
+        f"${{{{ inputs.{n} }}}}" for n in MANIFEST["inputs"]
+    )
+    for name, output in MANIFEST["outputs"].items():
+        assert output["value"] == f"${{{{ steps.bridge.outputs.{name} }}}}"
+
+
+def test_the_page_names_what_the_workflows_listen_to_and_how_often() -> None:
+    assert f"`{APPROVALS['on']['schedule'][0]['cron']}`" in PAGE
+    for name in ("HITL_APP_KEY", "HITL_APP_ID", job(APPROVALS)["environment"]):
+        assert name in PAGE
+
+
+def test_what_the_page_shows_of_a_gate_in_ci_names_inputs_that_there_are() -> None:
+    shown = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert len(shown) == 2
+    for text in shown:
+        (step,) = yaml.safe_load(text)
+        assert set(step["with"]) <= set(MANIFEST["inputs"])

@@ -1,0 +1,280 @@
+"""`hitl init`: a repository made ready for gates, twice, and by somebody who changed things."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bridge import workflows
+from bridge.audit import audit
+from bridge.checkout import Checkout
+from bridge.cli import main
+from bridge.errors import BridgeError
+from bridge.gitledger import GitLedger
+from bridge.init import Deed, Filling, for_a_person, init
+from bridge.policyfile import parse
+from bridge.workflows import MAIN, POLICY, RELAY
+from tests.ledgers import decided, git, opened
+
+ACTION = "acme/approval-bridge/action@0123456789"
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    path = tmp_path / "acme" / "models.git"
+    path.parent.mkdir()
+    subprocess.run(["git", "init", "--quiet", "--bare", str(path)], check=True)
+    return path
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with something staged and something not, and the test stands in it."""
+    path = tmp_path / "checkout"
+    subprocess.run(["git", "init", "--quiet", "-b", "main", str(path)], check=True)
+    (path / "flow.py").write_text("one\n")
+    git(path, "add", ".")
+    git(path, "commit", "--quiet", "-m", "A flow")
+    (path / "flow.py").write_text("two\n")
+    git(path, "add", ".")
+    (path / "notes").write_text("three\n")
+    git(path, "remote", "add", "origin", str(origin))
+    monkeypatch.chdir(path)
+    return path
+
+
+def deeds(path: Path, *, overwrite: bool = False, **filling: str) -> dict[str, Deed]:
+    done = init(Checkout(path), Filling(**filling), overwrite=overwrite)
+    return {each.path: each.deed for each in done}
+
+
+def test_a_repository_gets_its_policy_its_workflow_and_its_ledger(checkout: Path) -> None:
+    assert set(deeds(checkout).values()) == {Deed.WRITTEN}
+    parse((checkout / POLICY).read_text())
+    assert (checkout / MAIN).read_text() == workflows.text(MAIN)
+    assert git(checkout, "show", f"approvals:{RELAY}") == workflows.text(RELAY).strip()
+    assert git(checkout, "log", "--format=%P %s", "approvals") == "The ledger begins"
+
+
+def test_what_was_not_committed_stays_as_it_was(checkout: Path) -> None:
+    before = git(checkout, "status", "--porcelain"), git(checkout, "rev-parse", "HEAD")
+    deeds(checkout)
+    status = git(checkout, "status", "--porcelain").replace("\n?? .github/", "")
+    assert (status, git(checkout, "rev-parse", "HEAD")) == before
+    assert git(checkout, "branch", "--show-current") == "main"
+
+
+def test_run_twice_it_changes_nothing(checkout: Path) -> None:
+    deeds(checkout)
+    before = git(checkout, "rev-parse", "approvals"), (checkout / MAIN).stat().st_mtime_ns
+    assert not {Deed.WRITTEN, Deed.REPLACED, Deed.FILLED} & set(deeds(checkout).values())
+    assert (git(checkout, "rev-parse", "approvals"), (checkout / MAIN).stat().st_mtime_ns) == before
+
+
+def test_a_clone_finds_the_ledger_that_was_pushed(checkout: Path, tmp_path: Path) -> None:
+    assert main(["init", "--push"]) == 0
+    second = tmp_path / "second"
+    subprocess.run(["git", "clone", "--quiet", str(tmp_path / "acme/models.git"), str(second)])
+    found = deeds(second)
+    assert (found[POLICY], found[RELAY], found["README.md"]) == (
+        Deed.WRITTEN,
+        Deed.UNCHANGED,
+        Deed.KEPT,
+    )
+    assert git(second, "rev-parse", "approvals") == git(checkout, "rev-parse", "approvals")
+
+
+def test_a_ledger_without_the_relay_gets_it_upon_its_record(checkout: Path, origin: Path) -> None:
+    ledger = GitLedger(str(origin), checkout / "cache")
+    standing = decided(ledger)
+    head = git(origin, "rev-parse", "approvals")
+    assert deeds(checkout)[RELAY] is Deed.WRITTEN
+    Checkout(checkout).push_ledger()
+    assert git(origin, "rev-parse", "approvals^") == head
+    assert not audit(ledger).faults
+    assert ledger.read(standing.request.gate.id).decision  # type: ignore[union-attr]
+
+
+def test_the_ledger_it_begins_holds_decisions_and_stands_an_audit(
+    checkout: Path, origin: Path
+) -> None:
+    main(["init", "--push"])
+    ledger = GitLedger(str(origin), checkout / "cache")
+    decided(ledger)
+    result = audit(ledger)
+    assert (result.decisions, result.faults) == (1, ())
+    assert git(origin, "show", f"approvals:{RELAY}") == workflows.text(RELAY).strip()
+
+
+# -- what somebody changed -------------------------------------------------------------------------
+
+
+def test_a_changed_workflow_is_kept_and_that_is_said(checkout: Path) -> None:
+    deeds(checkout)
+    changed = (checkout / MAIN).read_text().replace("cancel-in-progress: false", "")
+    (checkout / MAIN).write_text(changed)
+    assert deeds(checkout)[MAIN] is Deed.CHANGED
+    assert (checkout / MAIN).read_text() == changed
+    assert deeds(checkout, overwrite=True)[MAIN] is Deed.REPLACED
+    assert (checkout / MAIN).read_text() == workflows.text(MAIN)
+
+
+def test_a_policy_is_never_written_over(checkout: Path) -> None:
+    (checkout / POLICY).parent.mkdir()
+    (checkout / POLICY).write_text("gates: mine\n")
+    assert deeds(checkout, overwrite=True)[POLICY] is Deed.KEPT
+    assert (checkout / POLICY).read_text() == "gates: mine\n"
+
+
+def test_a_changed_relay_is_kept_until_it_is_to_be_written_over(checkout: Path) -> None:
+    deeds(checkout)
+    ours = Checkout(checkout)
+    ours.add_to_ledger({RELAY: "on: push\n"}, "Mine")
+    assert deeds(checkout)[RELAY] is Deed.CHANGED
+    assert ours.in_ledger(RELAY) == "on: push"
+    assert deeds(checkout, overwrite=True)[RELAY] is Deed.REPLACED
+    assert ours.in_ledger(RELAY) == workflows.text(RELAY).strip()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("runs-on: ubuntu-latest", "runs-on: [self-hosted, gpu]"),
+        ('cron: "17 * * * *"', 'cron: "5 4 * * *"'),
+        ("timeout-minutes: 15", "timeout-minutes: 5"),
+        (workflows.ACTION, ACTION),
+        ("OPENER[bot]", "acme-opener[bot], old-opener[bot]"),
+        ("# Written by", "# Changed from what was written by"),
+    ],
+)
+def test_what_is_anybodys_to_set_is_no_change(old: str, new: str) -> None:
+    text = workflows.text(MAIN)
+    assert old in text
+    assert workflows.is_current(MAIN, text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("environment: approvals", "environment: other"),
+        ("permissions: {} # the App", "permissions: write-all # the App"),
+        ("schedule:", "push:"),
+        ("issue_comment:", "pull_request_target:"),
+        ("    steps:", "    steps:\n      - run: curl evil"),
+    ],
+)
+def test_what_makes_it_safe_is(old: str, new: str) -> None:
+    text = workflows.text(MAIN)
+    assert old in text
+    assert not workflows.is_current(MAIN, text.replace(old, new))
+
+
+def test_placeholders_are_filled_in_and_nothing_else(checkout: Path) -> None:
+    deeds(checkout)
+    workflow = checkout / MAIN
+    workflow.write_text(workflow.read_text().replace("ubuntu-latest", "mine"))
+    assert len(workflows.blanks(workflow.read_text())) == 2
+    assert deeds(checkout, action=ACTION, opener="acme-opener")[MAIN] is Deed.FILLED
+    text = workflow.read_text()
+    assert f"uses: {ACTION}" in text
+    assert "voices: acme-opener[bot]" in text
+    assert "runs-on: mine" in text
+    assert not workflows.blanks(text)
+
+
+# -- what it tells ---------------------------------------------------------------------------------
+
+
+def test_it_says_what_it_did_how_to_push_and_what_only_a_person_can_set(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init"]) == 0
+    told = capsys.readouterr().out
+    assert f"{RELAY} on the branch approvals: written" in told
+    assert "git push origin approvals" in told
+    assert "Two GitHub Apps of acme, installed on models alone" in told
+    assert re.search(r"line \d+: put yours for OPENER\[bot\]", told)
+    main(["init", "--push"])
+    assert "The branch approvals is on origin." in capsys.readouterr().out
+
+
+def test_every_setting_of_a_safe_installation_is_named() -> None:
+    told = "\n".join(for_a_person("acme/models", ""))
+    for each in (
+        "opener",
+        "decider",
+        "HITL_APP_KEY",
+        "HITL_APP_ID",
+        "gate/**/*",
+        "force",
+        "doctor",
+    ):
+        assert each in told
+
+
+@pytest.mark.parametrize(
+    ("address", "repository"),
+    [
+        ("https://github.com/acme/models.git", "acme/models"),
+        ("https://github.com/acme/models", "acme/models"),
+        ("git@github.com:acme/models.git", "acme/models"),
+        ("ssh://git@github.acme.test:22/acme/models.git", "acme/models"),
+        ("models", None),
+    ],
+)
+def test_the_repository_is_read_from_the_remotes_address(
+    checkout: Path, address: str, repository: str | None
+) -> None:
+    git(checkout, "remote", "set-url", "origin", address)
+    assert Checkout(checkout).repository == repository
+
+
+# -- what can go wrong -----------------------------------------------------------------------------
+
+
+def test_outside_a_repository_there_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init"]) == 1
+    assert "is in no git repository" in capsys.readouterr().err
+
+
+def test_without_a_remote_the_files_are_written_all_the_same(checkout: Path) -> None:
+    git(checkout, "remote", "remove", "origin")
+    assert set(deeds(checkout).values()) == {Deed.WRITTEN}
+
+
+def test_a_remote_that_cannot_be_reached_makes_no_second_ledger(checkout: Path) -> None:
+    git(checkout, "remote", "set-url", "origin", "/nowhere/acme/models.git")
+    with pytest.raises(BridgeError, match="cannot be reached, so it is not known whether"):
+        deeds(checkout)
+    assert not (checkout / ".github").exists()
+
+
+def test_two_ledgers_that_went_apart_are_not_joined(
+    checkout: Path, origin: Path, tmp_path: Path
+) -> None:
+    deeds(checkout)
+    opened(GitLedger(str(origin), tmp_path / "cache"))
+    with pytest.raises(BridgeError, match=r"went apart.*git branch -D approvals"):
+        deeds(checkout)
+
+
+def test_no_credential_of_the_address_is_shown(checkout: Path) -> None:
+    git(checkout, "remote", "set-url", "origin", "http://ann:hunter2@127.0.0.1:1/acme/models")
+    with pytest.raises(BridgeError) as caught:
+        deeds(checkout)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_first_policy_stands_also_with_its_examples_taken_in() -> None:
+    text = workflows.text(POLICY)
+    every = re.sub(r"^#(?! )", "", text, flags=re.M)
+    whole = re.sub(r"^#(?=  )", "", every, flags=re.M)
+    assert [entry.selected.rule for entry in parse(whole).entries] == ["production", "everything"]
+    assert parse(whole).identities == {"ann.lee@corp.example": "ann", "argo-trainer": "bob#583231"}
+    assert [entry.selected.rule for entry in parse(text).entries] == ["everything"]
