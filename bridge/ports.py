@@ -146,6 +146,14 @@ class Forge(Protocol):
         """Ask these for a review: best effort, whoever cannot be asked is left out."""
         ...
 
+    def approve(self, page: Page, commit: str | None, text: str) -> str:
+        """An approving review, by whoever's credential this is, of this commit; its address."""
+        ...
+
+    def say(self, page: Page, text: str) -> str:
+        """A comment, by whoever's credential this is; its address."""
+        ...
+
     def send(self, event: str, payload: Mapping[str, str]) -> None:
         """Start the workflows of the default branch that listen for this event."""
         ...

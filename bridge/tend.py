@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from bridge import conditions, gather, show
+from bridge import gather, show
 from bridge.ask import Desk, governed, own_page, pages, put_up
 from bridge.decide import decide
 from bridge.errors import BridgeError, Faults, LedgerCorrupt, LostRequest, NoPolicy
+from bridge.evidence import evidence
 from bridge.gather import Gathered, Shown
 from bridge.model import (
     ApprovalRequest,
-    Condition,
     Decision,
     Evaluation,
-    Evidence,
     Outcome,
     Standing,
     Vote,
@@ -43,7 +42,7 @@ from bridge.page import (
     State,
     Write,
 )
-from bridge.policy import overdue, questions
+from bridge.policy import overdue
 from bridge.policyfile import PATH
 from bridge.records import digest_of
 from bridge.render import page as written
@@ -156,7 +155,7 @@ def _elsewhere(desk: Desk, look: Look, page: Page, standing: Standing) -> Tended
     withdrawn = f"gate:{Outcome.WITHDRAWN}"
     if page.state is not State.OPEN and withdrawn in page.labels:
         return Tended(f"{page.url} asks nothing any more", standing, page=page)
-    there = pages(desk, standing.request)
+    there = pages(desk.forge, standing.request)
     new = put_up(desk, there, standing)
     writes: list[Write] = [Say(show.note_elsewhere(new.url)), Label(withdrawn)]
     desk.forge.write(look.site, page, [*writes, Close()] if page.state is State.OPEN else writes)
@@ -200,25 +199,16 @@ class _Judging:
         return page.state is State.CLOSED or page.head in (None, self._standing.head)
 
     def _judge(self, request: ApprovalRequest, seen: Shown, gathered: Gathered) -> Tended:
-        evidence = Evidence(
-            now=self._desk.clock(),
-            votes=gathered.votes,
-            condition=_condition(request),
-            author=gather.actor_of(self._page.author),
-            dismissed=gathered.dismissed,
-        )
-        asked = questions(request, evidence)
-        evidence = replace(evidence, memberships=self._desk.forge.memberships(asked))
+        desk = self._desk
+        found = evidence(desk.forge, request, self._page, gathered, desk.clock())
         source = f"{PATH} at {self._site.commit}"
         try:
-            evaluation, after = decide(
-                self._desk.ledger, self._desk.notices, self._standing, evidence, source
-            )
+            evaluation, after = decide(desk.ledger, desk.notices, self._standing, found, source)
         except LostRequest as lost:
             return Tended(str(lost), self._standing, page=self._page)
         if after.decision:
             self._write(list(_reactions(self._page, gathered, evaluation, after.decision)))
-            return _finish(self._desk, self._site, self._page, after, after.decision)
+            return _finish(desk, self._site, self._page, after, after.decision)
         return self._still_pending(seen, gathered, evaluation, None)
 
     def _still_pending(
@@ -291,18 +281,6 @@ class _Judging:
     def _write(self, writes: list[Write]) -> None:
         if writes:
             self._desk.forge.write(self._site, self._page, writes)
-
-
-def _condition(request: ApprovalRequest) -> Condition | None:
-    """The condition that the policy lets approve, looked at; None where there is none.
-
-    One that is a function of the flow's own cannot be looked at here, and so approves nothing.
-    """
-    try:
-        test = conditions.parse(request.policy.auto_approve_if or "")
-    except Faults:
-        return None
-    return conditions.judge(test, request.subject.artifacts if request.subject else {})
 
 
 # -- answers ---------------------------------------------------------------------------------------

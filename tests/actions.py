@@ -49,7 +49,7 @@ def load(text: str) -> dict[str, Any]:
     return read
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A workflow file that an event started. `code` is None where its job did not run."""
 
@@ -59,7 +59,7 @@ class Run:
     code: int | None
     log: str
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.workflow} on {self.event} at {self.ref}: {self.code}\n{self.log}"
 
 
@@ -156,6 +156,9 @@ class Runner:
         if "environment" in job:
             secrets |= self.secrets
             variables |= self.variables
+        environment = self._environment()
+        # act leaves this one out.
+        environment["GITHUB_WORKFLOW_REF"] = f"{self._repository.full_name}/{path}@{ref}"
         done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("act")),
@@ -170,7 +173,7 @@ class Runner:
                 *("--actor", event.by.login),
                 *_each("-s", secrets),
                 *_each("--var", variables, values=variables),
-                *_each("--env", self._environment(), values=self._environment()),
+                *_each("--env", environment, values=environment),
             ],
             cwd=checkout,
             env={**os.environ, **secrets, "HOME": str(folder)},
