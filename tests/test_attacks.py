@@ -329,7 +329,7 @@ def test_three_hundred_kilobytes_of_artifacts_are_shown_cut_and_decided(at: Worl
     )
     pull = at.open(artifacts=wide)
     assert len(pull.body) <= LONGEST_BODY
-    pull.comment(at.bob, "/reject " + "n" * 65_000)
+    pull.comment(at.bob, "/reject " + "n" * 65_500)
     at.tend(pull)
     decision = at.recorded(pull)
     assert decision
