@@ -19,28 +19,27 @@ from typing import Any
 
 import yaml
 
+from bridge import workflows
 from tests.github import GitHub
 from tests.github.repository import Repository
 from tests.github.world import Event
 
 ROOT = Path(__file__).parent.parent
-TEMPLATES = ROOT / "templates" / "workflows"
-#: What `hitl init` fills in.
-ACTION, OPENER = "OWNER/approval-bridge/action@REF", "OPENER[bot]"
 USED = "acme/approval-bridge/action@" + "0123456789" * 4
 #: Which types an event starts a workflow for that names none.
 _DEFAULT_TYPES = {"pull_request": {"opened", "synchronize", "reopened"}}
 _FOLDER = ".github/workflows/"
 
 
-def written(name: str, opener: str = "approval-opener[bot]") -> str:
-    """A workflow as it stands in a repository."""
-    return filled(TEMPLATES / f"{name}.yml", opener)
+def written(path: str) -> str:
+    """A workflow as `hitl init` writes it."""
+    return workflows.text(path, USED, "approval-opener")
 
 
-def filled(path: Path, opener: str = "approval-opener[bot]") -> str:
-    text = path.read_text()
-    return text.replace(ACTION, USED).replace(OPENER, opener)
+def example() -> str:
+    """The example's workflow, with the action that is used here."""
+    text = (ROOT / "examples" / "github" / "deploy.yml").read_text()
+    return workflows.filled(text, USED, None)
 
 
 def load(text: str) -> dict[str, Any]:
