@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -56,6 +56,10 @@ class Ledger(Protocol):
 
     def read(self, gate_id: str) -> Standing | None:
         """The gate as it stands now; None where the ledger does not know it."""
+        ...
+
+    def read_all(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
+        """Many of them in as many exchanges as one takes; what cannot be read is left out."""
         ...
 
     def record(self, decision: Decision) -> Standing:

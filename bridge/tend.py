@@ -81,7 +81,8 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     on_issues = {each for each in found if each}
     pulls = desk.forge.find([f"{GATE_BRANCH}{each}" for each in sorted(gates - on_issues)])
     look = replace(pulls, pages=issues.pages + pulls.pages)
-    done = [_swept(desk, look, each) for each in sorted(gates | on_issues)]
+    known = desk.ledger.read_all(sorted(gates | on_issues))
+    done = [_swept(desk, look, each, known.get(each)) for each in sorted(gates | on_issues)]
     # Whose branch is gone is in no listing of branches: its page still says that it waits.
     stranded = desk.forge.stranded(WAITING)
     for page in stranded.pages:
@@ -91,12 +92,12 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     return tuple(done)
 
 
-def _swept(desk: Desk, look: Look, gate_id: str) -> Tended:
+def _swept(desk: Desk, look: Look, gate_id: str, known: Standing | None = None) -> Tended:
     try:
         page = own_page(look, gate_id)
         if page:
-            return _tend(desk, look, page, gate_id)
-        standing = desk.ledger.read(gate_id)
+            return _tend(desk, look, page, gate_id, known)
+        standing = known or desk.ledger.read(gate_id)
         if standing is None or standing.request.forge != desk.forge.name:
             return Tended(f"gate {gate_id} is not decided here", standing)
         if standing.decision:
@@ -108,9 +109,11 @@ def _swept(desk: Desk, look: Look, gate_id: str) -> Tended:
         return Tended(f"gate {gate_id}: {error}", failed=True)
 
 
-def _tend(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
+def _tend(
+    desk: Desk, look: Look, page: Page, gate_id: str, known: Standing | None = None
+) -> Tended:
     try:
-        standing = desk.ledger.read(gate_id)
+        standing = known or desk.ledger.read(gate_id)
     except LedgerCorrupt:
         seen = gather.shown(page, look.site.voices)
         if seen is None:

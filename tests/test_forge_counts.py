@@ -95,6 +95,17 @@ def test_a_sweep_takes_one_for_so_many_gates_and_three_besides(
     assert all(each.state == "open" for each in at.repo.issues.values())
 
 
+def test_a_sweep_on_a_runner_without_a_clone_asks_git_no_more_for_more_gates(at: World) -> None:
+    counts = []
+    for number in range(6):
+        at.open(f"Train/{number}/deploy/1")
+        at.folder = at.folder / "another runner"
+        at.github.forget_requests()
+        assert not any(each.failed for each in at.sweep())
+        counts.append(at.github.counts["git"])
+    assert counts[2] == counts[-1] <= 20
+
+
 def test_a_thousand_unchanged_gates_take_twenty_five(at: World) -> None:
     names = [f"gate/{number:012x}" for number in range(1000)]
     at.repo.commit("approvals", {"README.md": "The record"}, "Begin")
