@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -432,3 +434,11 @@ def test_without_a_repository_in_the_environment_the_checkout_says_which(
     monkeypatch.chdir(tmp_path)
     assert main(["doctor"]) == 1
     assert "is in no git repository" in capsys.readouterr().err
+
+
+def test_the_documentation_tells_every_check(acme: Installed) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "doctor.md").read_text()
+    rows = re.findall(r"^\| ([a-z ]+) \|", text, re.M)
+    assert [each for each in rows if each not in ("check", "it writes")] == [
+        each.name for each in acme.examined()
+    ]
