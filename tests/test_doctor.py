@@ -15,12 +15,15 @@ import pytest
 from bridge import workflows
 from bridge.cli import main
 from bridge.doctor import Check, Level, examine, is_safe
+from bridge.errors import LedgerUnavailable
 from bridge.githubsurvey import GitHubSurvey
 from bridge.gitledger import README
+from bridge.model import Declared
 from bridge.settings import GitHubSettings
 from bridge.workflows import MAIN, POLICY, RELAY
-from tests.forge import DECIDER, OPENER
+from tests.forge import World
 from tests.github import GitHub
+from tests.ledgers import a_decision
 
 POLICY_TEXT = """\
 gates:
@@ -40,6 +43,7 @@ class Installed:
     opener: Any
     decider: Any
     admin: Any
+    world: World
 
     def settings(self, token: object | None = None) -> GitHubSettings:
         return GitHubSettings(
@@ -72,25 +76,22 @@ class Installed:
 
 
 @pytest.fixture
-def acme() -> Iterator[Installed]:
+def acme(tmp_path: Path) -> Iterator[Installed]:
     with GitHub() as github:
-        repo = github.repository("acme/models")
+        world = World(github, tmp_path, POLICY_TEXT)
+        repo, opener, decider = world.repo, world.opener, world.decider
         admin = github.user("root")
         repo.owner.add(admin, "admin")
-        repo.owner.team("ml", github.user("ann"))
-        repo.commit("main", {POLICY: POLICY_TEXT, MAIN: WORKFLOW})
+        repo.owner.team("ml", world.alice)
+        repo.commit("main", {MAIN: WORKFLOW})
         repo.commit("approvals", {"README.md": README, RELAY: workflows.text(RELAY)}, orphan=True)
-        opener = github.app("approval-opener", OPENER)
-        decider = github.app("approval-decider", DECIDER)
-        for app in (opener, decider):
-            app.install(repo.owner, [repo])
-        both = [opener, decider]
         repo.ruleset("kept", "deletion", "non_fast_forward", branches=[LEDGER])
         repo.ruleset("decided", "update", branches=[LEDGER], bypass=[decider])
-        repo.ruleset("gates", "creation", "update", "deletion", branches=[GATES], bypass=both)
+        rules = ("creation", "update", "deletion")
+        repo.ruleset("gates", *rules, branches=[GATES], bypass=[opener, decider])
         environment = repo.environment("approvals", ["main"], {"HITL_APP_KEY"})
         environment.variables["HITL_APP_ID"] = str(decider.id)
-        yield Installed(github, repo, opener, decider, admin)
+        yield Installed(github, repo, opener, decider, admin, world)
 
 
 def test_a_safe_installation_has_one_line_a_check_and_nothing_to_do(acme: Installed) -> None:
@@ -98,6 +99,18 @@ def test_a_safe_installation_has_one_line_a_check_and_nothing_to_do(acme: Instal
     assert [each for each in checks if each.level is not Level.FINE] == []
     assert is_safe(checks)
     assert len({each.name for each in checks}) == len(checks) == 13
+
+
+def test_where_it_finds_all_well_only_the_decider_can_record_a_decision(acme: Installed) -> None:
+    world = acme.world
+    pull = world.open(declared=Declared(), initiator=None)
+    standing = world.standing(pull)
+    opener = world.desk(world.opener).ledger
+    with pytest.raises(LedgerUnavailable):
+        opener.record(a_decision(standing.request))
+    assert world.recorded(pull) is None
+    desk = world.desk(world.decider).ledger
+    assert desk.record(a_decision(standing.request)).decision
 
 
 # -- each check, failing ---------------------------------------------------------------------------
