@@ -86,8 +86,15 @@ class Actions:
     may_open_pull_requests: bool
 
 
+class Unseen(ForgeUnavailable):
+    """The credential may not see it."""
+
+
 class Survey(Protocol):
-    """The live repository. Raises `ForgeUnavailable` for what cannot be read; None: not there."""
+    """The live repository. None: it is not there.
+
+    Raises `Unseen` for what the credential may not read, `ForgeUnavailable` for other trouble.
+    """
 
     def repository(self) -> Repository: ...
     def file(self, path: str, branch: str) -> str | None: ...
@@ -96,7 +103,10 @@ class Survey(Protocol):
         """The branches whose names begin so."""
         ...
 
-    def rules(self, branch: str) -> tuple[BranchRule, ...]: ...
+    def rules(self, branch: str) -> tuple[BranchRule, ...] | None:
+        """None where the repository's plan has no rulesets at all."""
+        ...
+
     def protection(self, branch: str) -> frozenset[str]:
         """What an older branch protection asks there, in the API's words."""
         ...
@@ -176,7 +186,8 @@ def _checked(name: str, look: Callable[[], Iterator[Said]], fine: str) -> Iterat
     try:
         found.extend(look())
     except ForgeUnavailable as error:
-        fix = "run this with the token of somebody who administers the repository"
+        unseen = isinstance(error, Unseen)
+        fix = "run this with the token of somebody who administers the repository" if unseen else ""
         found.append((Level.UNKNOWN, str(error), fix))
     if not found:
         yield Check(name, Level.FINE, fine)
@@ -452,17 +463,17 @@ class _Doctor:
 
     # -- the rules ---------------------------------------------------------------------------------
 
-    def _rule_book(self, branch: str) -> _RuleBook:
-        opener = self._opener()
-        return _RuleBook(
-            branch,
-            self._survey.rules(branch),
-            opener.id if opener else None,
-            self._decider_id(),
-        )
+    def _rule_book(self, branch: str) -> _RuleBook | None:
+        opener, rules = self._opener(), self._survey.rules(branch)
+        if rules is None:
+            return None
+        return _RuleBook(branch, rules, opener.id if opener else None, self._decider_id())
 
     def ledger_rules(self) -> Iterator[Said]:
         book = self._rule_book(LEDGER)
+        if book is None:
+            yield _NO_RULESETS
+            return
         yield from book.without_bypass("deletion", "delete the ledger")
         yield from book.without_bypass("non_fast_forward", "rewrite the ledger")
         unknown = tuple(book.unknown(opener=False))
@@ -477,6 +488,9 @@ class _Doctor:
 
     def gate_rules(self) -> Iterator[Said]:
         book = self._rule_book(A_GATE)
+        if book is None:
+            yield _NO_RULESETS
+            return
         unknown = tuple(book.unknown(opener=True))
         if unknown:
             yield from unknown
@@ -487,6 +501,11 @@ class _Doctor:
         yield from book.refusing(_REFUSE | {"non_fast_forward"}, "a gate's branch", opener=True)
 
 
+_NO_RULESETS: Final = _fault(
+    "a private repository on the Free plan has no rulesets: nothing keeps this branch from whoever"
+    " can write",
+    "take a plan that has them, or make the repository public",
+)
 #: What an App needs to open gates, and to decide them.
 _OPENS: Final = ("contents", "issues", "pull_requests", "statuses")
 #: With these, an App could undo what keeps it from the ledger.

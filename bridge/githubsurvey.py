@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from bridge.doctor import Actions, App, BranchRule, Bypass, Environment, Repository
+from bridge.doctor import Actions, App, BranchRule, Bypass, Environment, Repository, Unseen
 from bridge.errors import ForgeUnavailable
 from bridge.githubline import Denied, Json, Line
 from bridge.settings import GitHubSettings
@@ -21,10 +22,12 @@ _PAGE = 100
 class GitHubSurvey:
     """One repository, read with one credential. Everything is asked once."""
 
-    def __init__(self, settings: GitHubSettings) -> None:
+    def __init__(
+        self, settings: GitHubSettings, pause: Callable[[float], None] = time.sleep
+    ) -> None:
         self._settings = settings
         self._home = f"/repos/{settings.repository}"
-        self._line = Line(settings)
+        self._line = Line(settings, pause)
         self._get = cache(self._asked)
 
     # -- exchanges -----------------------------------------------------------------------------
@@ -36,17 +39,12 @@ class GitHubSurvey:
         except Denied as denied:
             if denied.status == 404:
                 return None
-            if "Upgrade to GitHub" in denied.said:
-                raise ForgeUnavailable(
-                    "a private repository on the Free plan has no rulesets: nothing keeps the"
-                    " ledger from whoever can write (pay for it, or make the repository public)"
-                ) from None
-            raise
+            raise Unseen(str(denied)) from None
 
     def _must(self, path: str, what: str) -> Json:
         found = self._get(path, what)
         if not isinstance(found, dict):
-            raise ForgeUnavailable(f"{what} cannot be read: this credential does not see it")
+            raise Unseen(f"{what} cannot be read: this credential does not see it")
         return found
 
     def _all(self, path: str, what: str, inside: str | None = None) -> list[Json]:
@@ -57,7 +55,7 @@ class GitHubSurvey:
             answer = self._get(f"{path}?per_page={_PAGE}&page={page}", what)
             rows = answer.get(inside) if inside and isinstance(answer, dict) else answer
             if not isinstance(rows, list):
-                raise ForgeUnavailable(f"{what} cannot be read: this credential does not see it")
+                raise Unseen(f"{what} cannot be read: this credential does not see it")
             found += rows
             if len(rows) < _PAGE:
                 return found
@@ -106,8 +104,13 @@ class GitHubSurvey:
             lambda: tuple(each["ref"].removeprefix("refs/heads/") for each in found),
         )
 
-    def rules(self, branch: str) -> tuple[BranchRule, ...]:
-        found = self._all(f"{self._home}/rules/branches/{quote(branch)}", "the rulesets")
+    def rules(self, branch: str) -> tuple[BranchRule, ...] | None:
+        try:
+            found = self._all(f"{self._home}/rules/branches/{quote(branch)}", "the rulesets")
+        except Unseen as unseen:
+            if "Upgrade to GitHub" in str(unseen):  # a private repository on the Free plan
+                return None
+            raise
         return self._read("the rulesets", lambda: tuple(map(self._rule, found)))
 
     def _rule(self, row: Json) -> BranchRule:
@@ -132,7 +135,7 @@ class GitHubSurvey:
             # To somebody who does not administer the repository, all of it is plainly not found.
             if denied.status == 404 and denied.said.startswith("Branch not"):
                 return frozenset()
-            raise
+            raise Unseen(str(denied)) from None
         return self._read(
             "the branch protection",
             lambda: frozenset(

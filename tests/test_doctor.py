@@ -294,6 +294,7 @@ FAULTS: list[tuple[Change, str, str]] = [
         "asks for linear history",
     ),
     (_free, "ledger rules", "on the Free plan has no rulesets"),
+    (_free, "gate rules", "on the Free plan has no rulesets"),
     (_unset("gates"), "gate rules", "whoever can write can push to a gate's branch"),
     (_nobody("gates"), "gate rules", "the opener cannot make a gate's branch"),
     (_bypass("gates", "write"), "gate rules", "whoever may write can push to a gate's branch"),
@@ -387,6 +388,13 @@ def test_of_a_repository_that_cannot_be_seen_nothing_is_found_fine(acme: Install
     (check,) = examine(GitHubSurvey(settings), acme.github.clock.now())
     assert (check.name, check.level) == ("repository", Level.UNKNOWN)
     assert check.says == "acme/gone cannot be read: this credential does not see it"
+
+
+def test_a_github_that_cannot_be_reached_is_no_matter_of_credentials(acme: Installed) -> None:
+    settings = replace(acme.settings(), api_url="http://127.0.0.1:1")
+    (check,) = examine(GitHubSurvey(settings, pause=lambda _: None), acme.github.clock.now())
+    assert "it cannot be reached" in check.says
+    assert (check.level, check.fix) == (Level.UNKNOWN, "")
 
 
 def test_on_a_persons_account_what_is_granted_is_left_to_be_looked_at(acme: Installed) -> None:
