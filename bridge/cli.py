@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli_github import open_, sweep, tend
-from bridge.cli_repository import init, policy
+from bridge.cli_repository import doctor, init, policy
 from bridge.errors import (
     AlreadyDecided,
     BridgeError,
@@ -566,7 +566,7 @@ def completion(context: click.Context, shell: str) -> None:
         click.echo(made(root.command, {}, "hitl", "_HITL_COMPLETE").source())
 
 
-for _command in (init, open_, policy, sweep, tend):
+for _command in (doctor, init, open_, policy, sweep, tend):
     hitl.add_command(_command)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bridge import ci
+from bridge.ask import ask
 from bridge.cli import main as hitl
 from bridge.model import Outcome
 from tests.forge import World
@@ -269,3 +272,16 @@ def test_the_command_asks_as_the_action_does(
     assert "approved by alice" in capsys.readouterr().out
     assert hitl(["sweep"]) == 0
     assert len(at.repo.repository_dispatches) == 1
+
+
+def test_a_commit_that_was_shown_but_is_not_the_one_bound_stops_the_run(at: Ci) -> None:
+    # The opener runs beside the code of whoever started the run, and may write any request.
+    honest = ci.request(ci.job_of(at.runner.env), ci.asked_by(at.runner.env), at.now())
+    shown = tuple(replace(each, value="f" * 40) for each in honest.artifacts)
+    _, page = ask(at.desk(at.opener), replace(honest, artifacts=shown))
+    assert page
+    pull = at.repo.pull(page.number)
+    at.approve(pull)
+    assert at.recorded(pull)
+    assert at.verify(at.standing(pull).request.gate.id) == 1
+    assert at.runner.outputs == {}

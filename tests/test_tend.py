@@ -191,6 +191,7 @@ def test_one_eligible_review_approves_and_github_shows_the_pull_request_merged(a
     at.github.tick()
     assert pull.merged
     assert "✅ Approved by alice" in at.status(pull)
+    assert f"/blob/{at.repo.branch('main')}/.github/approvals.yml)" in at.status(pull)
     assert pull.labels == ["gate:approved"]
     assert at.statuses(pull) == {"approval": "success"}
     at.tend(pull)

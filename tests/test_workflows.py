@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -40,8 +41,16 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def linted(folder: Path, tool: str, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name(tool)), *args]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    tools = Path(sys.executable).parent
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"  # actionlint looks for shellcheck there
+    return subprocess.run(
+        [str(tools / tool), *args],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,6 +66,11 @@ def test_zizmor_would_find_a_secret_put_into_a_script(repository: Path, tmp_path
     (tmp_path / "bad.yml").write_text(bad)
     done = linted(tmp_path, "zizmor", "--offline", "--no-progress", "bad.yml")
     assert "template-injection" in done.stdout
+
+
+def test_actionlint_would_find_a_fault_in_a_script(tmp_path: Path) -> None:
+    (tmp_path / "bad.yml").write_text(written(RELAY).replace('"$TOKEN"', "$TOKEN"))
+    assert "SC2086" in linted(tmp_path, "actionlint", "bad.yml").stdout
 
 
 def test_the_shell_of_the_action_is_sound() -> None:
