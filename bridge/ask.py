@@ -64,11 +64,11 @@ def _of_replacing(look: Look, standing: Standing) -> Iterator[str]:
         yield show.note_asked_anew("the run asks with other contents than before")
 
 
-def pages(desk: Desk, request: ApprovalRequest) -> Look:
+def pages(forge: Forge, request: ApprovalRequest) -> Look:
     """The pages, of the kind that its policy says, on which this gate may be."""
     if request.policy.via is Via.ISSUE:
-        return desk.forge.waiting()
-    return desk.forge.find([request.gate.branch])
+        return forge.waiting()
+    return forge.find([request.gate.branch])
 
 
 def governed(request: ApprovalRequest, site: Site) -> ApprovalRequest:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli_repository import init, policy
+from bridge.cli_github import open_, sweep, tend
+from bridge.cli_repository import doctor, init, policy
 from bridge.errors import (
     AlreadyDecided,
     BridgeError,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bridge.model import Actor, OpenGate, Recorded, Standing, Verdict, Vote
-    from bridge.ports import Ledger, Notices
+    from bridge.ports import Forge, Ledger, Notices
     from bridge.settings import Settings
 
 _INTERRUPTED = 130
@@ -135,6 +136,12 @@ class _Desk:
         if after.decision:
             _say_settled(after)
         return after
+
+    def forge(self, standing: Standing) -> Forge:
+        """Where this gate is decided, as the person whose token is in the environment."""
+        from bridge.wiring import as_person
+
+        return as_person(standing.request.forge or "", os.environ)
 
 
 def _say_settled(standing: Standing, *, err: bool = True) -> None:
@@ -318,6 +325,11 @@ def show(desk: _Desk, gate: str, as_json: bool) -> None:
         )
     )
     click.echo()
+    if standing.request.forge and standing.decision is None:
+        try:
+            _explain_page(desk, standing)
+        except BridgeError as error:  # the ledger could be read, and is what was asked for
+            click.echo(f"where it stands cannot be seen: {error}", err=True)
     if standing.decision is None:
         click.echo(f"To approve:  {commands.approve(standing.request, desk.address)}")
         reject_with = commands.command("reject", standing.request.gate.id, desk.address)
@@ -355,12 +367,24 @@ def explain(desk: _Desk, gate: str) -> None:
     if decision and decision.outcome is Outcome.WITHDRAWN:
         click.echo(f"withdrawn: {decision.reason}")
         return
-    evidence = (
-        Evidence(decision.decided_at, decision.votes, decision.condition)
-        if decision
-        else Evidence(desk.now)
-    )
+    if standing.request.forge and not decision:
+        _explain_page(desk, standing)
+        return
+    evidence = decision.evidence if decision else Evidence(desk.now)
     click.echo(explanation(evaluate(standing.request, evidence), colour=_colour()))
+
+
+def _explain_page(desk: _Desk, standing: Standing) -> None:
+    """An open gate on a forge: what stands on its page, judged as it would be now."""
+    from bridge.answer import explain as explained
+    from bridge.render import explanation
+
+    found = explained(desk.forge(standing), standing, desk.now)
+    if found.evaluation:
+        click.echo(explanation(found.evaluation, colour=_colour()))
+    else:
+        click.echo(f"pending: {_shown(found.trouble)}")
+    click.echo(f"  to answer: {found.page.url}")
 
 
 @hitl.command()
@@ -481,6 +505,9 @@ def _vote(
     if standing.decision:
         _already(standing, me, verdict)
         return
+    if standing.request.forge:
+        _post(desk, standing, verdict, reason, given(standing))
+        return
     refused = refusal(standing.request, me)
     if refused:
         raise Refused(refused)
@@ -494,6 +521,17 @@ def _vote(
         inputs=given(standing),
     )
     _cast(desk, standing, vote)
+
+
+def _post(
+    desk: _Desk, standing: Standing, verdict: Verdict, reason: str, given: dict[str, Any] | None
+) -> None:
+    """On a forge a person answers as everybody does there, and the decider records what counts."""
+    from bridge.answer import answer
+
+    where = answer(desk.forge(standing), standing, verdict, reason, given)
+    click.echo(f"{standing.request.gate.key}: posted as your own answer at {where}")
+    click.echo("Whether it counts is told there; nothing is recorded until it does.")
 
 
 def _cast(desk: _Desk, standing: Standing, vote: Vote) -> None:
@@ -600,7 +638,7 @@ def completion(context: click.Context, shell: str) -> None:
         click.echo(made(root.command, {}, "hitl", "_HITL_COMPLETE").source())
 
 
-for _command in (init, policy):
+for _command in (doctor, init, open_, policy, sweep, tend):
     hitl.add_command(_command)
 
 

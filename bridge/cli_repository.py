@@ -214,6 +214,43 @@ def init(push: bool, overwrite: bool, action: str | None, opener: str | None) ->
         click.echo(click.wrap_text(f"{number}. {says}", 100, " ", "   "))
 
 
+# -- doctor ----------------------------------------------------------------------------------------
+
+
+@click.command()
+def doctor() -> None:
+    """Whether a gate here would be safe: one line a check, with its fix; exit code 1 if not.
+
+    GITHUB_REPOSITORY, or the remote of this checkout, says which repository; GH_TOKEN, GITHUB_TOKEN
+    or HITL_TOKEN is the token of somebody who administers it.
+    """
+    from bridge.doctor import Level, examine, is_safe
+    from bridge.githubsurvey import GitHubSurvey
+    from bridge.settings import github_from_environment
+    from bridge.wiring import clock
+
+    checks = examine(GitHubSurvey(github_from_environment(_with_repository())), clock())
+    for each in checks:
+        colour = {Level.FINE: "green", Level.NOTE: "yellow"}.get(each.level, "red")
+        mark = click.style(each.level, fg=colour) if _colour() else each.level
+        click.echo(f"{mark} {each.name}: {_line(each.says)}")
+        if each.fix:
+            click.echo(f"    {_line(each.fix)}")
+    if not is_safe(checks):
+        click.echo("a gate here is not safe, or not known to be", err=True)
+        click.get_current_context().exit(1)
+
+
+def _with_repository() -> dict[str, str]:
+    from bridge.checkout import Checkout
+    from bridge.settings import REPOSITORY
+
+    env = dict(os.environ)
+    if not env.get(REPOSITORY):
+        env[REPOSITORY] = Checkout(Path.cwd()).repository or ""
+    return env
+
+
 # -- the file --------------------------------------------------------------------------------------
 
 

@@ -254,6 +254,18 @@ class GitHub:
             for each in one_by_one:
                 self._invited(path, each)
 
+    def approve(self, page: Page, commit: str | None, text: str) -> str:
+        given = {"event": "APPROVE", "body": text, "commit_id": commit}
+        return self._posted(f"pulls/{page.number}/reviews", given)
+
+    def say(self, page: Page, text: str) -> str:
+        return self._posted(f"issues/{page.number}/comments", {"body": text})
+
+    def _posted(self, where: str, given: Json) -> str:
+        path = f"/repos/{self._repository}/{where}"
+        made = self._line.post(path, given, "your answer was not posted", again=False)
+        return self._understood(lambda: str(made["html_url"]))
+
     def _invited(self, path: str, who: Json) -> bool:
         try:
             self._line.post(path, who, "a review cannot be asked for", again=True)

@@ -11,6 +11,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -54,6 +55,7 @@ from bridge.trailers import decision_message, one_line, open_gate, recorded, req
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
 _LEDGER = f"refs/heads/{FIRST_BRANCH}"
+_GATES = "refs/heads/gate/*"
 _MOST_TRIES = 40
 
 #: A refusal that reading again cannot change, though git words some like a lost race …
@@ -258,6 +260,32 @@ class GitLedger:
     def read(self, gate_id: str) -> Standing | None:
         return self._alone(lambda: self._standing(gate_id, self._refs(gate_id)))
 
+    def read_all(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
+        gates = list(gate_ids)
+
+        def attempt() -> dict[str, Standing]:
+            refs = self._clone.remote_refs(_LEDGER, _GATES)
+            # One that makes no sense must not hide the others: it is read again, alone.
+            with suppress(LedgerCorrupt):
+                self._bring_records(gates, refs)
+            found = {}
+            for gate_id in gates:
+                with suppress(LedgerCorrupt):
+                    found[gate_id] = self._standing(gate_id, refs)
+            return {gate_id: standing for gate_id, standing in found.items() if standing}
+
+        return self._alone(attempt)
+
+    def _bring_records(self, gates: Sequence[str], refs: Mapping[str, str]) -> None:
+        places = [
+            (sha, gate_id)
+            for gate_id in gates
+            for ref in (_LEDGER, f"refs/heads/{branch_of(gate_id)}")
+            if (sha := refs.get(ref))
+        ]
+        folders = self._all_folders(places).values()
+        self._clone.bring(each[name].sha for each in folders for name in _RECORDS if name in each)
+
     def head(self) -> str | None:
         return self._told(lambda: self._clone.remote_refs(_LEDGER)).get(_LEDGER)
 
@@ -306,7 +334,7 @@ class GitLedger:
     # -- names -------------------------------------------------------------------------------
 
     def _open_heads(self) -> dict[str, str]:
-        refs = self._clone.remote_refs("refs/heads/gate/*")
+        refs = self._clone.remote_refs(_GATES)
         named = ((name.removeprefix("refs/heads/gate/"), sha) for name, sha in refs.items())
         return {name: sha for name, sha in named if _ID.fullmatch(name)}
 
@@ -397,16 +425,24 @@ class GitLedger:
         return Standing(request, decision, commit, gate)
 
     def _folders(self, commits: Sequence[str], gate_id: str) -> dict[str, Tree]:
-        """The gate's folder in each of these commits: one exchange for each level."""
-        self._clone.bring_tips(commits)
-        trees = {commit: self._root(commit) for commit in commits}
-        for name in folder_of(gate_id).split("/"):
+        """The gate's folder in each of these commits."""
+        found = self._all_folders([(commit, gate_id) for commit in commits])
+        return {commit: folder for (commit, _), folder in found.items()}
+
+    def _all_folders(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Tree]:
+        """The folder at each (commit, gate): one exchange for each level, however many they are."""
+        self._clone.bring_tips(list(dict.fromkeys(commit for commit, _ in places)))
+        trees = {place: self._root(place[0]) for place in places}
+        for level in range(len(folder_of("0").split("/"))):
             self._clone.bring(trees.values())
-            below = {commit: self._clone.tree(sha).get(name) for commit, sha in trees.items()}
-            trees = {commit: leaf.sha for commit, leaf in below.items() if leaf}
+            below = {
+                (commit, gate_id): self._clone.tree(sha).get(folder_of(gate_id).split("/")[level])
+                for (commit, gate_id), sha in trees.items()
+            }
+            trees = {place: leaf.sha for place, leaf in below.items() if leaf}
         self._clone.bring(trees.values())
-        found = {commit: self._clone.tree(sha) for commit, sha in trees.items()}
-        return {commit: found.get(commit, {}) for commit in commits}
+        found = {place: self._clone.tree(sha) for place, sha in trees.items()}
+        return {place: found.get(place, {}) for place in places}
 
     def _root(self, commit: str) -> str:
         return self._clone.commit(commit).partition("\n")[0].removeprefix("tree ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -56,6 +56,10 @@ class Ledger(Protocol):
 
     def read(self, gate_id: str) -> Standing | None:
         """The gate as it stands now; None where the ledger does not know it."""
+        ...
+
+    def read_all(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
+        """Many of them in as many exchanges as one takes; what cannot be read is left out."""
         ...
 
     def record(self, decision: Decision) -> Standing:
@@ -144,6 +148,14 @@ class Forge(Protocol):
 
     def invite(self, page: Page, users: Sequence[str], teams: Sequence[str]) -> None:
         """Ask these for a review: best effort, whoever cannot be asked is left out."""
+        ...
+
+    def approve(self, page: Page, commit: str | None, text: str) -> str:
+        """An approving review, by whoever's credential this is, of this commit; its address."""
+        ...
+
+    def say(self, page: Page, text: str) -> str:
+        """A comment, by whoever's credential this is; its address."""
         ...
 
     def send(self, event: str, payload: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ bridge's own seal is the last line of each text.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -202,11 +203,19 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal) -> 
         refused="",
         foot=(
             f"Recorded on {decision.decided_at:%Y-%m-%d %H:%M} UTC by the policy of"
-            f" {_line(decision.policy_source)}:"
+            f" {_policy(decision.policy_source, site)}:"
             f" [the record]({site.url}/tree/approvals/{standing.request.gate.folder})"
         ),
         seal=seal,
     )
+
+
+def _policy(source: str, site: Site) -> str:
+    """The policy file as it was then, where it was one."""
+    path, _, commit = source.rpartition(" at ")
+    if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
+        return _line(source)
+    return f"[{_line(path)}]({site.url}/blob/{commit}/{path})"
 
 
 def light(standing: Standing, evaluation: Evaluation | None, head: str) -> Mark:

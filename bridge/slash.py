@@ -18,7 +18,8 @@ from typing import Any
 
 from bridge import inputs
 from bridge.errors import Faults, LedgerCorrupt
-from bridge.records import load
+from bridge.harmless import one_line
+from bridge.records import dump, load
 
 
 class Word(StrEnum):
@@ -78,6 +79,23 @@ def read(body: str) -> Command | Unreadable | None:
     if known is Word.STATUS and rest:
         return Unreadable("`/status` stands alone on its line")
     return Command(known, reason=rest)
+
+
+def approval(inputs: Mapping[str, Any], digest: str | None = None, reason: str = "") -> str:
+    """The text of an approval, as `read` takes it."""
+    lines = [" ".join(filter(None, [f"/{Word.APPROVE}", digest]))]
+    if inputs:
+        block = dump(inputs)
+        fence = "`" * (max(map(len, re.findall("`+", block)), default=0) + 3)
+        lines.append(f"{fence}yaml\n{block}{fence}")
+    if reason.strip():
+        lines.append(f"\nReason: {one_line(reason)}")  # or it could be a command itself
+    return "\n".join(lines) + "\n"
+
+
+def rejection(reason: str) -> str:
+    """The text of a rejection, as `read` takes it."""
+    return f"/{Word.REJECT} {one_line(reason)}\n"
 
 
 def given(command: Command, schema: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from bridge import conditions, gather, show
+from bridge import gather, show
 from bridge.ask import Desk, governed, own_page, pages, put_up
 from bridge.decide import decide
 from bridge.errors import BridgeError, Faults, LedgerCorrupt, LostRequest, NoPolicy
+from bridge.evidence import evidence
 from bridge.gather import Gathered, Shown
 from bridge.model import (
     ApprovalRequest,
-    Condition,
     Decision,
     Evaluation,
-    Evidence,
     Outcome,
     Standing,
     Vote,
@@ -43,7 +42,7 @@ from bridge.page import (
     State,
     Write,
 )
-from bridge.policy import overdue, questions
+from bridge.policy import overdue
 from bridge.policyfile import PATH
 from bridge.records import digest_of
 from bridge.render import page as written
@@ -82,7 +81,8 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     on_issues = {each for each in found if each}
     pulls = desk.forge.find([f"{GATE_BRANCH}{each}" for each in sorted(gates - on_issues)])
     look = replace(pulls, pages=issues.pages + pulls.pages)
-    done = [_swept(desk, look, each) for each in sorted(gates | on_issues)]
+    known = desk.ledger.read_all(sorted(gates | on_issues))
+    done = [_swept(desk, look, each, known.get(each)) for each in sorted(gates | on_issues)]
     # Whose branch is gone is in no listing of branches: its page still says that it waits.
     stranded = desk.forge.stranded(WAITING)
     for page in stranded.pages:
@@ -92,12 +92,12 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     return tuple(done)
 
 
-def _swept(desk: Desk, look: Look, gate_id: str) -> Tended:
+def _swept(desk: Desk, look: Look, gate_id: str, known: Standing | None = None) -> Tended:
     try:
         page = own_page(look, gate_id)
         if page:
-            return _tend(desk, look, page, gate_id)
-        standing = desk.ledger.read(gate_id)
+            return _tend(desk, look, page, gate_id, known)
+        standing = known or desk.ledger.read(gate_id)
         if standing is None or standing.request.forge != desk.forge.name:
             return Tended(f"gate {gate_id} is not decided here", standing)
         if standing.decision:
@@ -109,9 +109,11 @@ def _swept(desk: Desk, look: Look, gate_id: str) -> Tended:
         return Tended(f"gate {gate_id}: {error}", failed=True)
 
 
-def _tend(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
+def _tend(
+    desk: Desk, look: Look, page: Page, gate_id: str, known: Standing | None = None
+) -> Tended:
     try:
-        standing = desk.ledger.read(gate_id)
+        standing = known or desk.ledger.read(gate_id)
     except LedgerCorrupt:
         seen = gather.shown(page, look.site.voices)
         if seen is None:
@@ -156,7 +158,7 @@ def _elsewhere(desk: Desk, look: Look, page: Page, standing: Standing) -> Tended
     withdrawn = f"gate:{Outcome.WITHDRAWN}"
     if page.state is not State.OPEN and withdrawn in page.labels:
         return Tended(f"{page.url} asks nothing any more", standing, page=page)
-    there = pages(desk, standing.request)
+    there = pages(desk.forge, standing.request)
     new = put_up(desk, there, standing)
     writes: list[Write] = [Say(show.note_elsewhere(new.url)), Label(withdrawn)]
     desk.forge.write(look.site, page, [*writes, Close()] if page.state is State.OPEN else writes)
@@ -200,25 +202,16 @@ class _Judging:
         return page.state is State.CLOSED or page.head in (None, self._standing.head)
 
     def _judge(self, request: ApprovalRequest, seen: Shown, gathered: Gathered) -> Tended:
-        evidence = Evidence(
-            now=self._desk.clock(),
-            votes=gathered.votes,
-            condition=_condition(request),
-            author=gather.actor_of(self._page.author),
-            dismissed=gathered.dismissed,
-        )
-        asked = questions(request, evidence)
-        evidence = replace(evidence, memberships=self._desk.forge.memberships(asked))
+        desk = self._desk
+        found = evidence(desk.forge, request, self._page, gathered, desk.clock())
         source = f"{PATH} at {self._site.commit}"
         try:
-            evaluation, after = decide(
-                self._desk.ledger, self._desk.notices, self._standing, evidence, source
-            )
+            evaluation, after = decide(desk.ledger, desk.notices, self._standing, found, source)
         except LostRequest as lost:
             return Tended(str(lost), self._standing, page=self._page)
         if after.decision:
             self._write(list(_reactions(self._page, gathered, evaluation, after.decision)))
-            return _finish(self._desk, self._site, self._page, after, after.decision)
+            return _finish(desk, self._site, self._page, after, after.decision)
         return self._still_pending(seen, gathered, evaluation, None)
 
     def _still_pending(
@@ -291,18 +284,6 @@ class _Judging:
     def _write(self, writes: list[Write]) -> None:
         if writes:
             self._desk.forge.write(self._site, self._page, writes)
-
-
-def _condition(request: ApprovalRequest) -> Condition | None:
-    """The condition that the policy lets approve, looked at; None where there is none.
-
-    One that is a function of the flow's own cannot be looked at here, and so approves nothing.
-    """
-    try:
-        test = conditions.parse(request.policy.auto_approve_if or "")
-    except Faults:
-        return None
-    return conditions.judge(test, request.subject.artifacts if request.subject else {})
 
 
 # -- answers ---------------------------------------------------------------------------------------

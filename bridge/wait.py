@@ -175,6 +175,8 @@ class _Waiting:
 
     def _withdraw(self, end: Interrupted) -> None:
         request = self._standing.request
+        if request.forge:  # nor is the end of a run ours to record there
+            raise GateShut(f"{request.gate.key} does not run: {end}; it stays open there")
         try:
             withdraw(self._here.ledger, self._here.notices, request, str(end), self._here.clock())
         except BridgeError as error:

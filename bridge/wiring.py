@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.errors import NoLedger
+from bridge.errors import NoLedger, Refused
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bridge.ask import Desk
-    from bridge.ports import Here, Ledger, Notices
+    from bridge.ports import Forge, Here, Ledger, Notices
     from bridge.settings import GitHubSettings
 
 #: The ledger of a laptop, beside the project it belongs to.
@@ -92,6 +94,25 @@ def desk(settings: Settings, github: GitHubSettings) -> Desk:
     told = Told(settings.apprise_urls, record.where, settings.argo_ui_url)
     engine = Actions(forge, f"{github.server_url}/{github.repository}")
     return Desk(forge, record, told if settings.apprise_urls else Silent(), clock, engine)
+
+
+def as_person(forge: str, env: Mapping[str, str]) -> Forge:
+    """A request's forge, with the person's own token: never with a credential of the bridge's.
+
+    Raises `Refused` where there is no token.
+    """
+    from bridge.github import GitHub
+    from bridge.settings import APP_ID, APP_KEY, REPOSITORY, TOKENS, github_from_environment
+
+    bridge_own = {APP_ID, APP_KEY, TOKENS[0]}
+    mine = {name: value for name, value in env.items() if name not in bridge_own}
+    if not any(mine.get(name) for name in TOKENS):
+        raise Refused(
+            f"this gate is decided on {forge}: answer there, or set {' or '.join(TOKENS[1:])} to a"
+            " token of your own"
+        )
+    repository = forge.partition(":")[2]
+    return GitHub(github_from_environment({**mine, REPOSITORY: repository}))
 
 
 def laptop_ledger(start: Path) -> Path:

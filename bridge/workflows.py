@@ -55,6 +55,12 @@ def _essence(found: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
+def opener_of(found: str) -> str | None:
+    """The slug of the App whose voice the workflow names beside its own; None: it names none."""
+    voice = re.search(r"^ *voices: *[\"']?([\w-]+)\[bot\]", found, re.M)
+    return voice[1] if voice and voice[1] != OPENER else None
+
+
 @dataclass(frozen=True, slots=True)
 class Blank:
     """A placeholder that is still there: `line` counts from one."""

@@ -19,28 +19,27 @@ from typing import Any
 
 import yaml
 
+from bridge import workflows
 from tests.github import GitHub
 from tests.github.repository import Repository
 from tests.github.world import Event
 
 ROOT = Path(__file__).parent.parent
-TEMPLATES = ROOT / "templates" / "workflows"
-#: What `hitl init` fills in.
-ACTION, OPENER = "OWNER/approval-bridge/action@REF", "OPENER[bot]"
 USED = "acme/approval-bridge/action@" + "0123456789" * 4
 #: Which types an event starts a workflow for that names none.
 _DEFAULT_TYPES = {"pull_request": {"opened", "synchronize", "reopened"}}
 _FOLDER = ".github/workflows/"
 
 
-def written(name: str, opener: str = "approval-opener[bot]") -> str:
-    """A workflow as it stands in a repository."""
-    return filled(TEMPLATES / f"{name}.yml", opener)
+def written(path: str) -> str:
+    """A workflow as `hitl init` writes it."""
+    return workflows.text(path, USED, "approval-opener")
 
 
-def filled(path: Path, opener: str = "approval-opener[bot]") -> str:
-    text = path.read_text()
-    return text.replace(ACTION, USED).replace(OPENER, opener)
+def example() -> str:
+    """The example's workflow, with the action that is used here."""
+    text = (ROOT / "examples" / "github" / "deploy.yml").read_text()
+    return workflows.filled(text, USED, None)
 
 
 def load(text: str) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def load(text: str) -> dict[str, Any]:
     return read
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A workflow file that an event started. `code` is None where its job did not run."""
 
@@ -59,7 +58,7 @@ class Run:
     code: int | None
     log: str
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.workflow} on {self.event} at {self.ref}: {self.code}\n{self.log}"
 
 
@@ -156,6 +155,9 @@ class Runner:
         if "environment" in job:
             secrets |= self.secrets
             variables |= self.variables
+        environment = self._environment()
+        # act leaves this one out.
+        environment["GITHUB_WORKFLOW_REF"] = f"{self._repository.full_name}/{path}@{ref}"
         done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("act")),
@@ -170,7 +172,7 @@ class Runner:
                 *("--actor", event.by.login),
                 *_each("-s", secrets),
                 *_each("--var", variables, values=variables),
-                *_each("--env", self._environment(), values=self._environment()),
+                *_each("--env", environment, values=environment),
             ],
             cwd=checkout,
             env={**os.environ, **secrets, "HOME": str(folder)},

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from bridge.model import Outcome
-from tests.actions import ROOT, Runner, filled, load, written
+from bridge.workflows import MAIN, RELAY
+from tests.actions import Runner, example, load, written
 from tests.forge import World
 from tests.github import GitHub
 
-RELAY, MAIN = ".github/workflows/relay.yml", ".github/workflows/approvals.yml"
-EXAMPLE = ROOT / "examples" / "github" / "deploy.yml"
 INPUT = {
     "type": "object",
     "properties": {"target": {"type": "string"}},
@@ -30,8 +29,8 @@ class Repository(World):
     """As `hitl init` and a careful administrator leave it."""
 
     def prepare(self) -> None:
-        self.repo.commit("approvals", {RELAY: written("relay")}, orphan=True)
-        self.repo.commit("main", {MAIN: written("approvals")})
+        self.repo.commit("approvals", {RELAY: written(RELAY)}, orphan=True)
+        self.repo.commit("main", {MAIN: written(MAIN)})
         self.repo.environment("approvals", ["main"], ["HITL_APP_KEY"])
         self.repo.ruleset(
             "ledger", "update", branches=["refs/heads/approvals"], bypass=[self.decider]
@@ -141,7 +140,7 @@ def test_a_workflow_changed_on_the_gates_branch_gets_no_key_and_cannot_push_the_
     pull = at.open()
     at.runner.skip()
     before = at.repo.branch("approvals")
-    evil = written("relay").replace("actions: write #", "actions: write\n      contents: write #")
+    evil = written(RELAY).replace("actions: write #", "actions: write\n      contents: write #")
     at.repo.commit(pull.head_ref, {RELAY: evil + _EVIL}, "Help myself", by=at.mallory)
     helped, looked = at.runner.run()
     assert (helped.event, helped.code) == ("pull_request", 0), helped
@@ -150,7 +149,7 @@ def test_a_workflow_changed_on_the_gates_branch_gets_no_key_and_cannot_push_the_
     assert looked.code == 0, looked
     assert at.repo.branch("approvals") == before
     assert at.recorded(pull) is None
-    assert at.repo.file(RELAY, pull.head_ref) == written("relay")
+    assert at.repo.file(RELAY, pull.head_ref) == written(RELAY)
 
 
 def test_a_workflow_changed_on_the_gates_branch_may_not_use_the_deciders_environment(
@@ -158,7 +157,7 @@ def test_a_workflow_changed_on_the_gates_branch_may_not_use_the_deciders_environ
 ) -> None:
     pull = at.open()
     at.runner.skip()
-    evil = written("relay").replace(
+    evil = written(RELAY).replace(
         "    permissions:", "    environment: approvals\n    permissions:"
     )
     assert load(evil)["jobs"]["relay"]["environment"] == "approvals"
@@ -207,7 +206,7 @@ def test_a_key_that_is_not_set_is_red_with_the_one_fix(at: Repository) -> None:
 
 def test_a_job_asks_and_ends_and_the_approval_starts_the_run_that_deploys(at: Repository) -> None:
     at.write_policy("gates: [{name: deploy, require: {users: [alice]}}]")
-    at.repo.commit("main", {".github/workflows/deploy.yml": filled(EXAMPLE)})
+    at.repo.commit("main", {".github/workflows/deploy.yml": example()})
     at.runner.shared_variables["OPENER_APP_ID"] = str(at.opener.id)
     at.runner.shared_secrets["OPENER_APP_KEY"] = at.opener.key
     sha = at.repo.branch("main")
@@ -224,7 +223,7 @@ def test_a_job_asks_and_ends_and_the_approval_starts_the_run_that_deploys(at: Re
 
 
 def test_whoever_sends_the_event_without_an_approval_deploys_nothing(at: Repository) -> None:
-    at.repo.commit("main", {".github/workflows/deploy.yml": filled(EXAMPLE)})
+    at.repo.commit("main", {".github/workflows/deploy.yml": example()})
     waiting = at.standing(at.open()).request.gate.id
     at.runner.skip()
     at.repo.repository_dispatch(at.mallory, "approved-production", {"gate": waiting})

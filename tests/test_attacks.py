@@ -24,6 +24,7 @@ from bridge.records import digest_of, request_out
 from bridge.seal import short
 from bridge.tend import tend
 from tests.forge import OPENER, POLICY, World, world
+from tests.github.conversation import Review
 from tests.github.pulls import PullRequest
 
 SHA = "sha256:" + "a" * 64
@@ -161,7 +162,7 @@ def test_a_review_of_an_older_head_does_not_count(at: World) -> None:
     assert f"it reviewed {old[:8]}" in why_not(at, pull).replace("&#8203;", "")
 
 
-def _review_of(at: World, pull: PullRequest, commit: str):  # type: ignore[no-untyped-def]
+def _review_of(at: World, pull: PullRequest, commit: str) -> Review:
     """A review begun before the branch moved, and sent after it."""
     made = pull.review(at.alice, "COMMENTED", "hm")
     made.state, made.commit = "APPROVED", commit
@@ -329,7 +330,7 @@ def test_three_hundred_kilobytes_of_artifacts_are_shown_cut_and_decided(at: Worl
     )
     pull = at.open(artifacts=wide)
     assert len(pull.body) <= LONGEST_BODY
-    pull.comment(at.bob, "/reject " + "n" * 65_000)
+    pull.comment(at.bob, "/reject " + "n" * 65_500)
     at.tend(pull)
     decision = at.recorded(pull)
     assert decision

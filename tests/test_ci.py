@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bridge import ci
+from bridge.ask import ask
 from bridge.cli import main as hitl
 from bridge.model import Outcome
 from tests.forge import World
@@ -254,3 +257,31 @@ def test_the_command_proves_nothing_for_a_gate_that_was_not_named(
     # `hitl verify "$GATE"` of a variable that is not set must not prove the ledger instead.
     assert hitl(["--ledger", str(at.repo.bare.path), "verify", ""]) != 0
     assert "no gate is called ''" in capsys.readouterr().err
+
+
+def test_the_command_asks_as_the_action_does(
+    at: Ci, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in at.runner.env.items():
+        monkeypatch.setenv(name, value)
+    assert hitl(["open", "production", "--message", "Deploy?", "--file", str(at.model)]) == 0
+    (pull,) = at.repo.pulls
+    assert f"{at.repo.url}/pull/{pull.number}" in capsys.readouterr().out
+    pull.review(at.alice, "APPROVED")
+    assert hitl(["tend", str(pull.number)]) == 0
+    assert "approved by alice" in capsys.readouterr().out
+    assert hitl(["sweep"]) == 0
+    assert len(at.repo.repository_dispatches) == 1
+
+
+def test_a_commit_that_was_shown_but_is_not_the_one_bound_stops_the_run(at: Ci) -> None:
+    # The opener runs beside the code of whoever started the run, and may write any request.
+    honest = ci.request(ci.job_of(at.runner.env), ci.asked_by(at.runner.env), at.now())
+    shown = tuple(replace(each, value="f" * 40) for each in honest.artifacts)
+    _, page = ask(at.desk(at.opener), replace(honest, artifacts=shown))
+    assert page
+    pull = at.repo.pull(page.number)
+    at.approve(pull)
+    assert at.recorded(pull)
+    assert at.verify(at.standing(pull).request.gate.id) == 1
+    assert at.runner.outputs == {}

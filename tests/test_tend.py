@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from bridge.ask import ask
-from bridge.errors import NoPolicy
-from bridge.model import Artifact, Decider, Declared, OnTimeout, Outcome, Subject
+from bridge.errors import GateShut, NoPolicy
+from bridge.model import Actor, Artifact, Decider, Declared, OnTimeout, Outcome, Subject
 from bridge.page import LONGEST_BODY
+from bridge.ports import Here
 from bridge.reconcile import settle
-from bridge.wait import withdraw
+from bridge.wait import pass_gate, withdraw
 from tests.forge import POLICY, World, world
 
 INPUT = {
@@ -190,6 +191,7 @@ def test_one_eligible_review_approves_and_github_shows_the_pull_request_merged(a
     at.github.tick()
     assert pull.merged
     assert "✅ Approved by alice" in at.status(pull)
+    assert f"/blob/{at.repo.branch('main')}/.github/approvals.yml)" in at.status(pull)
     assert pull.labels == ["gate:approved"]
     assert at.statuses(pull) == {"approval": "success"}
     at.tend(pull)
@@ -480,6 +482,28 @@ def test_a_shell_that_finds_the_deadline_passed_leaves_it_to_the_decider(at: Wor
     assert at.recorded(pull) is None
 
 
+def test_a_step_that_waits_here_records_neither_the_clocks_decision_nor_its_own_end(
+    at: World,
+) -> None:
+    at.write_policy(POLICY + "    timeout: 30m\n")
+    pull = at.open()
+    at.github.clock.advance(minutes=31)
+    desk = at.desk()
+    looks = iter([True, True])
+    here = Here(
+        desk.ledger,
+        desk.notices,
+        Actor("ann"),
+        at.now,
+        None,
+        lambda: next(looks, False),
+        lambda _: None,
+    )
+    with pytest.raises(GateShut, match="stays open"):
+        pass_gate(here, at.standing(pull).request)
+    assert at.recorded(pull) is None
+
+
 def test_a_withdrawn_gate_closes_its_pull_request_and_the_branch_goes(at: World) -> None:
     pull = at.open()
     desk = at.desk()
@@ -488,6 +512,28 @@ def test_a_withdrawn_gate_closes_its_pull_request_and_the_branch_goes(at: World)
     assert (pull.state, pull.merged, pull.labels) == ("closed", False, ["gate:withdrawn"])
     assert "🚫 The run ended" in at.status(pull)
     assert at.repo.branch(pull.head_ref) is None
+
+
+def test_an_answer_that_comes_after_the_decision_is_refused_and_changes_nothing(at: World) -> None:
+    pull = at.open()
+    pull.comment(at.alice, "/reject no")
+    at.tend(pull)
+    first = at.recorded(pull)
+    at.github.clock.advance(minutes=1)
+    late = pull.comment(at.bob, "/approve")
+    at.tend(pull)
+    assert at.recorded(pull) == first
+    assert reactions(late) == {"-1"}
+    assert "❌ Rejected by alice" in at.status(pull)
+
+
+def test_the_label_says_where_the_gate_stands_whatever_somebody_makes_of_it(at: World) -> None:
+    pull = at.open()
+    pull.label(at.mallory, "gate:approved")
+    pull.unlabel(at.mallory, "gate:pending")
+    at.tend(pull)
+    assert pull.labels == ["gate:pending"]
+    assert at.recorded(pull) is None
 
 
 # -- closing, merging, pushing, deleting -----------------------------------------------------------

@@ -85,6 +85,9 @@ class Organisation(Account):
     type: str = "Organization"
     members: dict[Account, str] = field(default_factory=dict, repr=False)
     teams: dict[str, Team] = field(default_factory=dict, repr=False)
+    #: Those of Actions that all its repositories are given.
+    secrets: set[str] = field(default_factory=set, repr=False)
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
     world: World | None = field(default=None, repr=False)
 
     def team(self, slug: str, *members: Account) -> Team:

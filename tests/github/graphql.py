@@ -555,7 +555,17 @@ def _issues(repo: Repository, asked: Asked, arguments: dict[str, Any]) -> list[I
 
 listed("Repository", "pullRequests", _pulls)
 listed("Repository", "issues", _issues)
-listed("Repository", "labels", lambda r, asked, a: [Label(r, row) for row in r.labels.values()])
+
+
+def _labels(repo: Repository, asked: Asked, arguments: dict[str, Any]) -> list[Label]:
+    wanted = (arguments.get("query") or "").lower()
+    rows = repo.labels.values()
+    return [
+        Label(repo, row) for row in rows if wanted in f"{row['name']} {row['description']}".lower()
+    ]
+
+
+listed("Repository", "labels", _labels)
 
 
 @resolves("Repository")
@@ -587,6 +597,11 @@ def _collaborators(repo: Repository, asked: Asked, **arguments: Any) -> Connecti
 def _ref(repo: Repository, full: str) -> Ref | None:
     sha = repo.bare.sha(full)
     return Ref(repo, full, sha) if sha else None
+
+
+def _branch(repo: Repository, name: str) -> Ref | None:
+    sha = repo.seen(name)
+    return Ref(repo, f"refs/heads/{name}", sha) if sha else None
 
 
 @resolves("Repository", "ref")
@@ -825,7 +840,7 @@ simply(
     headRepository=lambda p: p.head_repository,
     headRepositoryOwner=lambda p: p.head_repository and p.head_repository.owner,
     isCrossRepository=lambda p: p.head_repository is not p.repository,
-    headRef=lambda p: p.head_repository and _ref(p.head_repository, f"refs/heads/{p.head_ref}"),
+    headRef=lambda p: p.head_repository and _branch(p.head_repository, p.head_ref),
     baseRefName=lambda p: p.base_ref,
     baseRefOid=lambda p: p.base_sha,
     baseRef=lambda p: _ref(p.repository, f"refs/heads/{p.base_ref}"),

@@ -38,6 +38,7 @@ class Environment:
     branches: list[str] | None = None
     protected_branches: bool = False
     secrets: set[str] = field(default_factory=set)
+    variables: dict[str, str] = field(default_factory=dict)
     reviewers: list[Account] = field(default_factory=list)
 
 
@@ -76,10 +77,13 @@ class Repository:
     name: str
     bare: Bare = field(repr=False)
     private: bool = False
+    #: False: on the Free plan, where a private repository has neither rulesets nor environments.
+    paid: bool = True
     default_branch: str = "main"
     parent: Repository | None = field(default=None, repr=False)
     description: str | None = None
     archived: bool = False
+    pushed_at: datetime | None = None  # None: now
     #: "Allow GitHub Actions to create and approve pull requests": off, as on github.com.
     actions_may_open_pull_requests: bool = False
     actions_enabled: bool = True
@@ -91,6 +95,8 @@ class Repository:
     issues: dict[int, Issue] = field(default_factory=dict, repr=False)
     labels: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     rulesets: list[Ruleset] = field(default_factory=list, repr=False)
+    #: Branch to an older branch protection, as the API shows it.
+    protections: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     environments: dict[str, Environment] = field(default_factory=dict, repr=False)
     secrets: set[str] = field(default_factory=set, repr=False)
     variables: dict[str, str] = field(default_factory=dict, repr=False)
@@ -213,6 +219,10 @@ class Repository:
         """The branch's tip."""
         return self.bare.sha(f"refs/heads/{name}")
 
+    def seen(self, name: str) -> str | None:
+        """The branch's tip, as the last push left it: asked for without starting a process."""
+        return self._seen.get(f"refs/heads/{name}")
+
     def file(self, path: str, ref: str | None = None) -> str | None:
         """A file's text at a branch, tag or sha; None where there is none."""
         sha = self.bare.sha(f"{ref or self.default_branch}:{path}")
@@ -241,8 +251,15 @@ class Repository:
         if said:
             raise Refusal(status, "Repository rule violations found\n\n" + said)
 
+    @property
+    def free(self) -> bool:
+        """Private on the Free plan."""
+        return self.private and not self.paid
+
     def all_rulesets(self) -> list[Ruleset]:
         """Its own, and those of its organisation."""
+        if self.free:
+            return []
         return [*self.rulesets, *self.world.organisation_rulesets(self.owner)]
 
     def ruleset(

@@ -152,7 +152,7 @@ def repository(repo: Repository, role: str | None = None, schema: str = "full-re
         "allow_merge_commit": True,
         "created_at": at,
         "updated_at": at,
-        "pushed_at": at,
+        "pushed_at": moment(repo.pushed_at) if repo.pushed_at else at,
         "topics": [],
         "is_template": False,
         "web_commit_signoff_required": False,
@@ -515,6 +515,12 @@ def environment(given: Environment, repo: Repository) -> Body:
     rules: list[Body] = []
     if limited:
         rules.append({"id": given.id + 1, "node_id": f"GA_{given.id}", "type": "branch_policy"})
+    if given.reviewers:
+        people = [
+            {"type": "User", "reviewer": account(each, repo.world)} for each in given.reviewers
+        ]
+        about = {"id": given.id + 2, "node_id": f"GA_{given.id}_2", "type": "required_reviewers"}
+        rules.append({**about, "prevent_self_review": False, "reviewers": people})
     return {
         "id": given.id,
         "node_id": f"EN_kwDO{given.id:08d}",

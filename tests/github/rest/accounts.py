@@ -211,6 +211,22 @@ def _installations(call: Call) -> Answer:
     return call.page(_app(call).installations, shapes.installation)
 
 
+@serves("orgs/list-app-installations")
+def _installed(call: Call) -> Answer:
+    """An owner of the organisation is shown them, with a token that administers it."""
+    org, token = _organisation(call), call.token
+    owner = token is not None and token.is_user and org.members.get(token.actor) == "admin"
+    if not owner or token is None or not token.allows("organization_administration", "read"):
+        raise not_found()
+    found = [
+        each
+        for app in call.world.apps.values()
+        for each in app.installations
+        if each.account is org
+    ]
+    return call.page(found, shapes.installation, "installations")
+
+
 @serves("apps/get-installation", by_app=True)
 def _get_installation(call: Call) -> Answer:
     return Answer(200, shapes.installation(_installation(call)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tests.github import shapes
-from tests.github.accounts import Refusal, not_found
+from tests.github.accounts import Organisation, Refusal, not_found
 from tests.github.rest.route import Answer, Call, serves
 
 _READ, _WRITE = ("actions", "read"), ("actions", "write")
@@ -101,7 +102,7 @@ def _dispatch(call: Call) -> Answer:
     return Answer(204)
 
 
-@serves("actions/list-repo-secrets", ("secrets", "read"))
+@serves("actions/list-repo-secrets", ("secrets", "read"), role="write")
 def _secrets(call: Call) -> Answer:
     return call.page(sorted(call.repo.secrets), lambda name: _secret(call, name), "secrets")
 
@@ -111,14 +112,14 @@ def _secret(call: Call, name: str) -> dict[str, Any]:
     return {"name": name, "created_at": at, "updated_at": at}
 
 
-@serves("actions/get-repo-secret", ("secrets", "read"))
+@serves("actions/get-repo-secret", ("secrets", "read"), role="write")
 def _get_secret(call: Call) -> Answer:
     if call.path["secret_name"] not in call.repo.secrets:
         raise not_found()
     return Answer(200, _secret(call, call.path["secret_name"]))
 
 
-@serves("actions/list-environment-secrets", ("environments", "read"))
+@serves("actions/list-environment-secrets", ("environments", "read"), role="write")
 def _environment_secrets(call: Call) -> Answer:
     found = call.repo.environments.get(call.path["environment_name"])
     if found is None:
@@ -126,7 +127,7 @@ def _environment_secrets(call: Call) -> Answer:
     return call.page(sorted(found.secrets), lambda name: _secret(call, name), "secrets")
 
 
-@serves("actions/get-environment-secret", ("environments", "read"))
+@serves("actions/get-environment-secret", ("environments", "read"), role="write")
 def _environment_secret(call: Call) -> Answer:
     found = call.repo.environments.get(call.path["environment_name"])
     if found is None or call.path["secret_name"] not in found.secrets:
@@ -134,7 +135,37 @@ def _environment_secret(call: Call) -> Answer:
     return Answer(200, _secret(call, call.path["secret_name"]))
 
 
-@serves("actions/list-repo-variables", ("variables", "read"))
+@serves("actions/list-repo-variables", ("variables", "read"), role="write")
 def _variables(call: Call) -> Answer:
-    rows = sorted(call.repo.variables.items())
-    return call.page(rows, lambda row: {**_secret(call, row[0]), "value": row[1]}, "variables")
+    return _values(call, call.repo.variables)
+
+
+def _values(call: Call, held: Mapping[str, str]) -> Answer:
+    def show(row: tuple[str, str]) -> dict[str, Any]:
+        return {**_secret(call, row[0]), "value": row[1]}
+
+    return call.page(sorted(held.items()), show, "variables")
+
+
+@serves("actions/list-environment-variables", ("environments", "read"), role="write")
+def _environment_variables(call: Call) -> Answer:
+    found = call.repo.environments.get(call.path["environment_name"])
+    if found is None:
+        raise not_found()
+    return _values(call, found.variables)
+
+
+def _holder(call: Call) -> Organisation:
+    owner = call.repo.owner
+    assert isinstance(owner, Organisation), "on github.com this is an organisation's alone"
+    return owner
+
+
+@serves("actions/list-repo-organization-secrets", ("secrets", "read"), role="write")
+def _organisation_secrets(call: Call) -> Answer:
+    return call.page(sorted(_holder(call).secrets), lambda name: _secret(call, name), "secrets")
+
+
+@serves("actions/list-repo-organization-variables", ("variables", "read"), role="write")
+def _organisation_variables(call: Call) -> Answer:
+    return _values(call, _holder(call).variables)

@@ -124,12 +124,23 @@ def _get_branch(call: Call) -> Answer:
 def _protection(call: Call) -> Answer:
     if call.repo.branch(call.path["branch"]) is None:
         raise Refusal(404, "Branch not found")
-    raise Refusal(404, "Branch not protected")
+    found = call.repo.protections.get(call.path["branch"])
+    if found is None:
+        raise Refusal(404, "Branch not protected")
+    return Answer(200, found)
+
+
+def _check_paid(repo: Repository) -> None:
+    if repo.free:
+        raise Refusal(
+            403, "Upgrade to GitHub Pro or make this repository public to enable this feature."
+        )
 
 
 @serves("repos/get-branch-rules", _READ)
 def _branch_rules(call: Call) -> Answer:
     repo = call.repo
+    _check_paid(repo)
     rows = binding(repo.all_rulesets(), f"refs/heads/{call.path['branch']}", repo)
     return call.page(rows, lambda row: shapes.rule(*row))
 
@@ -150,6 +161,7 @@ def _may_administer(call: Call) -> bool:
 
 @serves("repos/get-repo-rulesets", _READ)
 def _rulesets(call: Call) -> Answer:
+    _check_paid(call.repo)
     inherited = call.query.get("includes_parents", "true") == "true"
     found = call.repo.all_rulesets() if inherited else call.repo.rulesets
     return call.page(found, lambda each: shapes.ruleset(each, full=False))

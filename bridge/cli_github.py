@@ -1,0 +1,87 @@
+"""The command line for a gate on GitHub, as the workflows do it. Parse, call one verb, print."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.ask import Desk
+    from bridge.tend import Tended
+
+
+@click.command()
+@click.argument("number", type=click.IntRange(min=1))
+def tend(number: int) -> None:
+    """Look at a gate's pull request or issue, and do what is due there.
+
+    With the decider's credential this decides and records, as the workflow on the default branch
+    does. GITHUB_REPOSITORY names the repository.
+    """
+    from bridge.tend import tend as look
+
+    _tell([look(_desk(), number)])
+
+
+@click.command()
+def sweep() -> None:
+    """The same for every gate that is not settled."""
+    from bridge.tend import sweep as look
+
+    done = look(_desk())
+    if not done:
+        click.echo("Nothing waits for a decision.")
+    _tell(done)
+
+
+@click.command("open")
+@click.argument("name")
+@click.option("--message", default="", metavar="TEXT", help="What is asked.")
+@click.option("--values", default="", metavar="YAML", help="What people are shown.")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="A file that they approve.")
+@click.option("--inputs", default="", metavar="YAML", help="What they have to fill in.")
+@click.option("--environment", default="", metavar="NAME", help="What the policy chooses by.")
+def open_(
+    name: str, message: str, values: str, files: tuple[str, ...], inputs: str, environment: str
+) -> None:
+    """Ask for an approval from a job of GitHub Actions, which need not wait for it.
+
+    The approval sends the event `approved-NAME` to the repository.
+    """
+    from bridge import ci
+    from bridge.ask import ask
+    from bridge.settings import ENVIRONMENT
+
+    given = {
+        ci.GATE: name,
+        ci.MESSAGE: message,
+        ci.VALUES: values,
+        ci.FILES: "\n".join(files),
+        ci.INPUTS: inputs,
+        ENVIRONMENT: environment,
+    }
+    job, asked = ci.job_of(os.environ), ci.asked_by(given)
+    desk = _desk()
+    standing, page = ask(desk, ci.request(job, asked, desk.clock()))
+    where = page.url if page else "it is decided already"
+    click.echo(f"{standing.request.gate.id} {standing.request.gate.key}: {where}")
+
+
+def _desk() -> Desk:
+    from bridge.settings import from_environment, github_from_environment
+    from bridge.wiring import desk
+
+    return desk(from_environment(os.environ), github_from_environment(os.environ))
+
+
+def _tell(done: Sequence[Tended]) -> None:
+    from bridge import summary
+
+    for line in summary.log(done):
+        click.echo(line)
+    if any(each.failed for each in done):
+        click.get_current_context().exit(1)

@@ -1,0 +1,40 @@
+"""Evidence: what people said on a page, and what only the forge can answer about them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from bridge import conditions, gather
+from bridge.errors import Faults
+from bridge.gather import Gathered
+from bridge.model import ApprovalRequest, Condition, Evidence
+from bridge.page import Page
+from bridge.policy import questions
+from bridge.ports import Forge
+
+
+def evidence(
+    forge: Forge, request: ApprovalRequest, page: Page, gathered: Gathered, now: datetime
+) -> Evidence:
+    """All that this page can be judged by. Looks up those alone of whom it is asked."""
+    found = Evidence(
+        now=now,
+        votes=gathered.votes,
+        condition=_condition(request),
+        author=gather.actor_of(page.author),
+        dismissed=gathered.dismissed,
+    )
+    return replace(found, memberships=forge.memberships(questions(request, found)))
+
+
+def _condition(request: ApprovalRequest) -> Condition | None:
+    """The condition that the policy lets approve, looked at; None where there is none.
+
+    One that is a function of the flow's own cannot be looked at here, and so approves nothing.
+    """
+    try:
+        test = conditions.parse(request.policy.auto_approve_if or "")
+    except Faults:
+        return None
+    return conditions.judge(test, request.subject.artifacts if request.subject else {})

@@ -1,0 +1,131 @@
+"""How often GitHub is asked: its limits are counted by the hour, and shared by all of a repository.
+
+Git's requests and the minting of tokens are counted apart. `bench/github.py` prints the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import github as adapter
+from bridge.ask import ask
+from bridge.github import GitHub
+from bridge.page import Look
+from tests.forge import POLICY, World, world
+
+GROUPS = """\
+gates:
+  - name: deploy
+    require: {permission: write, count: 2}
+    bar: {initiator: false}
+"""
+TEAM = """\
+gates:
+  - name: deploy
+    require: {teams: [acme/ml], count: 2}
+    bar: {initiator: false}
+"""
+ISSUE = POLICY + "    via: issue\n"
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as made:
+        for name in ("pending", "approved"):
+            made.repo.label(f"gate:{name}")
+        yield made
+
+
+def asked(at: World, act: Callable[[], Any]) -> int:
+    """How many requests of REST and GraphQL it takes."""
+    at.github.forget_requests()
+    act()
+    return at.github.counts["rest"] + at.github.counts["graphql"]
+
+
+@pytest.mark.parametrize("policy", [POLICY, GROUPS, ISSUE])
+def test_opening_a_gate_takes_five(at: World, policy: str) -> None:
+    at.write_policy(policy)
+    assert asked(at, lambda: ask(at.desk(at.opener), at.request())) <= 5
+
+
+@pytest.mark.parametrize(
+    ("policy", "voters"), [(POLICY, 1), (GROUPS, 2), (TEAM, 2)], ids=["names", "permission", "team"]
+)
+def test_deciding_takes_five_and_one_for_each_voter_who_is_looked_up(
+    at: World, policy: str, voters: int
+) -> None:
+    at.github.organisation("acme").team("ml", at.alice, at.bob)
+    at.write_policy(policy)
+    pull = at.open()
+    for who in (at.alice, at.bob)[:voters]:
+        pull.review(who, "APPROVED", "/approve")
+    looked_up = voters if voters > 1 else 0
+    assert asked(at, lambda: at.tend(pull)) <= 5 + looked_up
+    assert at.recorded(pull)
+
+
+def test_waiting_takes_none(at: World) -> None:
+    pull = at.open()
+    ledger = at.desk().ledger
+
+    def wait() -> None:
+        for _ in range(3):
+            assert ledger.head()
+            assert ledger.read(pull.head_ref.removeprefix("gate/"))
+
+    assert asked(at, wait) == 0
+
+
+@pytest.mark.parametrize("policy", [POLICY, ISSUE], ids=["pull requests", "issues"])
+def test_a_sweep_takes_one_for_so_many_gates_and_three_besides(
+    at: World, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "_AT_ONCE", 3)
+    monkeypatch.setattr(adapter, "_WAITING", adapter._WAITING.replace("first: 50", "first: 3"))
+    at.write_policy(policy)
+    for number in range(7):
+        ask(at.desk(at.opener), at.request(f"Train/{number}/deploy/1"))
+    # Seven gates, three at a time; besides: the issues, the pull requests, those left behind.
+    assert asked(at, at.sweep) <= 3 + 2
+    assert all(each.state == "open" for each in at.repo.issues.values())
+
+
+def test_a_sweep_on_a_runner_without_a_clone_asks_git_no_more_for_more_gates(at: World) -> None:
+    counts = []
+    for number in range(6):
+        at.open(f"Train/{number}/deploy/1")
+        at.folder = at.folder / "another runner"
+        at.github.forget_requests()
+        assert not any(each.failed for each in at.sweep())
+        counts.append(at.github.counts["git"])
+    assert counts[2] == counts[-1] <= 20
+
+
+def test_a_thousand_unchanged_gates_take_twenty_five(at: World) -> None:
+    names = [f"gate/{number:012x}" for number in range(1000)]
+    at.repo.commit("approvals", {"README.md": "The record"}, "Begin")
+    at.repo.many_pull_requests(
+        at.opener.bot, {name: {name: "x"} for name in names}, base="approvals"
+    )
+    forge = GitHub(at.settings(at.decider))
+
+    def look() -> None:
+        assert len(forge.find(names).pages) == 1000
+        assert forge.waiting().pages == ()
+        assert forge.stranded("gate:pending").pages == ()
+
+    assert asked(at, look) <= 25
+
+
+def test_a_thousand_waiting_issues_take_no_more(at: World) -> None:
+    for number in range(1000):
+        at.repo.open_issue(at.opener.bot, f"Gate {number}").label(at.opener.bot, "gate:pending")
+    forge = GitHub(at.settings(at.decider))
+    found: list[Look] = []
+    assert asked(at, lambda: found.append(forge.waiting())) <= 22
+    assert len({each.number for each in found[0].pages}) == 1000
