@@ -20,11 +20,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from tests.ledgers import ledger_of, opened  # noqa: E402 - the helpers of the tests
 from measures import Row, tell, timed  # noqa: E402
 
 from bridge.gitledger import GitLedger  # noqa: E402
 from bridge.wiring import clock  # noqa: E402
+from tests.ledgers import ledger_of, opened  # noqa: E402 - the helpers of the tests
 
 DECIDED, WAITING = 20, 3
 HITL = "import sys; from bridge.cli import main; sys.exit(main(sys.argv[1:]))"

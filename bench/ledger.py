@@ -25,6 +25,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
+from bridge.audit import audit  # noqa: E402
+from bridge.gitledger import GitLedger  # noqa: E402
+from bridge.verify import verify  # noqa: E402
 from tests.githttp import serving  # noqa: E402 - the helpers of the tests
 from tests.ledgers import (  # noqa: E402
     a_decision,
@@ -36,10 +39,6 @@ from tests.ledgers import (  # noqa: E402
     ledger_of,
     together,
 )
-
-from bridge.audit import audit  # noqa: E402
-from bridge.gitledger import GitLedger  # noqa: E402
-from bridge.verify import verify  # noqa: E402
 
 FEW, WAITING = 100, 3
 
