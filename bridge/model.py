@@ -154,6 +154,15 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Workflow:
+    """The Argo workflow in which a suspended node waits for the decision."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalRequest:
     """What is asked, and all that an approval of it is bound to."""
 
@@ -166,6 +175,7 @@ class ApprovalRequest:
     initiator: str | None = None
     forge: str | None = None  # None: decided on this machine, by unproven identities
     links: tuple[tuple[str, str], ...] = ()
+    workflow: Workflow | None = None  # None: the step itself waits
 
     @property
     def expires_at(self) -> datetime | None:

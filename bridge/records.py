@@ -33,6 +33,7 @@ from bridge.model import (
     Rule,
     Verdict,
     Vote,
+    Workflow,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def digest_of(request: ApprovalRequest) -> str:
         "schema": request.schema,
         "policy": _policy_out(request.policy),
     }
+    if request.workflow:
+        shown["workflow"] = _workflow_out(request.workflow)
     return "sha256:" + hashlib.sha256(canonical(shown)).hexdigest()
 
 
@@ -228,6 +231,7 @@ def request_out(request: ApprovalRequest) -> str:
                 ("schema", request.schema),
                 ("policy", _policy_out(request.policy)),
                 ("links", [{"label": label, "url": url} for label, url in request.links]),
+                ("workflow", _workflow_out(request.workflow) if request.workflow else None),
             ]
         )
     )
@@ -250,6 +254,7 @@ def request_in(text: str, where: str = "request.yaml") -> ApprovalRequest:
         schema=read.take("schema", dict, optional=True),
         policy=_policy_in(read.inner("policy")),
         links=read.each("links", _link_in),
+        workflow=_workflow_in(read.inner("workflow")) if "workflow" in read.left else None,
     )
     read.end()
     if not faults and request.gate.id != gate_id:
@@ -294,6 +299,16 @@ def _link_in(read: _Reader) -> tuple[str, str]:
     link = (read.text("label"), read.text("url"))
     read.end()
     return link
+
+
+def _workflow_out(workflow: Workflow) -> dict[str, Any]:
+    return {"namespace": workflow.namespace, "name": workflow.name, "uid": workflow.uid}
+
+
+def _workflow_in(read: _Reader) -> Workflow:
+    workflow = Workflow(read.text("namespace"), read.text("name"), read.text("uid"))
+    read.end()
+    return workflow
 
 
 def _policy_out(policy: Policy) -> dict[str, Any]:
