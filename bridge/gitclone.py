@@ -107,8 +107,8 @@ class GitClone:
     """Plumbing commands on the cache of one remote repository."""
 
     def __init__(self, remote: str, cache: Path) -> None:
-        self.where, self._secret = _part_secret(remote)
-        self._url = os.path.abspath(self.where) if _is_path(self.where) else self.where
+        self.where, self._secret = part_secret(remote)
+        self._url = os.path.abspath(self.where) if names_path(self.where) else self.where
         self._name = hashlib.sha256(self._url.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self._alone = threading.RLock()
         self._held: int | None = None
@@ -122,7 +122,7 @@ class GitClone:
 
     @property
     def is_path(self) -> bool:
-        return _is_path(self.where)
+        return names_path(self.where)
 
     # -- the lock ----------------------------------------------------------------------------
 
@@ -529,11 +529,11 @@ def _environment(git_dir: Path, config: Mapping[str, str]) -> dict[str, str]:
     return {**ours, "GIT_CONFIG_COUNT": str(first + len(config))}
 
 
-def _is_path(remote: str) -> bool:
+def names_path(remote: str) -> bool:
     return "://" not in remote and ":" not in remote.split("/")[0]
 
 
-def _part_secret(remote: str) -> tuple[str, dict[str, str]]:
+def part_secret(remote: str) -> tuple[str, dict[str, str]]:
     """A URL without its credential, and the credential as a header for git alone to see."""
     if "://" not in remote:
         return remote, {}

@@ -32,14 +32,12 @@ class Pods:
     """What the pods of a gate are given besides what the step itself has.
 
     Secrets go by reference alone: `opener` and `reader` are names of Kubernetes Secrets, whose keys
-    become variables of the notify pod and of the pod that verifies. `prepare` is a shell command
-    that runs first, empty for none.
+    become variables of the notify pod and of the pod that verifies.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
     opener: str | None = None
     reader: str | None = None
-    prepare: str = ""
 
     def given(self, container: Json, secret: str | None) -> Json:
         """The container with the variables, and with the secret of its role."""
@@ -55,8 +53,9 @@ class Pods:
 class GatedStep:
     """A step of a Metaflow flow that has a gate, and how Metaflow compiled it.
 
-    `bootstrap` are the shell commands that set up the step's own Python packages, and
-    `python` the interpreter that they give it.
+    `bootstrap` are the shell commands that set up the step's own Python packages, and `python` the
+    interpreter that they give it. `before_opening` and `before_step` are shell commands that run
+    first in the notify pod and in that of the step, empty for none.
     """
 
     step: str
@@ -65,6 +64,8 @@ class GatedStep:
     policy: Policy
     bootstrap: str = ""
     python: str = "python"
+    before_opening: str = ""
+    before_step: str = ""
 
 
 def suspend(name: str, policy: Policy) -> Json:
@@ -125,14 +126,13 @@ def _post_of(templates: list[Json], step: GatedStep, pods: Pods) -> Iterator[Pos
         task=call["name"],
         templates=(_notify_copied(gated, step, pods), suspend(step.name, step.policy)),
         timeout=step.policy.timeout,
-        gated=_gated(gated, pods),
+        gated=_gated(gated, step, pods),
     )
 
 
-def _gated(template: Json, pods: Pods) -> Json:
+def _gated(template: Json, step: GatedStep, pods: Pods) -> Json:
     container = pods.given(template["container"], pods.reader)
-    if pods.prepare:
-        container = {**container, "command": _prepared(container["command"], pods.prepare)}
+    container["command"] = _after(step.before_step, container["command"])
     retries = template.get("retryStrategy")
     if retries:
         own = retries.get("expression")
@@ -162,7 +162,7 @@ def _notify_copied(template: Json, step: GatedStep, pods: Pods) -> Json:
         "container": {
             **container,
             "name": notify_name(step.name),
-            "command": _prepared(_opening(container["command"], step), pods.prepare),
+            "command": _after(step.before_opening, _opening(container["command"], step)),
             "resources": {
                 "requests": _OPENING_NEEDS,
                 # A namespace's quota may ask for limits; then the step has some.
@@ -172,9 +172,9 @@ def _notify_copied(template: Json, step: GatedStep, pods: Pods) -> Json:
     }
 
 
-def _prepared(command: list[str], prepare: str) -> list[str]:
+def _after(first: str, command: list[str]) -> list[str]:
     *shell, script = command
-    return [*shell, f"{prepare} && {script}" if prepare else script]
+    return [*shell, f"{first} && {script}" if first else script]
 
 
 def _opening(command: list[str], step: GatedStep) -> list[str]:

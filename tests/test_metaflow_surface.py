@@ -213,7 +213,7 @@ with Runner({str(FLOWS / "branches.py")!r}, show_output=False).run() as running:
 # -- elsewhere -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["argo-workflows", "step-functions", "airflow"])
+@pytest.mark.parametrize("command", ["step-functions", "airflow"])
 def test_a_deployment_with_gates_is_refused_in_one_sentence(project: Project, command: str) -> None:
     refused = project.flow("branches.py", command, "create", "x.py")
     assert refused.code != 0
