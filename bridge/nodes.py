@@ -6,10 +6,21 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from bridge.errors import Faults
-from bridge.inject import GATE, Json, Post, calls, notify_name, spec_of, stands, suspend_name
+from bridge.errors import BridgeError, Faults
+from bridge.inject import (
+    GATE,
+    Json,
+    Post,
+    calls,
+    notify_name,
+    spec_of,
+    stands,
+    suspend_name,
+    verify_name,
+)
 from bridge.model import OnTimeout, Policy
 
 #: Where Metaflow's templates put what they hand on, on a volume of their own.
@@ -20,6 +31,13 @@ GRACE: Final = 600
 
 #: The way a pod leaves whose gate is shut must not be a reason to try again.
 _RETRY_UNLESS_SHUT: Final = "asInt(lastRetry.exitCode) != 202"
+
+_RETRIES: Final = {
+    "limit": 3,
+    "retryPolicy": "Always",
+    "backoff": {"duration": "20s", "factor": 2},
+    "expression": _RETRY_UNLESS_SHUT,
+}
 
 #: Opening a gate takes seconds; what takes longer hangs, and is better tried again.
 _OPENING_TAKES: Final = 900
@@ -38,6 +56,8 @@ class Pods:
     env: Mapping[str, str] = field(default_factory=dict)
     opener: str | None = None
     reader: str | None = None
+    image: str = "python:3.11"  # of the pods that have no step of their own to take it from
+    setup: str = ""  # the shell command that brings the bridge to it, empty where it has it
 
     def given(self, container: Json, secret: str | None) -> Json:
         """The container with the variables, and with the secret of its role."""
@@ -80,6 +100,67 @@ def suspend(name: str, policy: Policy) -> Json:
         # Where the workflow or the cluster gives every template retries, a node set to Failed would
         # be suspended afresh.
         "retryStrategy": {"limit": 0},
+    }
+
+
+# -- plain workflows -----------------------------------------------------------------------------
+
+#: Begins the parameters that hold an artifact each.
+ARTIFACT: Final = "artifact-"
+
+#: What `python -m bridge.node` is told, in this one variable.
+ASKED: Final = "HITL_ASKED"
+
+#: Where it leaves what it hands on.
+OUT: Final = "/tmp/hitl-out"  # noqa: S108 - a pod's own
+
+
+def install() -> str:
+    """Brings the bridge to an image that lacks it, at the version that is here."""
+    try:
+        wanted = f"approval-bridge=={version('approval-bridge')}"
+    except PackageNotFoundError:
+        raise BridgeError(
+            "this bridge runs from a checkout, so pods cannot be told which version to install:"
+            " name an image that has it, with --image and --no-setup"
+        ) from None
+    options = "-qqq --no-cache-dir --disable-pip-version-check"
+    return f"python -c 'import bridge' 2>/dev/null || python -m pip install {options} {wanted}"
+
+
+def asking(name: str, parameters: list[str], pods: Pods) -> tuple[Json, Json]:
+    """The templates of notify and verify: they are given the same, and so come to one digest."""
+    return (
+        _node(notify_name(name), "open", parameters, [GATE], pods, pods.opener),
+        _node(verify_name(name), "verify", parameters, ["decision", "inputs"], pods, pods.reader),
+    )
+
+
+def _node(
+    name: str, verb: str, parameters: list[str], hands_on: list[str], pods: Pods, secret: str | None
+) -> Json:
+    # In base64: what stands in an artifact is hostile, and Kubernetes itself would put the value of
+    # a secret's variable in the place of a $(NAME).
+    asked = [f"{each}={{{{=toBase64(inputs.parameters['{each}'])}}}}" for each in parameters]
+    asked.append("node={{=toBase64(node.name)}}")
+    run = f"python -m bridge.node {verb}"
+    container = {
+        "image": pods.image,
+        "command": ["sh", "-c", f"{pods.setup} && {run}" if pods.setup else run],
+        "env": [{"name": ASKED, "value": " ".join(asked)}],
+        "resources": {"requests": _OPENING_NEEDS},
+    }
+    return {
+        "name": name,
+        "inputs": {"parameters": [{"name": each} for each in parameters]},
+        "outputs": {
+            "parameters": [
+                {"name": each, "valueFrom": {"path": f"{OUT}/{each}"}} for each in hands_on
+            ]
+        },
+        "activeDeadlineSeconds": _OPENING_TAKES,
+        "retryStrategy": _RETRIES,
+        "container": pods.given(container, secret),
     }
 
 
@@ -153,12 +234,7 @@ def _notify_copied(template: Json, step: GatedStep, pods: Pods) -> Json:
         "outputs": {"parameters": [{"name": GATE, "valueFrom": {"path": GATE_FILE}}]},
         # Its own, in any case: the copied command may hold {{retries}}, which Argo leaves as it
         # stands in a template that has none.
-        "retryStrategy": {
-            "limit": 3,
-            "retryPolicy": "Always",
-            "backoff": {"duration": "20s", "factor": 2},
-            "expression": _RETRY_UNLESS_SHUT,
-        },
+        "retryStrategy": _RETRIES,
         "container": {
             **container,
             "name": notify_name(step.name),
