@@ -363,6 +363,10 @@ class Controller:
         if self.node(name) is None and task.get("when") and not _when(task["when"]):
             why = f"when '{task['when']}' evaluated false"
             return self._left_out(name, task, parent, "Skipped", why)
+        absent = _absent(task, kind, scope)
+        if absent:
+            why = f"unable to substitute {absent}: output is an absent optional"
+            return self._left_out(name, task, parent, "Error", why)
         if task.get("withParam") or task.get("withItems"):
             return self._group(parent, task, name)
         return self._run(name, task["name"], task, parent["id"], scope)
@@ -469,6 +473,12 @@ def _worst(tasks: Json, states: Json) -> str:
     inner = {each for task in tasks.values() for each in ancestors(task)}
     ends = [of(name) for name in tasks if name not in inner]
     return next((each for each in ends if each in _BAD), "Succeeded")
+
+
+def _absent(task: Json, kind: str, scope: Json) -> str | None:
+    """An output that is asked for and never came: of a branch that was not taken."""
+    asked = re.findall(rf"\{{\{{{kind}\.([\w-]+)\.outputs", json.dumps(task.get("arguments")))
+    return next((f"{kind}.{name}" for name in asked if name in scope), None)
 
 
 def _when(text: str) -> bool:
