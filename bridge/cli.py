@@ -620,6 +620,29 @@ def reconcile(desk: _Desk) -> None:
 
 
 @hitl.command()
+@click.argument("manifests", nargs=-1, required=True, type=click.File("r", encoding="utf-8"))
+@click.option("--image", metavar="IMAGE", help="Of the pods that open and verify.")
+@click.option(
+    "--no-setup", is_flag=True, help="That image has the bridge: install nothing as a pod starts."
+)
+@_pass_desk
+def inject(desk: _Desk, manifests: tuple[Any, ...], image: str | None, no_setup: bool) -> None:
+    """Put gates before the tasks of Argo workflows that an annotation names; print the result.
+
+    The annotation is `approval-bridge/TASK`. Injecting twice changes nothing.
+    """
+    from bridge.manifests import injected
+    from bridge.nodes import install
+    from bridge.settings import pods_from_environment
+
+    env = {**os.environ, "HITL_LEDGER": desk.address} if desk.address else os.environ
+    pods = pods_from_environment(env)
+    pods = replace(pods, image=image or pods.image, setup="" if no_setup else install())
+    for file in manifests:
+        click.echo(injected(file.read(), file.name, pods), nl=False)
+
+
+@hitl.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:

@@ -6,7 +6,6 @@ work tree, and is thrown away when it looks unwell.
 
 from __future__ import annotations
 
-import base64
 import errno
 import fcntl
 import hashlib
@@ -21,8 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
 
+from bridge.address import names_path, part_secret
 from bridge.errors import LedgerCorrupt, LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -110,8 +109,8 @@ class GitClone:
     """Plumbing commands on the cache of one remote repository."""
 
     def __init__(self, remote: str, cache: Path) -> None:
-        self.where, self._secret = _part_secret(remote)
-        self._url = os.path.abspath(self.where) if _is_path(self.where) else self.where
+        self.where, self._secret = part_secret(remote)
+        self._url = os.path.abspath(self.where) if names_path(self.where) else self.where
         self._name = hashlib.sha256(self._url.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self._alone = threading.RLock()
         self._held: int | None = None
@@ -125,7 +124,7 @@ class GitClone:
 
     @property
     def is_path(self) -> bool:
-        return _is_path(self.where)
+        return names_path(self.where)
 
     # -- the lock ----------------------------------------------------------------------------
 
@@ -530,29 +529,3 @@ def _environment(git_dir: Path, config: Mapping[str, str]) -> dict[str, str]:
         ours[f"GIT_CONFIG_KEY_{index}"] = key
         ours[f"GIT_CONFIG_VALUE_{index}"] = value
     return {**ours, "GIT_CONFIG_COUNT": str(first + len(config))}
-
-
-def _is_path(remote: str) -> bool:
-    return "://" not in remote and ":" not in remote.split("/")[0]
-
-
-def _part_secret(remote: str) -> tuple[str, dict[str, str]]:
-    """A URL without its credential, and the credential as a header for git alone to see."""
-    if "://" not in remote:
-        return remote, {}
-    try:
-        parts = urlsplit(remote)
-    except ValueError:  # which must not be shown: it may hold a credential
-        raise LedgerUnavailable(
-            "the ledger's address cannot be read as one: check HITL_LEDGER"
-        ) from None
-    if parts.password is None and not (parts.scheme.startswith("http") and parts.username):
-        return remote, {}
-    host = parts.netloc.rpartition("@")[2]
-    if not parts.scheme.startswith("http"):
-        # ssh takes no password this way, but it needs the name
-        return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}")), {}
-    shown = urlunsplit(parts._replace(netloc=host))
-    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    basic = base64.b64encode(pair.encode()).decode()
-    return shown, {f"http.{shown}.extraHeader": f"Authorization: Basic {basic}"}

@@ -298,6 +298,15 @@ class Selected:
 
 
 @dataclass(frozen=True, slots=True)
+class Workflow:
+    """The Argo workflow in which a suspended node waits for the decision."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalRequest:
     """What is asked, and all that an approval of it is bound to."""
 
@@ -312,6 +321,7 @@ class ApprovalRequest:
     links: tuple[tuple[str, str], ...] = ()
     subject: Subject | None = None  # with `declared`: what a policy file is read by, a second time
     declared: Declared | None = None
+    workflow: Workflow | None = None  # None: the step itself waits
 
     @property
     def expires_at(self) -> datetime | None:

@@ -143,7 +143,7 @@ class Asked:
                 self._words(),
             ),
             opened_at=here.clock(),
-            artifacts=ordered(_artifact(key, value) for key, value in values.items()),
+            artifacts=ordered(artifact(key, value) for key, value in values.items()),
             schema=schema_of(self.input_schema),
             initiator=str(here.person),
         )
@@ -158,7 +158,7 @@ class Asked:
         return judge(parse(self.auto_approve_if), known)
 
 
-def _artifact(name: str, value: Any) -> Artifact:
+def artifact(name: str, value: Any) -> Artifact:
     return summarise(name, value, digest=_digest(value))
 
 

@@ -46,6 +46,7 @@ from bridge.model import (
     Verdict,
     Via,
     Vote,
+    Workflow,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def digest_of(request: ApprovalRequest) -> str:
         "policy": _policy_out(request.policy),
         **_told(request),
     }
+    if request.workflow:
+        shown["workflow"] = _workflow_out(request.workflow)
     return "sha256:" + hashlib.sha256(canonical(shown)).hexdigest()
 
 
@@ -275,6 +278,7 @@ def request_out(request: ApprovalRequest) -> str:
                 *_told(request).items(),
                 ("policy", _policy_out(request.policy)),
                 ("links", [{"label": label, "url": url} for label, url in request.links]),
+                ("workflow", _workflow_out(request.workflow) if request.workflow else None),
             ]
         )
     )
@@ -299,6 +303,7 @@ def request_in(text: str, where: str = "request.yaml") -> ApprovalRequest:
         links=read.each("links", _link_in),
         subject=_subject_in(read.inner("subject")) if "subject" in read.left else None,
         declared=_declared_in(read.inner("declared")) if "declared" in read.left else None,
+        workflow=_workflow_in(read.inner("workflow")) if "workflow" in read.left else None,
     )
     read.end()
     if not faults and request.gate.id != gate_id:
@@ -343,6 +348,16 @@ def _link_in(read: _Reader) -> tuple[str, str]:
     link = (read.text("label"), read.text("url"))
     read.end()
     return link
+
+
+def _workflow_out(workflow: Workflow) -> dict[str, Any]:
+    return {"namespace": workflow.namespace, "name": workflow.name, "uid": workflow.uid}
+
+
+def _workflow_in(read: _Reader) -> Workflow:
+    workflow = Workflow(read.text("namespace"), read.text("name"), read.text("uid"))
+    read.end()
+    return workflow
 
 
 def _policy_out(policy: Policy) -> dict[str, Any]:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bridge.address import names_path, part_secret
 from bridge.errors import Faults
+from bridge.model import Workflow
+from bridge.nodes import Pods
 
 #: The three variables of metaflow-hitl keep their names.
 APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"
@@ -26,6 +29,18 @@ APP_ID = "HITL_APP_ID"
 APP_KEY = "HITL_APP_KEY"
 VOICES = "HITL_VOICES"
 SIGN = "HITL_SIGN"
+#: `namespace/name/uid`, in the pods of a workflow that has gates.
+WORKFLOW = "HITL_WORKFLOW"
+#: Where gates are deployed: the Kubernetes Secrets of who opens and who reads, and whether pods are
+#: brought the Python that a gate needs.
+OPENER_SECRET = "HITL_OPENER_SECRET"  # noqa: S105 - a name
+READER_SECRET = "HITL_READER_SECRET"  # noqa: S105 - a name
+BRING = "HITL_BRING"
+
+#: What a deployer's pods are told besides: nothing here is secret.
+_PASSED_ON = (ENVIRONMENT, ARGO_UI_URL)
+
+_SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 _SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
@@ -41,6 +56,7 @@ class Settings:
     argo_ui_url: str | None = None
     argo_namespace: str = "argo"
     sign: bool = False  # git signs what is recorded, with the key it is configured with
+    workflow: Workflow | None = None  # the one that this pod belongs to
 
 
 def from_environment(env: Mapping[str, str]) -> Settings:
@@ -52,6 +68,10 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     sign = _SWITCH.get(env.get(SIGN, "").lower())
     if sign is None:
         faults.append(f"{SIGN} is {env[SIGN]!r}; it is one of 1, true, yes, 0, false, no")
+    told = env.get(WORKFLOW)
+    parts = told.split("/") if told else []
+    if told and (len(parts) != 3 or not all(parts)):
+        faults.append(f"{WORKFLOW} is not namespace/name/uid")
     if faults:
         raise Faults("the environment", faults)
     urls = env.get(APPRISE_URLS, "").split(",")
@@ -63,6 +83,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         argo_ui_url=ui,
         argo_namespace=env.get(ARGO_NAMESPACE) or "argo",
         sign=bool(sign),
+        workflow=Workflow(*parts) if parts else None,
     )
 
 
@@ -121,6 +142,44 @@ def github_from_environment(env: Mapping[str, str]) -> GitHubSettings:
 def _graphql_of(api_url: str) -> str:
     # Enterprise Server has its REST at /api/v3 and GraphQL beside it, at /api/graphql.
     return api_url.rstrip("/").removesuffix("/v3") + "/graphql"
+
+
+def pods_from_environment(env: Mapping[str, str]) -> Pods:
+    """What the pods of a workflow are given, from the environment of whoever deploys it.
+
+    Raises `Faults` naming every variable that is wrong.
+    """
+    ledger = env.get(LEDGER, "")
+    opener, reader = env.get(OPENER_SECRET) or None, env.get(READER_SECRET) or None
+    faults = [
+        f"{name} is not the name of a Kubernetes Secret"
+        for name, value in ((OPENER_SECRET, opener), (READER_SECRET, reader))
+        if value and not _SECRET_NAME.fullmatch(value)
+    ]
+    secret = bool(ledger) and bool(part_secret(ledger)[1])
+    if not ledger or names_path(ledger):
+        faults.append(
+            f"{LEDGER} must be the URL of a git repository that pods can reach: it is"
+            f" {'a path of this machine' if ledger else 'not set'}"
+        )
+    elif secret and not (opener and reader):
+        faults.append(
+            f"{LEDGER} holds a credential, which must not stand in a workflow: put the whole URL"
+            f" into Kubernetes Secrets under the key {LEDGER}, and name these with {OPENER_SECRET}"
+            f" and {READER_SECRET}"
+        )
+    if faults:
+        raise Faults("the environment", faults)
+    told = {name: env[name] for name in _PASSED_ON if env.get(name)}
+    if not secret:  # of a variable and a Secret's key of one name, the pod sees the variable
+        told[LEDGER] = ledger
+    place = "{{workflow.namespace}}/{{workflow.name}}/{{workflow.uid}}"
+    return Pods({**told, WORKFLOW: place, CACHE: "/tmp/hitl"}, opener, reader)  # noqa: S108
+
+
+def brings(env: Mapping[str, str]) -> bool:
+    """Whether pods are brought what a gate needs; else their image has it."""
+    return _SWITCH.get(env.get(BRING, "1").lower(), True)
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:

@@ -70,9 +70,10 @@ class Project:
         return Outcome(process.returncode, said)
 
     def ran(self, step: str) -> list[dict[str, Any]]:
-        """What the bodies of this step's tasks left, in the order of their tasks."""
+        """What the bodies of this step's tasks left, in the order of their tasks' numbers."""
         folder = self.marks / step
-        found = sorted(folder.iterdir(), key=lambda each: int(each.name)) if folder.exists() else []
+        found = list(folder.iterdir()) if folder.exists() else []
+        found.sort(key=lambda each: (len(each.name), each.name))
         return [json.loads(each.read_text()) for each in found]
 
     def gate(self, key: str) -> Standing | None:

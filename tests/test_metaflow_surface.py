@@ -311,7 +311,7 @@ def test_two_gated_branches_of_a_run_are_asked_about_one_after_the_other(project
 # -- elsewhere -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["argo-workflows", "step-functions", "airflow"])
+@pytest.mark.parametrize("command", ["step-functions", "airflow"])
 def test_a_deployment_with_gates_is_refused_in_one_sentence(project: Project, command: str) -> None:
     refused = project.flow("branches.py", command, "create", "x.py")
     assert refused.code != 0

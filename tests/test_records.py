@@ -28,6 +28,7 @@ from bridge.model import (
     Policy,
     Verdict,
     Vote,
+    Workflow,
 )
 from bridge.records import decision_in, decision_out, digest_of, request_in, request_out
 from bridge.trailers import decision_message, open_gate, recorded, request_message
@@ -108,6 +109,7 @@ requests = st.builds(
     initiator=st.none() | text,
     forge=st.none() | text,
     links=st.lists(st.tuples(text, text), max_size=2).map(tuple),
+    workflow=st.none() | st.builds(Workflow, text, text, text),
 )
 actors = st.builds(
     Actor,

@@ -7,3 +7,7 @@ CLIS_DESC = [("hitl", ".hitl_cli.cli")]
 # Metaflow, once loading, asks for that same module and must not find it half made: so metaflow is
 # loaded here, before any module of this package begins.
 import metaflow  # noqa: E402, F401
+
+from . import brought  # noqa: E402
+
+brought.use()

@@ -25,6 +25,10 @@ def cli() -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def hitl(ctx: Any, arguments: tuple[str, ...]) -> None:
+    if arguments[:1] == ("open",):
+        from .opening import opened
+
+        ctx.exit(opened(ctx.obj, arguments[1:]))
     from bridge.cli import main
 
     prog = f"{Path(sys.argv[0]).name} hitl"

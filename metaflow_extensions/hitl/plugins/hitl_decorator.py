@@ -11,8 +11,9 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,7 +22,7 @@ from metaflow.decorators import StepDecorator, _base_step_decorator
 from metaflow.exception import MetaflowException
 from metaflow.plugins.environment_decorator import EnvironmentDecorator
 
-from . import guard
+from . import brought, guard
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 #: Tells a process that launches a pod which task the pod is for.
 _TASK = "HITL_METAFLOW_TASK"
 _REMOTE = ("kubernetes", "batch")
-_DEPLOYERS = {
-    "argo-workflows": "Argo Workflows",
+_ELSEWHERE = {
     "step-functions": "Step Functions",
     "airflow": "Airflow",
 }
@@ -97,27 +97,22 @@ class HitlDecorator(StepDecorator):
         self._flow_datastore = flow_datastore
         self._keys: set[str] = set()
         command = _command()
-        if command[:1] and command[0] in _DEPLOYERS and "create" in command:
+        if command[:1] and command[0] in _ELSEWHERE and "create" in command:
             raise HitlException(
-                f"The step *{step_name}* has a gate, and gates on {_DEPLOYERS[command[0]]} are not"
+                f"The step *{step_name}* has a gate, and gates on {_ELSEWHERE[command[0]]} are not"
                 " in this version yet: run this flow with `run`, or take @hitl off to deploy it."
             )
-        self._declared = self._declare()
+        self._look_at_flow()
+        if not guard.in_pod():  # there only the step at hand is looked at, and not before its turn
+            _ = self.declared
+        if command[:1] == ["argo-workflows"]:
+            from .argo import inject_gates
+
+            inject_gates()
         if command[:1] and command[0] in _REMOTE:
             self._wait_for_pod(flow_datastore)
 
-    def _declare(self) -> Declaration:
-        try:
-            from bridge.errors import Faults
-
-            from .declaration import declare
-            from .known import known_at, shared_by
-        except ModuleNotFoundError as missing:
-            raise HitlException(
-                "@hitl needs the package approval-bridge in the Python that runs the step, and"
-                f" there the module {missing.name} is missing: add approval-bridge to that image"
-                " or environment."
-            ) from None
+    def _look_at_flow(self) -> None:
         if self._graph[self._step].parallel_step:
             raise HitlException(
                 f"The step *{self._step}* is @parallel: its many nodes cannot wait at one gate."
@@ -128,15 +123,31 @@ class HitlDecorator(StepDecorator):
                 "This flow has a parameter or class attribute of the name *hitl_input*, which is"
                 " where a gate puts the approver's input: give yours another name."
             )
+        with _needing_bridge():
+            from .known import known_at, shared_by
         # In a task Metaflow puts properties in place of these, so they are looked at here.
         self._parameters = dict(self._flow._get_parameters())
         self._shared = shared_by(type(self._flow))
+        self._known = known_at(self._flow, self._graph, self._step)
+
+    @cached_property
+    def declared(self) -> Declaration:
+        """The gate as its author declared it. Raises `HitlException` with every fault."""
+        with _needing_bridge():
+            from bridge.errors import Faults
+
+            from .declaration import declare
         try:
-            known = known_at(self._flow, self._graph, self._step)
-            return declare(self.attributes, self._step, known)
+            with _needing_bridge():
+                return declare(self.attributes, self._step, self._known)
         except Faults as faults:
             listed = "\n".join(f"  - {each}" for each in faults.faults)
             raise HitlException(f"{faults.subject}:\n{listed}") from None
+
+    def add_to_package(self) -> Iterable[tuple[str, str]]:
+        from bridge.settings import brings
+
+        return brought.files() if brings(os.environ) else ()
 
     # -- in the process of `run` --------------------------------------------------------------
 
@@ -197,7 +208,7 @@ class HitlDecorator(StepDecorator):
         if told.get("step") != self._step:
             return
         inputs = [_stored(flow_datastore, path) for path in told["input_paths"]]
-        self._pass(self._asked(told["run_id"], told["task_id"], told["split_index"], inputs))
+        self._pass(self.asked(told["run_id"], told["task_id"], told["split_index"], inputs))
         self._lend_ledger()
 
     def _lend_ledger(self) -> None:
@@ -233,7 +244,7 @@ class HitlDecorator(StepDecorator):
     ) -> None:
         # A task that leaves here has not run: `resume` must not take its outputs for results.
         flow._task_ok = False
-        asked = self._asked(run_id, task_id, flow.index if _splits(inputs) else None, inputs)
+        asked = self.asked(run_id, task_id, flow.index if _splits(inputs) else None, inputs)
         with guard.alarm_held():
             given = self._pass(asked)
         guard.mark_verified(asked.gate.key)
@@ -267,13 +278,14 @@ class HitlDecorator(StepDecorator):
         from .passing import pass_task
 
         try:
-            return pass_task(_settings(), asked, self._declared)
+            return pass_task(_settings(), asked, self.declared)
         except GateShut as error:
             guard.shut(str(error))
         except BridgeError as error:
             guard.shut(f"{asked.gate.key} does not run: {error}")
 
-    def _asked(self, run_id: str, task_id: str, split_index: int | None, inputs: Any) -> Asked:
+    def asked(self, run_id: str, task_id: str, split_index: int | None, inputs: Any) -> Asked:
+        """A task of this step, before its gate. `inputs` are the datastores of its parents."""
         from bridge.model import Gate
 
         from .request import Asked
@@ -294,13 +306,28 @@ class HitlDecorator(StepDecorator):
     def _origin(self) -> str:
         """Where runs of this name live, the same in the pod and in the process that launches it."""
         root = str(self._flow_datastore.datastore_root)
-        return root if "://" in root else os.path.realpath(root)
+        root = root if "://" in root else os.path.realpath(root)
+        workflow = _settings().workflow
+        # A workflow that is made again under the same name must not inherit an approval.
+        return f"{root}#{workflow.uid}" if workflow else root
 
 
 def _command() -> list[str]:
     """The command line after the flow's own options: `["run", ...]`."""
     context = click.get_current_context(silent=True)
     return list(getattr(context.find_root(), "saved_args", [])) if context else []
+
+
+@contextmanager
+def _needing_bridge() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        raise HitlException(
+            "@hitl needs the package approval-bridge in the Python that runs the step, and there"
+            f" the module {missing.name} is missing: add approval-bridge to that image or"
+            " environment."
+        ) from None
 
 
 def _decorators(flow: Any, step: str) -> list[Any]:

@@ -1,0 +1,295 @@
+"""What the posts of a gate run: notify, suspend and verify, as templates of Argo."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from bridge.errors import BridgeError, Faults
+from bridge.inject import (
+    GATE,
+    Json,
+    Post,
+    calls,
+    notify_name,
+    spec_of,
+    stands,
+    suspend_name,
+    verify_name,
+)
+from bridge.model import OnTimeout, Policy
+
+#: Where Metaflow's templates put what they hand on, on a volume of their own.
+GATE_FILE: Final = "/mnt/out/gate"
+
+#: Seconds after the deadline in which the clock's decision is recorded and delivered.
+GRACE: Final = 600
+
+#: The way a pod leaves whose gate is shut must not be a reason to try again.
+_RETRY_UNLESS_SHUT: Final = "asInt(lastRetry.exitCode) != 202"
+
+_RETRIES: Final = {
+    "limit": 3,
+    "retryPolicy": "Always",
+    "backoff": {"duration": "20s", "factor": 2},
+    "expression": _RETRY_UNLESS_SHUT,
+}
+
+#: Opening a gate takes seconds; what takes longer hangs, and is better tried again.
+_OPENING_TAKES: Final = 900
+
+_OPENING_NEEDS: Final = {"cpu": "250m", "memory": "512Mi", "ephemeral-storage": "1Gi"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """What the pods of a gate are given besides what the step itself has.
+
+    Secrets go by reference alone: `opener` and `reader` are names of Kubernetes Secrets, whose keys
+    become variables of the notify pod and of the pod that verifies.
+    """
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    opener: str | None = None
+    reader: str | None = None
+    image: str = "python:3.11"  # of the pods that have no step of their own to take it from
+    setup: str = ""  # the shell command that brings the bridge to it, empty where it has it
+
+    def given(self, container: Json, secret: str | None) -> Json:
+        """The container with the variables, and with the secret of its role."""
+        own = [{"name": name, "value": value} for name, value in self.env.items()]
+        env = [*(container.get("env") or ()), *own]
+        sources = list(container.get("envFrom") or ())
+        if secret:
+            sources.append({"secretRef": {"name": secret}})
+        return {**container, "env": env, "envFrom": sources}
+
+
+@dataclass(frozen=True, slots=True)
+class GatedStep:
+    """A step of a Metaflow flow that has a gate, and how Metaflow compiled it.
+
+    `bootstrap` are the shell commands that set up the step's own Python packages, and `python` the
+    interpreter that they give it. `before_opening` and `before_step` are shell commands that run
+    first in the notify pod and in that of the step, empty for none.
+    """
+
+    step: str
+    name: str  # as the templates spell it
+    template: str
+    policy: Policy
+    bootstrap: str = ""
+    python: str = "python"
+    before_opening: str = ""
+    before_step: str = ""
+
+
+def suspend(name: str, policy: Policy) -> Json:
+    """The node that waits. A duration that runs out succeeds, so its output says expired."""
+    ends = policy.timeout is not None and policy.on_timeout is not OnTimeout.NOTIFY
+    decision = {"name": "decision", "valueFrom": {"supplied": {}, "default": "expired"}}
+    return {
+        "name": suspend_name(name),
+        "inputs": {"parameters": [{"name": GATE}]},
+        "outputs": {"parameters": [decision]},
+        "suspend": {"duration": str((policy.timeout or 0) + GRACE)} if ends else {},
+        # Where the workflow or the cluster gives every template retries, a node set to Failed would
+        # be suspended afresh.
+        "retryStrategy": {"limit": 0},
+    }
+
+
+# -- plain workflows -----------------------------------------------------------------------------
+
+#: Begins the parameters that hold an artifact each.
+ARTIFACT: Final = "artifact-"
+
+#: What `python -m bridge.node` is told, in this one variable.
+ASKED: Final = "HITL_ASKED"
+
+#: Where it leaves what it hands on.
+OUT: Final = "/tmp/hitl-out"  # noqa: S108 - a pod's own
+
+
+def install() -> str:
+    """Brings the bridge to an image that lacks it, at the version that is here."""
+    try:
+        wanted = f"approval-bridge=={version('approval-bridge')}"
+    except PackageNotFoundError:
+        raise BridgeError(
+            "this bridge runs from a checkout, so pods cannot be told which version to install:"
+            " name an image that has it, with --image and --no-setup"
+        ) from None
+    options = "-qqq --no-cache-dir --disable-pip-version-check"
+    return f"python -c 'import bridge' 2>/dev/null || python -m pip install {options} {wanted}"
+
+
+def asking(name: str, parameters: list[str], pods: Pods) -> tuple[Json, Json]:
+    """The templates of notify and verify: they are given the same, and so come to one digest."""
+    return (
+        _node(notify_name(name), "open", parameters, [GATE], pods, pods.opener),
+        _node(verify_name(name), "verify", parameters, ["decision", "inputs"], pods, pods.reader),
+    )
+
+
+def _node(
+    name: str, verb: str, parameters: list[str], hands_on: list[str], pods: Pods, secret: str | None
+) -> Json:
+    # In base64: what stands in an artifact is hostile, and Kubernetes itself would put the value of
+    # a secret's variable in the place of a $(NAME).
+    asked = [f"{each}={{{{=toBase64(inputs.parameters['{each}'])}}}}" for each in parameters]
+    asked.append("node={{=toBase64(node.name)}}")
+    run = f"python -m bridge.node {verb}"
+    container = {
+        "image": pods.image,
+        "command": ["sh", "-c", f"{pods.setup} && {run}" if pods.setup else run],
+        "env": [{"name": ASKED, "value": " ".join(asked)}],
+        "resources": {"requests": _OPENING_NEEDS},
+    }
+    return {
+        "name": name,
+        "inputs": {"parameters": [{"name": each} for each in parameters]},
+        "outputs": {
+            "parameters": [
+                {"name": each, "valueFrom": {"path": f"{OUT}/{each}"}} for each in hands_on
+            ]
+        },
+        "activeDeadlineSeconds": _OPENING_TAKES,
+        "retryStrategy": _RETRIES,
+        "container": pods.given(container, secret),
+    }
+
+
+# -- Metaflow ------------------------------------------------------------------------------------
+
+
+def posts_of(manifest: Mapping[str, Any], steps: list[GatedStep], pods: Pods) -> list[Post]:
+    """A post for each gated step that has none yet. Raises `Faults` where Metaflow compiled them
+    otherwise than is known here: then no gate could be relied upon."""
+    faults: list[str] = []
+    posts: list[Post] = []
+    for step in steps:
+        try:
+            posts += _post_of(spec_of(manifest)["templates"], step, pods)
+        except Faults as found:
+            faults += found.faults
+    if faults:
+        raise Faults("the gates of this flow", faults)
+    return posts
+
+
+def _post_of(templates: list[Json], step: GatedStep, pods: Pods) -> Iterator[Post]:
+    found = [each for each in templates if each["name"] == step.template]
+    callers = [
+        (owner, call)
+        for owner in templates
+        for call in calls(owner)
+        if call.get("template") == step.template
+    ]
+    if len(found) != 1 or len(callers) != 1 or not found[0].get("container"):
+        raise Faults(
+            f"the step {step.step}",
+            [
+                f"the step {step.step} is compiled to {len(found)} templates {step.template} with"
+                f" {len(callers)} callers; one container template with one caller was expected"
+            ],
+        )
+    [gated], [(owner, call)] = found, callers
+    if stands(owner, step.name):
+        return
+    yield Post(
+        name=step.name,
+        owner=owner["name"],
+        task=call["name"],
+        templates=(_notify_copied(gated, step, pods), suspend(step.name, step.policy)),
+        timeout=step.policy.timeout,
+        gated=_gated(gated, step, pods),
+    )
+
+
+def _gated(template: Json, step: GatedStep, pods: Pods) -> Json:
+    container = pods.given(template["container"], pods.reader)
+    container["command"] = _after(step.before_step, container["command"])
+    retries = template.get("retryStrategy")
+    if retries:
+        own = retries.get("expression")
+        says = f"({own}) && {_RETRY_UNLESS_SHUT}" if own else _RETRY_UNLESS_SHUT
+        retries = {**retries, "expression": says}
+        return {**template, "container": container, "retryStrategy": retries}
+    return {**template, "container": container}
+
+
+def _notify_copied(template: Json, step: GatedStep, pods: Pods) -> Json:
+    """The gated template with its one command replaced: what it asks about is read the same way."""
+    container = pods.given(template["container"], pods.opener)
+    limits = (container.get("resources") or {}).get("limits") or {}
+    return {
+        **template,
+        "name": notify_name(step.name),
+        "activeDeadlineSeconds": _OPENING_TAKES,
+        "outputs": {"parameters": [{"name": GATE, "valueFrom": {"path": GATE_FILE}}]},
+        # Its own, in any case: the copied command may hold {{retries}}, which Argo leaves as it
+        # stands in a template that has none.
+        "retryStrategy": _RETRIES,
+        "container": {
+            **container,
+            "name": notify_name(step.name),
+            "command": _after(step.before_opening, _opening(container["command"], step)),
+            "resources": {
+                "requests": _OPENING_NEEDS,
+                # A namespace's quota may ask for limits; then the step has some.
+                "limits": {key: _OPENING_NEEDS[key] for key in _OPENING_NEEDS if key in limits},
+            },
+        },
+    }
+
+
+def _after(first: str, command: list[str]) -> list[str]:
+    *shell, script = command
+    return [*shell, f"{first} && {script}" if first else script]
+
+
+def _opening(command: list[str], step: GatedStep) -> list[str]:
+    *shell, script = command
+    script = _replaced(script, _step_command(step.step), _open_command, step, "step command")
+    # Else its log would be written over that of the task.
+    own = re.compile(rf"(?<= MF_PATHSPEC=)([^/\s]+/[^/\s]+)/{re.escape(step.step)}/")
+    script = _replaced(script, own, r"\1/_hitl/", step, "MF_PATHSPEC")
+    if step.bootstrap:
+        once = re.compile(re.escape(f"{step.bootstrap} && "))
+        script = _replaced(script, once, "", step, "set-up of its packages")
+    if step.python != "python":
+        script = script.replace(f"{step.python} ", "python ")
+    return [*shell, script]
+
+
+def _step_command(step: str) -> re.Pattern[str]:
+    return re.compile(rf" step {re.escape(step)}(?= --run-id )((?: --[a-z-]+[ =][^\s)]+)+)")
+
+
+def _open_command(match: re.Match[str]) -> str:
+    given = dict(re.findall(r" --([a-z-]+)[ =]([^\s)]+)", match[1]))
+    kept = [
+        f"--{name} {given[name]}"
+        for name in ("run-id", "task-id", "input-paths-filename", "split-index")
+        if name in given
+    ]
+    step = match[0].split()[1]
+    return " ".join([" hitl open", f"--step {shlex.quote(step)}", *kept, f"--out {GATE_FILE}"])
+
+
+def _replaced(script: str, found: re.Pattern[str], by: Any, step: GatedStep, what: str) -> str:
+    script, times = found.subn(by, script)
+    if times != 1:
+        raise Faults(
+            f"the step {step.step}",
+            [
+                f"the compiled command of {step.step} holds {times} times what should be its"
+                f" {what}: this version of Metaflow compiles it in another way"
+            ],
+        )
+    return script

@@ -1,0 +1,119 @@
+"""Pods of compiled flows as local processes, each in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+#: Metaflow fetches the code package and handles logs with four more Pythons a pod.
+_PYTHON = """#!/bin/sh
+case "$1 $2" in
+"-m metaflow.mflog.save_logs") exit 0 ;;
+"-m metaflow.mflog.tee") exec cat ;;
+"-c import boto3, os;"*) exec cp {package} job.tar ;;
+esac
+exec {python} "$@"
+"""
+
+#: Each container has its own /mnt/out, which Metaflow's code names; processes share the machine's.
+_SITE = """
+import builtins, os
+_open = builtins.open
+def open_here(file, *args, **kwargs):
+    if isinstance(file, str) and file.startswith("/mnt/out/"):
+        file = os.environ["POD_OUT"] + file.removeprefix("/mnt/out")
+    return _open(file, *args, **kwargs)
+builtins.open = open_here
+"""
+
+
+class Pods:
+    """Starts pods. `store` is the environment that reaches the object store, `package` the code."""
+
+    def __init__(self, folder: Path, store: Mapping[str, str], package: bytes, **env: str) -> None:
+        self.folder = folder
+        self.started: list[str] = []  # the names of the nodes, in their order
+        self.logs: dict[str, Path] = {}
+        tools = folder / "bin"
+        tools.mkdir(parents=True)
+        code = folder / "job.tar"
+        code.write_bytes(package)
+        (tools / "python").write_text(_PYTHON.format(python=sys.executable, package=code))
+        (tools / "python").chmod(0o755)
+        (tools / "sitecustomize.py").write_text(_SITE)
+        credentials = {key: value for key, value in store.items() if key.startswith("AWS_")}
+        self._env = {
+            **credentials,
+            **env,
+            "PYTHONPATH": str(tools),
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "METAFLOW_SKIP_INSTALL_DEPENDENCIES": "1",
+            "METAFLOW_S3_WORKER_COUNT": "1",  # processes, each a Python; 64 unless told
+            # The code package is unpacked at the same place by one pod after the other.
+            "PYTHONPYCACHEPREFIX": str(folder / "pyc"),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
+        self._free = [folder / f"slot{n}" for n in range(8)]
+
+    def start(self, template: Any, node: Any) -> Pod:
+        slot = self._free.pop(0)
+        shutil.rmtree(slot, ignore_errors=True)
+        (slot / "out").mkdir(parents=True)
+        self.started.append(node["name"])
+        log = Path(tempfile.mkstemp(dir=self.folder, suffix=".log")[1])
+        self.logs[node["name"]] = log
+        return Pod(self, slot, template, log)
+
+    def said(self, name: str) -> str:
+        return self.logs[name].read_text()
+
+    def free(self, slot: Path) -> None:
+        self._free.insert(0, slot)
+
+    def environment(self, slot: Path, container: Any) -> dict[str, str]:
+        told = {}
+        for each in container["env"]:
+            source = each.get("valueFrom") or {}
+            if source.get("fieldRef"):
+                told[each["name"]] = source["fieldRef"]["fieldPath"]
+            elif each.get("value") is not None:
+                told[each["name"]] = each["value"]
+        here = {"HOME": str(slot), "POD_OUT": str(slot / "out"), "HITL_CACHE": str(slot / "cache")}
+        return {**self._env, **told, **here}
+
+
+class Pod:
+    def __init__(self, pods: Pods, slot: Path, template: Any, log: Path) -> None:
+        self._pods, self._slot = pods, slot
+        command = [self._here(each) for each in template["container"]["command"]]
+        assert "{{" not in "".join(command), f"{template['name']}: {command[-1]}"
+        with log.open("w") as out:
+            self._process = subprocess.Popen(
+                command,
+                cwd=slot,
+                env=pods.environment(slot, template["container"]),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        self._outputs: dict[str, str] = {}
+
+    def _here(self, text: str) -> str:
+        own = text.replace("/mnt/out", f"{self._slot}/out")
+        return own.replace("/tmp/mf-input-paths", f"{self._slot}/input-paths")
+
+    def poll(self) -> int | None:
+        code = self._process.poll()
+        if code is not None:
+            self._outputs = {each.name: each.read_text() for each in (self._slot / "out").iterdir()}
+            self._pods.free(self._slot)
+        return code
+
+    def output(self, path: str) -> str | None:
+        return self._outputs.get(Path(path).name)
