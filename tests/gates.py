@@ -22,6 +22,7 @@ from bridge.model import (
     Decision,
     Gate,
     OnTimeout,
+    OpenGate,
     Policy,
     Verdict,
     Vote,
@@ -108,6 +109,24 @@ def opened(request: ApprovalRequest) -> ApprovalRequest:
 def decision_of(request: ApprovalRequest) -> Decision | None:
     standing = wiring.ledger(from_environment(os.environ)).read(request.gate.id)
     return standing.decision if standing else None
+
+
+def asked(process: subprocess.Popen[str]) -> OpenGate:
+    """The gate that this process waits at."""
+    ledger = wiring.ledger(from_environment(os.environ))
+    while not (gates := ledger.listing()):
+        assert process.poll() is None, process.communicate()
+    return gates[0]
+
+
+def the_decision() -> Decision:
+    """The only one that the ledger holds."""
+    ledger = wiring.ledger(from_environment(os.environ))
+    (found,) = ledger.history(2)
+    standing = ledger.read(found.id)
+    assert standing
+    assert standing.decision
+    return standing.decision
 
 
 def a_vote(request: ApprovalRequest, verdict: str = "approve", **changed: Any) -> Vote:

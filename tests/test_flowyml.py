@@ -13,13 +13,11 @@ from typing import Any
 
 import pytest
 
-from bridge import wiring
 from bridge.errors import Faults, GateShut
 from bridge.flowyml import approval
-from bridge.model import Decider, OpenGate, Outcome
-from bridge.settings import from_environment
+from bridge.model import Decider, Outcome
 
-from .gates import ROOT, hitl
+from .gates import ROOT, asked, hitl, the_decision
 
 #: Every step leaves a line in the file `ran`; `announce` reads nothing of what goes before it.
 PIPELINE = """\
@@ -86,14 +84,6 @@ def running(folder: Path, gate: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def asked(process: subprocess.Popen[str]) -> OpenGate:
-    """The gate that it waits at."""
-    ledger = wiring.ledger(from_environment(os.environ))
-    while not (gates := ledger.listing()):
-        assert process.poll() is None, process.communicate()[0]
-    return gates[0]
-
-
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code, and why the gate failed: FlowyML's own table cuts that."""
     said = process.communicate(timeout=60)[0]
@@ -102,13 +92,6 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 def ran(folder: Path) -> dict[str, Any]:
     return dict(json.loads(line) for line in (folder / "ran").read_text().splitlines())
-
-
-def the_decision() -> Any:
-    ledger = wiring.ledger(from_environment(os.environ))
-    (found,) = ledger.history(9)
-    standing = ledger.read(found.id)
-    return standing and standing.decision
 
 
 def test_every_later_step_waits_and_gets_what_was_approved_and_the_input(
@@ -147,7 +130,8 @@ def test_a_gate_that_nobody_answers_in_time_is_rejected_by_the_clock(
         code, said = ended(process)
     assert code == 1
     assert "nobody answered" in said
-    assert (the_decision().outcome, the_decision().by) == (Outcome.EXPIRED, Decider.CLOCK)
+    decision = the_decision()
+    assert (decision.outcome, decision.by) == (Outcome.EXPIRED, Decider.CLOCK)
     assert set(ran(tmp_path)) == {"train", "check"}
 
 
@@ -161,6 +145,7 @@ def test_a_condition_that_holds_approves_and_what_it_saw_is_recorded(
     assert code == 0, said
     decision = the_decision()
     assert (decision.outcome, decision.by) == (Outcome.APPROVED, Decider.CONDITION)
+    assert decision.condition
     assert decision.condition.seen == {"environment": "staging"}
     assert set(ran(tmp_path)) == {"train", "check", "deploy", "announce", "report"}
 
