@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,9 +65,9 @@ sys.exit(0 if result.success else 1)
 
 
 @contextmanager
-def running(folder: Path, gate: str) -> Iterator[subprocess.Popen[str]]:
+def running(folder: Path, gate: str, flow: str = PIPELINE) -> Iterator[subprocess.Popen[str]]:
     """The pipeline at work, away from any terminal; `gate` is a dictionary in Python's words."""
-    (folder / "shop.py").write_text(PIPELINE)
+    (folder / "shop.py").write_text(flow)
     process = subprocess.Popen(
         [sys.executable, "shop.py", gate],
         cwd=folder,
@@ -161,6 +162,17 @@ def test_each_run_is_asked_with_a_message_of_its_own_values(ledger: Path, tmp_pa
             assert ended(process)[0] == 0
         keys.append(found.key)
     assert keys[0] != keys[1]
+
+
+def test_the_example_of_the_documentation_runs(
+    ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "flowyml.md").read_text(encoding="utf-8")
+    monkeypatch.setenv("HITL_ENVIRONMENT", "staging")
+    with running(tmp_path, "", re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1]) as process:
+        said = process.communicate(timeout=60)[0]
+    assert "✅ deploy" in said  # what a step prints, FlowyML keeps to itself
+    assert the_decision().by is Decider.CONDITION
 
 
 def test_what_a_gate_is_declared_with_is_checked_when_it_is_declared() -> None:

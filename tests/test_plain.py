@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,9 +41,11 @@ for asked in json.loads(sys.argv[1]):
 
 
 @contextmanager
-def running(folder: Path, *gates: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
+def running(
+    folder: Path, *gates: dict[str, Any], script: str = SCRIPT
+) -> Iterator[subprocess.Popen[str]]:
     """A script that asks for these one after another, away from any terminal."""
-    (folder / "train.py").write_text(SCRIPT)
+    (folder / "train.py").write_text(script)
     process = subprocess.Popen(
         [sys.executable, "train.py", json.dumps([{"approver": "Ann", **each} for each in gates])],
         cwd=folder,
@@ -207,6 +212,34 @@ def test_every_fault_of_the_arguments_is_told_at_once_and_nobody_is_asked(ledger
 def test_a_value_that_cannot_be_bound_is_refused(ledger: Path) -> None:
     with pytest.raises(Faults, match="a lock cannot be bound"):
         approval("ship", "Ann", artifacts={"lock": threading.Lock()})
+
+
+# -- docs/flowyml.md -----------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "flowyml.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_documentation_runs(
+    ledger: Path, tmp_path: Path, hermetic: Path
+) -> None:
+    with (hermetic / ".gitconfig").open("a") as config:
+        config.write("[hitl]\n\tteam = ml-team\n")
+    example = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
+    with running(tmp_path, script=example) as process:
+        assert hitl("approve", asked(process).id, "-i", "target=staging").returncode == 0
+        assert process.communicate(timeout=60)[0] == "deploying to staging\n"
+
+
+def test_every_argument_is_documented_with_its_default() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| .* \| ?(.*?) ?\|$", PAGE, re.MULTILINE))
+    for name, parameter in inspect.signature(approval).parameters.items():
+        default = told.pop(name).partition(":")[0]
+        assert default == (
+            "" if parameter.default is parameter.empty else f"`{default.strip('`')}`"
+        )
+        if default:
+            assert ast.literal_eval(default.strip("`")) == parameter.default
+    assert told == {}
 
 
 # -- a condition that is a function --------------------------------------------------------------
