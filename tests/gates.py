@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -109,6 +110,27 @@ def opened(request: ApprovalRequest) -> ApprovalRequest:
 def decision_of(request: ApprovalRequest) -> Decision | None:
     standing = wiring.ledger(from_environment(os.environ)).read(request.gate.id)
     return standing.decision if standing else None
+
+
+@contextmanager
+def running(folder: Path, script: str, *args: str) -> Iterator[subprocess.Popen[str]]:
+    """The script `train.py` at work, away from any terminal; killed at the end of the block."""
+    (folder / "train.py").write_text(script, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *args],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def asked(process: subprocess.Popen[str]) -> OpenGate:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +14,10 @@ from bridge.errors import Faults, GateShut
 from bridge.flowyml import approval
 from bridge.model import Decider, Outcome
 
-from .gates import ROOT, asked, hitl, the_decision
+from .gates import ROOT, asked, hitl, running, the_decision
 
-#: Every step leaves a line in the file `ran`; `announce` reads nothing of what goes before it.
+#: With a gate in Python's words. Every step leaves a line in the file `ran`; `announce` reads
+#: nothing of what goes before it.
 PIPELINE = """\
 import json, sys
 from flowyml import Pipeline, step
@@ -64,27 +61,6 @@ sys.exit(0 if result.success else 1)
 """
 
 
-@contextmanager
-def running(folder: Path, gate: str, flow: str = PIPELINE) -> Iterator[subprocess.Popen[str]]:
-    """The pipeline at work, away from any terminal; `gate` is a dictionary in Python's words."""
-    (folder / "shop.py").write_text(flow)
-    process = subprocess.Popen(
-        [sys.executable, "shop.py", gate],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code, and why the gate failed: FlowyML's own table cuts that."""
     said = process.communicate(timeout=60)[0]
@@ -98,7 +74,7 @@ def ran(folder: Path) -> dict[str, Any]:
 def test_every_later_step_waits_and_gets_what_was_approved_and_the_input(
     ledger: Path, tmp_path: Path
 ) -> None:
-    with running(tmp_path, "{'input_schema': {'target': 'str'}}") as process:
+    with running(tmp_path, PIPELINE, "{'input_schema': {'target': 'str'}}") as process:
         gate = asked(process)
         assert gate.key.startswith("shop/")
         assert gate.key.endswith("/review/1")
@@ -116,7 +92,7 @@ def test_every_later_step_waits_and_gets_what_was_approved_and_the_input(
 def test_after_a_rejection_no_later_step_runs_and_the_reason_is_told(
     ledger: Path, tmp_path: Path
 ) -> None:
-    with running(tmp_path, "{}") as process:
+    with running(tmp_path, PIPELINE, "{}") as process:
         assert hitl("reject", asked(process).id, "--reason", "too low").returncode == 0
         code, said = ended(process)
     assert code == 1
@@ -127,7 +103,7 @@ def test_after_a_rejection_no_later_step_runs_and_the_reason_is_told(
 def test_a_gate_that_nobody_answers_in_time_is_rejected_by_the_clock(
     ledger: Path, tmp_path: Path
 ) -> None:
-    with running(tmp_path, "{'timeout_seconds': 1}") as process:
+    with running(tmp_path, PIPELINE, "{'timeout_seconds': 1}") as process:
         code, said = ended(process)
     assert code == 1
     assert "nobody answered" in said
@@ -141,7 +117,7 @@ def test_a_condition_that_holds_approves_and_what_it_saw_is_recorded(
 ) -> None:
     monkeypatch.setenv("HITL_ENVIRONMENT", "staging")
     condition = "{'auto_approve_if': lambda environment: environment == 'staging'}"
-    with running(tmp_path, condition) as process:
+    with running(tmp_path, PIPELINE, condition) as process:
         code, said = ended(process)
     assert code == 0, said
     decision = the_decision()
@@ -155,7 +131,7 @@ def test_each_run_is_asked_with_a_message_of_its_own_values(ledger: Path, tmp_pa
     gate = "{'message': 'At {self.model[accuracy]:.0%}?', 'auto_approve_if': lambda model: False}"
     keys = []
     for _ in range(2):
-        with running(tmp_path, gate) as process:
+        with running(tmp_path, PIPELINE, gate) as process:
             found = asked(process)
             assert found.headline == "At 94%?"
             assert hitl("approve", found.id).returncode == 0
@@ -169,7 +145,7 @@ def test_the_example_of_the_documentation_runs(
 ) -> None:
     page = (ROOT / "docs" / "flowyml.md").read_text(encoding="utf-8")
     monkeypatch.setenv("HITL_ENVIRONMENT", "staging")
-    with running(tmp_path, "", re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1]) as process:
+    with running(tmp_path, re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1]) as process:
         said = process.communicate(timeout=60)[0]
     assert "✅ deploy" in said  # what a step prints, FlowyML keeps to itself
     assert the_decision().by is Decider.CONDITION

@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from bridge.errors import Faults
 from bridge.model import Decider, Outcome
 from bridge.plain import look_at, words_of
 
-from .gates import ROOT, TARGET, asked, hitl, hitl_json, the_decision
+from .gates import ROOT, TARGET, asked, hitl, hitl_json, running, the_decision
 
 #: Says what came of it: the outcome with the input, or what was raised.
 SCRIPT = """\
@@ -40,27 +39,9 @@ for asked in json.loads(sys.argv[1]):
 """
 
 
-@contextmanager
-def running(
-    folder: Path, *gates: dict[str, Any], script: str = SCRIPT
-) -> Iterator[subprocess.Popen[str]]:
-    """A script that asks for these one after another, away from any terminal."""
-    (folder / "train.py").write_text(script)
-    process = subprocess.Popen(
-        [sys.executable, "train.py", json.dumps([{"approver": "Ann", **each} for each in gates])],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def calling(folder: Path, *gates: dict[str, Any]) -> Any:
+    """A script that asks for these one after another."""
+    return running(folder, SCRIPT, json.dumps([{"approver": "Ann", **each} for each in gates]))
 
 
 def results(process: subprocess.Popen[str]) -> list[list[Any]]:
@@ -73,7 +54,7 @@ def test_the_call_returns_the_decision_and_its_input_from_another_process(
     ledger: Path, tmp_path: Path
 ) -> None:
     gate = {"name": "ship it", "input_schema": TARGET, "artifacts": {"accuracy": 0.94}}
-    with running(tmp_path, gate) as process:
+    with calling(tmp_path, gate) as process:
         found = asked(process)
         assert found.key.startswith("train/")
         assert found.key.endswith("/ship it/1")
@@ -84,7 +65,7 @@ def test_the_call_returns_the_decision_and_its_input_from_another_process(
 
 
 def test_a_rejection_is_raised_with_its_reason(ledger: Path, tmp_path: Path) -> None:
-    with running(tmp_path, {"name": "ship"}) as process:
+    with calling(tmp_path, {"name": "ship"}) as process:
         assert hitl("reject", asked(process).key, "--reason", "too low").returncode == 0
         ((raised, said),) = results(process)
     assert raised == "GateShut"
@@ -94,7 +75,7 @@ def test_a_rejection_is_raised_with_its_reason(ledger: Path, tmp_path: Path) -> 
 def test_a_deadline_that_passes_is_raised_and_recorded_as_the_clocks(
     ledger: Path, tmp_path: Path
 ) -> None:
-    with running(tmp_path, {"name": "ship", "timeout_seconds": 1}) as process:
+    with calling(tmp_path, {"name": "ship", "timeout_seconds": 1}) as process:
         ((raised, said),) = results(process)
     assert raised == "GateShut"
     assert "nobody answered" in said
@@ -102,7 +83,7 @@ def test_a_deadline_that_passes_is_raised_and_recorded_as_the_clocks(
 
 
 def test_the_clock_may_approve_where_that_was_asked_for(ledger: Path, tmp_path: Path) -> None:
-    with running(
+    with calling(
         tmp_path, {"name": "ship", "timeout_seconds": 1, "on_timeout": "approve"}
     ) as process:
         assert results(process) == [["approved", {}]]
@@ -110,7 +91,7 @@ def test_the_clock_may_approve_where_that_was_asked_for(ledger: Path, tmp_path: 
 
 
 def test_one_name_asked_twice_is_two_gates_and_two_answers(ledger: Path, tmp_path: Path) -> None:
-    with running(tmp_path, {"name": "ship"}, {"name": "ship"}) as process:
+    with calling(tmp_path, {"name": "ship"}, {"name": "ship"}) as process:
         first = asked(process)
         assert hitl("approve", first.id).returncode == 0
         second = asked(process)
@@ -123,13 +104,13 @@ def test_a_run_that_is_named_finds_its_decision_when_it_is_started_again(
     ledger: Path, tmp_path: Path
 ) -> None:
     gate = {"name": "ship", "run": "nightly-7", "artifacts": {"accuracy": 0.94}}
-    with running(tmp_path, gate) as process:
+    with calling(tmp_path, gate) as process:
         assert asked(process).key == "train/nightly-7/ship/1"
         assert hitl("approve", "train/nightly-7/ship/1").returncode == 0
         assert results(process) == [["approved", {}]]
-    with running(tmp_path, gate) as process:
+    with calling(tmp_path, gate) as process:
         assert results(process) == [["approved", {}]]
-    with running(tmp_path, {**gate, "artifacts": {"accuracy": 0.49}}) as process:
+    with calling(tmp_path, {**gate, "artifacts": {"accuracy": 0.49}}) as process:
         ((raised, said),) = results(process)
     assert raised == "GateShut"
     assert "what was approved is not what is here now (changed: accuracy)" in said
@@ -141,8 +122,9 @@ def test_a_run_that_is_named_finds_its_decision_when_it_is_started_again(
 def test_a_run_that_is_ended_withdraws_its_gate(
     ledger: Path, tmp_path: Path, signum: signal.Signals, raised: str
 ) -> None:
-    with running(tmp_path, {"name": "ship"}) as process:
-        asked(process)
+    with calling(tmp_path, {"name": "ship"}) as process:
+        assert process.stderr
+        assert "waits for Ann" in process.stderr.readline()  # from here on it holds its signals
         process.send_signal(signum)
         assert results(process)[0][0] == raised
     assert (the_decision().outcome, the_decision().by) == (Outcome.WITHDRAWN, Decider.RUN)
@@ -225,7 +207,7 @@ def test_the_example_of_the_documentation_runs(
     with (hermetic / ".gitconfig").open("a") as config:
         config.write("[hitl]\n\tteam = ml-team\n")
     example = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
-    with running(tmp_path, script=example) as process:
+    with running(tmp_path, example) as process:
         assert hitl("approve", asked(process).id, "-i", "target=staging").returncode == 0
         assert process.communicate(timeout=60)[0] == "deploying to staging\n"
 
