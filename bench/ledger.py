@@ -1,8 +1,9 @@
 """The ledger's costs, at 100 and at 100,000 recorded decisions: ratios within one run.
 
-    python bench/ledger.py FOLDER [--many 100000] [--rounds 9]
+    python bench/ledger.py [FOLDER] [--many 100000] [--rounds 9]
 
-FOLDER keeps the two ledgers between runs (the long one takes some minutes to make). Every
+FOLDER (default: build/bench) keeps the two ledgers between runs; the long one takes some minutes
+to make. Every
 measured call is a process of its own with an empty clone, unless its row says otherwise; the server
 is another process, so its time is not the client's.
 """
@@ -25,6 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
+from measures import Row, tell, timed  # noqa: E402
+
 from bridge.audit import audit  # noqa: E402
 from bridge.gitledger import GitLedger  # noqa: E402
 from bridge.verify import verify  # noqa: E402
@@ -41,6 +44,7 @@ from tests.ledgers import (  # noqa: E402
 )
 
 FEW, WAITING = 100, 3
+MOST_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,9 @@ class Cost:
     wire: int
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "build" / "bench")
     parser.add_argument("--many", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=9)
     asked = parser.parse_args()
@@ -65,36 +69,36 @@ def main() -> None:
         if not made.exists():
             ledger_of(asked.folder / "new.git", size, WAITING).rename(made)
             git(made, "repack", "-adq")
-    print("| measure | must reach | 100 | many | ratio |\n|---|---|---|---|---|")
     with server(asked.folder) as serve, tempfile.TemporaryDirectory() as work:
         bench = Bench(asked.folder, serve, Path(work), asked.rounds)
-        for row in bench.rows(sizes):
-            print(f"| {' | '.join(row)} |", flush=True)
+        return tell(f"{FEW}, or base", f"{asked.many:,}, or found", bench.rows(sizes))
 
 
 class Bench:
     def __init__(self, folder: Path, serve: Server, work: Path, rounds: int) -> None:
         self.folder, self.serve, self.work, self.rounds = folder, serve, work, rounds
 
-    def rows(self, sizes: tuple[int, int]) -> Iterator[tuple[str, ...]]:
+    def rows(self, sizes: tuple[int, int]) -> Iterator[Row]:
         few, many = self.alternately(sizes, self.decide)
-        yield row("decision, empty clone, HTTP: bytes", "≤ 65,536", few.wire, many.wire)
-        yield row("decision: client CPU s", "≤ 1.3 ×", few.cpu, many.cpu)
-        yield row("decision: wall s", "", few.wall, many.wall)
+        name = "decision, empty clone, HTTP: bytes"
+        yield Row(name, few.wire, many.wire, MOST_BYTES, absolute=True)
+        yield Row("decision: client CPU s", few.cpu, many.cpu, 1.3)
+        yield Row("decision: wall s", few.wall, many.wall)
         few, many = self.alternately(sizes, self.verify)
-        yield row("verification, empty clone, HTTP: bytes", "≤ 65,536", few.wire, many.wire)
-        yield row("verification: wall s", "≤ 2 ×", few.wall, many.wall)
+        name = "verification, empty clone, HTTP: bytes"
+        yield Row(name, few.wire, many.wire, MOST_BYTES, absolute=True)
+        yield Row("verification: wall s", few.wall, many.wall, 2)
         listed, asked = self.listing(sizes[1])
         name = f"one `git ls-remote`, then a listing in process with {WAITING} open: s"
-        yield row(name, "≤ 1.3 ×", asked, listed)
-        yield row("50 decisions one by one, then at once: s", "≤ 2 ×", *self.fifty())
+        yield Row(name, asked, listed, 1.3)
+        yield Row("50 decisions one by one, then at once: s", *self.fifty(), 2)
         few, many = self.once(sizes[0], self.history), self.once(sizes[1], self.history)
-        yield row("last 20 decisions, empty clone: bytes", "", few.wire, many.wire)
+        yield Row("last 20 decisions, empty clone: bytes", few.wire, many.wire)
         few, many = self.once(sizes[0], self.by_key), self.once(sizes[1], self.by_key)
-        yield row("a decided gate by its natural key: bytes", "", few.wire, many.wire)
-        yield row("a decided gate by its natural key: wall s", "", few.wall, many.wall)
+        yield Row("a decided gate by its natural key: bytes", few.wire, many.wire)
+        yield Row("a decided gate by its natural key: wall s", few.wall, many.wall)
         few, many = self.once(sizes[0], self.audit), self.once(sizes[1], self.audit)
-        yield row("audit of the whole ledger: wall s", "", few.wall, many.wall)
+        yield Row("audit of the whole ledger: wall s", few.wall, many.wall)
 
     # -- what is measured --------------------------------------------------------------------
 
@@ -220,12 +224,6 @@ def serve(folder: Path) -> None:
                 state.forget()
 
 
-def timed(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
 def middle(costs: list[Cost]) -> Cost:
     return Cost(
         statistics.median(each.wall for each in costs),
@@ -234,15 +232,8 @@ def middle(costs: list[Cost]) -> Cost:
     )
 
 
-def row(name: str, limit: str, few: float, many: float) -> tuple[str, ...]:
-    def shown(value: float) -> str:
-        return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
-
-    return name, limit, shown(few), shown(many), f"{many / few:.2f}"
-
-
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(Path(sys.argv[2]))
     else:
-        main()
+        sys.exit(main())

@@ -38,7 +38,7 @@ def tell(base: str, found: str, rows: Iterable[Row]) -> int:
     print(f"| measure | must reach | {base} | {found} | ratio | |\n|---|---|---:|---:|---:|---|")
     missed = []
     for row in rows:
-        cells = (row.name, row.bound, _shown(row.base), _shown(row.found), f"{row.ratio:.2f}")
+        cells = (row.name, row.bound, _shown(row.base), _shown(row.found), f"{row.ratio:.3g}")
         print(f"| {' | '.join(cells)} | {'' if row.held else 'MISSED'} |", flush=True)
         if not row.held:
             missed.append(row.name)

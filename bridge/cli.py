@@ -191,14 +191,15 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Exit codes:
-  0    done                           5    decided otherwise already
-  1    could not print                6    the ledger cannot be used
-  2    wrong usage or input           7    the ledger is not to be trusted
-  3    no such gate                   70   a bug of the bridge
-  4    you may not decide this gate   202  the gated step must not run
+  0  done                           6    the ledger cannot be used
+  1  something is wrong, see above  7    the ledger is not to be trusted
+  2  wrong usage or input           8    GitHub cannot be used
+  3  no such gate                   70   a bug of the bridge
+  4  you may not decide this gate   130  interrupted
+  5  decided otherwise already      202  the gated step must not run
 
 Environment: HITL_LEDGER, HITL_CACHE, HITL_ENVIRONMENT, HITL_SIGN,
-METAFLOW_HITL_APPRISE_URLS and METAFLOW_HITL_ARGO_UI_URL: see docs/cli.md.""",
+METAFLOW_HITL_APPRISE_URLS and others: see docs/cli.md.""",
 )
 @click.option(
     "--ledger",
@@ -661,7 +662,7 @@ def completion(context: click.Context, shell: str) -> None:
         click.echo(made(root.command, {}, "hitl", "_HITL_COMPLETE").source())
 
 
-for _command in (doctor, init, open_, policy, sweep, tend):
+for _command in (open_, tend, sweep, policy, init, doctor):
     hitl.add_command(_command)
 
 

@@ -104,7 +104,7 @@ class Asked:
             try:
                 check()
             except Faults as error:
-                faults.extend(error.faults)
+                faults.extend(f"{error.subject}: {fault}" for fault in error.faults)
         if faults:
             raise Faults(f"the approval {one_line(str(self.name))!r}", faults)
 

@@ -406,7 +406,7 @@ def _weigh_each(of: Sequence[Actors], approvals: Sequence[Vote], facts: Facts) -
         Finding(f"{actors}: {names[chosen[at]] if at in chosen else 'nobody yet'}", at in chosen)
         for at, actors in enumerate(of)
     )
-    says = f"{len(chosen)} of {len(of)}, one from each: {', '.join(part.says for part in parts)}"
+    says = f"{len(chosen)} of {len(of)}, one from each: {'; '.join(part.says for part in parts)}"
     return Finding(says, bool(of) and len(chosen) == len(of), parts)
 
 

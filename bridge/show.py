@@ -124,7 +124,7 @@ def _asks(request: ApprovalRequest) -> Iterator[str]:
     owed = inputs.owed(request.schema)
     for field in inputs.fields(request.schema):
         must = "" if field.name in owed else ", may be left out"
-        told = harmless_line(" ".join(filter(None, [field.description, field.hint])))
+        told = harmless_line("; ".join(filter(None, [field.description, field.hint])))
         yield f"- `{_in_code(field.name)}` ({field.kind}{must}){': ' + told if told else ''}"
 
 
@@ -171,8 +171,8 @@ def status(
     says = trouble or (evaluation.reason if evaluation else "waiting for an answer")
     refused = list(_refusals(evaluation, gathered))
     findings = evaluation.finding.children if evaluation else ()
-    if len(findings) == 1 and not findings[0].children:
-        findings = ()  # the line above it says the same
+    if len(findings) == 1:  # the line above it says the same
+        findings = findings[0].children
     return _filled(
         "status.md",
         sign=SIGNS[Outcome.PENDING],

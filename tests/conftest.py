@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ from bridge.gitledger import create
 # A property holds however busy the machine is.
 settings.register_profile("bridge", deadline=None)
 settings.load_profile("bridge")
+
+# A shell's background job is born deaf to Ctrl-C, and so would be all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for _each in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(_each, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from bridge.model import (
     Decision,
     Gate,
     OnTimeout,
+    OpenGate,
     Policy,
     Verdict,
     Vote,
@@ -108,6 +110,45 @@ def opened(request: ApprovalRequest) -> ApprovalRequest:
 def decision_of(request: ApprovalRequest) -> Decision | None:
     standing = wiring.ledger(from_environment(os.environ)).read(request.gate.id)
     return standing.decision if standing else None
+
+
+@contextmanager
+def running(folder: Path, script: str, *args: str) -> Iterator[subprocess.Popen[str]]:
+    """The script `train.py` at work, away from any terminal; killed at the end of the block."""
+    (folder / "train.py").write_text(script, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *args],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def asked(process: subprocess.Popen[str]) -> OpenGate:
+    """The gate that this process waits at."""
+    ledger = wiring.ledger(from_environment(os.environ))
+    while not (gates := ledger.listing()):
+        assert process.poll() is None, process.communicate()
+    return gates[0]
+
+
+def the_decision() -> Decision:
+    """The only one that the ledger holds."""
+    ledger = wiring.ledger(from_environment(os.environ))
+    (found,) = ledger.history(2)
+    standing = ledger.read(found.id)
+    assert standing
+    assert standing.decision
+    return standing.decision
 
 
 def a_vote(request: ApprovalRequest, verdict: str = "approve", **changed: Any) -> Vote:

@@ -30,6 +30,8 @@ class Ran(NamedTuple):
 
 Run = Callable[..., Ran]
 
+_HITL = "import sys; from bridge.cli import main; sys.exit(main(prog='hitl'))"
+
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
@@ -521,7 +523,43 @@ def test_the_shell_completes_the_ids_of_open_gates(ledger: Path) -> None:
     assert gate.id in done.stdout
 
 
-HEAVY = {"metaflow", "apprise", "jinja2", "jsonschema", "yaml", "flowyml", "numpy", "pandas"}
+def test_bash_completes_with_the_script_that_it_is_given(ledger: Path, tmp_path: Path) -> None:
+    gate = opened(a_request(KEY)).gate
+    program = tmp_path / "hitl"
+    program.write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(_HITL)} "$@"\n'
+    )
+    program.chmod(0o755)
+    for typed, offered in ((("hitl", "reco"), "reconcile"), (("hitl", "approve", ""), gate.id)):
+        words = shlex.join(typed)
+        done = subprocess.run(
+            ["bash", "-c", f'eval "$(hitl completion bash)"; COMP_WORDS=({words});'
+             f' COMP_CWORD={len(typed) - 1}; _hitl_completion hitl; echo "${{COMPREPLY[@]}}"'],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )  # fmt: skip
+        assert done.stdout == f"{offered}\n"
+
+
+def test_completion_looks_into_the_ledger_that_was_typed_and_is_quiet_where_there_is_none(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = opened(a_request(KEY)).gate
+    monkeypatch.delenv("HITL_LEDGER")
+    for where, offered in ((ledger, gate.id), ("/nowhere", "")):
+        typed = shlex.join(["hitl", "--ledger", str(where), "show"])
+        env = {"_HITL_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": "4"}
+        done = hitl(env=env)
+        assert done.stderr == ""
+        assert done.stdout.strip().removeprefix("plain,") == offered
+
+
+HEAVY = {
+    *("metaflow", "flowyml", "apprise", "github", "kubernetes"),
+    *("jinja2", "jsonschema", "yaml", "numpy", "pandas"),
+}
 
 
 @pytest.mark.parametrize(

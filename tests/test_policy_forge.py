@@ -241,7 +241,7 @@ def test_one_person_from_each_group() -> None:
     request = asked(EachOf((Actors(groups=(ML,)), Actors(users=("cat",)))))
     one = judged(request, vote(request, ANN))
     assert one.outcome is Outcome.PENDING
-    assert one.reason == "waiting: 1 of 2, one from each: team acme/ml: ann, cat: nobody yet"
+    assert one.reason == "waiting: 1 of 2, one from each: team acme/ml: ann; cat: nobody yet"
     assert judged(request, vote(request, ANN), vote(request, CAT)).outcome is Outcome.APPROVED
 
 

@@ -28,12 +28,14 @@ def job(workflow: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the workflows as `hitl init` writes them, and the action."""
+    """A repository with the workflows as `hitl init` writes them, our own, and the action."""
     folder = tmp_path_factory.mktemp("linted")
     (folder / ".github" / "workflows").mkdir(parents=True)
     for path in PATHS:
         (folder / path).write_text(written(path))
     (folder / ".github" / "workflows" / "deploy.yml").write_text(example())
+    for own in (ROOT / ".github" / "workflows").iterdir():
+        (folder / ".github" / "workflows" / own.name).write_text(own.read_text())
     (folder / "action").mkdir()
     (folder / "action" / "action.yml").write_text((ROOT / "action" / "action.yml").read_text())
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)

@@ -1,0 +1,108 @@
+"""docs/cli.md and `hitl --help` say what the code does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from bridge import cli, crash, errors, settings
+
+from .gates import ROOT
+
+PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def rows(title: str) -> list[list[str]]:
+    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def verbs(group: click.Group, before: str = "hitl") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from verbs(command, f"{before} {name}")
+        else:
+            yield f"{before} {name}", command
+
+
+def options(command: click.Command) -> set[str]:
+    found = [each for each in command.params if isinstance(each, click.Option)]
+    return {name for each in found for name in each.opts}
+
+
+COMMANDS = dict(verbs(cli.hitl))
+
+
+def documented() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for said, _, given in rows("Verbs"):
+        words = [word for word in said.strip("`").split() if word.islower()]
+        found.setdefault(" ".join(words), set()).update(re.findall(r"`(-[-\w]+)`", given))
+    return found
+
+
+def test_the_page_has_every_verb_and_no_other() -> None:
+    assert documented().keys() == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("verb", [verb for verb in COMMANDS if verb != "hitl policy simulate"])
+def test_the_page_has_every_option_of_a_verb_and_no_other(verb: str) -> None:
+    assert documented()[verb] == options(COMMANDS[verb])
+
+
+def test_the_options_before_a_verb_are_told() -> None:
+    for option in options(cli.hitl):
+        assert re.search(rf"`[^`]*{option}\b[^`]*`", section("Verbs")), option
+
+
+def codes() -> set[int]:
+    def beneath(kind: type[errors.BridgeError]) -> Iterator[int]:
+        yield kind.exit_code
+        for each in kind.__subclasses__():
+            yield from beneath(each)
+
+    return {0, cli._INTERRUPTED, crash.EXIT_BUG, *beneath(errors.BridgeError)}
+
+
+def test_the_page_has_every_exit_code() -> None:
+    assert {int(code) for code, _ in rows("Exit codes")} == codes()
+
+
+def test_the_help_has_every_exit_code() -> None:
+    epilog = cli.hitl.epilog or ""
+    assert {int(code) for code in re.findall(r"(?:^|\s)(\d+)  ", epilog)} == codes()
+
+
+def test_the_page_has_every_variable_of_a_shell_and_no_other() -> None:
+    of_a_shell = {
+        settings.LEDGER,
+        settings.CACHE,
+        settings.ENVIRONMENT,
+        settings.SIGN,
+        settings.APPRISE_URLS,
+        settings.ARGO_UI_URL,
+        settings.ARGO_NAMESPACE,
+        *settings.TOKENS,
+        "NO_COLOR",
+    }
+    told = {name for names, *_ in rows("Environment") for name in re.findall(r"\w+", names)}
+    assert told == of_a_shell
+
+
+def test_every_variable_of_the_bridge_is_told_somewhere() -> None:
+    pages = "".join(each.read_text(encoding="utf-8") for each in (ROOT / "docs").glob("*.md"))
+    known = {value for value in vars(settings).values() if str(value).startswith(("HITL_", "META"))}
+    assert {name for name in known if name not in pages} == set()
+
+
+def test_every_link_of_the_page_leads_somewhere() -> None:
+    for path, title in re.findall(r"\]\((?!http)([\w.]+)(?:#([\w-]+))?\)", PAGE):
+        text = (ROOT / "docs" / path).read_text(encoding="utf-8")
+        assert not title or f"\n## {title}\n" in text.lower()
