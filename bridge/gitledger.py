@@ -135,9 +135,12 @@ class _LostRace(Exception):
 
 
 class GitLedger:
-    """The `Ledger` port, in git. `remote` is a path or a URL; `sign`: git signs what is written."""
+    """The `Ledger` port, in git. `sign`: git signs what is written.
 
-    def __init__(self, remote: str, cache: Path, *, sign: bool = False) -> None:
+    `remote` is a path or a URL, or what tells one anew each time where the credential in it ends.
+    """
+
+    def __init__(self, remote: str | Callable[[], str], cache: Path, *, sign: bool = False) -> None:
         self._clone = GitClone(remote, cache)
         self._sign = sign
 
