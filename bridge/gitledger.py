@@ -176,7 +176,13 @@ class GitLedger:
                 at=request.opened_at,
             )
             ref = f"refs/heads/{request.gate.branch}"
-            self._push(f"+{commit}:{ref}", lease={ref: refs.get(ref, "")})
+            before = refs.get(ref)
+            if before:
+                # Where another machine opened it, this one has not all of it, and a push looks at
+                # what the remote has at the same paths.
+                folder = self._folders([before], request.gate.id)[before]
+                self._clone.bring(leaf.sha for leaf in folder.values())
+            self._push(f"+{commit}:{ref}", lease={ref: before or ""})
             return Standing(request, None, commit, commit)
 
         return self._repeat(attempt)

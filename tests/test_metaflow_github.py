@@ -1,8 +1,10 @@
-"""A gated flow on stock Metaflow whose gate is on GitHub: real processes, real git, a test GitHub."""
+"""A flow on stock Metaflow whose gate is on GitHub: real processes, real git, a test GitHub."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,16 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.decide import decide
-from bridge.gitledger import GitLedger
-from bridge.model import Actors, Approvals, Channel, Evidence, Outcome, Policy, Verdict, Via, Vote
-from bridge.model import Actor, Standing
-from bridge.notices import Silent
+from bridge.model import Actor, Channel, Decider, Decision, Outcome, Verdict, Vote
 from bridge.records import digest_of
 from tests.forge import World
 from tests.github import GitHub
-from tests.github.conversation import Issue
-from tests.metaflows import FLOWS, Outcome as Ended
+from tests.github.pulls import PullRequest
+from tests.metaflows import Outcome as Ended
 from tests.metaflows import Project
 
 POLICY = """\
@@ -38,8 +36,9 @@ gates:
 class Flows(World):
     """A repository where the gates of a flow are asked, and the folder that the flow runs in."""
 
-    def __init__(self, github: GitHub, folder: Path, policy: str = POLICY) -> None:
+    def __init__(self, github: GitHub, folder: Path, policy: str | None = POLICY) -> None:
         super().__init__(github, folder, policy)
+        self.running: Running | None = None
         self.project = Project(folder / "project")
         self.project.env |= {
             "HITL_LEDGER": "github:acme/models",
@@ -53,7 +52,8 @@ class Flows(World):
         }
 
     def run(self, **env: str) -> Running:
-        return Running(self, self.project.start("deploy.py", "run", **env))
+        self.running = Running(self, self.project.start("deploy.py", "run", **env))
+        return self.running
 
 
 class Running:
@@ -63,17 +63,25 @@ class Running:
         self._at, self._process = at, process
         self.said = ""
 
-    def waits(self) -> Issue:
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
+
+    def waits(self) -> PullRequest:
         """Its page, as soon as it says that it waits."""
         assert self._process.stdout
         for line in self._process.stdout:
             self.said += line
-            found = re.search(r"waits for .*; to decide: (\S+/(?:pull|issues)/(\d+))", line)
+            found = re.search(r"waits for .*; to decide: (\S+/pull/(\d+))", line)
             if found:
                 number = int(found[2])
                 assert found[1].startswith(f"{self._at.github.url}/acme/models/")
-                return next(each for each in self._at.repo.issues if each.number == number)
+                return self._at.repo.pull(number)
         raise AssertionError(self.said)
+
+    def interrupt(self) -> None:
+        os.killpg(self._process.pid, signal.SIGINT)
 
     def ends(self) -> Ended:
         rest, _ = self._process.communicate(timeout=60)
@@ -83,13 +91,15 @@ class Running:
 @pytest.fixture
 def at(tmp_path: Path) -> Iterator[Flows]:
     with GitHub() as github:
-        yield Flows(github, tmp_path)
+        flows = Flows(github, tmp_path)
+        yield flows
+        if flows.running:
+            flows.running.stop()
 
 
 def test_a_step_asks_on_a_pull_request_and_goes_on_with_what_the_review_gave(at: Flows) -> None:
     run = at.run()
-    run.waits()
-    pull = at.repo.pulls[-1]
+    pull = run.waits()
     assert "Accuracy 94.0%: deploy?" in pull.title.replace("​", "")
     for shown in ("accuracy", "0.94", "resnet"):
         assert shown in pull.body
@@ -103,3 +113,104 @@ def test_a_step_asks_on_a_pull_request_and_goes_on_with_what_the_review_gave(at:
     assert decision
     assert [vote.actor.login for vote in decision.votes] == ["alice"]
     assert at.tokens[at.opener] not in ended.said
+
+
+def test_a_rejection_ends_the_run_with_its_reason(at: Flows) -> None:
+    run = at.run()
+    pull = run.waits()
+    pull.comment(at.alice, "/reject the test set leaked")
+    at.tend(pull)
+    ended = run.ends()
+    assert ended.code != 0
+    assert "rejected by alice: the test set leaked" in ended.said
+    assert not at.project.ran("deploy")
+
+
+def test_whose_run_it_is_cannot_approve_it(at: Flows) -> None:
+    run = at.run()
+    pull = run.waits()
+    pull.review(at.mallory, "APPROVED")  # the policy's `identities` say that she is ann
+    at.tend(pull)
+    assert at.recorded(pull) is None
+    assert "mallory" in at.status(pull)
+
+
+def test_the_condition_of_a_flow_approves_only_where_the_policy_lets_it(at: Flows) -> None:
+    run = at.run(HITL_ENVIRONMENT="dev")
+    pull = run.waits()
+    at.tend(pull)
+    assert at.recorded(pull) is None
+    at.write_policy(POLICY + "    auto_approve: true\n")
+    at.tend(pull)  # asked anew, under the policy that holds now; the step waits on
+    at.tend(pull)
+    ended = run.ends()
+    assert ended.code == 0, ended.said
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.condition
+    assert decision.condition.seen == {"environment": "dev"}
+    assert at.project.ran("deploy")
+
+
+def test_a_decision_that_was_pushed_without_a_policy_does_not_open_the_step(at: Flows) -> None:
+    run = at.run()
+    pull = run.waits()
+    standing, ledger = at.standing(pull), at.desk().ledger
+    anyone = replace(standing.request, policy=replace(standing.request.policy, initiator=None))
+    stranger = Vote(
+        Actor("mallory", login="mallory", id=at.mallory.id, proven=True),
+        Verdict.APPROVE,
+        at.now(),
+        digest_of(anyone),
+        Channel.REVIEW,
+    )
+    forged = Decision(
+        standing.request.gate.id,
+        Outcome.APPROVED,
+        Decider.PERSON,
+        "approved by mallory",
+        digest_of(standing.request),
+        at.now(),
+        votes=(stranger,),
+    )
+    ledger.record(forged)
+    ended = run.ends()
+    assert ended.code != 0
+    assert "what is recorded there does not carry it" in ended.said
+    assert not at.project.ran("deploy")
+
+
+def test_an_interrupted_run_leaves_its_gate_to_the_decider(at: Flows) -> None:
+    run = at.run()
+    pull = run.waits()
+    run.interrupt()
+    ended = run.ends()
+    assert "it stays open there" in ended.said
+    assert at.recorded(pull) is None
+    assert at.repo.branch(pull.head_ref)
+
+
+@pytest.mark.parametrize(
+    ("policy", "env", "says"),
+    [
+        (None, {}, "acme/models has no .github/approvals.yml on main"),
+        ("gates:\n  - name: other\n    when: {flow: Other}\n    require: {users: [bob]}\n", {},
+         "no policy covers this gate"),
+        ("gates:\n  - name: x\n    require: {users: bob", {}, "approvals.yml"),
+        (POLICY, {"HITL_TOKEN": ""}, "no credential to ask on github:acme/models with"),
+        (POLICY, {"HITL_LEDGER": "github:acme"}, "HITL_LEDGER names no repository"),
+        (POLICY, {"HITL_APP_ID": "1"}, "HITL_APP_ID and HITL_APP_KEY go together"),
+    ],
+    ids=["no policy", "none for it", "a broken one", "no credential", "no name", "half an App"],
+)  # fmt: skip
+def test_what_would_keep_the_gate_from_being_asked_is_said_before_the_first_step(
+    tmp_path: Path, policy: str | None, env: dict[str, str], says: str
+) -> None:
+    with GitHub() as github:
+        at = Flows(github, tmp_path, policy)
+        ended = at.project.flow("deploy.py", "run", **env)
+    assert ended.code == 1
+    assert says in ended.said
+    assert "Traceback" not in ended.said
+    assert not at.project.ran("start")
+    assert not at.repo.pulls
