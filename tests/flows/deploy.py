@@ -9,7 +9,7 @@ class TrainAndDeploy(FlowSpec):
     def start(self):
         self.accuracy = 0.94
         self.model = "resnet"
-        self.api_token = "do-not-show"
+        self.api_token = "do-not-show"  # noqa: S105 - nobody's
         self.weights = [0.1, 0.2]
         mark()
         self.next(self.deploy)

@@ -16,15 +16,12 @@ from typing import Any
 from bridge import artifacts as shown
 from bridge import conditions, message
 from bridge.errors import Faults
-from bridge.harmless import is_secret
 from bridge.model import ApprovalRequest, Artifact, Condition, Gate, Subject
-from bridge.schemas import not_plain
 
 from .declaration import Declaration
 
-#: What a policy can compare, and how long it may be to stand in each request.
+#: The types, as they were stored, that a policy can choose by.
 _PLAIN = ("str", "int", "float", "bool")
-_SHORT = 200
 
 
 @dataclass(frozen=True)
@@ -93,15 +90,6 @@ def _summaries(branches: Sequence[_Branch]) -> Iterator[Artifact]:
         same = len(holding) == len(branches) and len({each.digest(name) for each in holding}) == 1
         for each in holding[:1] if same else holding:
             yield each.summary(name, name if same else f"{each.label}.{name}")
-
-
-def _is_plain(name: str, value: Any) -> bool:
-    return (
-        type(value).__name__ in _PLAIN
-        and not is_secret(name, value)
-        and not any(not_plain(value, name))
-        and len(str(value)) <= _SHORT
-    )
 
 
 def _branches(asked: Asked) -> list[_Branch]:
@@ -236,7 +224,7 @@ class _Branch(Mapping[str, Any]):
                 continue
             if shown.worth_reading(kind, size) or name == "index":
                 value = self[name]
-                if _is_plain(name, value):
+                if shown.comparable(name, value):
                     yield name, value
 
     def _stored_as(self, name: str) -> tuple[str, int | None]:
