@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -52,7 +53,10 @@ class Flows(World):
         }
 
     def run(self, **env: str) -> Running:
-        self.running = Running(self, self.project.start("deploy.py", "run", **env))
+        return self.start("run", **env)
+
+    def start(self, *command: str, **env: str) -> Running:
+        self.running = Running(self, self.project.start("deploy.py", *command, **env))
         return self.running
 
 
@@ -116,13 +120,16 @@ def test_a_step_asks_on_a_pull_request_and_goes_on_with_what_the_review_gave(at:
 
 
 def test_a_rejection_ends_the_run_with_its_reason(at: Flows) -> None:
-    run = at.run()
+    # As the App itself, whose tokens the step mints while it waits.
+    run = at.run(HITL_TOKEN="", HITL_APP_ID=str(at.opener.id), HITL_APP_KEY=at.opener.key)
     pull = run.waits()
     pull.comment(at.alice, "/reject the test set leaked")
     at.tend(pull)
     ended = run.ends()
     assert ended.code != 0
     assert "rejected by alice: the test set leaked" in ended.said
+    for secret in at.github.secrets:
+        assert secret not in ended.said
     assert not at.project.ran("deploy")
 
 
@@ -188,6 +195,38 @@ def test_an_interrupted_run_leaves_its_gate_to_the_decider(at: Flows) -> None:
     assert "it stays open there" in ended.said
     assert at.recorded(pull) is None
     assert at.repo.branch(pull.head_ref)
+
+
+def test_the_process_that_launches_a_pod_waits_and_the_pod_reads_with_a_token_of_its_own(
+    at: Flows,
+) -> None:
+    """The real commands of Metaflow, up to the cluster: no pod is run here."""
+    base = at.run()
+    base.waits()
+    base.interrupt()  # it leaves the artifacts of `start`
+    run_id = base.ends().run_id
+    given = ["--run-id", run_id, "--task-id", "50", "--input-paths", f"{run_id}/start/1"]
+    task = {"step": "deploy", "run_id": run_id, "task_id": "50", "split_index": None,
+            "input_paths": [f"{run_id}/start/1"]}  # fmt: skip
+    launcher = at.start("kubernetes", "step", "deploy", "{}", "sha", "url", *given,
+                        HITL_METAFLOW_TASK=json.dumps(task))  # fmt: skip
+    pull = launcher.waits()
+    reads = str(at.github.actions_token(at.repo, {"contents": "read"}))
+
+    def pod(**env: str) -> Ended:
+        told = {"METAFLOW_KUBERNETES_WORKLOAD": "1", "HITL_TOKEN": reads, **env}
+        return at.project.flow("deploy.py", "step", "deploy", *given, **told)
+
+    assert "it is still waiting for a decision" in pod().said
+    pull.review(at.alice, "APPROVED")
+    at.tend(pull)
+    assert "does not run" not in launcher.ends().said  # past the gate, and there is no cluster
+    elsewhere = pod(HITL_ENVIRONMENT="dev")
+    assert elsewhere.code == 202
+    assert "what was approved is not what is here now" in elsewhere.said
+    allowed = pod()
+    assert allowed.code == 0, allowed.said
+    assert [each["given"] for each in at.project.ran("deploy")] == [{"target": "staging"}]
 
 
 @pytest.mark.parametrize(
