@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import base64
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from bridge.errors import LedgerUnavailable
 
 
 def names_path(remote: str) -> bool:
     return "://" not in remote and ":" not in remote.split("/")[0]
+
+
+def of_repository(server_url: str, repository: str, token: str | None) -> str:
+    """A forge's repository for git, with the credential in it, if there is one: not to be shown."""
+    parts = urlsplit(server_url)
+    if token:
+        parts = parts._replace(netloc=f"x-access-token:{quote(token, safe='')}@{parts.netloc}")
+    return f"{urlunsplit(parts)}/{repository}.git"
 
 
 def part_secret(remote: str) -> tuple[str, dict[str, str]]:

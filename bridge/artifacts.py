@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bridge.harmless import harmless_terminal, is_secret, shortened
 from bridge.model import Artifact
+from bridge.schemas import not_plain
 
 _WIDTH: Final = 80
 _HEAD_LINES: Final = 6
@@ -27,6 +28,7 @@ _PLAIN: Final = frozenset(
      "frozenset", "bytes", "Decimal", "Fraction", "datetime", "date", "time", "timedelta", "Path",
      "PosixPath", "UUID"}
 )  # fmt: skip
+_LONGEST_COMPARED: Final = 200
 _MODULES: Final = frozenset({"", "datetime", "decimal", "fractions", "pathlib", "uuid"})
 _ROWS: Final = ("numpy.", "pandas.", "polars.")
 
@@ -74,6 +76,16 @@ def worth_reading(type_name: str, size: int | None) -> bool:
         return size is not None and size <= _WORTH_ROWS
     module, _, name = spoken.rpartition(".")
     return module in _MODULES and name in _PLAIN and (size is None or size <= _WORTH)
+
+
+def comparable(name: str, value: Any) -> bool:
+    """Whether a policy may choose by it: a short text, a number, yes or no; and nothing secret."""
+    return (
+        type(value) in (str, int, float, bool)
+        and not is_secret(name, value)
+        and not any(not_plain(value, name))
+        and len(str(value)) <= _LONGEST_COMPARED
+    )
 
 
 def ordered(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:

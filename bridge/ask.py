@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bridge import gather, show
 from bridge.errors import Faults, NoPolicy
 from bridge.gather import Gathered
-from bridge.model import ApprovalRequest, Evidence, Standing, Via
+from bridge.model import ApprovalRequest, Declared, Evidence, Standing, Subject, Via
 from bridge.open import open_gate
 from bridge.page import (
     WAITING,
@@ -24,7 +25,7 @@ from bridge.page import (
     Write,
 )
 from bridge.policy import evaluate, narrow
-from bridge.policyfile import PATH, parse
+from bridge.policyfile import PATH, PolicyFile, parse
 from bridge.ports import Clock, Engine, Forge, Ledger, Notices
 from bridge.records import digest_of
 
@@ -78,14 +79,30 @@ def governed(request: ApprovalRequest, site: Site) -> ApprovalRequest:
             f"the request of {request.gate.key}",
             ["it does not say what it is about, so no policy can be found for it"],
         )
+    selected = _policies(site).select(request.subject, request.initiator)
+    policy = replace(narrow(selected, request.declared), via=selected.via)
+    return replace(request, policy=policy)
+
+
+def _policies(site: Site) -> PolicyFile:
     if site.policy is None:
         raise NoPolicy(
             f"{site.repository} has no {PATH} on {site.default_branch}, so nobody can decide there:"
             " add one (`hitl init` writes a first)"
         )
-    selected = parse(site.policy).select(request.subject, request.initiator)
-    policy = replace(narrow(selected, request.declared), via=selected.via)
-    return replace(request, policy=policy)
+    return parse(site.policy)
+
+
+def check_covered(site: Site, subject: Subject, declared: Declared, initiator: str | None) -> None:
+    """Raises `NoPolicy` or `Faults` where it is sure already that this gate could not be asked.
+
+    `subject` need not say its artifacts yet.
+    """
+    policies = _policies(site)
+    if not policies.may_cover(subject):
+        policies.select(subject)  # which says why not
+    with suppress(NoPolicy):  # what chooses between the entries is not known yet
+        narrow(policies.select(subject, initiator), declared)
 
 
 def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:

@@ -100,10 +100,10 @@ class _Desk:
 
     @cached_property
     def settings(self) -> Settings:
-        from bridge.settings import from_environment
+        from bridge.settings import LEDGER, from_environment
 
-        settings = from_environment(os.environ)
-        return replace(settings, ledger=self.address) if self.address else settings
+        told = {LEDGER: self.address} if self.address else {}
+        return from_environment({**os.environ, **told})
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -16,6 +16,9 @@ from typing import Any, Final
 from bridge.errors import Faults
 from bridge.model import Condition
 
+#: The name in a condition that stands for HITL_ENVIRONMENT.
+ENVIRONMENT: Final = "environment"
+
 Scalar = str | int | float | bool
 
 _ORDER: Final[dict[str, Callable[[Any, Any], bool]]] = {

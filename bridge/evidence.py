@@ -37,4 +37,8 @@ def _condition(request: ApprovalRequest) -> Condition | None:
         test = conditions.parse(request.policy.auto_approve_if or "")
     except Faults:
         return None
-    return conditions.judge(test, request.subject.artifacts if request.subject else {})
+    subject = request.subject
+    if subject is None:
+        return conditions.judge(test, {})
+    named = {conditions.ENVIRONMENT: subject.environment} if subject.environment else {}
+    return conditions.judge(test, {**subject.artifacts, **named})

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -108,8 +108,9 @@ class Thing(NamedTuple):
 class GitClone:
     """Plumbing commands on the cache of one remote repository."""
 
-    def __init__(self, remote: str, cache: Path) -> None:
-        self.where, self._secret = part_secret(remote)
+    def __init__(self, remote: str | Callable[[], str], cache: Path) -> None:
+        self._remote = remote if callable(remote) else lambda: remote
+        self.where, _ = part_secret(self._remote())
         self._url = os.path.abspath(self.where) if names_path(self.where) else self.where
         self._name = hashlib.sha256(self._url.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self._alone = threading.RLock()
@@ -125,6 +126,11 @@ class GitClone:
     @property
     def is_path(self) -> bool:
         return names_path(self.where)
+
+    @property
+    def _secret(self) -> dict[str, str]:
+        # Asked for each time: an App's token ends after an hour, and people take longer.
+        return part_secret(self._remote())[1]
 
     # -- the lock ----------------------------------------------------------------------------
 

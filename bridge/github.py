@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from bridge import githubwords as words
+from bridge.address import of_repository
 from bridge.errors import ForgeUnavailable, NoSuchPage, NothingToShow
 from bridge.githubline import Denied, Json, Line, told
 from bridge.githubwords import ACCOUNT, ISSUE, LABELS, MORE, PAGE, SITE
@@ -46,9 +47,7 @@ class GitHub:
 
     def git_url(self) -> str:
         """The repository for git, with a credential in it: not to be shown."""
-        parts = urlsplit(self._settings.server_url)
-        netloc = f"x-access-token:{quote(self._line.token, safe='')}@{parts.netloc}"
-        return urlunsplit(parts._replace(netloc=netloc)) + f"/{self._repository}.git"
+        return of_repository(self._settings.server_url, self._repository, self._line.token)
 
     # -- reading -----------------------------------------------------------------------------
 

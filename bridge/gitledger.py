@@ -135,9 +135,12 @@ class _LostRace(Exception):
 
 
 class GitLedger:
-    """The `Ledger` port, in git. `remote` is a path or a URL; `sign`: git signs what is written."""
+    """The `Ledger` port, in git. `sign`: git signs what is written.
 
-    def __init__(self, remote: str, cache: Path, *, sign: bool = False) -> None:
+    `remote` is a path or a URL, or what tells one anew each time where the credential in it ends.
+    """
+
+    def __init__(self, remote: str | Callable[[], str], cache: Path, *, sign: bool = False) -> None:
         self._clone = GitClone(remote, cache)
         self._sign = sign
 
@@ -173,7 +176,13 @@ class GitLedger:
                 at=request.opened_at,
             )
             ref = f"refs/heads/{request.gate.branch}"
-            self._push(f"+{commit}:{ref}", lease={ref: refs.get(ref, "")})
+            before = refs.get(ref)
+            if before:
+                # Where another machine opened it, this one has not all of it, and a push looks at
+                # what the remote has at the same paths.
+                folder = self._folders([before], request.gate.id)[before]
+                self._clone.bring(leaf.sha for leaf in folder.values())
+            self._push(f"+{commit}:{ref}", lease={ref: before or ""})
             return Standing(request, None, commit, commit)
 
         return self._repeat(attempt)

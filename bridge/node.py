@@ -12,20 +12,38 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bridge import durations, wiring
-from bridge.artifacts import ordered
+from bridge.artifacts import comparable, ordered
+from bridge.ask import ask
 from bridge.errors import EXIT_SHUT, BridgeError, Faults, GateShut
 from bridge.inject import GATE
 from bridge.inputs import schema_of
-from bridge.model import Actors, ApprovalRequest, Approvals, Gate, OnTimeout, Policy, Workflow
-from bridge.nodes import ARTIFACT, ASKED, OUT
+from bridge.model import (
+    Actors,
+    ApprovalRequest,
+    Approvals,
+    Declared,
+    Gate,
+    OnTimeout,
+    Policy,
+    Subject,
+    Workflow,
+)
+from bridge.nodes import ARTIFACT, ASKED, LABELLED, OUT
 from bridge.open import open_gate
 from bridge.plain import artifact
 from bridge.settings import WORKFLOW, Settings, from_environment
 from bridge.verify import verify
+
+_ARGO = "workflows.argoproj.io/"
+#: Argo Server's own word for who submitted the workflow; it makes `@` of a mail address `.at.`.
+_CREATOR = (f"{_ARGO}creator-preferred-username", f"{_ARGO}creator-email", f"{_ARGO}creator")
+#: What the workflow was made of: its own name may be new each time.
+_TEMPLATE = (f"{_ARGO}workflow-template", f"{_ARGO}cron-workflow")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,10 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _opened(settings: Settings, request: ApprovalRequest) -> dict[str, str]:
-    ledger = wiring.existing_ledger(settings)
-    standing = open_gate(ledger, wiring.notices(settings), request)
-    gate = standing.request.gate
-    print(f"hitl: {gate.key} waits for a decision (gate {gate.id})")
+    desk, where = wiring.opening_desk(settings), ""
+    if desk:
+        _, page = ask(desk, request)
+        where = f": {page.url}" if page else ""
+    else:
+        open_gate(wiring.existing_ledger(settings), wiring.notices(settings), request)
+    gate = request.gate
+    print(f"hitl: {gate.key} waits for a decision (gate {gate.id}){where}")
     return {GATE: gate.id}
 
 
@@ -70,21 +92,51 @@ def request_from(env: Mapping[str, str], settings: Settings) -> ApprovalRequest:
     workflow = settings.workflow
     if workflow is None:
         raise Faults("the environment", [f"{WORKFLOW} is not set: this runs in a pod of Argo"])
-    said = _said(env.get(ASKED, ""))
+    said, labels = _said(env.get(ASKED, "")), _labels(env)
     approvers = tuple(each.strip() for each in said.get("approvers", "").split(",") if each.strip())
-    return ApprovalRequest(
+    timeout = durations.seconds(said["timeout"]) if said.get("timeout") else None
+    request = ApprovalRequest(
         gate=_gate(workflow, said),
         message=said["message"],
         policy=Policy(
             Approvals(Actors(approvers, anyone=not approvers)),
-            durations.seconds(said["timeout"]) if said.get("timeout") else None,
+            timeout,
             _on_timeout(said),
         ),
         opened_at=wiring.clock(),
         artifacts=ordered(artifact(name, value) for name, value in _artifacts(said).items()),
         schema=schema_of(_object(said, "input")),
+        initiator=next((labels[name] for name in _CREATOR if labels.get(name)), None),
         workflow=workflow,
     )
+    if settings.github is None:
+        return request
+    flow = next((labels[name] for name in _TEMPLATE if labels.get(name)), workflow.name)
+    typed = {name: _typed(value) for name, value in _artifacts(said).items()}
+    plain = {name: value for name, value in typed.items() if comparable(name, value)}
+    return replace(
+        request,
+        forge=settings.github.name,
+        subject=Subject(flow, said["gate"], settings.environment, settings.labels, plain),
+        declared=Declared(approvers, timeout, _on_timeout(said)),
+    )
+
+
+def _typed(value: Any) -> Any:
+    """In Argo every parameter is text, and a policy compares numbers."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+    return found if isinstance(found, int | float) else value
+
+
+def _labels(env: Mapping[str, str]) -> dict[str, str]:
+    try:
+        found = json.loads(env.get(LABELLED) or "{}")
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _said(text: str) -> dict[str, str]:

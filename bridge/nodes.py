@@ -111,6 +111,9 @@ ARTIFACT: Final = "artifact-"
 #: What `python -m bridge.node` is told, in this one variable.
 ASKED: Final = "HITL_ASKED"
 
+#: The labels of its workflow, as a JSON object: Argo says there who submitted it, and of what.
+LABELLED: Final = "HITL_WORKFLOW_LABELS"
+
 #: Where it leaves what it hands on.
 OUT: Final = "/tmp/hitl-out"  # noqa: S108 - a pod's own
 
@@ -147,7 +150,10 @@ def _node(
     container = {
         "image": pods.image,
         "command": ["sh", "-c", f"{pods.setup} && {run}" if pods.setup else run],
-        "env": [{"name": ASKED, "value": " ".join(asked)}],
+        "env": [
+            {"name": ASKED, "value": " ".join(asked)},
+            {"name": LABELLED, "value": "{{workflow.labels.json}}"},
+        ],
         "resources": {"requests": _OPENING_NEEDS},
     }
     return {

@@ -187,6 +187,10 @@ class PolicyFile:
             f"no policy covers this gate: {self.where} has no entry for {_about(subject)}"
         )
 
+    def may_cover(self, subject: Subject) -> bool:
+        """Whether an entry is left that covers this gate, once it says what it does not yet."""
+        return any(entry.when.rules_out(subject) is None for entry in self.entries)
+
     def passed_over(self, subject: Subject) -> tuple[tuple[Covers, str], ...]:
         """The entries before the one that covers this gate (or may), each with why it does not."""
         whys = ((entry, entry.when.rules_out(subject)) for entry in self.entries)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,9 @@ ARGO_NAMESPACE = "METAFLOW_HITL_ARGO_NAMESPACE"
 LEDGER = "HITL_LEDGER"
 CACHE = "HITL_CACHE"
 ENVIRONMENT = "HITL_ENVIRONMENT"
+LABELS = "HITL_LABELS"
+#: Begins a HITL_LEDGER that names a repository on GitHub: gates are asked there.
+FORGE = "github:"
 #: GitHub Actions sets these four; on Enterprise Server they name that server.
 API_URL = "GITHUB_API_URL"
 GRAPHQL_URL = "GITHUB_GRAPHQL_URL"
@@ -38,8 +41,10 @@ READER_SECRET = "HITL_READER_SECRET"  # noqa: S105 - a name
 BRING = "HITL_BRING"
 
 #: What a deployer's pods are told besides: nothing here is secret.
-_PASSED_ON = (ENVIRONMENT, ARGO_UI_URL)
+_PASSED_ON = (ENVIRONMENT, LABELS, ARGO_UI_URL)
+_OF_FORGE = (API_URL, GRAPHQL_URL, SERVER_URL, VOICES)
 
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 _SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
@@ -51,7 +56,9 @@ class Settings:
 
     ledger: str | None = field(default=None, repr=False)  # may hold a credential
     cache: Path = Path()
+    github: GitHubSettings | None = None  # where gates are asked; None: on the ledger alone
     environment: str | None = None
+    labels: tuple[str, ...] = ()
     apprise_urls: tuple[str, ...] = field(default=(), repr=False)
     argo_ui_url: str | None = None
     argo_namespace: str = "argo"
@@ -72,19 +79,40 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     parts = told.split("/") if told else []
     if told and (len(parts) != 3 or not all(parts)):
         faults.append(f"{WORKFLOW} is not namespace/name/uid")
+    github = None
+    try:
+        github = _forge_of(env)
+    except Faults as found:
+        faults += found.faults
     if faults:
         raise Faults("the environment", faults)
-    urls = env.get(APPRISE_URLS, "").split(",")
     return Settings(
         ledger=env.get(LEDGER) or None,
         cache=cache_folder(env),
+        github=github,
         environment=env.get(ENVIRONMENT) or None,
-        apprise_urls=tuple(url.strip() for url in urls if url.strip()),
+        labels=tuple(dict.fromkeys(_listed(env, LABELS))),
+        apprise_urls=_listed(env, APPRISE_URLS),
         argo_ui_url=ui,
         argo_namespace=env.get(ARGO_NAMESPACE) or "argo",
         sign=bool(sign),
         workflow=Workflow(*parts) if parts else None,
     )
+
+
+def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in env.get(name, "").split(",") if each.strip())
+
+
+def _forge_of(env: Mapping[str, str]) -> GitHubSettings | None:
+    """The repository that HITL_LEDGER names as a forge; who only reads may lack a credential."""
+    ledger = env.get(LEDGER, "")
+    if not ledger.startswith(FORGE):
+        return None
+    repository = ledger.removeprefix(FORGE)
+    if not _REPOSITORY.fullmatch(repository):
+        raise Faults("the environment", [f"{LEDGER} names no repository: {FORGE}owner/name"])
+    return _github({**env, REPOSITORY: repository}, credential=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +128,23 @@ class GitHubSettings:
     app_key: str | None = field(default=None, repr=False)
     voices: tuple[str, ...] = ()  # the other accounts of the bridge: `approval-opener[bot]`
 
+    @property
+    def name(self) -> str:
+        """As a request has it."""
+        return f"{FORGE}{self.repository}"
+
+    @property
+    def can_write(self) -> bool:
+        """Whether there is a credential; without one a public repository can be read."""
+        return bool(self.app_id or self.token)
+
 
 def github_from_environment(env: Mapping[str, str]) -> GitHubSettings:
     """Raises `Faults` naming every variable that is missing or wrong, never its value."""
+    return _github(env, credential=True)
+
+
+def _github(env: Mapping[str, str], *, credential: bool) -> GitHubSettings:
     urls = {
         API_URL: env.get(API_URL) or "https://api.github.com",
         SERVER_URL: env.get(SERVER_URL) or "https://github.com",
@@ -116,13 +158,13 @@ def github_from_environment(env: Mapping[str, str]) -> GitHubSettings:
     ]
     urls.setdefault(GRAPHQL_URL, _graphql_of(urls[API_URL]))
     repository = env.get(REPOSITORY, "")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+    if not _REPOSITORY.fullmatch(repository):
         faults.append(f"{REPOSITORY} must name the repository as owner/name")
     app_id, app_key = env.get(APP_ID) or None, env.get(APP_KEY) or None
     if bool(app_id) != bool(app_key):
         faults.append(f"{APP_ID} and {APP_KEY} go together, and only one of them is set")
     token = next((env[name] for name in TOKENS if env.get(name)), None)
-    if not app_id and not app_key and not token:
+    if credential and not app_id and not app_key and not token:
         faults.append(f"no credential: set {APP_ID} and {APP_KEY}, or {TOKENS[0]}")
     if faults:
         raise Faults("the environment", faults)
@@ -135,7 +177,7 @@ def github_from_environment(env: Mapping[str, str]) -> GitHubSettings:
         app_id=app_id,
         # Many places that keep secrets take one line, and its ends come as backslash and n.
         app_key=app_key and app_key.replace("\\n", "\n"),
-        voices=tuple(each.strip() for each in env.get(VOICES, "").split(",") if each.strip()),
+        voices=_listed(env, VOICES),
     )
 
 
@@ -156,6 +198,7 @@ def pods_from_environment(env: Mapping[str, str]) -> Pods:
         for name, value in ((OPENER_SECRET, opener), (READER_SECRET, reader))
         if value and not _SECRET_NAME.fullmatch(value)
     ]
+    faults += _of_forge(env, opener)
     secret = bool(ledger) and bool(part_secret(ledger)[1])
     if not ledger or names_path(ledger):
         faults.append(
@@ -170,11 +213,30 @@ def pods_from_environment(env: Mapping[str, str]) -> Pods:
         )
     if faults:
         raise Faults("the environment", faults)
-    told = {name: env[name] for name in _PASSED_ON if env.get(name)}
+    told = passed_on(env)
     if not secret:  # of a variable and a Secret's key of one name, the pod sees the variable
         told[LEDGER] = ledger
     place = "{{workflow.namespace}}/{{workflow.name}}/{{workflow.uid}}"
     return Pods({**told, WORKFLOW: place, CACHE: "/tmp/hitl"}, opener, reader)  # noqa: S108
+
+
+def _of_forge(env: Mapping[str, str], opener: str | None) -> Iterator[str]:
+    try:
+        github = _forge_of(env)
+    except Faults as found:
+        yield from found.faults
+        return
+    if github and not opener:
+        yield (
+            f"{OPENER_SECRET} is not set: gates on {github.name} are opened with a credential, so"
+            f" put {APP_ID} and {APP_KEY}, or {TOKENS[0]}, into a Kubernetes Secret, and name it"
+        )
+
+
+def passed_on(env: Mapping[str, str]) -> dict[str, str]:
+    """What the pod of a step is told of this environment besides the ledger's place."""
+    names = _PASSED_ON + (_OF_FORGE if env.get(LEDGER, "").startswith(FORGE) else ())
+    return {name: env[name] for name in names if env.get(name)}
 
 
 def brings(env: Mapping[str, str]) -> bool:

@@ -13,6 +13,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from bridge import commands
+from bridge.ask import Desk, ask
 from bridge.decide import decide
 from bridge.eligibility import who_may
 from bridge.errors import BridgeError, GateShut, LedgerUnavailable, LostRequest
@@ -48,10 +49,37 @@ def pass_gate(here: Here, request: ApprovalRequest, condition: Condition | None 
     interrupt (Ctrl-C, SIGTERM, the end of the run that waits) withdraws the gate first; where it
     was Ctrl-C, the cause of the `GateShut` is the `KeyboardInterrupt`.
     """
-    try:
+
+    def opened() -> tuple[Standing, str]:
         standing = open_gate(here.ledger, here.notices, request)
+        return standing, commands.approve(request, here.ledger.where)
+
+    return _passed(here, request, opened, condition)
+
+
+def pass_page(here: Here, desk: Desk, request: ApprovalRequest) -> Decision:
+    """The same on a forge: people answer on the gate's page, and its decider alone decides.
+
+    Here nobody is asked and nothing is recorded. An interrupt leaves the gate open.
+    """
+
+    def opened() -> tuple[Standing, str]:
+        standing, page = ask(desk, request)
+        return standing, page.url if page else desk.forge.name
+
+    return _passed(here, replace(request, forge=desk.forge.name), opened, None)
+
+
+def _passed(
+    here: Here,
+    request: ApprovalRequest,
+    opened: Callable[[], tuple[Standing, str]],
+    condition: Condition | None,
+) -> Decision:
+    try:
+        standing, how = opened()
         if standing.decision is None:
-            _Waiting(here, standing, condition).until_decided()
+            _Waiting(here, standing, condition, how).until_decided()
         return verify(here.ledger, request)
     except GateShut:
         raise
@@ -62,10 +90,12 @@ def pass_gate(here: Here, request: ApprovalRequest, condition: Condition | None 
 class _Waiting:
     """One gate's waiting, from the opened request to its decision."""
 
-    def __init__(self, here: Here, standing: Standing, condition: Condition | None) -> None:
+    def __init__(
+        self, here: Here, standing: Standing, condition: Condition | None, how: str
+    ) -> None:
         self._here = here
         self._standing = standing
-        self._digest = digest_of(standing.request)
+        self._how = how  # the command, or the page, by which a person decides
         self._condition = condition
         self._interrupts = _Interrupts()
         self._head: str | None = None
@@ -81,7 +111,7 @@ class _Waiting:
                 self._reachable(self._judge)
                 self._answer_here()
                 if self._standing.decision is None:
-                    _say(*_how_to_decide(self._standing.request, self._here.ledger.where))
+                    _say(*_how_to_decide(self._standing.request, self._how))
                 while not self.over():
                     self._here.pause(_TICK)
             except Interrupted as end:
@@ -142,13 +172,18 @@ class _Waiting:
             self._interval = min(_FAR, self._interval * 2)
 
     def _look_again(self) -> None:
-        found = self._here.ledger.read(self._standing.request.gate.id)
+        asked = self._standing.request
+        found = self._here.ledger.read(asked.gate.id)
         if found is None or (found.decision is None and found.head is None):
+            if asked.forge:  # its decider puts the branch back
+                return
             raise GateShut(
                 f"{self._standing.request.gate.key} does not run: its request has vanished from"
                 f" {self._here.ledger.where} undecided"
             )
-        if digest_of(found.request) != self._digest:
+        if asked.forge:  # whose decider asks anew where the policy has changed, of the same
+            asked = replace(asked, policy=found.request.policy)
+        if digest_of(found.request) != digest_of(asked):
             raise GateShut(
                 f"{self._standing.request.gate.key} does not run: the gate was asked anew with"
                 " other contents while this step waited; the newer request is the one to answer"
@@ -265,11 +300,11 @@ class _Interrupts:
         return Interrupted(f"the run was ended by {name}", signum)
 
 
-def _how_to_decide(request: ApprovalRequest, where: str) -> tuple[str, str]:
+def _how_to_decide(request: ApprovalRequest, how: str) -> tuple[str, str]:
     until = f" until {request.expires_at:%Y-%m-%d %H:%M:%S} UTC" if request.expires_at else ""
     return (
         f"{request.gate.key} waits for {who_may(request.policy.require)}{until}",
-        f"to decide, in any shell: {commands.approve(request, where)}",
+        f"to decide{'' if request.forge else ', in any shell'}: {how}",
     )
 
 

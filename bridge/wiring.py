@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.errors import NoLedger, Refused
+from bridge.errors import Faults, ForgeUnavailable, NoLedger, Refused
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from bridge.ask import Desk
+    from bridge.github import GitHub
     from bridge.ports import Forge, Here, Ledger, Notices
     from bridge.settings import GitHubSettings
 
@@ -43,6 +44,9 @@ def existing_ledger(settings: Settings, start: Path | None = None) -> Ledger:
     """The same for a command that only looks: it makes nothing. Raises `NoLedger`."""
     from bridge import gitledger
 
+    if settings.github:
+        remote = _remote(settings.github)
+        return gitledger.GitLedger(remote, settings.cache, sign=settings.sign)
     if settings.ledger:
         return gitledger.GitLedger(settings.ledger, settings.cache, sign=settings.sign)
     path = laptop_ledger(start or Path.cwd())
@@ -72,6 +76,23 @@ def here(settings: Settings, start: Path | None = None) -> Here:
     )
 
 
+def waiting_at(desk: Desk) -> Here:
+    """What a step at hand waits with for a gate on a forge: nobody is asked here."""
+    from bridge.identity import person
+    from bridge.ports import Here
+
+    parent = os.getppid()
+    return Here(
+        ledger=desk.ledger,
+        notices=desk.notices,
+        person=person(),
+        clock=clock,
+        asker=None,
+        alive=lambda: os.getppid() == parent,
+        pause=time.sleep,
+    )
+
+
 def notices(settings: Settings, start: Path | None = None) -> Notices:
     """Who is told, and how: nobody, where no Apprise URL is set."""
     from bridge.notices import Silent, Told
@@ -81,16 +102,55 @@ def notices(settings: Settings, start: Path | None = None) -> Notices:
     return Told(settings.apprise_urls, ledger(settings, start).where, settings.argo_ui_url)
 
 
+def _remote(github: GitHubSettings) -> str | Callable[[], str]:
+    """The repository for git. A token serves as it is; only an App's takes GitHub's API."""
+    from bridge.address import of_repository
+
+    if not github.app_id:
+        return of_repository(github.server_url, github.repository, github.token)
+    return _forge(github).git_url
+
+
+def _forge(github: GitHubSettings) -> GitHub:
+    try:
+        from bridge.github import GitHub
+    except ModuleNotFoundError as missing:
+        raise ForgeUnavailable(
+            f"{github.name}: {missing.name} is missing here: add the package PyGithub; where"
+            " decisions are only read, HITL_TOKEN with a token does without it, and HITL_APP_ID"
+            " does not"
+        ) from None
+    return GitHub(github)
+
+
+def opening_desk(settings: Settings) -> Desk | None:
+    """What gates are opened with on GitHub; None where HITL_LEDGER names none.
+
+    Raises `Faults` where there is no credential to open them with.
+    """
+    github = settings.github
+    if github is None:
+        return None
+    if not github.can_write:
+        raise Faults(
+            "the environment",
+            [
+                f"no credential to ask on {github.name} with: set HITL_APP_ID and HITL_APP_KEY, or"
+                " HITL_TOKEN"
+            ],
+        )
+    return desk(settings, github)
+
+
 def desk(settings: Settings, github: GitHubSettings) -> Desk:
     """What a gate on GitHub is tended with: the ledger is the repository itself."""
     from bridge.ask import Desk
     from bridge.ci import Actions
-    from bridge.github import GitHub
     from bridge.gitledger import GitLedger
     from bridge.notices import Silent, Told
 
-    forge = GitHub(github)
-    record = GitLedger(forge.git_url(), settings.cache, sign=settings.sign)
+    forge = _forge(github)
+    record = GitLedger(forge.git_url, settings.cache, sign=settings.sign)
     told = Told(settings.apprise_urls, record.where, settings.argo_ui_url)
     engine = Actions(forge, f"{github.server_url}/{github.repository}")
     return Desk(forge, record, told if settings.apprise_urls else Silent(), clock, engine)

@@ -43,7 +43,7 @@ DECIDER = {**OPENER, "members": "read"}
 class World:
     """One repository. `opener` and `decider` are two Apps, as in a safe installation."""
 
-    def __init__(self, github: TestGitHub, folder: Path, policy: str = POLICY) -> None:
+    def __init__(self, github: TestGitHub, folder: Path, policy: str | None = POLICY) -> None:
         self.github = github
         self.folder = folder
         self.waits: list[float] = []  # the pauses that the forge made; nobody really waits

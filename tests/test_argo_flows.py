@@ -16,6 +16,7 @@ import pytest
 
 from bridge import cli
 from bridge.gitledger import GitLedger, create
+from bridge.model import Decider
 from tests import objectstore
 from tests.argo.controller import Controller
 from tests.argo.pods import Pods
@@ -93,11 +94,11 @@ def started(
     url = server.of("l.git")
     monkeypatch.setenv("HITL_LEDGER", url)
 
-    def start(flow: str) -> Run:
+    def start(flow: str, **env: str) -> Run:
         project = Project(tmp_path / "project")
         options = ("--no-pylint", "argo-workflows", "create", "--only-json")
         made = project.flow(
-            flow, *options, "--no-enable-error-msg-capture", **store, HITL_LEDGER=url
+            flow, *options, "--no-enable-error-msg-capture", **store, HITL_LEDGER=url, **env
         )
         assert made.code == 0, made.said
         workflow = json.loads(made.said[made.said.index("\n{") :])
@@ -168,6 +169,23 @@ def test_a_node_that_a_stranger_resumed_starts_the_pod_and_the_step_stays_shut(
     assert node
     assert node["message"] == "main: Error (exit code 202)"
     assert not run.project.ran("loop")
+
+
+def test_a_condition_that_holds_is_recorded_by_the_pod_that_opens_where_no_forge_decides(
+    started: Any,
+) -> None:
+    run = started("deploy.py", HITL_ENVIRONMENT="dev")
+    run.settle()
+    [node] = run.controller.waiting()
+    standing = run.ledger.read(run.gate(node))
+    assert standing
+    assert standing.decision
+    assert standing.decision.by is Decider.CONDITION
+    assert standing.decision.condition
+    assert standing.decision.condition.seen == {"environment": "dev"}
+    run.deliver("Succeeded")
+    assert run.settle() == "Succeeded"
+    assert [each["given"] for each in run.project.ran("deploy")] == [{"target": "staging"}]
 
 
 def test_every_shape_of_a_step_asks_and_runs_as_far_as_stock_metaflow_gets(started: Any) -> None:

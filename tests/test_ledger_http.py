@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -278,3 +279,14 @@ def test_a_credential_is_seen_nowhere(
         seen.append(file.read_bytes().decode("latin-1") if file.is_file() else file.name)
     assert "ls-remote" in seen[0]
     assert not [text for text in seen if "t0psecret" in text or "dDBwc2VjcmV0" in text]
+
+
+def test_a_request_that_another_machine_opened_can_be_replaced(
+    server: GitServer, ledger: GitLedger, tmp_path: Path
+) -> None:
+    url = server.of("ledger.git")
+    asked = opened(ledger, "Flow/9/step/1")
+    decider = GitLedger(url, tmp_path / "another-machine")
+    assert decider.read(asked.gate.id)
+    anew = replace(asked, message="Other words?")
+    assert decider.open(anew, "page").request == anew

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.errors import Faults
-from bridge.settings import from_environment
+from bridge.settings import from_environment, pods_from_environment
 
 
 def test_nothing_set_is_a_laptop() -> None:
@@ -39,3 +39,8 @@ def test_an_argo_address_that_is_no_web_page_is_refused(address: str) -> None:
 def test_the_argo_namespace_has_the_seeds_default() -> None:
     assert from_environment({}).argo_namespace == "argo"
     assert from_environment({"METAFLOW_HITL_ARGO_NAMESPACE": "ml"}).argo_namespace == "ml"
+
+
+def test_gates_on_a_forge_need_a_secret_to_be_opened_with() -> None:
+    with pytest.raises(Faults, match="HITL_OPENER_SECRET is not set"):
+        pods_from_environment({"HITL_LEDGER": "github:acme/models", "HITL_TOKEN": "t"})

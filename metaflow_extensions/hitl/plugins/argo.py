@@ -69,19 +69,20 @@ def _with_gates(compiler: Any, payload: Any, nodes: list[Any]) -> Any:
     from bridge.errors import Faults
     from bridge.inject import inject
     from bridge.nodes import posts_of
-    from bridge.settings import brings, pods_from_environment
+    from bridge.settings import FORGE, LEDGER, brings, pods_from_environment
 
     try:
         pods = pods_from_environment(os.environ)
         brought_along = brings(os.environ)
-        steps = [_gated_step(compiler, node, brought_along) for node in nodes]
+        forge = pods.env.get(LEDGER, "").startswith(FORGE)
+        steps = [_gated_step(compiler, node, brought_along, forge) for node in nodes]
         return inject(payload, posts_of(payload, steps, pods))
     except Faults as faults:
         listed = "\n".join(f"  - {each}" for each in faults.faults)
         raise ArgoGatesException(f"{faults.subject}:\n{listed}") from None
 
 
-def _gated_step(compiler: Any, node: Any, brought_along: bool) -> Any:
+def _gated_step(compiler: Any, node: Any, brought_along: bool, forge: bool) -> Any:
     from bridge.nodes import GatedStep
 
     declared = _gate_of(node).declared
@@ -97,6 +98,8 @@ def _gated_step(compiler: Any, node: Any, brought_along: bool) -> Any:
         policy=declared.policy,
         bootstrap=" && ".join(bootstrap),
         python=environment.executable(node.name),
-        before_opening=needs(apprise=declared.notifies and brought_along),
-        before_step=needs(apprise=False),
+        before_opening=needs(
+            apprise=declared.notifies and brought_along, forge=forge and brought_along
+        ),
+        before_step=needs(),
     )

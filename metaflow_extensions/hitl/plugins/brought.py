@@ -17,8 +17,10 @@ _FOLDER = "hitl_brought"
 #: The modules of GitPython, PyYAML and Jinja2, and of what these need.
 _PURE = ("git", "gitdb", "smmap", "yaml", "jinja2", "markupsafe")
 
-#: What is compiled, and so cannot travel: to check a gate's typed input.
-_COMPILED = ("jsonschema", "regex")
+#: What is compiled, or needs what is, and so cannot travel: packages, and the modules they bring.
+_TYPED_INPUT = {"jsonschema": "jsonschema", "regex": "regex"}
+_APPRISE = {"apprise": "apprise"}
+_FORGE = {"PyGithub": "github"}
 
 
 def use() -> None:
@@ -50,18 +52,22 @@ def _of(root: Path, place: str, pattern: str) -> Iterator[tuple[str, str]]:
             yield str(path), f"{place}/{path.relative_to(root).as_posix()}"
 
 
-def installing(*, typed_input: bool, apprise: bool) -> str:
+def installing(*, typed_input: bool, apprise: bool = False, forge: bool = False) -> str:
     """The command by which a pod installs what cannot travel, at the versions that are here.
 
     Empty where it needs none. As with Metaflow's own, METAFLOW_SKIP_INSTALL_DEPENDENCIES turns it
     off in the pod.
     """
-    names = [*(_COMPILED if typed_input else ()), *(["apprise"] if apprise else ())]
-    if not names:
+    parts = ((_TYPED_INPUT, typed_input), (_APPRISE, apprise), (_FORGE, forge))
+    needed = {
+        name: module for part, is_needed in parts if is_needed for name, module in part.items()
+    }
+    if not needed:
         return ""
-    wanted = " ".join(f"{name}=={version(name)}" for name in names)
+    wanted = " ".join(f"{name}=={version(name)}" for name in needed)
+    modules = ", ".join(needed.values())
     return (
-        f"if [ -z $METAFLOW_SKIP_INSTALL_DEPENDENCIES ] && ! python -c 'import {', '.join(names)}'"
+        f"if [ -z $METAFLOW_SKIP_INSTALL_DEPENDENCIES ] && ! python -c 'import {modules}'"
         " 2>/dev/null; then python -m pip install -qqq --no-compile --no-cache-dir"
         f" --disable-pip-version-check {wanted}; fi"
     )

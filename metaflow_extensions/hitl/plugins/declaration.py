@@ -10,11 +10,8 @@ from bridge import conditions, durations, message
 from bridge import inputs as typed
 from bridge.errors import Faults
 from bridge.message import Known
-from bridge.model import Actors, Approvals, OnTimeout, Policy
+from bridge.model import Actors, Approvals, Declared, OnTimeout, Policy
 from bridge.policy import check_policy
-
-#: The name in a condition that stands for HITL_ENVIRONMENT.
-ENVIRONMENT = "environment"
 
 T = TypeVar("T")
 
@@ -28,6 +25,17 @@ class Declaration:
     schema: Mapping[str, Any] | None
     condition: conditions.Test | None
     notifies: bool
+
+    @property
+    def asks(self) -> Declared:
+        """What narrows the policy of a repository, where one decides."""
+        policy = self.policy
+        return Declared(
+            policy.require.by.names if isinstance(policy.require, Approvals) else (),
+            policy.timeout,
+            policy.on_timeout,
+            policy.auto_approve_if,
+        )
 
 
 def declare(attributes: Mapping[str, Any], step: str, known: Known) -> Declaration:
@@ -113,7 +121,7 @@ class _Reader:
         if not isinstance(value, str) or not value.strip():
             return None
         test: conditions.Test | None = self.tried(lambda: conditions.parse(value))
-        if test and test.name != ENVIRONMENT:
+        if test and test.name != conditions.ENVIRONMENT:
             self._unknown(test, known)
         return test
 

@@ -163,6 +163,10 @@ class HitlDecorator(StepDecorator):
         try:
             settings = _settings()
             refused = bool(remote) and _on_this_disk(settings)
+            if settings.github:
+                from .passing import check_policy
+
+                check_policy(settings, self._flow.name, self._step, self.declared)
         except BridgeError as error:
             raise HitlException(str(error)) from None
         if refused:
@@ -216,7 +220,10 @@ class HitlDecorator(StepDecorator):
         address alone, without a credential: a pod's variables can be read in the cluster."""
         from bridge import settings, wiring
 
-        ours = {settings.LEDGER: wiring.existing_ledger(_settings()).where}
+        now = _settings()
+        forge = now.github and now.github.name
+        ours = settings.passed_on(os.environ)
+        ours[settings.LEDGER] = forge or wiring.existing_ledger(now).where
         decorators = _decorators(self._flow, self._step)
         for each in decorators:
             if each.name == "environment":
@@ -351,6 +358,8 @@ def _on_this_disk(settings: Settings) -> bool:
     from bridge import wiring
     from bridge.errors import NoLedger
 
+    if settings.github:
+        return False
     try:
         ledger = wiring.existing_ledger(settings)
     except NoLedger:

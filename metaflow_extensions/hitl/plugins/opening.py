@@ -58,11 +58,12 @@ def _open(
     gate = next(each for each in getattr(state.flow, step).decorators if each.name == "hitl")
     paths = decompress_list(Path(input_paths_filename).read_text(encoding="utf-8").strip(" \n\"'"))
     asked = gate.asked(run_id, task_id, split_index, _parents(state.flow_datastore, run_id, paths))
-    standing = open_task(from_environment(os.environ), asked, gate.declared)
+    standing, url = open_task(from_environment(os.environ), asked, gate.declared)
     Path(out).write_text(standing.request.gate.id, encoding="utf-8")
     decided = standing.decision
     says = f"was {decided.outcome} before: {decided.reason}" if decided else "waits for a decision"
-    click.secho(f"hitl: {asked.gate.key} {says} (gate {standing.request.gate.id})")
+    where = f": {url}" if url else ""
+    click.secho(f"hitl: {asked.gate.key} {says} (gate {standing.request.gate.id}){where}")
 
 
 def _parents(flow_datastore: Any, run_id: str, paths: Sequence[str]) -> list[Any]:

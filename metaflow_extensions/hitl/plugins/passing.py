@@ -8,16 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from bridge import inputs, wiring
+from bridge.ask import ask, check_covered
+from bridge.decide import decide
 from bridge.errors import BridgeError, GateShut
-from bridge.model import ApprovalRequest, Gate, Standing
+from bridge.model import ApprovalRequest, Decision, Evidence, Gate, Standing, Subject
 from bridge.open import open_gate
 from bridge.settings import Settings
 from bridge.verify import verify
-from bridge.wait import pass_gate, withdraw
+from bridge.wait import pass_gate, pass_page, withdraw
 
 from .declaration import Declaration
 from .guard import in_pod
-from .request import Asked, condition_of, request_of
+from .request import Asked, condition_of, request_of, subject_of
 
 
 def pass_task(settings: Settings, asked: Asked, declared: Declaration) -> dict[str, Any]:
@@ -28,12 +30,9 @@ def pass_task(settings: Settings, asked: Asked, declared: Declaration) -> dict[s
                 f"{asked.gate.key} does not run: HITL_LEDGER is not set in this pod, so its"
                 " decision cannot be read"
             )
-        decision = verify(wiring.ledger(settings), _request(settings, asked, declared))
+        decision = verify(wiring.ledger(settings), request_for(settings, asked, declared))
     else:
-        settings = _telling(settings, declared)
-        condition = condition_of(asked, declared, settings.environment)
-        request = _request(settings, asked, declared)
-        decision = pass_gate(wiring.here(settings), request, condition)
+        decision = _decided(_telling(settings, declared), asked, declared)
     objection = inputs.objection(declared.schema, decision.inputs)
     if objection:
         raise GateShut(
@@ -42,28 +41,74 @@ def pass_task(settings: Settings, asked: Asked, declared: Declaration) -> dict[s
     return dict(decision.inputs)
 
 
-def open_task(settings: Settings, asked: Asked, declared: Declaration) -> Standing:
-    """Open the gate of a task that runs elsewhere, later. Raises `BridgeError`s."""
+def _decided(settings: Settings, asked: Asked, declared: Declaration) -> Decision:
+    request, desk = request_for(settings, asked, declared), wiring.opening_desk(settings)
+    if desk:
+        return pass_page(wiring.waiting_at(desk), desk, request)
+    condition = condition_of(asked, declared, settings.environment)
+    return pass_gate(wiring.here(settings), request, condition)
+
+
+def open_task(
+    settings: Settings, asked: Asked, declared: Declaration
+) -> tuple[Standing, str | None]:
+    """Open the gate of a task that runs elsewhere, later; with its page's address on a forge.
+
+    Raises `BridgeError`s.
+    """
     settings = _telling(settings, declared)
+    request, desk = request_for(settings, asked, declared), wiring.opening_desk(settings)
+    if desk:
+        standing, page = ask(desk, request)
+        return standing, page and page.url
     ledger, notices = wiring.existing_ledger(settings), wiring.notices(settings)
-    return open_gate(ledger, notices, _request(settings, asked, declared))
+    standing = open_gate(ledger, notices, request)
+    condition = condition_of(asked, declared, settings.environment)
+    if condition and condition.holds and standing.decision is None:
+        # Who may push a plain ledger may record; a forge leaves this to its decider.
+        evidence = Evidence(wiring.clock(), condition=condition)
+        _, standing = decide(ledger, notices, standing, evidence)
+    return standing, None
+
+
+def check_policy(settings: Settings, flow: str, step: str, declared: Declaration) -> None:
+    """Raises where it is sure before the run that the gate of this step could not be asked."""
+    desk = wiring.opening_desk(settings)
+    if desk:
+        subject = Subject(flow, step, settings.environment, settings.labels)
+        check_covered(desk.forge.find([]).site, subject, declared.asks, initiator())
 
 
 def _telling(settings: Settings, declared: Declaration) -> Settings:
     return settings if declared.notifies else replace(settings, apprise_urls=())
 
 
-def _request(settings: Settings, asked: Asked, declared: Declaration) -> ApprovalRequest:
+def request_for(settings: Settings, asked: Asked, declared: Declaration) -> ApprovalRequest:
+    """What is asked, computed in each process of the task anew, and the same in all of them."""
+    request = request_of(asked, declared, wiring.clock(), initiator())
+    request = replace(request, workflow=settings.workflow)
+    if settings.github is None:
+        return request
+    subject = subject_of(asked, settings.environment, settings.labels)
+    return replace(request, forge=settings.github.name, subject=subject, declared=declared.asks)
+
+
+def initiator() -> str | None:
+    """Whose run this is."""
     from metaflow.util import get_username
 
     # In a pod of Argo the user is `argo-workflows`; the owner is who deployed the flow.
-    initiator = os.environ.get("METAFLOW_OWNER") or get_username()
-    request = request_of(asked, declared, wiring.clock(), initiator)
-    return replace(request, workflow=settings.workflow)
+    owner: str | None = os.environ.get("METAFLOW_OWNER") or get_username()
+    return owner
 
 
 def give_up(settings: Settings, origin: str, keys: Iterable[str]) -> None:
-    """Withdraw those of these gates that still wait. Best effort: a failing run ends anyway."""
+    """Withdraw those of these gates that still wait. Best effort: a failing run ends anyway.
+
+    A forge's gates stay open: what is recorded of them is its decider's to record.
+    """
+    if settings.github:
+        return
     try:
         ledger = wiring.ledger(settings)
         notices = wiring.notices(settings)

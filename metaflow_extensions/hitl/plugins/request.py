@@ -16,9 +16,12 @@ from typing import Any
 from bridge import artifacts as shown
 from bridge import conditions, message
 from bridge.errors import Faults
-from bridge.model import ApprovalRequest, Artifact, Condition, Gate
+from bridge.model import ApprovalRequest, Artifact, Condition, Gate, Subject
 
-from .declaration import ENVIRONMENT, Declaration
+from .declaration import Declaration
+
+#: The types, as they were stored, that a policy can choose by.
+_PLAIN = ("str", "int", "float", "bool")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,16 @@ def request_of(
     )
 
 
+def subject_of(asked: Asked, environment: str | None, labels: tuple[str, ...]) -> Subject:
+    """What a repository's policy chooses by: the same in every process of this task."""
+    branches = _branches(asked)
+    if asked.is_join:  # a name of several branches has several values
+        branches = [branches[0].only(asked.shared)]
+    flow = asked.gate.key.partition("/")[0]
+    plain = {k: v for each in branches for k, v in each.plain()}
+    return Subject(flow, asked.step, environment, labels, plain)
+
+
 def condition_of(asked: Asked, declared: Declaration, environment: str | None) -> Condition | None:
     """The declared condition, looked at; None where none was declared."""
     if declared.condition is None:
@@ -57,7 +70,7 @@ def condition_of(asked: Asked, declared: Declaration, environment: str | None) -
     name = declared.condition.name
     scope = _scope(asked, _branches(asked)).artifacts
     values = {name: scope[name]} if name in scope else {}
-    if name == ENVIRONMENT and environment is not None:
+    if name == conditions.ENVIRONMENT and environment is not None:
         values = {name: environment}
     return conditions.judge(declared.condition, values)
 
@@ -201,6 +214,18 @@ class _Branch(Mapping[str, Any]):
             own_size = None if self._split and name in ("input", "index") else size
             return shown.summarise(label, value, digest=digest, size=own_size)
         return shown.unread(label, type_name, digest, size)
+
+    def plain(self) -> Iterator[tuple[str, Any]]:
+        """The short texts, the numbers, and what is yes or no; nothing that is kept from sight."""
+        for name in self:
+            kind, size = self._stored_as(name)
+            # An item of a foreach can be read only where all of them can: not everywhere.
+            if name == "input" or (name != "index" and kind not in _PLAIN):
+                continue
+            if shown.worth_reading(kind, size) or name == "index":
+                value = self[name]
+                if shown.comparable(name, value):
+                    yield name, value
 
     def _stored_as(self, name: str) -> tuple[str, int | None]:
         """Type and size as they were stored, for `input` those of the whole it is an item of."""
