@@ -49,6 +49,7 @@ ACCEPTED = [
     each
     for each in PATCHES
     if isinstance(read(each), list)
+    and read(each)[0]["path"] == "/metadata/uid"  # not `argo stop`, which is no delivery
     and each.with_name(each.name.replace("-patch.", "-patched.")).exists()
 ]
 
@@ -95,8 +96,8 @@ def with_gate(state: Any) -> Any:
         ("linear-approved/03-settled", Delivery.ALREADY),
         ("linear-rejected/03-settled", Delivery.ALREADY),
         ("duration-with-default/02-settled", Delivery.ALREADY),
-        ("stopped/02-settled", Delivery.STOPPED),
-        ("terminated/02-settled", Delivery.STOPPED),
+        ("stopped/03-settled", Delivery.STOPPED),
+        ("terminated/03-settled", Delivery.STOPPED),
     ],
 )
 def test_a_recorded_state_is_classified(state: str, delivery: Delivery) -> None:
