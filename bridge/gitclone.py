@@ -69,6 +69,9 @@ _NO_ANY_OBJECT = ("unadvertised object", "not our ref")
 #: What git says of a clone that a full disk or a power cut has spoilt.
 _ROTTEN = re.compile(
     r"corrupt|bad object|bad pack|packfile .* (cannot|does not)|inflate|is too small"
+    # A push walks the trees of every remote branch whose commit is here: that of a stranger's
+    # branch, once looked at, lacks what is beneath.
+    r"|could not fetch [0-9a-f]+ from promisor"
 )
 
 
