@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
-.PHONY: setup demo test check lint types imports bench clean
+.PHONY: setup demo test test-argo-shapes check lint types imports bench clean
 
 setup: $(READY)
 
@@ -35,6 +35,11 @@ test-act: setup
 .PHONY: eye
 eye: setup
 	@$(BIN)/python -m tests.eye
+
+.PHONY: test-argo-shapes
+# Minutes: all shapes of a flow on the stand-in for Argo, where `make test` takes a few.
+test-argo-shapes: setup
+	@$(BIN)/python -m pytest -m argo_shapes
 
 check: lint types imports test
 

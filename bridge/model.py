@@ -306,6 +306,32 @@ class Workflow:
     uid: str
 
 
+class Delivery(StrEnum):
+    """Where the node of a gate stands, when a decision is brought to it."""
+
+    WAITING = "waiting"  # suspended: the one state in which it may be moved
+    RESUMED = "resumed"  # by us, now, and read back
+    ALREADY = "already resumed"  # or failed: by an earlier delivery, a person or the clock
+    GONE = "gone"
+    OTHER_RUN = "wrong uid"
+    ENDED = "ended"
+    STOPPED = "stopped"
+    NO_NODE = "no node"
+    OFFLOADED = "offloaded"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What came of bringing a decision to its node. `says` is the whole sentence for a person."""
+
+    delivery: Delivery
+    says: str
+    node: str | None = None  # its id
+    phase: str | None = None
+    message: str = ""  # the node's own
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
     """What is asked, and all that an approval of it is bound to."""

@@ -76,6 +76,10 @@ class Project:
         found.sort(key=lambda each: (len(each.name), each.name))
         return [json.loads(each.read_text()) for each in found]
 
+    def marked(self) -> list[Path]:
+        """What all the bodies together left."""
+        return sorted(self.marks.rglob("*"))
+
     def gate(self, key: str) -> Standing | None:
         ledger = wiring.ledger(from_environment(self.env), self.folder)
         origin = os.path.realpath(self.folder / ".metaflow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,8 +13,20 @@ BUCKET = "flows"
 _SERVER = f"""
 import sys
 import boto3
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import ThreadedMotoServer
 
+served = []
+serve = DomainDispatcherApplication.__call__
+
+def counted(self, environ, start):
+    if environ["PATH_INFO"] == "/so-far":
+        start("200 OK", [])
+        return [str(len(served)).encode()]
+    served.append(environ["PATH_INFO"])
+    return serve(self, environ, start)
+
+DomainDispatcherApplication.__call__ = counted
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 host, port = server.get_host_and_port()
@@ -52,6 +65,13 @@ def serving() -> Iterator[dict[str, str]]:
             }
         finally:
             process.kill()
+
+
+def requests(env: dict[str, str]) -> int:
+    """How many it has had so far."""
+    url = f"{env['METAFLOW_S3_ENDPOINT_URL']}/so-far"
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - it is ours
+        return int(answer.read())
 
 
 def content(env: dict[str, str], url: str) -> bytes:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge import cli
+from bridge import argo, cli, wiring
 from bridge.gitledger import GitLedger, create
-from bridge.model import Decider
+from bridge.model import Decider, Outcome, Standing
+from bridge.nodes import GRACE
 from tests import objectstore
+from tests.argo import api
 from tests.argo.controller import Controller
 from tests.argo.pods import Pods
 from tests.githttp import GitServer, serving
@@ -35,46 +38,75 @@ class Run:
     """One run of a flow on Argo."""
 
     project: Project
+    cluster: api.Cluster
     controller: Controller
     pods: Pods
     ledger: GitLedger
 
     def settle(self) -> str:
-        self.controller.settle()
+        self.cluster.settle(self.controller)
         phase: str = self.controller.status["phase"]
         return phase
 
-    def asked(self) -> list[str]:
-        """What the nodes that wait ask."""
+    def fork(self) -> Run:
+        """The same run a second time, to see what would come of it; the ledger is the same."""
+        cluster, controller = api.Cluster(), self.controller.fork()
+        cluster.submit(controller.workflow)
+        return replace(self, cluster=cluster, controller=controller)
+
+    def pass_by(self, seconds: int) -> None:
+        """The controller's clock goes on, a second a pass."""
+        for _ in range(seconds):
+            self.controller.now += 1
+            self.cluster.step(self.controller)
+
+    def gates(self) -> list[tuple[str, Standing]]:
+        """The nodes that wait, each with its gate as the ledger has it."""
         found = []
-        for node in self.controller.waiting():
-            standing = self.ledger.read(self.gate(node))
+        for gate, node in sorted(argo.waiting(self.controller.workflow).items()):
+            standing = self.ledger.read(gate)
             assert standing
-            assert standing.decision is None
-            found.append(standing.request.message)
+            found.append((node, standing))
         return found
 
-    @staticmethod
-    def gate(node: Any) -> str:
-        [parameter] = node["inputs"]["parameters"]
-        gate: str = parameter["value"]
-        return gate
+    def asked(self) -> list[str]:
+        """What the nodes that wait ask."""
+        return sorted(each.request.message for _, each in self.gates() if not each.decision)
 
-    def deliver(self, phase: str, message: str = "") -> None:
-        """What a deliverer, or a stranger with `argo resume`, does to every node that waits."""
-        for node in self.controller.waiting():
-            node |= {"phase": phase, "message": message}
+    def move(self, node: str, phase: str, says: str = "") -> None:
+        """What a deliverer does, or a stranger who can patch workflows."""
+        decision = "approved" if phase == "Succeeded" else "rejected"
+        at = wiring.clock()
+        patch = argo.json_patch(self.controller.workflow, node, phase, says, decision, at)
+        self.cluster.patch("argo", "run-1", api.JSON_PATCH, patch)
+
+    def deliver(self) -> None:
+        """What is recorded, to the nodes that wait for it."""
+        for node, standing in self.gates():
+            if standing.decision:
+                approved = standing.decision.outcome is Outcome.APPROVED
+                self.move(node, "Succeeded" if approved else "Failed", standing.decision.reason)
 
     def approve(self) -> None:
-        for node in self.controller.waiting():
-            assert cli.main(["approve", self.gate(node)]) == 0
-        self.deliver("Succeeded")
+        for _, standing in self.gates():
+            assert cli.main(["approve", standing.request.gate.id]) == 0
+        self.deliver()
 
     def phase(self, name: str) -> str:
         node = self.controller.node(f"run-1.{name}")
         assert node
         phase: str = node["phase"]
         return phase
+
+    def stops(self) -> str:
+        """What the one pod says that starts now, and stops, for its gate is shut."""
+        before = len(self.pods.started)
+        self.settle()
+        [pod] = self.pods.started[before:]
+        gated = self.controller.node(pod)
+        assert gated
+        assert gated["message"] == "main: Error (exit code 202)"
+        return self.pods.said(pod)
 
 
 @pytest.fixture
@@ -85,10 +117,17 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
 
 
 @pytest.fixture
+def cluster() -> Iterator[api.Cluster]:
+    with api.serving() as found:
+        yield found
+
+
+@pytest.fixture
 def started(
     tmp_path: Path,
     store: dict[str, str],
     server: GitServer,
+    cluster: api.Cluster,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
     url = server.of("l.git")
@@ -112,7 +151,9 @@ def started(
         package = objectstore.content(store, code_url(workflow))
         pods = Pods(tmp_path / "pods", store, package, MARKS=str(project.marks))
         ledger = GitLedger(url, tmp_path / "own-cache")
-        return Run(project, Controller(workflow, pods.start), pods, ledger)
+        controller = Controller(workflow, pods.start)
+        cluster.submit(workflow)
+        return Run(project, cluster, controller, pods, ledger)
 
     return start
 
@@ -127,11 +168,10 @@ def code_url(workflow: Any) -> str:
     )
 
 
-def test_each_round_asks_waits_without_a_pod_and_runs_once_approved(started: Any) -> None:
+def test_each_round_asks_and_runs_once_approved(started: Any) -> None:
     run = started("rounds.py")
     assert run.settle() == "Running"
     assert run.asked() == ["Round 0?"]
-    assert not run.controller.pods
     run.approve()
     run.settle()
     assert run.asked() == ["Round 1?"]
@@ -147,27 +187,32 @@ def test_each_round_asks_waits_without_a_pod_and_runs_once_approved(started: Any
 def test_a_rejected_run_ends_without_starting_the_gated_pod(started: Any) -> None:
     run = started("rounds.py")
     run.settle()
-    [node] = run.controller.waiting()
-    assert cli.main(["reject", run.gate(node), "--reason", "not yet"]) == 0
+    [(_, standing)] = run.gates()
+    assert cli.main(["reject", standing.request.gate.id, "--reason", "not yet"]) == 0
     before = list(run.pods.started)
-    run.deliver("Failed", "rejected: not yet")
+    run.deliver()
     assert run.settle() == "Failed"
     assert run.pods.started == before
     assert not run.project.ran("loop")
 
 
-def test_a_node_that_a_stranger_resumed_starts_the_pod_and_the_step_stays_shut(
-    started: Any,
+def test_nothing_runs_and_nothing_is_asked_while_it_waits_and_a_stranger_runs_nothing(
+    started: Any, server: GitServer, store: dict[str, str]
 ) -> None:
     run = started("rounds.py")
     run.settle()
-    run.deliver("Succeeded")
+    before = run.pods.started[:], server.requests[:], objectstore.requests(store)
+    run.pass_by(60)
+    assert not run.controller.pods
+    assert run.controller.waiting()
+    assert (run.pods.started, server.requests, objectstore.requests(store)) == before
+    assert not run.cluster.requests
+
+    [(node, standing)] = run.gates()
+    run.move(node, "Succeeded", "approved @f00")
+    said = run.stops()
+    assert f"{standing.request.gate.key} does not run: it is still waiting for a decision" in said
     assert run.settle() == "Failed"
-    [gated] = [name for name in run.pods.started if "loop-internal" in name]
-    assert "it is still waiting for a decision" in run.pods.said(gated)
-    node = run.controller.node(gated)
-    assert node
-    assert node["message"] == "main: Error (exit code 202)"
     assert not run.project.ran("loop")
 
 
@@ -183,16 +228,54 @@ def test_a_condition_that_holds_is_recorded_by_the_pod_that_opens_where_no_forge
     assert standing.decision.by is Decider.CONDITION
     assert standing.decision.condition
     assert standing.decision.condition.seen == {"environment": "dev"}
-    run.deliver("Succeeded")
+    run.deliver()
     assert run.settle() == "Succeeded"
     assert [each["given"] for each in run.project.ran("deploy")] == [{"target": "staging"}]
 
 
-def test_every_shape_of_a_step_asks_and_runs_as_far_as_stock_metaflow_gets(started: Any) -> None:
+def test_past_a_deadline_only_a_recorded_decision_of_the_clock_runs_the_step(
+    started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started("deadlines.py")
+    run.settle()
+    assert run.asked() == ["Passes?", "Shuts?", "Waits?"]
+
+    unswept = run.fork()  # nobody records what the clock decided
+    unswept.controller.now += 3600 + GRACE + 1
+    unswept.settle()
+    assert [unswept.phase(name) for name in ("shuts", "passes")] == ["Failed", "Failed"]
+    assert unswept.asked() == ["Waits?"]
+
+    later = wiring.clock() + timedelta(hours=1, minutes=1)
+    monkeypatch.setattr(wiring, "clock", lambda: later)
+    assert cli.main(["reconcile"]) == 0
+    before = len(run.pods.started)
+    run.deliver()
+    run.settle()
+    assert run.pods.started[before:] == ["run-1.passes"]
+    assert run.phase("hitl-suspend-shuts") == "Failed"
+    assert run.phase("shuts") == "Omitted"
+    assert run.phase("passes") == "Succeeded"
+    assert run.asked() == ["Waits?"]
+    assert not run.project.ran("shuts")
+    assert not run.project.ran("waits")
+
+
+@pytest.mark.argo_shapes
+def test_every_shape_of_a_step_asks_is_shut_and_runs_once_approved(started: Any) -> None:
     run = started("shapes.py")
     asked: list[str] = []
     while run.settle() == "Running":
         asked += run.asked()
+        ran = run.project.marked()
+        for node, standing in run.gates():
+            rejected, resumed = run.fork(), run.fork()
+            rejected.move(node, "Failed", "rejected: not yet")
+            rejected.settle()
+            resumed.move(node, "Succeeded")
+            said = resumed.stops()
+            assert f"{standing.request.gate.key} does not run: it is still waiting" in said
+        assert run.project.marked() == ran
         run.approve()
     assert sorted(asked) == sorted(
         [

@@ -33,6 +33,7 @@ _KNOWN = {
         "name", "template", "arguments", "depends", "when", "withParam", "withItems",
     },
     "suspend": {"duration"},
+    "status": {"phase", "message", "nodes"},
     "dag": {"tasks", "failFast"},
     "retryStrategy": {"limit", "retryPolicy", "backoff", "expression"},
 }  # fmt: skip
@@ -86,9 +87,10 @@ class Controller:
                 _strict(kind, template.get(kind) or {})
             for task in self._calls(template):
                 _strict("task", task)
-        self.status = self.workflow.setdefault("status", {})
-        self.status.setdefault("phase", "Running")
-        self.status.setdefault("nodes", {})
+        status = self.workflow.setdefault("status", {})
+        _strict("status", status)
+        status.setdefault("phase", "Running")
+        status.setdefault("nodes", {})
         metadata = self.workflow["metadata"]
         self.name: str = metadata["name"]
         self.globals = {
@@ -109,6 +111,11 @@ class Controller:
     # -- what a test sees --------------------------------------------------------------------
 
     @property
+    def status(self) -> Json:
+        found: Json = self.workflow["status"]  # a client's patch may have put another there
+        return found
+
+    @property
     def nodes(self) -> Json:
         found: Json = self.status["nodes"]
         return found
@@ -116,6 +123,13 @@ class Controller:
     def node(self, name: str) -> Json | None:
         found: Json | None = self.nodes.get(node_id(self.name, name))
         return found
+
+    def fork(self) -> Controller:
+        """The same workflow a second time, to see what would come of it. No pod runs now."""
+        assert not self.pods
+        other = Controller(copy.deepcopy(self.workflow), self.start, self.now, self.slots)
+        other._began.update(self._began)
+        return other
 
     def waiting(self) -> list[Json]:
         """The suspended nodes that wait."""

@@ -1,0 +1,123 @@
+"""Reading, classifying and patching workflow objects, against what the real controller left."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonpatch import apply_patch
+
+from bridge import argo
+from bridge.model import Delivery, Workflow
+
+DATA = Path(__file__).parent / "data" / "argo"
+PATCHES = sorted(DATA.glob("*/*-patch.json"))
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def before(patch: Path) -> Any:
+    """The object that the patch was sent to: the state recorded last."""
+    states = [*patch.parent.glob("*-settled.json"), *patch.parent.glob("*-patched.json")]
+    return read(max(each for each in states if each.name[:2] < patch.name[:2]))
+
+
+def asked_in(patch: list[Any]) -> dict[str, Any]:
+    """Node, phase, words and decision of a recorded JSON Patch."""
+    by = {
+        each["path"].split("/", 4)[-1]: each.get("value") for each in patch if each["op"] != "test"
+    }
+    at = datetime.strptime(by["finishedAt"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    decision = next((by[each] for each in by if each.endswith("/value")), "approved")
+    node = patch[1]["path"].split("/")[3]
+    return {
+        "node_id": node,
+        "phase": by["phase"],
+        "says": by["message"],
+        "decision": decision,
+        "at": at,
+    }
+
+
+ACCEPTED = [
+    each
+    for each in PATCHES
+    if isinstance(read(each), list)
+    and read(each)[0]["path"] == "/metadata/uid"  # not `argo stop`, which is no delivery
+    and each.with_name(each.name.replace("-patch.", "-patched.")).exists()
+]
+
+
+@pytest.mark.parametrize("path", ACCEPTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_our_patch_does_what_the_accepted_one_did(path: Path) -> None:
+    recorded, state = read(path), before(path)
+    ours = argo.json_patch(state, **asked_in(recorded))
+    assert apply_patch(state, ours) == apply_patch(state, recorded)
+
+
+def test_there_are_accepted_patches_to_agree_with() -> None:
+    assert len(ACCEPTED) >= 10
+
+
+@pytest.mark.parametrize("packing", ["gzip", "zstd", "brotli"])
+def test_compressed_nodes_are_read_and_written_as_gzip(packing: str) -> None:
+    state = read(DATA / f"compressed-{packing}" / "01-settled.json")
+    nodes = argo.nodes_of(state)
+    [node] = [each for each in nodes.values() if each["type"] == "Suspend"]
+    patch = argo.merge_patch(state, node["id"], "Succeeded", "approved @1", "approved", NOW)
+    assert set(patch["status"]) == {"compressedNodes"}
+    after = argo.unpacked(patch["status"]["compressedNodes"])
+    assert after[node["id"]]["phase"] == "Succeeded"
+    assert after[node["id"]]["outputs"]["parameters"] == [{"name": "decision", "value": "approved"}]
+    assert {key: after[key] for key in after if key != node["id"]} == {
+        key: nodes[key] for key in nodes if key != node["id"]
+    }
+
+
+def with_gate(state: Any) -> Any:
+    """The recordings are older than the input parameter by which a gate's node is known."""
+    for node in state["status"].get("nodes", {}).values():
+        if node["type"] == "Suspend":
+            node["inputs"] = {"parameters": [{"name": "gate", "value": "g1"}]}
+    return state
+
+
+@pytest.mark.parametrize(
+    ("state", "delivery"),
+    [
+        ("linear-approved/01-settled", Delivery.WAITING),
+        ("linear-approved/02-patched", Delivery.ALREADY),
+        ("linear-approved/03-settled", Delivery.ALREADY),
+        ("linear-rejected/03-settled", Delivery.ALREADY),
+        ("duration-with-default/02-settled", Delivery.ALREADY),
+        ("stopped/03-settled", Delivery.STOPPED),
+        ("terminated/03-settled", Delivery.STOPPED),
+    ],
+)
+def test_a_recorded_state_is_classified(state: str, delivery: Delivery) -> None:
+    found = with_gate(read(DATA / f"{state}.json"))
+    own = found["metadata"]
+    named = Workflow(own["namespace"], own["name"], own["uid"])
+    assert argo.classify(found, named, "g1").delivery is delivery
+
+
+def test_a_workflow_made_again_under_the_name_is_not_the_one_that_asked() -> None:
+    found = with_gate(read(DATA / "linear-approved/01-settled.json"))
+    named = Workflow("argo", "linear-approved", "another")
+    assert argo.classify(found, named, "g1").delivery is Delivery.OTHER_RUN
+    assert argo.classify(None, named, "g1").delivery is Delivery.GONE
+
+
+def test_offloaded_nodes_are_refused_and_argo_server_is_named() -> None:
+    found = with_gate(read(DATA / "linear-approved/01-settled.json"))
+    found["status"]["offloadNodeStatusVersion"] = "fnv:1"
+    named = Workflow("argo", "linear-approved", found["metadata"]["uid"])
+    result = argo.classify(found, named, "g1")
+    assert result.delivery is Delivery.OFFLOADED
+    assert "Argo Server" in result.says
