@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -91,15 +90,17 @@ def _unexpected(prog: str, error: Exception) -> int:
 # -- what the commands work with -----------------------------------------------------------------
 
 
-@dataclass
 class _Desk:
     """Made for one command, each part when it is first needed."""
 
-    flow: str | None = None
-    address: str | None = None  # what --ledger said
+    def __init__(self, flow: str | None = None, address: str | None = None) -> None:
+        self.flow = flow
+        self.address = address  # what --ledger said
 
     @cached_property
     def settings(self) -> Settings:
+        from dataclasses import replace
+
         from bridge.settings import from_environment
 
         settings = from_environment(os.environ)

@@ -6,7 +6,6 @@ work tree, and is thrown away when it looks unwell.
 
 from __future__ import annotations
 
-import base64
 import errno
 import fcntl
 import hashlib
@@ -553,6 +552,8 @@ def _part_secret(remote: str) -> tuple[str, dict[str, str]]:
         # ssh takes no password this way, but it needs the name
         return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}")), {}
     shown = urlunsplit(parts._replace(netloc=host))
+    import base64
+
     pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     basic = base64.b64encode(pair.encode()).decode()
     return shown, {f"http.{shown}.extraHeader": f"Authorization: Basic {basic}"}
