@@ -31,6 +31,11 @@ test: setup
 test-act: setup
 	@$(BIN)/python -m pytest tests/test_act.py
 
+# What people see on GitHub, as pictures to look at; needs chromium.
+.PHONY: eye
+eye: setup
+	@$(BIN)/python -m tests.eye
+
 check: lint types imports test
 
 lint: setup
