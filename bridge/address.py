@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from bridge.errors import LedgerUnavailable
@@ -37,6 +36,8 @@ def part_secret(remote: str) -> tuple[str, dict[str, str]]:
         # ssh takes no password this way, but it needs the name
         return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}")), {}
     shown = urlunsplit(parts._replace(netloc=host))
+    import base64  # few addresses hold a credential, and every command would load it
+
     pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     basic = base64.b64encode(pair.encode()).decode()
     return shown, {f"http.{shown}.extraHeader": f"Authorization: Basic {basic}"}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,11 +12,12 @@ from bridge.errors import BridgeError, Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from bridge.model import ApprovalRequest
     from bridge.policyfile import PolicyFile
 
-_file = click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+_file = click.argument("file", metavar="[FILE]", required=False, type=click.Path())
 
 
 @click.group()
@@ -32,9 +31,9 @@ def policy() -> None:
 
 @policy.command()
 @_file
-def validate(file: Path | None) -> None:
+def validate(file: str | None) -> None:
     """Every fault of the policy file at once, with its line; exit code 1 where there is one."""
-    where = file or _found()
+    where = _chosen(file)
     try:
         parsed = _parsed(where)
     except Faults as error:
@@ -49,11 +48,11 @@ def validate(file: Path | None) -> None:
 
 @policy.command()
 @_file
-def explain(file: Path | None) -> None:
+def explain(file: str | None) -> None:
     """The policy file in words."""
     from bridge.policywords import in_words
 
-    for line in in_words(_parsed(file or _found())):
+    for line in in_words(_parsed(_chosen(file))):
         click.echo(_line(line))
 
 
@@ -75,8 +74,7 @@ def _described(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@dataclass(frozen=True)
-class _Described:
+class _Described(NamedTuple):
     gate: str | None
     flow: str | None
     step: str | None
@@ -86,7 +84,7 @@ class _Described:
     initiator: str | None
 
     def request(self) -> ApprovalRequest:
-        rest = [each for each in vars(self) if each != "gate" and getattr(self, each)]
+        rest = [name for name, said in self._asdict().items() if name != "gate" and said]
         if self.gate and rest:
             raise click.UsageError(f"--gate says all of it: leave out {', '.join(rest)}")
         return self._asked(self.gate) if self.gate else self._made_up()
@@ -157,9 +155,9 @@ def _pair(text: str) -> tuple[str, Any]:
     help="Suppose that the account is in a team (ann=acme/ml) or an organization, or has a"
     " permission (ann=maintain) or a role: those are GitHub's to say.",
 )
-@click.option("--file", "file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--file", "file", metavar="FILE", type=click.Path())
 def simulate(
-    approvers: tuple[str, ...], members: tuple[str, ...], file: Path | None, **described: Any
+    approvers: tuple[str, ...], members: tuple[str, ...], file: str | None, **described: Any
 ) -> None:
     """Which entry a gate has, and whether these approvers would do; exit code 1 where not."""
     from bridge.model import Outcome
@@ -171,7 +169,7 @@ def simulate(
     for account, groups in map(belonging, members):
         supposed.setdefault(account, []).extend(groups)
     request = _Described(**described).request()
-    found = simulated(_parsed(file or _found()), request, approvers, supposed)
+    found = simulated(_parsed(_chosen(file)), request, approvers, supposed)
     for each in found.selection:
         click.echo(f"{'✓' if each.met else '·'} {_line(each.says)}")
     click.echo(explanation(found.evaluation, colour=_colour()))
@@ -193,6 +191,8 @@ def init(push: bool, overwrite: bool, action: str | None, opener: str | None) ->
     Run twice, it changes nothing; what you changed is kept. At the end stands what only a person
     can set; `hitl doctor` checks it.
     """
+    from pathlib import Path
+
     from bridge.checkout import Checkout
     from bridge.init import Filling, for_a_person
     from bridge.init import init as make_ready
@@ -242,6 +242,8 @@ def doctor() -> None:
 
 
 def _with_repository() -> dict[str, str]:
+    from pathlib import Path
+
     from bridge.checkout import Checkout
     from bridge.settings import REPOSITORY
 
@@ -254,10 +256,14 @@ def _with_repository() -> dict[str, str]:
 # -- the file --------------------------------------------------------------------------------------
 
 
-def _found() -> Path:
-    """The policy file of the repository around this folder."""
+def _chosen(file: str | None) -> Path:
+    """The file that is named, else the policy file of the repository around this folder."""
+    from pathlib import Path
+
     from bridge.policyfile import PATH
 
+    if file:
+        return Path(file)
     here = Path.cwd()
     top = next((each for each in (here, *here.parents) if (each / ".git").exists()), here)
     path = top / PATH

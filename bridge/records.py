@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -94,6 +93,8 @@ def _told(request: ApprovalRequest) -> dict[str, Any]:
 
 def canonical(value: object) -> bytes:
     """JSON with sorted keys, no spaces, no NaN: the same value is the same bytes everywhere."""
+    import json  # not above: a listing reads commits alone
+
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode("utf-8", "surrogatepass")

@@ -221,9 +221,7 @@ def test_a_condition_that_holds_is_recorded_by_the_pod_that_opens_where_no_forge
 ) -> None:
     run = started("deploy.py", HITL_ENVIRONMENT="dev")
     run.settle()
-    [node] = run.controller.waiting()
-    standing = run.ledger.read(run.gate(node))
-    assert standing
+    [(_, standing)] = run.gates()
     assert standing.decision
     assert standing.decision.by is Decider.CONDITION
     assert standing.decision.condition
