@@ -193,12 +193,13 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Exit codes:
-  0  done                           6    the ledger cannot be used
-  1  something is wrong, see above  7    the ledger is not to be trusted
-  2  wrong usage or input           8    GitHub cannot be used
+  0  done                           7    the ledger is not to be trusted
+  1  something is wrong, see above  8    GitHub cannot be used
+  2  wrong usage or input           9    the cluster cannot be used
   3  no such gate                   70   a bug of the bridge
   4  you may not decide this gate   130  interrupted
   5  decided otherwise already      202  the gated step must not run
+  6  the ledger cannot be used
 
 Environment: HITL_LEDGER, HITL_CACHE, HITL_ENVIRONMENT, HITL_SIGN,
 METAFLOW_HITL_APPRISE_URLS and others: see docs/cli.md.""",
@@ -620,6 +621,24 @@ def reconcile(desk: _Desk) -> None:
             settled = True
     if not settled:
         click.echo("Nothing to settle.")
+
+
+@hitl.command()
+@click.argument("gate", metavar="ID")
+@_pass_desk
+def resume(desk: _Desk, gate: str) -> None:
+    """Bring a recorded decision to the node of Argo that waits for it.
+
+    Approved, the node succeeds; anything else, it fails. Doing it twice changes nothing.
+    """
+    from bridge.cluster import Kubernetes
+    from bridge.deliver import deliver
+    from bridge.model import Delivery
+
+    found = deliver(Kubernetes(os.environ.get("KUBECONFIG")), desk.gate(gate), desk.now)
+    click.echo(found.says)
+    if found.delivery not in (Delivery.RESUMED, Delivery.ALREADY):
+        raise click.exceptions.Exit(1)
 
 
 @hitl.command()

@@ -76,6 +76,18 @@ class ForgeUnavailable(BridgeError):
     exit_code = 8
 
 
+class ClusterUnavailable(BridgeError):
+    """The cluster cannot be reached, or does not let us."""
+
+    exit_code = 9
+
+
+class NothingToDeliver(BridgeError):
+    """No node waits for this gate, or nothing is recorded that could be brought to it."""
+
+    exit_code = 2
+
+
 class NoSuchPage(BridgeError):
     """The number is no pull request of the repository."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from bridge.model import (
     Actor,
@@ -19,6 +19,7 @@ from bridge.model import (
     Standing,
     Via,
     Vote,
+    Workflow,
 )
 from bridge.page import Look, Page, Site, Write
 
@@ -172,6 +173,18 @@ class Engine(Protocol):
 
     def resume(self, standing: Standing) -> None:
         """Let the workflow go on. It may be asked twice. Raises `ForgeUnavailable`."""
+        ...
+
+
+class Cluster(Protocol):
+    """Where workflows of Argo run. Raises `ClusterUnavailable` throughout."""
+
+    def workflow(self, named: Workflow) -> dict[str, Any] | None:
+        """The object of this name as it is now; None where there is none."""
+        ...
+
+    def patch(self, named: Workflow, patch: list[dict[str, Any]] | dict[str, Any]) -> bool:
+        """Whether the patch was taken: a JSON Patch or a merge patch, never forced."""
         ...
 
 

@@ -1,0 +1,63 @@
+"""Deliver: bring a recorded decision to the one node that waits for it, and to no other."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bridge.argo import classify, json_patch, merge_patch
+from bridge.errors import NothingToDeliver
+from bridge.model import Decision, Delivery, Outcome, Resumption, Standing, Workflow
+from bridge.ports import Cluster
+
+#: Each is a new look at what stands there: the controller writes a running workflow often.
+_LOOKS = 3
+
+
+def deliver(cluster: Cluster, standing: Standing, now: datetime) -> Resumption:
+    """Move the gate's node as the record says; what was moved already is left as it is.
+
+    Raises `NothingToDeliver` where nothing is recorded, or no workflow of Argo waits.
+    """
+    request, decision = standing.request, standing.decision
+    if request.workflow is None:
+        raise NothingToDeliver(
+            f"{request.gate.key} waits in no workflow of Argo: its step reads the ledger itself"
+        )
+    if decision is None:
+        raise NothingToDeliver(f"{request.gate.key} is not decided yet, so nothing is delivered")
+    for _ in range(_LOOKS):
+        found = _moved(cluster, request.workflow, standing, decision, now)
+        if found.delivery is not Delivery.CONFLICT:
+            return found
+    return found
+
+
+def _moved(
+    cluster: Cluster, named: Workflow, standing: Standing, decision: Decision, now: datetime
+) -> Resumption:
+    gate = standing.request.gate.id
+    workflow = cluster.workflow(named)
+    found = classify(workflow, named, gate)
+    if workflow is None or found.delivery is not Delivery.WAITING or found.node is None:
+        return found
+    phase = "Succeeded" if decision.outcome is Outcome.APPROVED else "Failed"
+    says = f"{decision.reason} @{standing.commit[:12]}"
+    patch = merge_patch if (workflow["status"] or {}).get("compressedNodes") else json_patch
+    if not cluster.patch(named, patch(workflow, found.node, phase, says, decision.outcome, now)):
+        return Resumption(
+            Delivery.CONFLICT,
+            f"{named.namespace}/{named.name} was written meanwhile, each time: nothing was"
+            " delivered, try again",
+        )
+    # The deadline may have overtaken us: what the controller kept is what is told.
+    after = classify(cluster.workflow(named), named, gate)
+    if (after.phase, after.message) != (phase, says):
+        return after
+    place = f"{named.namespace}/{named.name}"
+    return Resumption(
+        Delivery.RESUMED, f"the node {found.node} of {place} is {phase} now", *_of(after)
+    )
+
+
+def _of(found: Resumption) -> tuple[str | None, str | None, str]:
+    return found.node, found.phase, found.message
