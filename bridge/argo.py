@@ -75,9 +75,14 @@ def _decompressed(raw: bytes) -> bytes:
     import brotli  # it has no mark of its own: what is neither of the others
 
     try:
-        return _bounded(brotli.decompress(raw))
+        reader = brotli.Decompressor()
+        data = reader.process(raw, output_buffer_limit=_UNPACKED_AT_MOST + 1)
     except brotli.error as error:
         raise ValueError(f"neither gzip, zstd nor brotli ({error})") from None
+    _bounded(data)
+    if not reader.is_finished():
+        raise ValueError("they are cut off")
+    return data
 
 
 def _bounded(data: bytes) -> bytes:

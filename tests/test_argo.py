@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import brotli
 import pytest
+import zstandard
 from jsonpatch import apply_patch
 
 from bridge import argo
@@ -121,3 +126,19 @@ def test_offloaded_nodes_are_refused_and_argo_server_is_named() -> None:
     result = argo.classify(found, named, "g1")
     assert result.delivery is Delivery.OFFLOADED
     assert "Argo Server" in result.says
+
+
+@pytest.mark.parametrize("pack", [brotli.compress, gzip.compress, zstandard.compress])
+def test_nodes_that_unpack_to_more_than_memory_should_hold_are_refused(
+    pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(argo, "_UNPACKED_AT_MOST", 1000)
+    bomb = base64.b64encode(pack(b" " * 1_000_000 + b"{}")).decode()
+    with pytest.raises(argo.UnreadableNodes, match="more than 1000 bytes"):
+        argo.unpacked(bomb)
+
+
+def test_brotli_that_is_cut_off_is_refused() -> None:
+    packed = brotli.compress(json.dumps(list(range(1000))).encode())
+    with pytest.raises(argo.UnreadableNodes, match="cut off"):
+        argo.unpacked(base64.b64encode(packed[:-20]).decode())
