@@ -10,12 +10,11 @@ import io
 import json
 import zlib
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from bridge.errors import BridgeError
 from bridge.inject import GATE
-from bridge.model import Delivery, Resumption, Workflow
+from bridge.model import Delivery, Move, Resumption, Workflow
 from bridge.records import moment_out
 
 Json = dict[str, Any]
@@ -31,6 +30,7 @@ _GZIP: Final = b"\x1f\x8b"
 _STOPPED: Final = "Stopped with strategy"
 
 _ENDED: Final = ("Succeeded", "Failed", "Error")
+_BAD: Final = ("Failed", "Error")
 
 
 class UnreadableNodes(BridgeError):
@@ -76,7 +76,7 @@ def _decompressed(raw: bytes) -> bytes:
 
     try:
         reader = brotli.Decompressor()
-        data = reader.process(raw, output_buffer_limit=_UNPACKED_AT_MOST + 1)
+        data: bytes = reader.process(raw, output_buffer_limit=_UNPACKED_AT_MOST + 1)
     except brotli.error as error:
         raise ValueError(f"neither gzip, zstd nor brotli ({error})") from None
     _bounded(data)
@@ -166,24 +166,66 @@ def _of_node(place: str, status: Mapping[str, Any], found: list[Json]) -> Resump
     return Resumption(Delivery.ALREADY, says, node_id, phase, message)
 
 
+def ended(workflow: Mapping[str, Any] | None, named: Workflow) -> str | None:
+    """Why nothing can wait in this run any more; None where it goes on."""
+    place = f"{named.namespace}/{named.name}"
+    if workflow is None:
+        return f"the run {place} is gone"
+    if workflow["metadata"]["uid"] != named.uid:
+        return f"the run {place} is gone, and another has its name"
+    status = workflow.get("status") or {}
+    if status.get("phase") not in _ENDED:
+        return None
+    says = status.get("message")
+    return f"the run {place} ended {status['phase']}{f' ({says})' if says else ''}"
+
+
+def lost(workflow: Mapping[str, Any]) -> str | None:
+    """A step that failed for good while others go on: then an approval seldom saves the run."""
+    nodes = nodes_of(workflow)
+    tried = {
+        child
+        for node in nodes.values()
+        if node.get("type") == "Retry"
+        for child in node.get("children") or ()
+    }
+    failed = (
+        str(node.get("displayName") or node_id)
+        for node_id, node in nodes.items()
+        if node.get("type") in ("Pod", "Retry", "Suspend")
+        and node.get("phase") in _BAD
+        and node_id not in tried
+    )
+    return next(failed, None)
+
+
 # -- writing -------------------------------------------------------------------------------------
 
 
-def _moved(node: Mapping[str, Any], phase: str, says: str, decision: str, at: datetime) -> Json:
+def patch_of(workflow: Mapping[str, Any], move: Move) -> list[Json] | Json:
+    """The patch that moves one node: a JSON Patch, or a merge patch where nodes are compressed."""
+    packed = (workflow.get("status") or {}).get("compressedNodes")
+    return merge_patch(workflow, move) if packed else json_patch(workflow, move)
+
+
+def _moved(node: Mapping[str, Any], move: Move) -> Json:
     node = copy.deepcopy(dict(node))
     for each in (node.get("outputs") or {}).get("parameters") or ():
         if each["name"] == "decision":
-            each["value"] = decision
+            each["value"] = str(move.decision)
             each.pop("valueFrom", None)
-    return {**node, "message": says, "finishedAt": moment_out(at), "phase": phase}
+    return {
+        **node,
+        "message": move.message,
+        "finishedAt": moment_out(move.at),
+        "phase": move.phase,
+    }
 
 
-def json_patch(
-    workflow: Mapping[str, Any], node_id: str, phase: str, says: str, decision: str, at: datetime
-) -> list[Json]:
+def json_patch(workflow: Mapping[str, Any], move: Move) -> list[Json]:
     """For nodes that stand as they are. Its tests make a patch of anything else a conflict."""
-    node = workflow["status"]["nodes"][node_id]
-    at_node = "/status/nodes/" + node_id.replace("~", "~0").replace("/", "~1")
+    node = workflow["status"]["nodes"][move.node]
+    at_node = "/status/nodes/" + move.node.replace("~", "~0").replace("/", "~1")
     patch: list[Json] = [
         {"op": "test", "path": "/metadata/uid", "value": workflow["metadata"]["uid"]},
         {"op": "test", "path": f"{at_node}/type", "value": "Suspend"},
@@ -195,23 +237,21 @@ def json_patch(
             continue
         path = f"{at_node}/outputs/parameters/{index}"
         patch.append({"op": "test", "path": f"{path}/name", "value": "decision"})
-        patch.append({"op": "add", "path": f"{path}/value", "value": decision})
+        patch.append({"op": "add", "path": f"{path}/value", "value": str(move.decision)})
         if "valueFrom" in each:
             patch.append({"op": "remove", "path": f"{path}/valueFrom"})
     return [
         *patch,
-        {"op": "add", "path": f"{at_node}/message", "value": says},
-        {"op": "add", "path": f"{at_node}/finishedAt", "value": moment_out(at)},
-        {"op": "replace", "path": f"{at_node}/phase", "value": phase},
+        {"op": "add", "path": f"{at_node}/message", "value": move.message},
+        {"op": "add", "path": f"{at_node}/finishedAt", "value": moment_out(move.at)},
+        {"op": "replace", "path": f"{at_node}/phase", "value": move.phase},
     ]
 
 
-def merge_patch(
-    workflow: Mapping[str, Any], node_id: str, phase: str, says: str, decision: str, at: datetime
-) -> Json:
+def merge_patch(workflow: Mapping[str, Any], move: Move) -> Json:
     """For compressed nodes: all of them, packed again. A write meanwhile makes it a conflict."""
     nodes = nodes_of(workflow)
-    nodes = {**nodes, node_id: _moved(nodes[node_id], phase, says, decision, at)}
+    nodes = {**nodes, move.node: _moved(nodes[move.node], move)}
     own = workflow["metadata"]
     return {
         "metadata": {"uid": own["uid"], "resourceVersion": own["resourceVersion"]},

@@ -26,7 +26,7 @@ from bridge.page import (
 )
 from bridge.policy import evaluate, narrow
 from bridge.policyfile import PATH, PolicyFile, parse
-from bridge.ports import Clock, Engine, Forge, Ledger, Notices
+from bridge.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
 from bridge.records import digest_of
 
 
@@ -39,6 +39,7 @@ class Desk:
     notices: Notices
     clock: Clock
     engine: Engine | None = None  # None: whoever waits reads the ledger
+    cluster: Cluster | None = None  # None: somebody else delivers to Argo
 
 
 def ask(desk: Desk, request: ApprovalRequest) -> tuple[Standing, Page | None]:

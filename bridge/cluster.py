@@ -6,10 +6,12 @@ Whoever is named by KUBECONFIG, or the pod's own service account, needs `get` an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from bridge.argo import patch_of
 from bridge.errors import ClusterUnavailable
-from bridge.model import Workflow
+from bridge.model import Move, Workflow
 
 Json = dict[str, Any]
 
@@ -45,8 +47,8 @@ class Kubernetes:
     def workflow(self, named: Workflow) -> Json | None:
         return self._asked(named, None)
 
-    def patch(self, named: Workflow, patch: list[Json] | Json) -> bool:
-        return self._asked(named, patch) is not None
+    def move(self, named: Workflow, seen: Mapping[str, Any], move: Move) -> bool:
+        return self._asked(named, patch_of(seen, move)) is not None
 
     def _asked(self, named: Workflow, patch: list[Json] | Json | None) -> Json | None:
         from kubernetes.client import ApiException

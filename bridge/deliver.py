@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from bridge.argo import classify, json_patch, merge_patch
+from bridge.argo import classify, ended, lost
 from bridge.errors import NothingToDeliver
-from bridge.model import Decision, Delivery, Outcome, Resumption, Standing, Workflow
+from bridge.model import (
+    ApprovalRequest,
+    Decision,
+    Delivery,
+    Move,
+    Outcome,
+    Resumption,
+    Standing,
+    Workflow,
+)
 from bridge.ports import Cluster
 
 #: Each is a new look at what stands there: the controller writes a running workflow often.
@@ -42,8 +51,8 @@ def _moved(
         return found
     phase = "Succeeded" if decision.outcome is Outcome.APPROVED else "Failed"
     says = f"{decision.reason} @{standing.commit[:12]}"
-    patch = merge_patch if (workflow["status"] or {}).get("compressedNodes") else json_patch
-    if not cluster.patch(named, patch(workflow, found.node, phase, says, decision.outcome, now)):
+    move = Move(found.node, gate, phase, decision.outcome, says, now)
+    if not cluster.move(named, workflow, move):
         return Resumption(
             Delivery.CONFLICT,
             f"{named.namespace}/{named.name} was written meanwhile, each time: nothing was"
@@ -57,6 +66,15 @@ def _moved(
     return Resumption(
         Delivery.RESUMED, f"the node {found.node} of {place} is {phase} now", *_of(after)
     )
+
+
+def over(cluster: Cluster, request: ApprovalRequest) -> tuple[str | None, str | None]:
+    """Why the run that waits is over, if it is; else a step that failed in it already, if any."""
+    if request.workflow is None:
+        return None, None
+    workflow = cluster.workflow(request.workflow)
+    says = ended(workflow, request.workflow)
+    return says, lost(workflow) if workflow and not says else None
 
 
 def _of(found: Resumption) -> tuple[str | None, str | None, str]:

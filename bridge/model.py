@@ -322,6 +322,18 @@ class Delivery(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """What a suspended node is brought to by a recorded decision."""
+
+    node: str  # its id
+    gate: str  # the gate that it was given: the node's id is the same in a run of the same name
+    phase: str  # Succeeded or Failed
+    decision: Outcome
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Resumption:
     """What came of bringing a decision to its node. `says` is the whole sentence for a person."""
 
@@ -330,6 +342,11 @@ class Resumption:
     node: str | None = None  # its id
     phase: str | None = None
     message: str = ""  # the node's own
+
+    @property
+    def done(self) -> bool:
+        """Whether the node moved, or nothing is left that could: no look later finds more."""
+        return self.delivery not in (Delivery.CONFLICT, Delivery.OFFLOADED, Delivery.NO_NODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +450,7 @@ class Evidence:
     memberships: tuple[Membership, ...] = ()
     author: Actor | None = None  # who opened the pull request or issue
     dismissed: tuple[Dismissal, ...] = ()  # what the forge itself voids: edited, of an older head
+    ended: str | None = None  # why nothing waits any more: the run ended or vanished
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,9 @@ def _outcome(
         first = min(sifted.refusals, key=_age)
         said = f": {first.reason}" if first.reason else ""
         return Outcome.REJECTED, Decider.PERSON, f"rejected by {first.actor}{said}"
+    shortfall = tree if sifted.candidates else None
+    if evidence.ended:
+        return _withdrawn(request, evidence, shortfall)
     if tree.met:
         names = ", ".join(sorted({str(vote.actor) for vote in sifted.approvals}))
         return Outcome.APPROVED, Decider.PERSON, f"approved by {names}"
@@ -118,8 +121,17 @@ def _outcome(
         says = f"approved automatically: {condition.text}"
         return Outcome.APPROVED, Decider.CONDITION, says
     if overdue(request, evidence.now) and request.policy.on_timeout is not OnTimeout.NOTIFY:
-        return _timed_out(request, tree if sifted.candidates else None)
+        return _timed_out(request, shortfall)
     return Outcome.PENDING, None, f"waiting: {tree.says}"
+
+
+def _withdrawn(
+    request: ApprovalRequest, evidence: Evidence, tree: Finding | None
+) -> tuple[Outcome, Decider, str]:
+    # A run that ended because its gate's time was over is the clock's: so it is recorded.
+    if overdue(request, evidence.now) and request.policy.on_timeout is OnTimeout.REJECT:
+        return _timed_out(request, tree)
+    return Outcome.WITHDRAWN, Decider.RUN, f"withdrawn: {evidence.ended} before anybody decided"
 
 
 def _timed_out(request: ApprovalRequest, tree: Finding | None) -> tuple[Outcome, Decider, str]:

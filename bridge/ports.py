@@ -13,6 +13,7 @@ from bridge.model import (
     Decision,
     Entry,
     Membership,
+    Move,
     OpenGate,
     Question,
     Recorded,
@@ -183,8 +184,9 @@ class Cluster(Protocol):
         """The object of this name as it is now; None where there is none."""
         ...
 
-    def patch(self, named: Workflow, patch: list[dict[str, Any]] | dict[str, Any]) -> bool:
-        """Whether the patch was taken: a JSON Patch or a merge patch, never forced."""
+    def move(self, named: Workflow, seen: Mapping[str, Any], move: Move) -> bool:
+        """Whether the node moved. `seen` is the object that this rests on: where it holds no more,
+        nothing is written."""
         ...
 
 

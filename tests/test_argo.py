@@ -16,7 +16,7 @@ import zstandard
 from jsonpatch import apply_patch
 
 from bridge import argo
-from bridge.model import Delivery, Workflow
+from bridge.model import Delivery, Move, Outcome, Workflow
 
 DATA = Path(__file__).parent / "data" / "argo"
 PATCHES = sorted(DATA.glob("*/*-patch.json"))
@@ -33,21 +33,15 @@ def before(patch: Path) -> Any:
     return read(max(each for each in states if each.name[:2] < patch.name[:2]))
 
 
-def asked_in(patch: list[Any]) -> dict[str, Any]:
-    """Node, phase, words and decision of a recorded JSON Patch."""
+def asked_in(patch: list[Any]) -> Move:
+    """What a recorded JSON Patch moved."""
     by = {
         each["path"].split("/", 4)[-1]: each.get("value") for each in patch if each["op"] != "test"
     }
     at = datetime.strptime(by["finishedAt"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     decision = next((by[each] for each in by if each.endswith("/value")), "approved")
     node = patch[1]["path"].split("/")[3]
-    return {
-        "node_id": node,
-        "phase": by["phase"],
-        "says": by["message"],
-        "decision": decision,
-        "at": at,
-    }
+    return Move(node, "g1", by["phase"], Outcome(decision), by["message"], at)
 
 
 ACCEPTED = [
@@ -62,7 +56,7 @@ ACCEPTED = [
 @pytest.mark.parametrize("path", ACCEPTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_our_patch_does_what_the_accepted_one_did(path: Path) -> None:
     recorded, state = read(path), before(path)
-    ours = argo.json_patch(state, **asked_in(recorded))
+    ours = argo.json_patch(state, asked_in(recorded))
     assert apply_patch(state, ours) == apply_patch(state, recorded)
 
 
@@ -75,7 +69,9 @@ def test_compressed_nodes_are_read_and_written_as_gzip(packing: str) -> None:
     state = read(DATA / f"compressed-{packing}" / "01-settled.json")
     nodes = argo.nodes_of(state)
     [node] = [each for each in nodes.values() if each["type"] == "Suspend"]
-    patch = argo.merge_patch(state, node["id"], "Succeeded", "approved @1", "approved", NOW)
+    patch = argo.merge_patch(
+        state, Move(node["id"], "g1", "Succeeded", Outcome.APPROVED, "approved @1", NOW)
+    )
     assert set(patch["status"]) == {"compressedNodes"}
     after = argo.unpacked(patch["status"]["compressedNodes"])
     assert after[node["id"]]["phase"] == "Succeeded"

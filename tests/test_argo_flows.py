@@ -17,7 +17,7 @@ import pytest
 
 from bridge import argo, cli, wiring
 from bridge.gitledger import GitLedger, create
-from bridge.model import Decider, Standing
+from bridge.model import Decider, Move, Outcome, Standing
 from bridge.nodes import GRACE
 from tests import objectstore
 from tests.argo import api
@@ -75,9 +75,9 @@ class Run:
 
     def move(self, node: str, phase: str, says: str = "") -> None:
         """What a deliverer does, or a stranger who can patch workflows."""
-        decision = "approved" if phase == "Succeeded" else "rejected"
-        at = wiring.clock()
-        patch = argo.json_patch(self.controller.workflow, node, phase, says, decision, at)
+        decision = Outcome.APPROVED if phase == "Succeeded" else Outcome.REJECTED
+        move = Move(node, "", phase, decision, says, wiring.clock())
+        patch = argo.json_patch(self.controller.workflow, move)
         self.cluster.patch("argo", "run-1", api.JSON_PATCH, patch)
 
     def deliver(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from bridge.cluster import Kubernetes
 from bridge.deliver import deliver
 from bridge.errors import ClusterUnavailable, NothingToDeliver
-from bridge.model import Delivery, Outcome, Standing, Workflow
+from bridge.model import Delivery, Move, Outcome, Standing, Workflow
 from tests.argo import api
 from tests.ledgers import NOON, a_decision, a_rejection, a_request
 
@@ -95,7 +95,7 @@ def test_delivering_twice_writes_once(cluster: api.Cluster) -> None:
 
 def test_who_wrote_first_wins_and_is_read(cluster: api.Cluster) -> None:
     class Overtaken(Kubernetes):
-        def patch(self, named: Workflow, patch: Any) -> bool:
+        def move(self, named: Workflow, seen: Any, move: Move) -> bool:
             there = cluster.get("argo", "run-1")["status"]["nodes"]["ours"]
             if there["phase"] == "Running":  # a person resumes it between our look and our write
                 resumed = {
@@ -104,7 +104,7 @@ def test_who_wrote_first_wins_and_is_read(cluster: api.Cluster) -> None:
                     "value": "Succeeded",
                 }
                 cluster.patch("argo", "run-1", api.JSON_PATCH, [resumed])
-            return super().patch(named, patch)
+            return super().move(named, seen, move)
 
     found = deliver(Overtaken(os.environ["KUBECONFIG"]), APPROVED, NOON)
     assert found.delivery is Delivery.ALREADY
