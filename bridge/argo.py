@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bridge.errors import BridgeError
+from bridge.errors import ClusterUnavailable
 from bridge.inject import GATE
 from bridge.model import Delivery, Move, Resumption, Workflow
 from bridge.records import moment_out
@@ -33,7 +33,7 @@ _ENDED: Final = ("Succeeded", "Failed", "Error")
 _BAD: Final = ("Failed", "Error")
 
 
-class UnreadableNodes(BridgeError):
+class UnreadableNodes(ClusterUnavailable):
     """The workflow's nodes are packed in a way that cannot be read here."""
 
 

@@ -49,8 +49,7 @@ def _moved(
     found = classify(workflow, named, gate)
     if workflow is None or found.delivery is not Delivery.WAITING or found.node is None:
         return found
-    phase = "Succeeded" if decision.outcome is Outcome.APPROVED else "Failed"
-    says = f"{decision.reason} @{standing.commit[:12]}"
+    phase, says = _words(decision, standing)
     move = Move(found.node, gate, phase, decision.outcome, says, now)
     if not cluster.move(named, workflow, move):
         return Resumption(
@@ -66,6 +65,24 @@ def _moved(
     return Resumption(
         Delivery.RESUMED, f"the node {found.node} of {place} is {phase} now", *_of(after)
     )
+
+
+def _words(decision: Decision, standing: Standing) -> tuple[str, str]:
+    """The phase and the message of a node that was moved by this decision."""
+    phase = "Succeeded" if decision.outcome is Outcome.APPROVED else "Failed"
+    return phase, f"{decision.reason} @{standing.commit[:12]}"
+
+
+def amiss(found: Resumption, standing: Standing) -> str | None:
+    """What people should know of a delivery; None where the node bears the decision, as it should.
+
+    A person or the deadline may have moved the node first. The record is what holds: the step
+    reads it, and not the node.
+    """
+    if found.delivery is Delivery.RESUMED or standing.decision is None:
+        return None
+    as_recorded = (found.phase, found.message) == _words(standing.decision, standing)
+    return None if found.delivery is Delivery.ALREADY and as_recorded else found.says
 
 
 def over(cluster: Cluster, request: ApprovalRequest) -> tuple[str | None, str | None]:

@@ -40,6 +40,7 @@ from bridge.seal import Part, Seal, short
 from bridge.slash import Word
 
 _TITLE = 200
+_UNDELIVERED = "**Not delivered yet:**"
 #: Dismissed answers that the status comment tells of: a stranger may send hundreds.
 _MOST_REFUSALS = 10
 #: Of the input that is shown, and of a line: the record has it all, and a comment is no book.
@@ -161,13 +162,16 @@ def _deadline(request: ApprovalRequest) -> str:
 
 def status(
     standing: Standing, head: str, site: Site, evaluation: Evaluation | None, gathered: Gathered,
-    trouble: str | None = None,
+    trouble: str | None = None, note: str = "",
 ) -> str:  # fmt: skip
-    """The one comment that says where the gate stands. The same state gives the same text."""
+    """The one comment that says where the gate stands. The same state gives the same text.
+
+    `note` is a word about the run, of this module's own.
+    """
     request = standing.request
     seal = Seal(Part.STATUS, request.gate.id, digest_of(request), head)
     if standing.decision:
-        return _decided(standing, standing.decision, site, seal)
+        return _decided(standing, standing.decision, site, seal, note)
     says = trouble or (evaluation.reason if evaluation else "waiting for an answer")
     refused = list(_refusals(evaluation, gathered))
     findings = evaluation.finding.children if evaluation else ()
@@ -180,17 +184,34 @@ def status(
         tree="\n".join(tree(findings)),
         counted=", ".join(_vote(vote) for vote in evaluation.candidates) if evaluation else "",
         refused="\n".join(refused[-_MOST_REFUSALS:]),
+        note=note,
         foot=f"To approve: `{approve_line(request)}`",
         seal=seal,
     )
 
 
-def tells(status: Comment | None) -> bool:
-    """Whether this status comment says that the gate was approved."""
-    return status is not None and status.body.startswith(f"### {SIGNS[Outcome.APPROVED]} ")
+def tells(status: Comment, outcome: Outcome) -> bool:
+    """Whether this status comment says that the gate came to this, and that it was delivered."""
+    return status.body.startswith(f"### {SIGNS[outcome]} ") and _UNDELIVERED not in status.body
 
 
-def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal) -> str:
+def word_lost(step: str) -> str:
+    """For those who are asked for a run that another of its branches has lost."""
+    return (
+        f"**This run has lost a step already:** `{_in_code(step)}` failed. An approval still lets"
+        " this step run, in a run that most likely ends failed."
+    )
+
+
+def word_undelivered(why: str) -> str:
+    return f"{_UNDELIVERED} {_line(why)}. The record stands, and it is tried again."
+
+
+def word_amiss(says: str) -> str:
+    return f"**The workflow:** {_line(says)}. What holds is the record, which the step reads."
+
+
+def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, note: str) -> str:
     return _filled(
         "status.md",
         sign=SIGNS[decision.outcome],
@@ -201,6 +222,7 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal) -> 
         ),
         counted=", ".join(_vote(vote) for vote in decision.votes),
         refused="",
+        note=note,
         foot=(
             f"Recorded on {decision.decided_at:%Y-%m-%d %H:%M} UTC by the policy of"
             f" {_policy(decision.policy_source, site)}:"

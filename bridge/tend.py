@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 from bridge import gather, show
 from bridge.ask import Desk, governed, own_page, pages, put_up
 from bridge.decide import decide
-from bridge.errors import BridgeError, Faults, LedgerCorrupt, LostRequest, NoPolicy
+from bridge.deliver import amiss, deliver, over
+from bridge.errors import (
+    BridgeError,
+    ClusterUnavailable,
+    Faults,
+    LedgerCorrupt,
+    LostRequest,
+    NoPolicy,
+)
 from bridge.evidence import evidence
 from bridge.gather import Gathered, Shown
 from bridge.model import (
@@ -101,6 +109,9 @@ def _swept(desk: Desk, look: Look, gate_id: str, known: Standing | None = None) 
         if standing is None or standing.request.forge != desk.forge.name:
             return Tended(f"gate {gate_id} is not decided here", standing)
         if standing.decision:
+            brought = _bring(desk, standing)
+            if brought.failed:
+                return Tended(brought.says, standing, failed=True)
             desk.ledger.settle(gate_id)
             return Tended(f"{standing.request.gate.key} is decided, and settled now", standing)
         page = put_up(desk, look, standing)
@@ -174,6 +185,7 @@ class _Judging:
         self._site = look.site
         self._page = page
         self._standing = standing
+        self._unanswered: str | None = None  # what the cluster would not tell
 
     def outcome(self) -> Tended:
         seen = gather.shown(self._page, self._site.voices)
@@ -203,7 +215,9 @@ class _Judging:
 
     def _judge(self, request: ApprovalRequest, seen: Shown, gathered: Gathered) -> Tended:
         desk = self._desk
+        ended, failed = self._of_run(request)
         found = evidence(desk.forge, request, self._page, gathered, desk.clock())
+        found = replace(found, ended=ended)
         source = f"{PATH} at {self._site.commit}"
         try:
             evaluation, after = decide(desk.ledger, desk.notices, self._standing, found, source)
@@ -212,7 +226,19 @@ class _Judging:
         if after.decision:
             self._write(list(_reactions(self._page, gathered, evaluation, after.decision)))
             return _finish(desk, self._site, self._page, after, after.decision)
-        return self._still_pending(seen, gathered, evaluation, None)
+        note = show.word_lost(failed) if failed else ""
+        return self._still_pending(seen, gathered, evaluation, None, note)
+
+    def _of_run(self, request: ApprovalRequest) -> tuple[str | None, str | None]:
+        """Why the run is over, and else which of its steps failed; a cluster that does not answer
+        says neither, and keeps nobody from deciding."""
+        if self._desk.cluster is None:
+            return None, None
+        try:
+            return over(self._desk.cluster, request)
+        except ClusterUnavailable as error:
+            self._unanswered = str(error)
+            return None, None
 
     def _still_pending(
         self,
@@ -220,10 +246,13 @@ class _Judging:
         gathered: Gathered,
         evaluation: Evaluation | None,
         trouble: str | None,
+        note: str = "",
     ) -> Tended:
         writes = [*_reactions(self._page, gathered, evaluation, None)]
         writes += self._put_right(seen, gathered, evaluation)
-        text = show.status(self._standing, seen.head, self._site, evaluation, gathered, trouble)
+        text = show.status(
+            self._standing, seen.head, self._site, evaluation, gathered, trouble, note
+        )
         writes += _status_writes(self._page, self._site, text)
         if self._page.branch and any(isinstance(each, Say | Amend) for each in writes):
             writes.append(show.light(self._standing, evaluation, seen.head))
@@ -231,7 +260,10 @@ class _Judging:
         writes += self._remind(seen)
         self._write(writes)
         says = trouble or (evaluation.reason if evaluation else "waiting")
-        return Tended(says, self._standing, evaluation, self._page)
+        if self._unanswered:
+            says = f"{says}; {self._unanswered}"
+        failed = self._unanswered is not None
+        return Tended(says, self._standing, evaluation, self._page, failed)
 
     def _put_right(
         self, seen: Shown, gathered: Gathered, evaluation: Evaluation | None
@@ -293,24 +325,56 @@ def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: De
     """Show a recorded decision; where the page shows it already, the gate's branch may go."""
     seen = gather.shown(page, site.voices)
     head = standing.head or page.head or (seen.head if seen else standing.commit)
-    writes = list(_status_writes(page, site, show.status(standing, head, site, None, Gathered())))
+    current = gather.status_comment(page, site.voices)
+    approved = decision.outcome is Outcome.APPROVED
+    brought = Brought()
+    # Only what was done is told, so what is told need not be done again.
+    if current and show.tells(current, decision.outcome):
+        text = current.body
+    else:
+        if approved and desk.engine:
+            desk.engine.resume(standing)
+        brought = _bring(desk, standing)
+        text = show.status(standing, head, site, None, Gathered(), note=brought.note)
+    writes = list(_status_writes(page, site, text))
     if writes and page.head:
         writes.append(show.light(standing, None, page.head))
     writes += _late(page, site, decision)
     writes += _label(page, decision.outcome)
-    approved = decision.outcome is Outcome.APPROVED
-    # Only what was done is told, so what is told need not be done again.
-    if approved and desk.engine and not show.tells(gather.status_comment(page, site.voices)):
-        desk.engine.resume(standing)
     merges = approved and page.branch is not None
     if page.state is State.OPEN and not merges:
         writes.append(Close(approved))
     if writes:
         desk.forge.write(site, page, writes)
     # GitHub shows an approval as merged only while it can still see the branch that was.
-    if standing.head and (page.state is not State.OPEN or not merges):
+    if standing.head and not brought.failed and (page.state is not State.OPEN or not merges):
         desk.ledger.settle(standing.request.gate.id)
-    return Tended(decision.reason, standing, page=page)
+    says = "; ".join(filter(None, (decision.reason, brought.says)))
+    return Tended(says, standing, page=page, failed=brought.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What came of bringing a decision to the cluster: for the run's summary, and for the page."""
+
+    says: str = ""
+    note: str = ""
+    failed: bool = False
+
+
+def _bring(desk: Desk, standing: Standing) -> Brought:
+    """Deliver to the cluster, if this desk has one. What fails is tried again with each look."""
+    if desk.cluster is None or standing.request.workflow is None:
+        return Brought()
+    try:
+        found = deliver(desk.cluster, standing, desk.clock())
+    except ClusterUnavailable as error:
+        return Brought(str(error), show.word_undelivered(str(error)), failed=True)
+    if not found.done:
+        return Brought(found.says, show.word_undelivered(found.says), failed=True)
+    wrong = amiss(found, standing)
+    withdrawn = standing.decision and standing.decision.outcome is Outcome.WITHDRAWN
+    return Brought(found.says, show.word_amiss(wrong) if wrong and not withdrawn else "")
 
 
 def _status_writes(page: Page, site: Site, text: str) -> Iterator[Write]:
