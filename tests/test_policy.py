@@ -477,3 +477,39 @@ def test_no_unproven_vote_settles_a_forges_gate(case: Any, after: timedelta) -> 
         request, *(replace(each, digest=digest_of(request)) for each in votes), after=after
     )
     assert found.by is not Decider.PERSON
+
+
+# -- the run ended ---------------------------------------------------------------------------------
+
+
+def of_a_dead_run(
+    request: ApprovalRequest, *votes: Vote, after: timedelta = HOUR
+) -> tuple[Outcome, Decider | None, str]:
+    found = evaluate(request, Evidence(OPENED + after, votes, ended="the run argo/r is gone"))
+    return found.outcome, found.by, found.reason
+
+
+def test_a_gate_whose_run_ended_is_withdrawn_with_the_reason() -> None:
+    says = "withdrawn: the run argo/r is gone before anybody decided"
+    assert of_a_dead_run(asked()) == (Outcome.WITHDRAWN, Decider.RUN, says)
+
+
+def test_nobody_can_approve_what_ended() -> None:
+    request = asked()
+    assert of_a_dead_run(request, vote(request))[0] is Outcome.WITHDRAWN
+
+
+def test_a_rejection_of_what_ended_is_recorded_as_one() -> None:
+    request = asked()
+    assert of_a_dead_run(request, vote(request, ANN, Verdict.REJECT))[0] is Outcome.REJECTED
+
+
+def test_a_run_that_ended_with_its_gates_time_is_the_clocks() -> None:
+    late = timedelta(days=2)
+    assert of_a_dead_run(asked(), after=late)[:2] == (Outcome.EXPIRED, Decider.CLOCK)
+
+
+@pytest.mark.parametrize("then", [OnTimeout.APPROVE, OnTimeout.NOTIFY])
+def test_the_clock_approves_no_run_that_ended(then: OnTimeout) -> None:
+    request = asked(on_timeout=then)
+    assert of_a_dead_run(request, after=timedelta(days=2))[0] is Outcome.WITHDRAWN
