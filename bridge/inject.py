@@ -7,6 +7,7 @@ and where the gated pod cannot verify for itself a third that does. What they ru
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,23 +109,27 @@ class _Putting:
     posts: Sequence[Post]
     faults: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._gated = {post.gated["name"]: post.gated for post in self.posts if post.gated}
+        self._here: dict[str, dict[str, Post]] = defaultdict(dict)
+        for post in self.posts:
+            self._here[post.owner][post.task] = post
+
     def into(self, template: Json) -> Json:
-        for post in self.posts:
-            if post.gated and template["name"] == post.gated["name"]:
-                template = post.gated
-        for post in self.posts:
-            if template["name"] == post.owner:
-                self.faults += _unfit(template, post)
-                template = (
-                    _in_dag(template, post) if "dag" in template else _in_steps(template, post)
-                )
-        return template
+        template = self._gated.get(template["name"], template)
+        posts = self._here.get(template["name"])
+        if posts is None:
+            return template
+        self.faults += _unfit(template, posts)
+        return _in_dag(template, posts) if "dag" in template else _in_steps(template, posts)
 
 
-def _in_dag(template: Json, post: Post) -> Json:
-    tasks = [_with_depends(task) for task in template["dag"]["tasks"]]
-    at = next(i for i, task in enumerate(tasks) if task["name"] == post.task)
-    tasks[at : at + 1] = _row(tasks[at], post)
+def _in_dag(template: Json, posts: Mapping[str, Post]) -> Json:
+    tasks: list[Json] = []
+    for each in template["dag"]["tasks"]:
+        task = _with_depends(each)
+        post = posts.get(task["name"])
+        tasks += _row(task, post) if post else [task]
     return {**template, "dag": {**template["dag"], "tasks": tasks}}
 
 
@@ -153,18 +158,19 @@ def _with_depends(task: Json) -> Json:
     return {**rest, "depends": depends} if depends else rest
 
 
-def _in_steps(template: Json, post: Post) -> Json:
+def _in_steps(template: Json, posts: Mapping[str, Post]) -> Json:
     """The groups of a steps template run one after the other, and end at the first that fails."""
     groups: list[list[Json]] = []
     for group in template["steps"]:
-        step = next((each for each in group if each["name"] == post.task), None)
-        if step is not None:
-            condition = {"when": step["when"]} if step.get("when") else {}
-            arguments = _arguments(post, step, "steps")
-            groups += (
-                [{"name": name, "template": name, **condition, **given}]
-                for name, given in zip(post.names, arguments, strict=True)
-            )
+        for step in group:
+            post = posts.get(step["name"])
+            if post:
+                condition = {"when": step["when"]} if step.get("when") else {}
+                arguments = _arguments(post, step, "steps")
+                groups += (
+                    [{"name": name, "template": name, **condition, **given}]
+                    for name, given in zip(post.names, arguments, strict=True)
+                )
         groups.append(group)
     return {**template, "steps": groups}
 
@@ -184,18 +190,24 @@ def _arguments(post: Post, task: Json, scope: str) -> Iterator[Json]:
 # -- faults --------------------------------------------------------------------------------------
 
 
-def _unfit(template: Json, post: Post) -> Iterator[str]:
-    where = f"{post.task} in {template['name']}"
-    task = next(each for each in calls(template) if each["name"] == post.task)
-    for way in ("withItems", "withParam", "withSequence"):
-        if task.get(way):
-            yield (
-                f"{where} fans out with {way}, and each of its parts would need a gate: let it run"
-                " a template with a dag of its own, and gate the task in there"
-            )
+def _unfit(template: Json, posts: Mapping[str, Post]) -> Iterator[str]:
+    for task in calls(template):
+        if task["name"] not in posts:
+            continue
+        where = f"{task['name']} in {template['name']}"
+        for way in ("withItems", "withParam", "withSequence"):
+            if task.get(way):
+                yield (
+                    f"{where} fans out with {way}, and each of its parts would need a gate: let it"
+                    " run a template with a dag of its own, and gate the task in there"
+                )
     for group in template.get("steps") or ():
-        if task in group and len(group) > 1:
-            yield f"{where} runs side by side with others: give it a group of its own"
+        for task in group if len(group) > 1 else ():
+            if task["name"] in posts:
+                yield (
+                    f"{task['name']} in {template['name']} runs side by side with others: give it a"
+                    " group of its own"
+                )
     if any("dependencies" in each and each.get("continueOn") for each in calls(template)):
         yield f"{template['name']} mixes dependencies and continueOn: write it with depends"
 

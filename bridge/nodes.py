@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +17,6 @@ from bridge.inject import (
     calls,
     notify_name,
     spec_of,
-    stands,
     suspend_name,
     verify_name,
 )
@@ -178,9 +177,10 @@ def posts_of(manifest: Mapping[str, Any], steps: list[GatedStep], pods: Pods) ->
     otherwise than is known here: then no gate could be relied upon."""
     faults: list[str] = []
     posts: list[Post] = []
+    compiled = _Compiled(spec_of(manifest)["templates"])
     for step in steps:
         try:
-            posts += _post_of(spec_of(manifest)["templates"], step, pods)
+            posts += _post_of(compiled, step, pods)
         except Faults as found:
             faults += found.faults
     if faults:
@@ -188,14 +188,23 @@ def posts_of(manifest: Mapping[str, Any], steps: list[GatedStep], pods: Pods) ->
     return posts
 
 
-def _post_of(templates: list[Json], step: GatedStep, pods: Pods) -> Iterator[Post]:
-    found = [each for each in templates if each["name"] == step.template]
-    callers = [
-        (owner, call)
-        for owner in templates
-        for call in calls(owner)
-        if call.get("template") == step.template
-    ]
+class _Compiled:
+    """A manifest's templates by name, and by the template that they call who calls it."""
+
+    def __init__(self, templates: list[Json]) -> None:
+        self.named: dict[str, list[Json]] = defaultdict(list)
+        self.callers: dict[str, list[tuple[Json, Mapping[str, Any]]]] = defaultdict(list)
+        self.called: dict[str, set[str]] = {}  # the names of each template's tasks
+        for template in templates:
+            self.named[template["name"]].append(template)
+            self.called[template["name"]] = {call["name"] for call in calls(template)}
+            for call in calls(template):
+                self.callers[call.get("template", "")].append((template, call))
+
+
+def _post_of(compiled: _Compiled, step: GatedStep, pods: Pods) -> Iterator[Post]:
+    found = compiled.named.get(step.template, [])
+    callers = compiled.callers.get(step.template, [])
     if len(found) != 1 or len(callers) != 1 or not found[0].get("container"):
         raise Faults(
             f"the step {step.step}",
@@ -205,8 +214,8 @@ def _post_of(templates: list[Json], step: GatedStep, pods: Pods) -> Iterator[Pos
             ],
         )
     [gated], [(owner, call)] = found, callers
-    if stands(owner, step.name):
-        return
+    if suspend_name(step.name) in compiled.called[owner["name"]]:
+        return  # it is in already
     yield Post(
         name=step.name,
         owner=owner["name"],
@@ -261,35 +270,40 @@ def _after(first: str, command: list[str]) -> list[str]:
 
 def _opening(command: list[str], step: GatedStep) -> list[str]:
     *shell, script = command
-    script = _replaced(script, _step_command(step.step), _open_command, step, "step command")
+    found = [match for match in _STEP_COMMAND.finditer(script) if match["step"] == step.step]
+    _once(len(found), step, "step command")
+    script = script[: found[0].start()] + _open_command(found[0]) + script[found[0].end() :]
     # Else its log would be written over that of the task.
-    own = re.compile(rf"(?<= MF_PATHSPEC=)([^/\s]+/[^/\s]+)/{re.escape(step.step)}/")
-    script = _replaced(script, own, r"\1/_hitl/", step, "MF_PATHSPEC")
+    own = [match for match in _PATHSPEC.finditer(script) if match["step"] == step.step]
+    _once(len(own), step, "MF_PATHSPEC")
+    script = script[: own[0].start("step")] + "_hitl" + script[own[0].end("step") :]
     if step.bootstrap:
-        once = re.compile(re.escape(f"{step.bootstrap} && "))
-        script = _replaced(script, once, "", step, "set-up of its packages")
+        bootstrap = f"{step.bootstrap} && "
+        _once(script.count(bootstrap), step, "set-up of its packages")
+        script = script.replace(bootstrap, "")
     if step.python != "python":
         script = script.replace(f"{step.python} ", "python ")
     return [*shell, script]
 
 
-def _step_command(step: str) -> re.Pattern[str]:
-    return re.compile(rf" step {re.escape(step)}(?= --run-id )((?: --[a-z-]+[ =][^\s)]+)+)")
+# One pattern for every step: a pattern of each one's own takes longer to compile than to find.
+_STEP_COMMAND: Final = re.compile(
+    r" step (?P<step>\w+)(?= --run-id )(?P<options>(?: --[a-z-]+[ =][^\s)]+)+)"
+)
+_PATHSPEC: Final = re.compile(r" MF_PATHSPEC=[^/\s]+/[^/\s]+/(?P<step>\w+)/")
 
 
 def _open_command(match: re.Match[str]) -> str:
-    given = dict(re.findall(r" --([a-z-]+)[ =]([^\s)]+)", match[1]))
+    given = dict(re.findall(r" --([a-z-]+)[ =]([^\s)]+)", match["options"]))
     kept = [
         f"--{name} {given[name]}"
         for name in ("run-id", "task-id", "input-paths-filename", "split-index")
         if name in given
     ]
-    step = match[0].split()[1]
-    return " ".join([" hitl open", f"--step {shlex.quote(step)}", *kept, f"--out {GATE_FILE}"])
+    return " ".join([" hitl open", f"--step {match['step']}", *kept, f"--out {GATE_FILE}"])
 
 
-def _replaced(script: str, found: re.Pattern[str], by: Any, step: GatedStep, what: str) -> str:
-    script, times = found.subn(by, script)
+def _once(times: int, step: GatedStep, what: str) -> None:
     if times != 1:
         raise Faults(
             f"the step {step.step}",
@@ -298,4 +312,3 @@ def _replaced(script: str, found: re.Pattern[str], by: Any, step: GatedStep, wha
                 f" {what}: this version of Metaflow compiles it in another way"
             ],
         )
-    return script

@@ -10,7 +10,7 @@ from typing import Any
 from metaflow._vendor import click
 from metaflow.util import decompress_list
 
-from bridge.errors import BridgeError, Faults
+from bridge.errors import BridgeError, Faults, NoPolicy
 from bridge.settings import from_environment
 
 from .guard import EXIT_SHUT
@@ -32,7 +32,7 @@ def opened(state: Any, arguments: Sequence[str]) -> int:
         return EXIT_SHUT
     except BridgeError as error:
         click.secho(f"hitl: the gate could not be opened: {error}", err=True)
-        return error.exit_code
+        return EXIT_SHUT if isinstance(error, NoPolicy) else error.exit_code
     return 0
 
 
