@@ -41,6 +41,11 @@ eye: setup
 test-argo-shapes: setup
 	@$(BIN)/python -m pytest -m argo_shapes
 
+.PHONY: test-argo
+# On a real controller: KUBECONFIG names a cluster with Argo Workflows in its namespace argo.
+test-argo: setup
+	@$(BIN)/python -m pytest -m argo_real
+
 check: lint types imports test
 
 lint: setup
