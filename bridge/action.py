@@ -83,7 +83,11 @@ _MODES = {"tend": _tend, "open": _open, "verify": _verify}
 
 def _desk(env: Mapping[str, str]) -> Desk:
     _check_credential(env)
-    return wiring.desk(from_environment(env), github_from_environment(env))
+    settings = from_environment(env)
+    desk = wiring.desk(settings, github_from_environment(env))
+    # Here alone: a KUBECONFIG of somebody's laptop may name a cluster that knows none of the runs,
+    # and what it does not know is gone.
+    return replace(desk, cluster=wiring.cluster(settings))
 
 
 def _outputs(done: Tended) -> dict[str, str]:

@@ -631,11 +631,16 @@ def resume(desk: _Desk, gate: str) -> None:
 
     Approved, the node succeeds; anything else, it fails. Doing it twice changes nothing.
     """
-    from bridge.cluster import Kubernetes
+    from bridge import wiring
     from bridge.deliver import deliver
     from bridge.model import Delivery
 
-    found = deliver(Kubernetes(os.environ.get("KUBECONFIG")), desk.gate(gate), desk.now)
+    cluster = wiring.cluster(desk.settings)
+    if cluster is None:
+        from bridge.cluster import Kubernetes
+
+        cluster = Kubernetes(None)
+    found = deliver(cluster, desk.gate(gate), desk.now)
     click.echo(found.says)
     if found.delivery not in (Delivery.RESUMED, Delivery.ALREADY):
         raise click.exceptions.Exit(1)

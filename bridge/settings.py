@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bridge.address import names_path, part_secret
 from bridge.errors import Faults
@@ -16,6 +17,9 @@ from bridge.nodes import Pods
 APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"
 ARGO_UI_URL = "METAFLOW_HITL_ARGO_UI_URL"
 ARGO_NAMESPACE = "METAFLOW_HITL_ARGO_NAMESPACE"
+ARGO_SERVER = "HITL_ARGO_SERVER"
+ARGO_TOKEN = "HITL_ARGO_TOKEN"  # noqa: S105 - a name
+KUBECONFIG = "KUBECONFIG"
 LEDGER = "HITL_LEDGER"
 CACHE = "HITL_CACHE"
 ENVIRONMENT = "HITL_ENVIRONMENT"
@@ -62,6 +66,9 @@ class Settings:
     apprise_urls: tuple[str, ...] = field(default=(), repr=False)
     argo_ui_url: str | None = None
     argo_namespace: str = "argo"
+    argo_server: str | None = None  # where decisions are delivered, instead of to Kubernetes itself
+    argo_token: str | None = field(default=None, repr=False)
+    kubeconfig: str | None = None
     sign: bool = False  # git signs what is recorded, with the key it is configured with
     workflow: Workflow | None = None  # the one that this pod belongs to
 
@@ -72,6 +79,9 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     ui = env.get(ARGO_UI_URL) or None
     if ui and not ui.startswith(("http://", "https://")):
         faults.append(f"{ARGO_UI_URL} is not an http(s) address")
+    server = env.get(ARGO_SERVER) or None
+    if server and not _keeps_secrets(server):
+        faults.append(f"{ARGO_SERVER} is not an https address: the token would travel in the open")
     sign = _SWITCH.get(env.get(SIGN, "").lower())
     if sign is None:
         faults.append(f"{SIGN} is {env[SIGN]!r}; it is one of 1, true, yes, 0, false, no")
@@ -95,9 +105,19 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         apprise_urls=_listed(env, APPRISE_URLS),
         argo_ui_url=ui,
         argo_namespace=env.get(ARGO_NAMESPACE) or "argo",
+        argo_server=server,
+        argo_token=env.get(ARGO_TOKEN) or None,
+        kubeconfig=env.get(KUBECONFIG) or None,
         sign=bool(sign),
         workflow=Workflow(*parts) if parts else None,
     )
+
+
+def _keeps_secrets(url: str) -> bool:
+    """https, or a server on this machine."""
+    parts = urlsplit(url)
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return bool(parts.hostname) and parts.scheme in (("http", "https") if local else ("https",))
 
 
 def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:

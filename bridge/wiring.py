@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bridge.ask import Desk
     from bridge.github import GitHub
-    from bridge.ports import Forge, Here, Ledger, Notices
+    from bridge.ports import Cluster, Forge, Here, Ledger, Notices
     from bridge.settings import GitHubSettings
 
 #: The ledger of a laptop, beside the project it belongs to.
@@ -153,7 +153,21 @@ def desk(settings: Settings, github: GitHubSettings) -> Desk:
     record = GitLedger(forge.git_url, settings.cache, sign=settings.sign)
     told = Told(settings.apprise_urls, record.where, settings.argo_ui_url)
     engine = Actions(forge, f"{github.server_url}/{github.repository}")
-    return Desk(forge, record, told if settings.apprise_urls else Silent(), clock, engine)
+    quiet = told if settings.apprise_urls else Silent()
+    return Desk(forge, record, quiet, clock, engine)
+
+
+def cluster(settings: Settings) -> Cluster | None:
+    """Where decisions are delivered: Argo Server, or Kubernetes itself; None where none is set."""
+    if settings.argo_server:
+        from bridge.argoserver import ArgoServer
+
+        return ArgoServer(settings.argo_server, settings.argo_token)
+    if settings.kubeconfig:
+        from bridge.cluster import Kubernetes
+
+        return Kubernetes(settings.kubeconfig)
+    return None
 
 
 def as_person(forge: str, env: Mapping[str, str]) -> Forge:

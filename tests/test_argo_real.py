@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from bridge.argo import nodes_of
+from bridge.argoserver import ArgoServer
 from bridge.cluster import Kubernetes
 from bridge.deliver import amiss, deliver, over
 from bridge.inject import GATE, LABEL
 from bridge.model import ApprovalRequest, Decision, Delivery, OnTimeout, Standing, Workflow
 from bridge.nodes import suspend
+from bridge.ports import Cluster
 from bridge.wiring import clock
 from tests.ledgers import a_decision, a_rejection, a_request
 
@@ -26,6 +28,9 @@ pytestmark = pytest.mark.argo_real
 
 WORKFLOWS = ("argoproj.io", "v1alpha1", os.environ.get("HITL_TEST_NAMESPACE", "argo"), "workflows")
 SECONDS = 60
+#: Read before a test is given a clean environment.
+SERVER = os.environ.get("HITL_ARGO_SERVER", "")
+TOKEN = os.environ.get("HITL_ARGO_TOKEN", "")
 
 
 def test_a_cluster_with_argo_is_named() -> None:
@@ -142,15 +147,28 @@ def started() -> Iterator[Any]:
         run.delete()
 
 
-def here() -> Kubernetes:
+def kubernetes() -> Cluster:
     return Kubernetes(os.environ["KUBECONFIG"])
+
+
+def server() -> Cluster:
+    return ArgoServer(SERVER, TOKEN)
+
+
+#: The server as well, where one is named.
+WAYS = [kubernetes, server] if SERVER else [kubernetes]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: way.__name__)
+def here(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 def recorded(request: ApprovalRequest, decision: Decision) -> Standing:
     return Standing(request, decision, "c" * 40, None)
 
 
-def test_an_approval_lets_the_step_behind_its_gate_run(started: Any) -> None:
+def test_an_approval_lets_the_step_behind_its_gate_run(started: Any, here: Any) -> None:
     run = started()
     run.waits()
     [request] = run.requests
@@ -163,7 +181,7 @@ def test_an_approval_lets_the_step_behind_its_gate_run(started: Any) -> None:
     assert amiss(again, standing) is None
 
 
-def test_a_rejection_ends_the_run_and_starts_nothing(started: Any) -> None:
+def test_a_rejection_ends_the_run_and_starts_nothing(started: Any, here: Any) -> None:
     run = started()
     run.waits()
     [request] = run.requests
@@ -172,7 +190,7 @@ def test_a_rejection_ends_the_run_and_starts_nothing(started: Any) -> None:
     assert run.phase("deploy0") == "Omitted"
 
 
-def test_of_two_gates_the_other_waits_on(started: Any) -> None:
+def test_of_two_gates_the_other_waits_on(started: Any, here: Any) -> None:
     run = started(gates=2)
     run.waits()
     first, second = run.requests
@@ -185,7 +203,7 @@ def test_of_two_gates_the_other_waits_on(started: Any) -> None:
 
 
 def test_a_branch_that_was_rejected_is_told_to_those_who_are_asked_for_the_other(
-    started: Any,
+    started: Any, here: Any
 ) -> None:
     run = started(gates=2)
     run.waits()
@@ -195,7 +213,7 @@ def test_a_branch_that_was_rejected_is_told_to_those_who_are_asked_for_the_other
     assert over(here(), second) == (None, "hitl-suspend-deploy0")
 
 
-def test_a_deadline_that_overtook_the_decision_is_told(started: Any) -> None:
+def test_a_deadline_that_overtook_the_decision_is_told(started: Any, here: Any) -> None:
     run = started(timeout=1)
     assert run.ends() == "Succeeded"  # here nothing verifies: the step behind it is no pod
     [request] = run.requests
@@ -205,7 +223,7 @@ def test_a_deadline_that_overtook_the_decision_is_told(started: Any) -> None:
     assert amiss(found, standing) == found.says
 
 
-def test_a_stopped_run_is_over(started: Any) -> None:
+def test_a_stopped_run_is_over(started: Any, here: Any) -> None:
     run = started()
     run.waits()
     run.patch({"spec": {"shutdown": "Stop"}})
@@ -218,7 +236,7 @@ def test_a_stopped_run_is_over(started: Any) -> None:
     assert found.delivery is Delivery.STOPPED
 
 
-def test_a_run_that_was_deleted_is_gone(started: Any) -> None:
+def test_a_run_that_was_deleted_is_gone(started: Any, here: Any) -> None:
     run, other = started(), started()
     run.waits()
     [request] = run.requests
