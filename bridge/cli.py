@@ -609,11 +609,27 @@ def verify(desk: _Desk, gate: str | None, signed: bool) -> None:
 
 
 @hitl.command()
+@click.option("--watch", is_flag=True, help="Go on, and bring decisions to Argo as they come.")
+@click.option("--namespace", metavar="NAME", help="With --watch: of the workflows; else all.")
+@click.option(
+    "--interval",
+    default=30,
+    show_default=True,
+    type=click.IntRange(1, 3600),
+    metavar="SECONDS",
+    help="With --watch: between two looks at the ledger.",
+)
+@click.option("--listen", metavar="HOST:PORT", help="With --watch: for health and metrics.")
 @_pass_desk
-def reconcile(desk: _Desk) -> None:
+def reconcile(
+    desk: _Desk, watch: bool, namespace: str | None, interval: int, listen: str | None
+) -> None:  # fmt: skip
     """Settle what the clock or a crash left behind."""
     from bridge.reconcile import reconcile as settle_all
 
+    if watch:
+        _watch(desk, namespace, interval, listen)
+        return
     settled = False
     with suppress(NoLedger):
         for standing in settle_all(desk.ledger, desk.notices, desk.now):
@@ -621,6 +637,37 @@ def reconcile(desk: _Desk) -> None:
             settled = True
     if not settled:
         click.echo("Nothing to settle.")
+
+
+def _watch(desk: _Desk, namespace: str | None, interval: int, listen: str | None) -> None:
+    import signal
+    import time
+
+    from bridge.cluster import Kubernetes
+    from bridge.watch import Watch
+    from bridge.wiring import clock
+
+    def end(*_: object) -> None:
+        raise SystemExit(0)
+
+    settings = desk.settings
+    watch = Watch(
+        Kubernetes(settings.kubeconfig, namespace),
+        desk.ledger,
+        desk.notices,
+        clock,
+        lambda line: click.echo(f"{clock():%Y-%m-%dT%H:%M:%SZ} {line}", err=True),
+        on_forge=settings.github is not None,
+    )
+    signal.signal(signal.SIGTERM, end)
+    if listen:
+        from bridge.monitor import listening
+
+        # A round takes as long as the interval, and a list of thousands some seconds more.
+        at = listening(listen, watch.progress, clock, patience=3 * interval + 60)
+        watch.tell(f"health and metrics at http://{at}")
+    watch.tell(f"delivering what {desk.ledger.where} decides")
+    watch.follow(interval, time.sleep)
 
 
 @hitl.command()

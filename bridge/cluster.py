@@ -6,11 +6,13 @@ Whoever is named by KUBECONFIG, or the pod's own service account, needs `get` an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from bridge.argo import patch_of
-from bridge.errors import ClusterUnavailable
+from bridge.errors import ClusterUnavailable, TooOld
+from bridge.inject import LABEL
 from bridge.model import Move, Workflow
 
 Json = dict[str, Any]
@@ -19,15 +21,20 @@ _GROUP, _VERSION, _PLURAL = "argoproj.io", "v1alpha1", "workflows"
 #: A failed `test` of a JSON Patch, and a stale `resourceVersion`: somebody wrote first.
 _WRITTEN_MEANWHILE = (409, 422)
 _SECONDS = 20
+_GONE = 410
+_PAGE = 500
+#: Of a run that ended, the controller says so by a label: then the watch tells of it as deleted.
+_SELECTOR = f"{LABEL}=true,workflows.argoproj.io/completed!=true"
 
 
 class Kubernetes:
     """The `Cluster` port. Raises `ClusterUnavailable` throughout.
 
     `config_file` is what KUBECONFIG names; None: the person's own file, else the pod's account.
+    Runs are listed in `namespace`; None: in all of them.
     """
 
-    def __init__(self, config_file: str | None) -> None:
+    def __init__(self, config_file: str | None, namespace: str | None = None) -> None:
         try:
             from kubernetes import client, config
         except ImportError:
@@ -43,6 +50,7 @@ class Kubernetes:
                 "no cluster is configured: set KUBECONFIG, or run this in a pod of the cluster"
             ) from None
         self._api = client.CustomObjectsApi()
+        self._namespace = namespace
 
     def workflow(self, named: Workflow) -> Json | None:
         return self._asked(named, None)
@@ -50,34 +58,93 @@ class Kubernetes:
     def move(self, named: Workflow, seen: Mapping[str, Any], move: Move) -> bool:
         return self._asked(named, patch_of(seen, move)) is not None
 
+    def gated(self) -> Iterator[tuple[str, list[Json]]]:
+        after = ""
+        while True:
+            how: dict[str, Any] = {"_continue": after} if after else {}
+            with _told("list", "workflows"):
+                page = _object(self._list(limit=_PAGE, **how))
+            own = page["metadata"]
+            yield own["resourceVersion"], page["items"]
+            after = own.get("continue") or ""
+            if not after:
+                return
+
+    def changes(self, since: str, seconds: int) -> Iterator[tuple[str, Json]]:
+        from kubernetes import watch
+
+        listing, *where = self._listing()
+        stream: Any = watch.Watch  # it says nothing of its types
+        with _told("watch", "workflows"):
+            for event in stream().stream(
+                listing,
+                *where,
+                resource_version=since,
+                allow_watch_bookmarks=True,
+                timeout_seconds=seconds,
+                **_wanted(seconds),
+            ):
+                yield event["type"], event["raw_object"]
+
+    def _list(self, **how: Any) -> object:
+        listing, *where = self._listing()
+        return listing(*where, **how, **_wanted(0))
+
+    def _listing(self) -> tuple[Any, ...]:
+        """The client's method, itself: by its own words the client knows what it answers."""
+        if self._namespace is None:
+            return self._api.list_cluster_custom_object, _GROUP, _VERSION, _PLURAL
+        own = self._api.list_namespaced_custom_object
+        return own, _GROUP, _VERSION, self._namespace, _PLURAL
+
     def _asked(self, named: Workflow, patch: list[Json] | Json | None) -> Json | None:
         from kubernetes.client import ApiException
-        from urllib3.exceptions import HTTPError
 
         where = (_GROUP, _VERSION, named.namespace, _PLURAL, named.name)
         # Untold, the client sends a list as a merge patch, which the API refuses.
         kind = "json-patch+json" if isinstance(patch, list) else "merge-patch+json"
-        try:
-            if patch is None:
+        with _told("patch" if patch else "get", f"the workflow {named.namespace}/{named.name}"):
+            try:
+                if patch is None:
+                    return _object(
+                        self._api.get_namespaced_custom_object(*where, _request_timeout=_SECONDS)
+                    )
                 return _object(
-                    self._api.get_namespaced_custom_object(*where, _request_timeout=_SECONDS)
+                    self._api.patch_namespaced_custom_object(
+                        *where,
+                        patch,
+                        _content_type=f"application/{kind}",
+                        _request_timeout=_SECONDS,
+                    )
                 )
-            return _object(
-                self._api.patch_namespaced_custom_object(
-                    *where, patch, _content_type=f"application/{kind}", _request_timeout=_SECONDS
-                )
-            )
-        except ApiException as error:
-            if error.status == 404 or (patch is not None and error.status in _WRITTEN_MEANWHILE):
-                return None
-            raise ClusterUnavailable(
-                f"Kubernetes refuses {'patch' if patch else 'get'} of the workflow"
-                f" {named.namespace}/{named.name}: {error.status} {error.reason}"
-            ) from None
-        except (HTTPError, OSError):
-            raise ClusterUnavailable(
-                "Kubernetes cannot be reached: check KUBECONFIG and the network"
-            ) from None
+            except ApiException as error:
+                if error.status == 404 or (patch and error.status in _WRITTEN_MEANWHILE):
+                    return None
+                raise
+
+
+def _wanted(seconds: int) -> dict[str, Any]:
+    return {"label_selector": _SELECTOR, "_request_timeout": seconds + _SECONDS}
+
+
+@contextmanager
+def _told(doing: str, what: str) -> Iterator[None]:
+    """What goes wrong in here, in one sentence."""
+    from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ApiException as error:
+        if error.status == _GONE and doing in ("list", "watch"):
+            raise TooOld("the cluster keeps no more what was written since") from None
+        raise ClusterUnavailable(
+            f"Kubernetes refuses to {doing} {what}: {error.status} {error.reason}"
+        ) from None
+    except (HTTPError, OSError):
+        raise ClusterUnavailable(
+            "Kubernetes cannot be reached: check KUBECONFIG and the network"
+        ) from None
 
 
 def _object(found: object) -> Json:

@@ -49,7 +49,7 @@ def _moved(
     found = classify(workflow, named, gate)
     if workflow is None or found.delivery is not Delivery.WAITING or found.node is None:
         return found
-    phase, says = _words(decision, standing)
+    phase, says = _phase(decision), f"{decision.reason} @{standing.commit[:12]}"
     move = Move(found.node, gate, phase, decision.outcome, says, now)
     if not cluster.move(named, workflow, move):
         return Resumption(
@@ -67,10 +67,8 @@ def _moved(
     )
 
 
-def _words(decision: Decision, standing: Standing) -> tuple[str, str]:
-    """The phase and the message of a node that was moved by this decision."""
-    phase = "Succeeded" if decision.outcome is Outcome.APPROVED else "Failed"
-    return phase, f"{decision.reason} @{standing.commit[:12]}"
+def _phase(decision: Decision) -> str:
+    return "Succeeded" if decision.outcome is Outcome.APPROVED else "Failed"
 
 
 def amiss(found: Resumption, standing: Standing) -> str | None:
@@ -81,8 +79,10 @@ def amiss(found: Resumption, standing: Standing) -> str | None:
     """
     if found.delivery is Delivery.RESUMED or standing.decision is None:
         return None
-    as_recorded = (found.phase, found.message) == _words(standing.decision, standing)
-    return None if found.delivery is Delivery.ALREADY and as_recorded else found.says
+    decision = standing.decision
+    # Of the commit that stands behind it each deliverer names the one that it read.
+    ours = found.phase == _phase(decision) and found.message.startswith(f"{decision.reason} @")
+    return None if found.delivery is Delivery.ALREADY and ours else found.says
 
 
 def over(cluster: Cluster, request: ApprovalRequest) -> tuple[str | None, str | None]:

@@ -76,6 +76,10 @@ class ForgeUnavailable(BridgeError):
     exit_code = 8
 
 
+class TooOld(BridgeError):
+    """The cluster keeps no more what happened since then: list again."""
+
+
 class ClusterUnavailable(BridgeError):
     """The cluster cannot be reached, or does not let us."""
 

@@ -57,6 +57,8 @@ BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 _LEDGER = f"refs/heads/{FIRST_BRANCH}"
 _GATES = "refs/heads/gate/*"
 _MOST_TRIES = 40
+#: Decisions that may have come since a deliverer looked last.
+_A_FEW = 8
 
 #: A refusal that reading again cannot change, though git words some like a lost race …
 _HOPELESS = re.compile(
@@ -285,6 +287,39 @@ class GitLedger:
 
         return self._alone(attempt)
 
+    def decided(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
+        gates = list(gate_ids)
+
+        def attempt() -> dict[str, Standing]:
+            ledger = self._clone.remote_refs(_LEDGER).get(_LEDGER)
+            if ledger is None or not gates:
+                return {}
+            folders = self._all_folders([(ledger, gate_id) for gate_id in gates])
+            done = {
+                gate_id: files
+                for (_, gate_id), files in folders.items()
+                if "decision.yaml" in files
+            }
+            self._clone.bring(
+                files[name].sha for files in done.values() for name in _RECORDS if name in files
+            )
+            found = {}
+            for gate_id, files in done.items():
+                with suppress(LedgerCorrupt):  # it must not hide the others
+                    found[gate_id] = self._as_recorded(gate_id, files, ledger, None)
+            return found
+
+        return self._alone(attempt)
+
+    def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
+        def attempt() -> tuple[str | None, tuple[str, ...]]:
+            now = self._clone.remote_refs(_LEDGER).get(_LEDGER)
+            if head is None or now is None:
+                return now, ()
+            return now, tuple(each.id for each in self._newest_first(_A_FEW, now, head))
+
+        return self._alone(attempt)
+
     def _bring_records(self, gates: Sequence[str], refs: Mapping[str, str]) -> None:
         places = [
             (sha, gate_id)
@@ -375,11 +410,13 @@ class GitLedger:
     def _decided_as(self, key: str) -> set[str]:
         return {each.id for each in self._newest_first(ALL_HISTORY) if each.key == key}
 
-    def _newest_first(self, likely: int) -> Iterator[Recorded]:
+    def _newest_first(
+        self, likely: int, head: str | None = None, until: str | None = None
+    ) -> Iterator[Recorded]:
         """The recorded decisions from their commits, fetched deeper as they are asked for."""
-        sha = head = self._clone.remote_refs(_LEDGER).get(_LEDGER)
+        sha = head = head or self._clone.remote_refs(_LEDGER).get(_LEDGER)
         depth = max(likely, 1)
-        while sha and head:
+        while sha and head and sha != until:
             if not self._clone.has(sha):
                 # From the head each time: some servers give only what a branch points at.
                 self._clone.deepen(head, depth)

@@ -64,6 +64,15 @@ class Ledger(Protocol):
         """Many of them in as many exchanges as one takes; what cannot be read is left out."""
         ...
 
+    def decided(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
+        """Those of them that are decided: of the others, nothing is read."""
+        ...
+
+    def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
+        """The ledger's head now, and the gates decided after it was `head`: one exchange, and as
+        much more as is new. None: not one is told, only the head."""
+        ...
+
     def record(self, decision: Decision) -> Standing:
         """Record a decision; where another came first, return that one.
 
@@ -187,6 +196,19 @@ class Cluster(Protocol):
     def move(self, named: Workflow, seen: Mapping[str, Any], move: Move) -> bool:
         """Whether the node moved. `seen` is the object that this rests on: where it holds no more,
         nothing is written."""
+        ...
+
+
+class Watched(Cluster, Protocol):
+    """A cluster whose gated runs can be listed and followed."""
+
+    def gated(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """The gated runs that go on, page by page, each with the version of the whole list."""
+        ...
+
+    def changes(self, since: str, seconds: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What is written from that version on, for so long: ADDED, MODIFIED or DELETED and the
+        object; BOOKMARK and an object that says its version alone. Raises `TooOld`."""
         ...
 
 

@@ -64,6 +64,7 @@ class Cluster:
     _held: dict[tuple[str, str], Json] = field(default_factory=dict)
     _events: list[tuple[int, str, Json]] = field(default_factory=list)
     version: int = 0  # of what was written last
+    _oldest: int = 0  # the first version that is still kept
     _closing: bool = False
     _news: threading.Condition = field(default_factory=lambda: threading.Condition())
 
@@ -153,7 +154,16 @@ class Cluster:
                 "items": [copy.deepcopy(self._held[key]) for key in page],
             }
 
+    def forget(self) -> None:
+        """As etcd does when it compacts: who listens from before this must list again."""
+        with self._news:
+            self._oldest = self.version + 1
+
     def watching(self, space: str | None, label: str, since: int, seconds: float) -> Iterator[Json]:
+        if since + 1 < self._oldest:
+            said = f"too old resource version: {since} ({self._oldest})"
+            yield {"type": "ERROR", "object": Refused(410, "Expired", said).status}
+            return
         ends = time.monotonic() + seconds
         while not self._closing:
             with self._news:
@@ -163,8 +173,12 @@ class Cluster:
                     return
             for version, kind, each in new:
                 since = version
-                if space in (None, each["metadata"]["namespace"]) and _labelled(each, label):
+                if space not in (None, each["metadata"]["namespace"]):
+                    continue
+                if _labelled(each, label):
                     yield {"type": kind, "object": each}
+                elif kind == "MODIFIED":  # as of one that was there until now
+                    yield {"type": "DELETED", "object": each}
 
     def patch(self, space: str, name: str, how: str, patch: Any) -> Json:
         """JSON Patch or merge patch, all of it or nothing."""
@@ -194,8 +208,14 @@ class Cluster:
 
 def _labelled(workflow: Json, selector: str) -> bool:
     labels = workflow["metadata"].get("labels") or {}
-    wanted = [each.split("=", 1) for each in selector.split(",") if each]
-    return all(labels.get(key.rstrip("=")) == value.lstrip("=") for key, value in wanted)
+    for each in filter(None, selector.split(",")):
+        key, _, value = each.partition("=")
+        if key.endswith("!"):
+            if labels.get(key[:-1]) == value:
+                return False
+        elif labels.get(key) != value.lstrip("="):
+            return False
+    return True
 
 
 def _patched(held: Json, how: str, patch: Any) -> Json:
