@@ -185,12 +185,23 @@ def simulate(
 @click.option("--overwrite", is_flag=True, help="Also write workflows that were changed by hand.")
 @click.option("--action", metavar="USES", help="Where the action is: acme/bridge/action@COMMIT.")
 @click.option("--opener", metavar="SLUG", help="The GitHub App that opens gates.")
-def init(push: bool, overwrite: bool, action: str | None, opener: str | None) -> None:
+@click.option(
+    "--kubernetes", is_flag=True, help="Write the manifests for a cluster, and only them."
+)
+@click.option("--namespace", default="argo", show_default=True, help="Of the workflows.")
+@click.option("--image", metavar="IMAGE", help="What kubernetes/Containerfile is built as.")
+def init(
+    push: bool, overwrite: bool, action: str | None, opener: str | None, kubernetes: bool,
+    namespace: str, image: str | None,
+) -> None:  # fmt: skip
     """Make this repository ready for gates: policy, workflow, the ledger's branch.
 
     Run twice, it changes nothing; what you changed is kept. At the end stands what only a person
     can set; `hitl doctor` checks it.
     """
+    if kubernetes:
+        _deploy(namespace, image, overwrite)
+        return
     from pathlib import Path
 
     from bridge.checkout import Checkout
@@ -212,6 +223,29 @@ def init(push: bool, overwrite: bool, action: str | None, opener: str | None) ->
     click.echo("\nWhat only a person can set:")
     for number, says in enumerate(for_a_person(checkout.repository, checkout.read(MAIN) or ""), 1):
         click.echo(click.wrap_text(f"{number}. {says}", 100, " ", "   "))
+
+
+def _deploy(namespace: str, image: str | None, overwrite: bool) -> None:
+    from pathlib import Path
+
+    from bridge.checkout import Checkout
+    from bridge.deployment import Deployed
+    from bridge.init import deploy
+    from bridge.settings import FORGE, LEDGER
+
+    checkout = Checkout(Path.cwd())
+    of_checkout = f"{FORGE}{checkout.repository}" if checkout.repository else ""
+    ledger = os.environ.get(LEDGER) or of_checkout
+    wanted = Deployed(namespace, image or "approval-bridge:latest", ledger)
+    for each in deploy(checkout, wanted, overwrite=overwrite):
+        click.echo(f"{each.path}: {each.deed}")
+    click.echo(
+        f"\nTo deliver the decisions of {ledger} to the workflows in {namespace}:\n"
+        f"  1. build the image:    docker build -t {wanted.image} -f kubernetes/Containerfile .\n"
+        f"  2. who reads:          kubectl -n {namespace} create secret generic hitl-reader"
+        " --from-literal=HITL_TOKEN=…\n"
+        "  3. and go:             kubectl apply -k kubernetes"
+    )
 
 
 # -- doctor ----------------------------------------------------------------------------------------

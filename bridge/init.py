@@ -12,6 +12,7 @@ from typing import Final
 
 from bridge import workflows
 from bridge.checkout import Checkout
+from bridge.deployment import Deployed, files
 from bridge.gitledger import README
 from bridge.workflows import MAIN, POLICY, RELAY
 
@@ -55,6 +56,19 @@ def init(checkout: Checkout, filling: Filling, *, overwrite: bool = False) -> tu
         _workflow(checkout, filling, overwrite),
         *_ledger(checkout, overwrite),
     )
+
+
+def deploy(checkout: Checkout, deployed: Deployed, *, overwrite: bool = False) -> Iterator[Done]:
+    """Write the manifests of the cluster. `overwrite`: also those that somebody changed."""
+    for path, text in files(deployed).items():
+        found = checkout.read(path)
+        if found == text:
+            yield Done(path, Deed.UNCHANGED)
+        elif found is None or overwrite:
+            checkout.write(path, text)
+            yield Done(path, Deed.WRITTEN if found is None else Deed.REPLACED)
+        else:
+            yield Done(path, Deed.CHANGED)
 
 
 def _policy(checkout: Checkout) -> Done:
