@@ -41,6 +41,11 @@ eye: setup
 test-argo-shapes: setup
 	@$(BIN)/python -m pytest -m argo_shapes
 
+.PHONY: test-cluster
+# On a real API server: KUBECONFIG names a cluster that knows Argo's resource types.
+test-cluster: setup
+	@$(BIN)/python -m pytest -m cluster
+
 .PHONY: test-argo
 # On a real controller: KUBECONFIG names a cluster with Argo Workflows in its namespace argo.
 test-argo: setup
