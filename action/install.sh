@@ -31,8 +31,10 @@ install() {
       stop "$python has neither pip nor ensurepip: install python3-pip or python3-venv on this runner"
     set -- "$home/venv/bin/python" -m pip
   fi
+  local locks=(--requirement "$GITHUB_ACTION_PATH/requirements.lock")
+  [ -z "${KUBECONFIG:-}" ] || locks+=(--requirement "$GITHUB_ACTION_PATH/kubernetes.lock")
   "$@" install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: \
-    --require-hashes --requirement "$GITHUB_ACTION_PATH/requirements.lock" ||
+    --require-hashes "${locks[@]}" ||
     stop "what the bridge needs could not be installed: see above, and check that this runner reaches a package index"
 }
 

@@ -13,9 +13,12 @@ import pytest
 
 from bridge.model import Outcome
 from bridge.workflows import MAIN, RELAY
+from tests import objectstore
 from tests.actions import Runner, example, load, written
+from tests.argo import api
 from tests.forge import World
 from tests.github import GitHub
+from tests.test_whole_way import OnArgo
 
 INPUT = {
     "type": "object",
@@ -230,3 +233,57 @@ def test_whoever_sends_the_event_without_an_approval_deploys_nothing(at: Reposit
     (stopped,) = at.runner.run()
     assert stopped.code == 1
     assert "deploying" not in stopped.log
+
+
+# -- the whole way ---------------------------------------------------------------------------------
+
+
+class Whole(OnArgo, Repository):
+    """A flow on Argo, and the repository that it is asked in."""
+
+
+def test_the_whole_way_from_a_flow_on_argo_to_its_verified_step(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "pip"))
+    with GitHub() as github, objectstore.serving() as store, api.serving() as cluster:
+        at = Whole(github, tmp_path)
+        at.prepare()
+        at.runner.variables["HITL_ARGO_SERVER"] = cluster.url
+        at.runner.secrets["HITL_ARGO_TOKEN"] = api.SERVER_TOKEN
+
+        # A flow, compiled by stock Metaflow, reaches a step that needs a person: a pod opens a pull
+        # request with the message and the artifacts, and ends.
+        at.deploy(store)
+        cluster.submit(at.controller.workflow)
+        cluster.settle(at.controller)
+        pull = at.pull()
+        assert "Accuracy 94.0%: deploy?" in pull.title.replace("\u200b", "")
+        at.runner.run()
+
+        # While it waits nothing runs: no pod, no runner, and nobody is asked anything.
+        github.forget_requests()
+        cluster.requests.clear()
+        for _ in range(60):
+            at.controller.now += 1
+            cluster.settle(at.controller)
+        assert not at.controller.pods
+        assert not at.runner.run()
+        assert (github.requests, cluster.requests) == ([], [])
+
+        # Reviews are judged by the repository's policy, under act, in the workflow of `hitl init`.
+        pull.review(at.alice, "APPROVED", "/approve target=production")
+        relayed, decided = at.runner.run()
+        assert (relayed.code, decided.code) == (0, 0), decided
+
+        # The decision is a commit of the ledger; exactly its node was resumed, through Argo Server.
+        assert at.decisions() == 1
+        assert any(each.startswith("PUT ") and each.endswith("/set") for each in cluster.requests)
+        assert api.SERVER_TOKEN not in decided.log
+        assert "is Succeeded now" in decided.log
+
+        # The gated step checks that ledger before it runs.
+        cluster.settle(at.controller)
+        assert at.controller.status["phase"] == "Succeeded"
+        assert [each["given"] for each in at.project.ran("deploy")] == [{"target": "production"}]
+        at.has_shown_no_secret()

@@ -193,8 +193,9 @@ def test_what_hitl_init_fills_in_stands_once_in_the_one_file_and_nowhere_in_the_
     assert not blanks(written(MAIN))
 
 
-def test_the_actions_lock_has_a_hash_for_everything_and_no_address() -> None:
-    lock = (ROOT / "action" / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements", "kubernetes"])
+def test_the_actions_locks_have_a_hash_for_everything_and_no_address(name: str) -> None:
+    lock = (ROOT / "action" / f"{name}.lock").read_text()
     assert "://" not in lock
     assert len(re.findall(r"(?m)^[\w.-]+==", lock)) == len(
         re.findall(r"(?m)^[\w.-]+==\S+ .*\\$", lock)

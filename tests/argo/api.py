@@ -34,6 +34,11 @@ _PATH = re.compile(
 )
 
 
+#: Argo Server, at the same address.
+_SERVER_PATH = re.compile(r"/api/v1/workflows/([^/]+)/([^/]+)(/set)?")
+SERVER_TOKEN = "the-token-of-argo-server"  # noqa: S105 - nobody's
+
+
 class Refused(Exception):
     def __init__(self, code: int, reason: str, message: str, **details: str) -> None:
         super().__init__(message)
@@ -180,6 +185,30 @@ class Cluster:
                 elif kind == "MODIFIED":  # as of one that was there until now
                     yield {"type": "DELETED", "object": each}
 
+    def set(self, space: str, name: str, asked: Json) -> Json:
+        """What Argo Server does on the same workflows."""
+        with self._news:
+            held = self._found(space, name)
+            wanted = dict(each.split("=", 1) for each in asked["nodeFieldSelector"].split(","))
+            found = [
+                node
+                for node in held["status"]["nodes"].values()
+                if node["type"] == "Suspend"
+                and node["phase"] == "Running"
+                and wanted == {key: value for key, value in _fields(node).items() if key in wanted}
+            ]
+            if not found:
+                said = "currently, set only targets suspend nodes: no suspend nodes matching"
+                raise Refused(500, "", f"{said} nodeFieldSelector: {asked['nodeFieldSelector']}")
+            for node in found:
+                node |= {"phase": asked["phase"], "message": asked["message"]}
+                given = json.loads(asked.get("outputParameters", "{}"))
+                for each in (node.get("outputs") or {}).get("parameters") or ():
+                    each["value"] = given.get(each["name"])
+                    each.pop("valueFrom", None)
+            self._changed("MODIFIED", held)
+            return copy.deepcopy(held)
+
     def patch(self, space: str, name: str, how: str, patch: Any) -> Json:
         """JSON Patch or merge patch, all of it or nothing."""
         with self._news:
@@ -204,6 +233,12 @@ class Cluster:
                 held.update(after)
                 self._changed("MODIFIED", held)
             return copy.deepcopy(held)
+
+
+def _fields(node: Json) -> dict[str, str]:
+    given = (node.get("inputs") or {}).get("parameters") or ()
+    own = {f"inputs.parameters.{each['name']}.value": each.get("value", "") for each in given}
+    return {"id": node["id"], "phase": node["phase"], **own}
 
 
 def _labelled(workflow: Json, selector: str) -> bool:
@@ -275,6 +310,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PATCH(self) -> None:
         self.serve()
 
+    def do_PUT(self) -> None:
+        self.serve()
+
     def serve(self) -> None:
         self.cluster.requests.append(f"{self.command} {self.path}")
         try:
@@ -284,6 +322,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         parts = urlsplit(self.path)
+        through_server = _SERVER_PATH.fullmatch(parts.path)
+        if through_server:
+            if self.headers.get("Authorization") != f"Bearer {SERVER_TOKEN}":
+                raise Refused(401, "", "token not valid")
+            self.reply(200, self.through_server(*through_server.groups()))
+            return
         asked = {key: values[0] for key, values in parse_qs(parts.query).items()}
         found = _PATH.fullmatch(parts.path)
         if not found:
@@ -301,6 +345,12 @@ class _Handler(BaseHTTPRequestHandler):
             label, limit = asked.get("labelSelector", ""), int(asked.get("limit", 0))
             page = self.cluster.listing(space, label, limit, asked.get("continue", ""))
             self.reply(200, page)
+
+    def through_server(self, space: str, name: str, verb: str | None) -> Json:
+        if self.command != "PUT":
+            return self.cluster.get(space, name)
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        return self.cluster.set(space, name, asked)
 
     def stream(self, space: str | None, asked: dict[str, str]) -> None:
         self.send_response(200)
