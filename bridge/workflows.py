@@ -28,8 +28,10 @@ _TEMPLATES: Final = {
     RELAY: "workflows/relay.yml",
     POLICY: "approvals.yml",
 }
-#: Which runner, how often, which action and whose voices: anybody's to change.
-_THEIRS: Final = re.compile(r"^( *(?:- )?(?:runs-on|cron|uses|voices|timeout-minutes):).*$", re.M)
+#: Which runner, how often, which action, whose voices and which Argo Server: anybody's to change.
+_THEIRS: Final = re.compile(
+    r"^( *(?:- )?(?:runs-on|cron|uses|voices|timeout-minutes|argo-server):).*$", re.M
+)
 
 
 def text(path: str, action: str | None = None, opener: str | None = None) -> str:

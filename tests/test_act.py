@@ -249,7 +249,8 @@ def test_the_whole_way_from_a_flow_on_argo_to_its_verified_step(
     with GitHub() as github, objectstore.serving() as store, api.serving() as cluster:
         at = Whole(github, tmp_path)
         at.prepare()
-        at.runner.variables["HITL_ARGO_SERVER"] = cluster.url
+        asks = written(MAIN).replace('argo-server: ""', f"argo-server: {cluster.url}")
+        at.repo.commit("main", {MAIN: asks})
         at.runner.secrets["HITL_ARGO_TOKEN"] = api.SERVER_TOKEN
 
         # A flow, compiled by stock Metaflow, reaches a step that needs a person: a pod opens a pull

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.workflows import ACTION, MAIN, RELAY, blanks, text
+from bridge.workflows import ACTION, MAIN, RELAY, blanks, is_current, text
 from tests.actions import ROOT, USED, example, load, written
 
 PATHS = (MAIN, RELAY)
@@ -137,13 +137,22 @@ def test_the_decider_uses_its_own_key_and_nothing_of_the_runs_token() -> None:
 
 def test_the_deciders_key_comes_from_an_environment() -> None:
     assert job(DECIDING)["environment"] == "approvals"
-    assert written(MAIN).count("secrets.") == 1
+    assert set(re.findall(r"secrets\.\w+", written(MAIN))) == {
+        "secrets.HITL_APP_KEY",
+        "secrets.HITL_ARGO_TOKEN",
+    }
 
 
 def test_who_speaks_for_the_bridge_is_said_in_the_file_and_not_in_a_variable() -> None:
     # Whoever may write can set a repository's variables, and would speak for the bridge.
     (step,) = job(DECIDING)["steps"]
     assert step["with"]["voices"] == "approval-opener[bot]"
+
+
+def test_where_the_token_of_argo_server_goes_is_said_in_the_file_and_not_in_a_variable() -> None:
+    (step,) = job(DECIDING)["steps"]
+    assert step["with"]["argo-server"] == ""
+    assert is_current(MAIN, written(MAIN).replace('argo-server: ""', "argo-server: https://a.b"))
 
 
 def test_nothing_is_checked_out_and_no_action_is_used_but_the_bridges() -> None:
