@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from bridge.doctor import Check
     from bridge.model import ApprovalRequest
     from bridge.policyfile import PolicyFile
 
@@ -252,18 +253,17 @@ def _deploy(namespace: str, image: str | None, overwrite: bool) -> None:
 
 
 @click.command()
-def doctor() -> None:
+@click.option("--kubernetes", is_flag=True, help="Of the cluster that KUBECONFIG names, instead.")
+@click.option("--namespace", default="argo", show_default=True, help="Of the workflows there.")
+def doctor(kubernetes: bool, namespace: str) -> None:
     """Whether a gate here would be safe: one line a check, with its fix; exit code 1 if not.
 
     GITHUB_REPOSITORY, or the remote of this checkout, says which repository; GH_TOKEN, GITHUB_TOKEN
     or HITL_TOKEN is the token of somebody who administers it.
     """
-    from bridge.doctor import Level, examine, is_safe
-    from bridge.githubsurvey import GitHubSurvey
-    from bridge.settings import github_from_environment
-    from bridge.wiring import clock
+    from bridge.doctor import Level, is_safe
 
-    checks = examine(GitHubSurvey(github_from_environment(_with_repository())), clock())
+    checks = _of_cluster(namespace) if kubernetes else _of_repository()
     for each in checks:
         colour = {Level.FINE: "green", Level.NOTE: "yellow"}.get(each.level, "red")
         mark = click.style(each.level, fg=colour) if _colour() else each.level
@@ -271,8 +271,26 @@ def doctor() -> None:
         if each.fix:
             click.echo(f"    {_line(each.fix)}")
     if not is_safe(checks):
-        click.echo("a gate here is not safe, or not known to be", err=True)
+        what = "nothing is delivered there" if kubernetes else "a gate here is not safe"
+        click.echo(f"{what}, or not known to be", err=True)
         click.get_current_context().exit(1)
+
+
+def _of_repository() -> tuple[Check, ...]:
+    from bridge.doctor import examine
+    from bridge.githubsurvey import GitHubSurvey
+    from bridge.settings import github_from_environment
+    from bridge.wiring import clock
+
+    return examine(GitHubSurvey(github_from_environment(_with_repository())), clock())
+
+
+def _of_cluster(namespace: str) -> tuple[Check, ...]:
+    from bridge.cluster import Kubernetes
+    from bridge.clusterdoctor import examine_cluster
+
+    there = Kubernetes(os.environ.get("KUBECONFIG"))
+    return examine_cluster(there.survey(namespace))
 
 
 def _with_repository() -> dict[str, str]:

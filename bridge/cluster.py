@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bridge.argo import patch_of
+from bridge.clusterdoctor import NEEDLESS, PULL, ClusterSurvey
 from bridge.errors import ClusterUnavailable, TooOld
 from bridge.inject import LABEL
 from bridge.model import Move, Workflow
@@ -85,6 +86,57 @@ class Kubernetes:
                 **_wanted(seconds),
             ):
                 yield event["type"], event["raw_object"]
+
+    def survey(self, namespace: str) -> ClusterSurvey:
+        """What this account sees and may."""
+        from kubernetes import client
+
+        asked = [*((verb, _PLURAL) for verb in PULL), *NEEDLESS]
+        may = {}
+        reviews: Any = client.AuthorizationV1Api()
+        with _told("review", "its own access"):
+            for verb, resource in asked:
+                group = _GROUP if resource == _PLURAL else ""
+                wanted = {
+                    "namespace": namespace,
+                    "verb": verb,
+                    "resource": resource,
+                    "group": group,
+                }
+                answer = reviews.create_self_subject_access_review(
+                    {"spec": {"resourceAttributes": wanted}}, _request_timeout=_SECONDS
+                )
+                may[verb, resource] = bool(answer.status.allowed)
+        return ClusterSurvey(namespace, self._has_workflows(), may, self._controller(namespace))
+
+    def _has_workflows(self) -> bool:
+        from kubernetes.client import ApiException
+
+        with _told("tell", "which resources it has"):
+            try:
+                found = self._api.get_api_resources(_GROUP, _VERSION, _request_timeout=_SECONDS)
+            except ApiException as error:
+                if error.status == 404:
+                    return False
+                raise
+        return any(each.name == _PLURAL for each in found.resources)
+
+    def _controller(self, namespace: str) -> str | None:
+        """Its image, where it runs beside the workflows and may be seen."""
+        from kubernetes import client
+
+        apps: Any = client.AppsV1Api()
+        with _told("list", "deployments"):
+            try:
+                found = apps.list_namespaced_deployment(
+                    namespace, label_selector="app=workflow-controller", _request_timeout=_SECONDS
+                )
+            except client.ApiException as error:
+                if error.status == 403:
+                    return None
+                raise
+        images = [each.spec.template.spec.containers[0].image for each in found.items]
+        return images[0] if images else None
 
     def _list(self, **how: Any) -> object:
         listing, *where = self._listing()

@@ -11,6 +11,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 import yaml
 from kubernetes import client, config, utils
 
+from bridge import cli
 from bridge.argo import nodes_of, packed_again
 from bridge.cluster import Kubernetes
 from bridge.deliver import deliver, over
@@ -295,6 +297,41 @@ def test_the_shipped_manifests_are_taken_whole(at: Place) -> None:
     made = apps.read_namespaced_deployment("hitl-reconciler", at.name)
     [container] = made.spec.template.spec.containers
     assert container.security_context.read_only_root_filesystem
+
+
+@pytest.mark.parametrize(
+    ("account", "access"),
+    [
+        ("hitl-reconciler", "✓ access: this account delivers to workflows in {}, by push and by"
+         " pull"),
+        ("hitl-push", "✓ access: this account delivers to workflows in {} by push; for pull it"
+         " lacks list, watch"),
+        ("default", "✗ access: this account may not get, patch, list, watch workflows in {}"),
+    ],
+)  # fmt: skip
+def test_the_doctor_says_what_an_account_may(
+    at: Place, account: str, access: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    at.apply()
+    if account == "default":  # which the controller manager makes, and there may be none
+        with suppress(client.ApiException):
+            at.core.create_namespaced_service_account(at.name, {"metadata": {"name": account}})
+    monkeypatch.setenv("KUBECONFIG", at.kubeconfig(account))
+    code = cli.main(["doctor", "--kubernetes", "--namespace", at.name])
+    said = capsys.readouterr().out.splitlines()
+    assert "✓ argo: the cluster knows Argo's workflows" in said
+    assert access.format(at.name) in said
+    assert not [each for each in said if "which no delivery needs" in each]
+    assert code == (1 if account == "default" else 0)
+
+
+def test_the_doctor_warns_of_an_account_that_may_everything(
+    at: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["doctor", "--kubernetes", "--namespace", at.name]) == 0
+    said = capsys.readouterr().out
+    assert "! least: this account may also create workflows, delete workflows, get secrets" in said
 
 
 # -- many ------------------------------------------------------------------------------------------
