@@ -34,6 +34,7 @@ from metaflow.util import compress_list  # noqa: E402
 from bridge import wiring  # noqa: E402
 from bridge.argo import json_patch  # noqa: E402
 from bridge.gitledger import GitLedger, create  # noqa: E402
+from bridge.inject import LABEL  # noqa: E402
 from bridge.model import ApprovalRequest, Move, Outcome, Workflow  # noqa: E402
 from bridge.records import decision_out  # noqa: E402
 from tests import objectstore  # noqa: E402
@@ -70,6 +71,30 @@ took = time.perf_counter() - began
 assert found.delivery is Delivery.RESUMED, found
 print(took)
 """
+#: A watch, for so many rounds: the requests of a round, the seconds that the last one took, and the
+#: most memory, in MB.
+_WATCH = """
+import resource, sys, time
+from pathlib import Path
+from bridge.cluster import Kubernetes
+from bridge.gitledger import GitLedger
+from bridge.notices import Silent
+from bridge.watch import Watch
+from bridge.wiring import clock
+ledger = GitLedger(sys.argv[2], Path(sys.argv[3]))
+watch = Watch(Kubernetes(sys.argv[1]), ledger, Silent(), clock, print, on_forge=True)
+version = watch.list_all()
+watch.round()
+assert watch.progress.waiting == int(sys.argv[4]), watch.progress
+print("listed", flush=True)
+sys.stdin.readline()
+for _ in range(3):
+    version = watch.listen(version, 1)
+    began = time.perf_counter()
+    watch.round()
+    took = time.perf_counter() - began
+print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
 #: The end of a flow's file, which leaves in `took` the seconds that the gates took to put in.
 _TIMED = """
 if __name__ == "__main__":
@@ -103,6 +128,7 @@ def rows(rounds: int, steps: int) -> Iterator[Row]:
         yield notify(folder, rounds)
         yield injection(folder, steps)
         yield from delivery(folder, rounds)
+        yield from watching(folder)
 
 
 def notify(folder: Path, rounds: int) -> Row:
@@ -200,6 +226,37 @@ def delivery(folder: Path, rounds: int) -> Iterator[Row]:
     yield Row("delivery, `hitl resume`", base, resumed)
 
 
+def watching(folder: Path) -> Iterator[Row]:
+    """With 100 gates that wait, and with 10,000."""
+    few, many = (watched(folder, gates) for gates in (100, 10_000))
+    yield Row("reconciler: requests a round, 100 and 10,000 gates", few[0], many[0], most=1)
+    yield Row("reconciler: seconds of a round", few[1], many[1])
+    yield Row("reconciler: memory, MB", few[2], many[2])
+
+
+def watched(folder: Path, gates: int) -> tuple[float, float, float]:
+    create(folder / f"watched-{gates}.git")
+    with serving(folder) as git, api.serving() as cluster:
+        for number in range(gates):
+            name = f"run-{number}"
+            submit(cluster, Workflow("argo", name, name), f"{number:012x}")
+        there = (str(cluster.kubeconfig(folder)), git.of(f"watched-{gates}.git"))
+        command = [sys.executable, "-c", _WATCH, *there, str(folder / f"w-{gates}"), str(gates)]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ) as process:  # fmt: skip
+            assert process.stdin
+            assert process.stdout
+            assert process.stdout.readline() == "listed\n"
+            cluster.requests.clear()
+            git.requests.clear()
+            process.stdin.write("\n")
+            process.stdin.flush()
+            took, memory = map(float, process.stdout.readline().split())
+        return (len(cluster.requests) + len(git.requests)) / 3, took, memory
+
+
 def asked(ledger: GitLedger, cluster: api.Cluster, name: str) -> ApprovalRequest:
     """A gate, and the run that waits for it."""
     run = Workflow("argo", name, name)
@@ -218,7 +275,7 @@ def submit(cluster: api.Cluster, run: Workflow, gate: str) -> None:
         "inputs": {"parameters": [{"name": "gate", "value": gate}]},
         "outputs": {"parameters": [{"name": "decision", "valueFrom": {"supplied": {}}}]},
     }
-    own = {"name": run.name, "namespace": run.namespace, "uid": run.uid}
+    own = {"name": run.name, "namespace": run.namespace, "uid": run.uid, "labels": {LABEL: "true"}}
     cluster.submit({"metadata": own, "status": {"phase": "Running", "nodes": {"wait": node}}})
 
 

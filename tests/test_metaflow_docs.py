@@ -17,6 +17,10 @@ from tests.metaflows import CHECKOUT, Project
 PAGE = (CHECKOUT / "docs" / "metaflow.md").read_text(encoding="utf-8")
 
 
+#: Where variables are told that no flow's author needs.
+PAGES = ("argo.md", "argo-delivery.md", "github.md")
+
+
 def section(title: str) -> str:
     return PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
@@ -37,7 +41,7 @@ def test_every_parameter_is_listed_with_its_default() -> None:
 
 def test_every_variable_is_listed() -> None:
     known = {value for value in vars(settings).values() if str(value).startswith(("HITL_", "META"))}
-    elsewhere = "".join((CHECKOUT / "docs" / name).read_text() for name in ("argo.md", "github.md"))
+    elsewhere = "".join((CHECKOUT / "docs" / name).read_text() for name in PAGES)
     named = set(re.findall(r"`(\w+)`", section("Variables") + elsewhere))
     assert known <= named
     assert set(cells("Variables")) <= known
