@@ -16,7 +16,7 @@ from typing import Any
 from bridge import argo
 from bridge.decide import decide
 from bridge.deliver import deliver
-from bridge.errors import BridgeError, ClusterUnavailable, LedgerUnavailable, LostRequest, TooOld
+from bridge.errors import BridgeError, ClusterUnavailable, TooOld
 from bridge.model import Delivery, Evidence, Resumption, Standing, Workflow
 from bridge.ports import Clock, Ledger, Notices, Watched
 from bridge.reconcile import settle_overdue
@@ -92,9 +92,11 @@ class Watch:
             version = found["metadata"]["resourceVersion"]
             if kind == "DELETED":
                 own = self._runs.pop(found["metadata"]["uid"], None)
-                if own:  # it is gone, or bears the label of those that ended
+                if own:
+                    # Gone, or with the label of those that ended; or only without ours.
                     named, gates = own
-                    self._over(named, gates, found if argo.ended(found, named) else None)
+                    over = argo.ended(found, named)
+                    self._over(named, gates, found if over else self.cluster.workflow(named))
             elif kind != "BOOKMARK":
                 self._seen(found)
         return version
@@ -130,7 +132,7 @@ class Watch:
             self._due.pop(gate, None)
             try:
                 self._withdraw(gate, why or "")
-            except (BridgeError, LostRequest) as error:
+            except BridgeError as error:
                 self._trouble("ledger", error)
 
     def _withdraw(self, gate: str, why: str) -> None:
@@ -153,11 +155,11 @@ class Watch:
             if not self.on_forge:
                 self._let_time_pass()
             well = True
-        except LedgerUnavailable as error:
+        except BridgeError as error:  # one gate that makes no sense must not end the others'
             self._trouble("ledger", error)
             well = False
         for gate in list(self._due):
-            self._deliver(gate)
+            well &= self._deliver(gate)
         self.progress.waiting = sum(len(gates) for _, gates in self._runs.values())
         self.progress.rounds += 1
         if well:
@@ -181,17 +183,19 @@ class Watch:
                 if any(gate.id in gates for _, gates in self._runs.values()):
                     self._due[gate.id] = standing
 
-    def _deliver(self, gate: str) -> None:
+    def _deliver(self, gate: str) -> bool:
+        """Whether the cluster answered."""
         standing = self._due[gate]
         try:
             found = deliver(self.cluster, standing, self.clock())
         except ClusterUnavailable as error:
             self._trouble("cluster", error)
-            return  # it stays due, and the next round tries again
+            return False  # it stays due, and the next round tries again
         self._count(standing, found)
         self.tell(f"{standing.request.gate.key}: {found.says}")
         if found.delivery is not Delivery.CONFLICT:
             del self._due[gate]
+        return True
 
     def _count(self, standing: Standing, found: Resumption) -> None:
         self.progress.deliveries[found.delivery.value] += 1

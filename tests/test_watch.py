@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from bridge.cluster import Kubernetes
-from bridge.errors import ClusterUnavailable, TooOld
+from bridge.errors import ClusterUnavailable, LedgerCorrupt, TooOld
 from bridge.gitledger import GitLedger, create
 from bridge.inject import LABEL
 from bridge.model import ApprovalRequest, Decider, Outcome, Workflow
@@ -221,6 +221,10 @@ def test_a_cluster_that_does_not_take_it_is_asked_again_the_next_time(at: World)
     at.ledger.record(a_decision(request))
     at.goes_on()
     assert (at.node()["phase"], at.watch.progress.troubles["cluster"]) == ("Running", 1)
+    well_at = at.watch.progress.well_at
+    at.now += timedelta(seconds=9)
+    at.watch.round()
+    assert at.watch.progress.well_at == well_at
     there.away = False
     at.goes_on()
     assert at.node()["phase"] == "Succeeded"
@@ -254,6 +258,32 @@ def test_a_run_that_ended_or_vanished_has_its_gate_withdrawn(at: World, how: str
     assert (standing.decision.outcome, standing.decision.by) == (Outcome.WITHDRAWN, Decider.RUN)
     says = "is gone" if how == "deleted" else "ended Failed (stopped)"
     assert f"the run argo/run-1 {says}" in standing.decision.reason
+
+
+def test_a_run_that_lost_our_label_waits_on(at: World) -> None:
+    request = at.opens()
+    at.starts()
+    at.writes({"metadata": {"labels": {LABEL: None}}})
+    at.goes_on()
+    standing = at.ledger.read(request.gate.id)
+    assert standing
+    assert standing.decision is None
+
+
+def test_a_gate_that_makes_no_sense_keeps_no_decision_from_its_node(at: World) -> None:
+    class Corrupt(GitLedger):
+        def listing(self) -> Any:
+            raise LedgerCorrupt("no sense")
+
+    own = Corrupt(str(at.folder / "l.git"), at.folder / "watch")
+    at.watch = at.another(ledger=own)
+    request = at.opens()
+    at.starts()
+    at.ledger.record(a_decision(request))
+    at.goes_on()
+    assert at.node()["phase"] == "Succeeded"
+    assert "no sense" in at.said
+    assert at.watch.progress.well_at is None
 
 
 def test_a_run_that_vanished_between_two_lists_has_its_gate_withdrawn(at: World) -> None:
