@@ -26,7 +26,8 @@ def listening(address: str, progress: Progress, clock: Clock, patience: int) -> 
     """Answer at `host:port` (port 0: any) from now on, in a thread that ends with the process.
 
     `/healthz` is 200 as long as a round in which both sides answered is at most `patience` seconds
-    ago, else 503; `/metrics` is for Prometheus. The address it got. Raises `Faults`.
+    ago, else 503; `/livez` the same of any round: what cannot be reached is not mended by starting
+    anew. `/metrics` is for Prometheus. The address it got. Raises `Faults`.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -56,13 +57,14 @@ def _site(progress: Progress, clock: Clock, patience: int) -> Callable[..., Iter
             answer: Iterable[bytes] = metrics(asked, start)
             return answer
         plain = [("Content-Type", "text/plain")]
-        if asked["PATH_INFO"] != "/healthz":
+        moments = {"/healthz": progress.well_at, "/livez": progress.turned_at}
+        if asked["PATH_INFO"] not in moments:
             start("404 Not Found", plain)
-            return [b"/healthz and /metrics\n"]
-        at = progress.well_at
+            return [b"/healthz, /livez and /metrics\n"]
+        at = moments[asked["PATH_INFO"]]
         well = at is not None and (clock() - at).total_seconds() <= patience
         start("200 OK" if well else "503 Service Unavailable", plain)
-        return [f"all went well last: {at or 'never'}\n".encode()]
+        return [f"last: {at or 'never'}\n".encode()]
 
     return site
 

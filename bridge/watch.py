@@ -34,6 +34,7 @@ class Progress:
     seconds: float = 0.0  # from decided to delivered, of all that this moved
     troubles: Counter[str] = field(default_factory=Counter)  # `cluster` and `ledger`
     rounds: int = 0
+    turned_at: datetime | None = None  # when it last tried, whatever came of that
     well_at: datetime | None = None  # the end of the last round in which both sides answered
 
 
@@ -68,6 +69,7 @@ class Watch:
                 continue
             except ClusterUnavailable as error:
                 self._trouble("cluster", error)
+                self.progress.turned_at = self.clock()
                 pause(patience)
                 patience = min(2 * patience, _LONGEST_PAUSE)
 
@@ -162,8 +164,9 @@ class Watch:
             well &= self._deliver(gate)
         self.progress.waiting = sum(len(gates) for _, gates in self._runs.values())
         self.progress.rounds += 1
+        self.progress.turned_at = self.clock()
         if well:
-            self.progress.well_at = self.clock()
+            self.progress.well_at = self.progress.turned_at
 
     def _find_decided(self) -> None:
         head, new = self.ledger.decided_since(self._head)

@@ -374,6 +374,11 @@ def test_health_is_bad_until_all_went_well_and_again_when_it_has_not_for_long(at
     assert fetched(f"http://{site}/healthz")[0] == 200
     at.now += timedelta(seconds=61)
     assert fetched(f"http://{site}/healthz")[0] == 503
+    # It tries: nothing is mended by starting it anew.
+    assert fetched(f"http://{site}/livez")[0] == 503
+    progress.turned_at = at.now
+    assert fetched(f"http://{site}/livez")[0] == 200
+    assert fetched(f"http://{site}/healthz")[0] == 503
     progress.deliveries["resumed"] += 2
     _, figures = fetched(f"http://{site}/metrics")
     assert 'hitl_deliveries_total{result="resumed"} 2.0' in figures
