@@ -164,3 +164,14 @@ def test_a_node_that_was_resumed_without_a_decision_starts_a_pod_that_stays_shut
     assert "it is still waiting for a decision" in at.pods.said(gated)
     assert not at.project.ran("deploy")
     assert at.recorded(pull) is None
+
+
+def test_a_gate_that_no_policy_covers_is_not_asked_again_and_again(at: OnArgo) -> None:
+    at.write_policy(
+        "gates:\n  - name: other\n    when: {flow: Other}\n    require: {users: [bob]}\n"
+    )
+    assert at.settle() == "Failed"
+    _, notify = at.pods.started
+    assert "no policy covers this gate" in at.pods.said(notify)
+    assert not at.repo.pulls
+    assert not at.project.ran("deploy")
