@@ -1,4 +1,4 @@
-"""On a real API server, the one that KUBECONFIG names: every write, every refusal, the roles.
+"""On a real API server: every write, every refusal, the roles.
 
 `make test-cluster`; each test has a namespace of its own. It takes the resource types of Argo
 Workflows, and no controller: nothing here is run.
@@ -32,6 +32,7 @@ from bridge.model import ApprovalRequest, Decision, Delivery, Move, Standing, Wo
 from bridge.notices import Silent
 from bridge.watch import Watch
 from bridge.wiring import clock
+from tests.clusters import administrator, kubeconfig
 from tests.ledgers import NOON, a_decision, a_rejection, a_request
 
 pytestmark = pytest.mark.cluster
@@ -114,10 +115,13 @@ def node(name: str, gate: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def api() -> client.ApiClient:
-    assert os.environ.get("KUBECONFIG"), "set KUBECONFIG to a cluster that knows Argo's workflows"
-    config.load_config(config_file=os.environ["KUBECONFIG"])
-    return client.ApiClient()
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[client.ApiClient]:
+    with (
+        kubeconfig(tmp_path_factory.mktemp("apiserver")) as file,
+        pytest.MonkeyPatch.context() as to,
+    ):
+        to.setenv("KUBECONFIG", str(file))
+        yield administrator(file)
 
 
 @pytest.fixture
