@@ -55,9 +55,14 @@ class World:
         self.write_policy(policy)
         self.opener = github.app("approval-opener", OPENER)
         self.decider = github.app("approval-decider", DECIDER)
-        # Minting is the adapter's test; here the token is given, and no test waits for a key pair.
+        for each in (self.opener, self.decider):
+            each.install(self.repo.owner)
+        self.mint()
+
+    def mint(self) -> None:
+        """Minting is the adapter's test; here tokens are given, and no test waits for a key pair."""
         self.tokens = {
-            app: str(github.installation_token(app.install(self.repo.owner)))
+            app: str(self.github.installation_token(app.installations[0]))
             for app in (self.opener, self.decider)
         }
 

@@ -39,10 +39,10 @@ class WithSecrets(Pods):
 class OnArgo(Flows):
     """The same repository, and the flow deployed to Argo."""
 
-    def deploy(self, store: Mapping[str, str]) -> None:
+    def deploy(self, store: Mapping[str, str], flow: str = "deploy.py") -> None:
         told = {**store, **SECRETS, "HITL_TOKEN": "", "METAFLOW_OWNER": "ann"}
         options = ("--no-pylint", "argo-workflows", "create", "--only-json")
-        made = self.project.flow("deploy.py", *options, "--no-enable-error-msg-capture", **told)
+        made = self.project.flow(flow, *options, "--no-enable-error-msg-capture", **told)
         assert made.code == 0, made.said
         self.manifest = made.said[made.said.index("\n{") :]
         workflow = json.loads(self.manifest)
@@ -52,6 +52,7 @@ class OnArgo(Flows):
             "namespace": "argo",
             "uid": "u-1",
             "creationTimestamp": "2026-11-24T00:00:00Z",
+            "labels": workflow["spec"]["workflowMetadata"]["labels"],  # as Argo does
         }
         package = objectstore.content(dict(store), code_url(workflow))
         self.pods = WithSecrets(self.folder / "pods", store, package, MARKS=str(self.project.marks))

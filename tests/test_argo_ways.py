@@ -1,0 +1,212 @@
+"""Flows on Argo whose gates are decided on GitHub, by push and by pull, from `create` to the end.
+
+By push the decider itself moves the node; by pull a watch in the cluster does, which reads the
+repository with a credential that only reads. The controller is a stand-in (see `argo/`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import argo
+from bridge.ask import Desk
+from bridge.cluster import Kubernetes
+from bridge.github import GitHub as Forge
+from bridge.gitledger import GitLedger
+from bridge.model import Decider
+from bridge.notices import Silent
+from bridge.watch import Watch
+from tests.argo import api
+from tests.github import GitHub
+from tests.github.pulls import PullRequest
+from tests.test_argo_flows import store
+from tests.test_whole_way import OnArgo
+
+__all__ = ["store"]
+POLICY = """\
+identities:
+  ann: mallory
+gates:
+  - name: lets time decide
+    when: {step: passes}
+    require: {users: [alice]}
+    timeout: 1h
+    on_timeout: approve
+  - name: every gate
+    require: {users: [alice]}
+"""
+
+
+class ByPush(OnArgo):
+    """The decider has a credential of the cluster."""
+
+    cluster: api.Cluster
+
+    def __init__(self, github: GitHub, folder: Path, store: dict[str, str], flow: str) -> None:
+        super().__init__(github, folder, POLICY)
+        self.deploy(store, flow)
+        self.cluster.submit(self.controller.workflow)
+
+    def desk(self, app: Any = None) -> Desk:
+        there = Kubernetes(os.environ["KUBECONFIG"]) if app is None else None
+        return replace(super().desk(app), cluster=there)
+
+    def settle(self) -> str:
+        self.cluster.settle(self.controller)
+        phase: str = self.controller.status["phase"]
+        return phase
+
+    def deliver(self) -> None:
+        """The decider did."""
+
+    def pass_an_hour(self) -> None:
+        """And the tokens, which are good for one, are new."""
+        self.github.clock.advance(minutes=61)
+        self.mint()
+
+    def waiting(self) -> dict[str, PullRequest]:
+        """The gates that nodes wait for, each with its page."""
+        pages = {each.head_ref.removeprefix("gate/"): each for each in self.repo.pulls}
+        return {gate: pages[gate] for gate in argo.waiting(self.controller.workflow)}
+
+    def asked(self) -> dict[str, PullRequest]:
+        """By what they ask."""
+        return {self.standing(each).request.message: each for each in self.waiting().values()}
+
+    def decide(self, pull: PullRequest, says: str = "") -> None:
+        """Alice does; and of all the nodes that wait, one goes on."""
+        before = set(self.waiting())
+        if says:
+            pull.comment(self.alice, says)
+        else:
+            pull.review(self.alice, "APPROVED")
+        told = self.tend(pull)
+        self.deliver()
+        assert before - set(self.waiting()) == {pull.head_ref.removeprefix("gate/")}, told.says
+
+    def phase(self, name: str) -> str:
+        node = self.controller.node(f"run-1.{name}")
+        assert node
+        phase: str = node["phase"]
+        return phase
+
+
+class ByPull(ByPush):
+    """GitHub holds no credential of the cluster, and the cluster none that writes to GitHub."""
+
+    version = ""
+
+    def __init__(self, github: GitHub, folder: Path, store: dict[str, str], flow: str) -> None:
+        super().__init__(github, folder, store, flow)
+        cluster, ledger = Kubernetes(os.environ["KUBECONFIG"]), self.reader()
+        self.watch = Watch(cluster, ledger, Silent(), self.now, lambda _: None, on_forge=True)
+        self.version = self.watch.list_all()
+
+    def reader(self) -> GitLedger:
+        reads = str(self.github.actions_token(self.repo, {"contents": "read"}))
+        forge = Forge(replace(self.settings(self.decider), token=reads), self.waits.append)
+        return GitLedger(forge.git_url(), self.folder / "watch")
+
+    def pass_an_hour(self) -> None:
+        super().pass_an_hour()
+        self.watch.ledger = self.reader()
+
+    def desk(self, app: Any = None) -> Desk:
+        return replace(super().desk(app), cluster=None)
+
+    def deliver(self) -> None:
+        self.version = self.watch.listen(self.version, 1)
+        self.watch.round()
+
+
+Started = Callable[[str], ByPush]
+
+
+@pytest.fixture(params=[ByPush, ByPull], ids=["push", "pull"])
+def started(
+    request: pytest.FixtureRequest, tmp_path: Path, store: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Started]:  # fmt: skip
+    with GitHub() as github, api.serving() as cluster:
+        monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path)))
+        monkeypatch.setattr(ByPush, "cluster", cluster, raising=False)
+        yield lambda flow: request.param(github, tmp_path, store, flow)
+
+
+def test_a_round_that_is_rejected_ends_the_run_and_the_round_before_it_ran(
+    started: Started,
+) -> None:
+    run = started("rounds.py")
+    assert run.settle() == "Running"
+    [first] = run.asked().values()
+    run.decide(first)
+    run.settle()
+    [second] = run.asked().values()
+    pods = list(run.pods.started)
+    run.decide(second, "/reject once is enough")
+    assert run.settle() == "Failed"
+    assert run.pods.started == pods
+    assert [each["rounds"] for each in run.project.ran("loop")] == [0]
+    run.github.tick()
+    assert (first.merged, second.merged, second.state) == (True, False, "closed")
+    nodes = run.controller.status["nodes"].values()
+    assert [each["message"] for each in nodes if "once is enough" in each.get("message", "")]
+
+
+def test_when_its_time_is_over_the_next_sweep_records_it_and_only_what_it_approves_runs(
+    started: Started,
+) -> None:
+    run = started("deadlines.py")
+    run.settle()
+    asked = run.asked()
+    assert sorted(asked) == ["Passes?", "Shuts?", "Waits?"]
+    run.pass_an_hour()
+    run.sweep()
+    run.deliver()
+    before = len(run.pods.started)
+    run.settle()
+    assert run.pods.started[before:] == ["run-1.passes"]
+    assert run.phase("hitl-suspend-shuts") == "Failed"
+    decided = {says: run.recorded(pull) for says, pull in asked.items()}
+    by = {says: each.by for says, each in decided.items() if each}
+    assert by == {"Passes?": Decider.CLOCK, "Shuts?": Decider.CLOCK}
+    assert list(run.asked()) == ["Waits?"]
+
+
+@pytest.mark.argo_shapes
+def test_every_shape_of_a_step_goes_on_with_its_own_approval(started: Started) -> None:
+    run = started("shapes.py")
+    asked: list[str] = []
+    while run.settle() == "Running":
+        found = run.asked()
+        asked += found
+        for pull in found.values():
+            run.decide(pull)
+    assert len(asked) == len(set(asked)) == 17
+    assert run.phase("taken") == "Succeeded"
+    marked = {each.rsplit(".", 1)[0] for each in run.project.marked()}
+    assert len(run.project.ran("ring")) == len(run.project.ran("ring_after")) == 3, marked
+    run.github.tick()
+    assert all(pull.merged for pull in run.repo.pulls)
+
+
+@pytest.mark.argo_shapes
+def test_one_split_that_is_rejected_starts_no_pod_and_the_others_run(started: Started) -> None:
+    run = started("shapes.py")
+    while run.settle() == "Running" and "Ring 1?" not in run.asked():
+        for pull in run.asked().values():
+            run.decide(pull)
+    found = run.asked()
+    assert sorted(found) == ["Ring 1?", "Ring 2?", "Ring 3?"]
+    run.decide(found["Ring 1?"])
+    run.decide(found["Ring 2?"], "/reject not this one")
+    run.decide(found["Ring 3?"])
+    run.settle()
+    assert sorted(each["ring"] for each in run.project.ran("ring")) == [1, 3]
+    assert not run.project.ran("parts_joined")
