@@ -60,7 +60,7 @@ class World:
         self.mint()
 
     def mint(self) -> None:
-        """Minting is the adapter's test; here tokens are given, and no test waits for a key pair."""
+        """Minting is the adapter's test; here tokens are given: no test waits for a key pair."""
         self.tokens = {
             app: str(self.github.installation_token(app.installations[0]))
             for app in (self.opener, self.decider)
