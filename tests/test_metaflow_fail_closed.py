@@ -182,6 +182,18 @@ def test_a_ledger_out_of_reach_or_broken_passes_nobody(project: Project) -> None
         assert "Traceback" not in outcome.said
 
 
+def test_a_module_that_the_image_cannot_load_is_one_sentence(project: Project) -> None:
+    broken = project.folder / "broken"
+    broken.mkdir()
+    (broken / "jsonschema.py").write_text("raise ImportError('libgcc_s.so.1: cannot open it')")
+    path = f"{broken}:{project.env['PYTHONPATH']}"
+    outcome = project.flow("deploy.py", "run", PYTHONPATH=path)
+    assert outcome.code != 0
+    assert "a module of it fails (libgcc_s.so.1: cannot open it)" in outcome.said
+    assert "Traceback" not in outcome.said
+    assert not project.ran("start")
+
+
 def test_the_same_run_id_in_another_datastore_is_another_gate(
     project: Project, tmp_path: Path
 ) -> None:

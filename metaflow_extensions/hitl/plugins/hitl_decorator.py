@@ -329,11 +329,12 @@ def _command() -> list[str]:
 def _needing_bridge() -> Iterator[None]:
     try:
         yield
-    except ModuleNotFoundError as missing:
+    except ImportError as error:
+        gone = isinstance(error, ModuleNotFoundError)
+        what = f"the module {error.name} is missing" if gone else f"a module of it fails ({error})"
         raise HitlException(
             "@hitl needs the package approval-bridge in the Python that runs the step, and there"
-            f" the module {missing.name} is missing: add approval-bridge to that image or"
-            " environment."
+            f" {what}: add approval-bridge to that image or environment."
         ) from None
 
 

@@ -14,6 +14,7 @@ from bridge.errors import BridgeError, Faults, NoPolicy
 from bridge.settings import from_environment
 
 from .guard import EXIT_SHUT
+from .hitl_decorator import HitlException
 
 #: Metaflow itself reads more parents than these side by side.
 _FEW = 4
@@ -25,6 +26,9 @@ def opened(state: Any, arguments: Sequence[str]) -> int:
         _open.main(list(arguments), prog_name="hitl open", standalone_mode=False, obj=state)
     except click.ClickException as error:
         error.show()
+        return EXIT_SHUT
+    except HitlException as error:
+        click.secho(f"hitl: {error}", err=True)
         return EXIT_SHUT
     except Faults as faults:
         for each in faults.faults:
