@@ -37,7 +37,8 @@ eye: setup
 	@$(BIN)/python -m tests.eye
 
 .PHONY: test-argo-shapes
-# Minutes: all shapes of a flow on the stand-in for Argo, where `make test` takes a few.
+# Minutes: all shapes of a flow on the stand-in for Argo, where `make test` takes a few; on a plain
+# ledger, and decided on GitHub by push and by pull.
 test-argo-shapes: setup
 	@$(BIN)/python -m pytest -m argo_shapes
 
@@ -55,6 +56,12 @@ $(BIN)/apiserver: $(READY) $(wildcard tests/apiserver/*)
 # On a real controller: KUBECONFIG names a cluster with Argo Workflows in its namespace argo.
 test-argo: setup
 	@$(BIN)/python -m pytest -m argo_real
+
+.PHONY: test-argo-pods
+# In pods: KUBECONFIG names a node of this machine with Argo Workflows on it, whose pods share the
+# machine's network; HITL_TEST_IMAGE an image there with Python and git.
+test-argo-pods: setup
+	@$(BIN)/python -m pytest -m argo_pods
 
 check: lint types imports test
 

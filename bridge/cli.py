@@ -605,7 +605,7 @@ def verify(desk: _Desk, gate: str | None, signed: bool) -> None:
         raise LedgerCorrupt(
             f"{desk.ledger.where}: {counted}, {len(result.faults)} faults; it is not to be trusted"
         )
-    click.echo(f"{desk.ledger.where}: {counted}, and nothing wrong with them")
+    click.echo(f"{desk.ledger.where}: {counted}, no fault")
 
 
 @hitl.command()

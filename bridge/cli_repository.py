@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from bridge.model import ApprovalRequest
     from bridge.policyfile import PolicyFile
 
+#: Of a seed, as is its default.
+ARGO_NAMESPACE = "METAFLOW_HITL_ARGO_NAMESPACE"
 _file = click.argument("file", metavar="[FILE]", required=False, type=click.Path())
+_namespace = click.option(
+    "--namespace",
+    default="argo",
+    show_default=True,
+    envvar=ARGO_NAMESPACE,
+    show_envvar=True,
+    help="Of the workflows on Argo.",
+)
 
 
 @click.group()
@@ -44,7 +54,7 @@ def validate(file: str | None) -> None:
         click.echo(f"{count} fault{'' if count == 1 else 's'}: no gate can be decided", err=True)
         click.get_current_context().exit(1)
     count = len(parsed.entries)
-    click.echo(f"{where}: {count} entr{'y' if count == 1 else 'ies'}, and nothing wrong with them")
+    click.echo(f"{where}: {count} entr{'y' if count == 1 else 'ies'}, no fault")
 
 
 @policy.command()
@@ -189,7 +199,7 @@ def simulate(
 @click.option(
     "--kubernetes", is_flag=True, help="Write the manifests for a cluster, and only them."
 )
-@click.option("--namespace", default="argo", show_default=True, help="Of the workflows.")
+@_namespace
 @click.option("--image", metavar="IMAGE", help="What kubernetes/Containerfile is built as.")
 def init(
     push: bool, overwrite: bool, action: str | None, opener: str | None, kubernetes: bool,
@@ -254,7 +264,7 @@ def _deploy(namespace: str, image: str | None, overwrite: bool) -> None:
 
 @click.command()
 @click.option("--kubernetes", is_flag=True, help="Of the cluster that KUBECONFIG names, instead.")
-@click.option("--namespace", default="argo", show_default=True, help="Of the workflows there.")
+@_namespace
 def doctor(kubernetes: bool, namespace: str) -> None:
     """Whether a gate here would be safe: one line a check, with its fix; exit code 1 if not.
 

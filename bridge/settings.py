@@ -16,7 +16,6 @@ from bridge.nodes import Pods
 #: The three variables of metaflow-hitl keep their names.
 APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"
 ARGO_UI_URL = "METAFLOW_HITL_ARGO_UI_URL"
-ARGO_NAMESPACE = "METAFLOW_HITL_ARGO_NAMESPACE"
 ARGO_SERVER = "HITL_ARGO_SERVER"
 ARGO_TOKEN = "HITL_ARGO_TOKEN"  # noqa: S105 - a name
 KUBECONFIG = "KUBECONFIG"
@@ -65,7 +64,6 @@ class Settings:
     labels: tuple[str, ...] = ()
     apprise_urls: tuple[str, ...] = field(default=(), repr=False)
     argo_ui_url: str | None = None
-    argo_namespace: str = "argo"
     argo_server: str | None = None  # where decisions are delivered, instead of to Kubernetes itself
     argo_token: str | None = field(default=None, repr=False)
     kubeconfig: str | None = None
@@ -104,7 +102,6 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         labels=tuple(dict.fromkeys(_listed(env, LABELS))),
         apprise_urls=_listed(env, APPRISE_URLS),
         argo_ui_url=ui,
-        argo_namespace=env.get(ARGO_NAMESPACE) or "argo",
         argo_server=server,
         argo_token=env.get(ARGO_TOKEN) or None,
         kubeconfig=env.get(KUBECONFIG) or None,

@@ -419,7 +419,7 @@ def test_the_log_shows_the_newest_first_and_at_most_so_many(ledger: Path, run: R
 def test_verify_proves_a_ledger_and_finds_what_was_forged(ledger: Path, run: Run) -> None:
     opened(a_request(KEY))
     run("approve", KEY)
-    assert run("verify").out == f"{ledger}: 1 decision, and nothing wrong with them\n"
+    assert run("verify").out == f"{ledger}: 1 decision, no fault\n"
     git = ["git", "--git-dir", str(ledger)]
     made = ["-c", "user.name=x", "-c", "user.email=x", "commit-tree", "-p", "approvals", "-m", "x"]
     tree = subprocess.run(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from bridge import cli, crash, errors, settings
+from bridge import cli, cli_repository, crash, errors, settings
 
 from .gates import ROOT
 
@@ -88,7 +88,7 @@ def test_the_page_has_every_variable_of_a_shell_and_no_other() -> None:
         settings.SIGN,
         settings.APPRISE_URLS,
         settings.ARGO_UI_URL,
-        settings.ARGO_NAMESPACE,
+        cli_repository.ARGO_NAMESPACE,
         *settings.TOKENS,
         "NO_COLOR",
     }

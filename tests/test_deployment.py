@@ -108,3 +108,13 @@ def test_run_twice_it_changes_nothing_and_what_was_changed_by_hand_is_kept(
     assert own.read_text().endswith("# mine\n")
     assert main(["init", "--kubernetes", "--overwrite"]) == 0
     assert "# mine" not in own.read_text()
+
+
+def test_the_namespace_is_the_one_of_the_environment_unless_it_is_named(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("METAFLOW_HITL_ARGO_NAMESPACE", "ml")
+    assert main(["init", "--kubernetes"]) == 0
+    assert "to the workflows in ml:" in capsys.readouterr().out
+    assert main(["init", "--kubernetes", "--overwrite", "--namespace", "training"]) == 0
+    assert "to the workflows in training:" in capsys.readouterr().out

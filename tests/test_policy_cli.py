@@ -57,7 +57,7 @@ def test_a_sound_policy_is_found_from_any_folder_of_its_repository(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["policy", "validate"]) == 0
-    assert "3 entries, and nothing wrong with them" in capsys.readouterr().out
+    assert "3 entries, no fault" in capsys.readouterr().out
 
 
 def test_every_fault_is_told_at_once_with_file_and_line(

@@ -36,11 +36,6 @@ def test_an_argo_address_that_is_no_web_page_is_refused(address: str) -> None:
         from_environment({"METAFLOW_HITL_ARGO_UI_URL": address})
 
 
-def test_the_argo_namespace_has_the_seeds_default() -> None:
-    assert from_environment({}).argo_namespace == "argo"
-    assert from_environment({"METAFLOW_HITL_ARGO_NAMESPACE": "ml"}).argo_namespace == "ml"
-
-
 def test_gates_on_a_forge_need_a_secret_to_be_opened_with() -> None:
     with pytest.raises(Faults, match="HITL_OPENER_SECRET is not set"):
         pods_from_environment({"HITL_LEDGER": "github:acme/models", "HITL_TOKEN": "t"})
