@@ -86,9 +86,9 @@ class InPods(Flows):
         found: dict[str, Any] = self.objects.get_namespaced_custom_object(*WORKFLOWS, self.name)
         return found
 
-    def node(self, step: str) -> dict[str, Any]:
-        [found] = [each for each in nodes_of(self.state()).values() if each["displayName"] == step]
-        return found
+    def nodes(self, **facts: str) -> list[dict[str, Any]]:
+        found = nodes_of(self.state()).values()
+        return [each for each in found if facts.items() <= each.items()]
 
     def pods(self, phase: str) -> int:
         """How many of this run's are in this phase."""
@@ -158,8 +158,10 @@ def test_a_rejected_run_in_pods_starts_no_pod_for_the_step(at: InPods) -> None:
     pull.comment(at.alice, "/reject the recall is too low")
     at.tend(pull)
     assert at.ends() == "Failed"
-    assert "the recall is too low" in at.node("hitl-suspend-deploy")["message"]
-    assert at.node("deploy")["phase"] == "Omitted"  # a node of no pod
+    [gate] = at.nodes(type="Suspend")
+    assert "the recall is too low" in gate["message"]
+    [step] = at.nodes(displayName="deploy")
+    assert (step["type"], step["phase"]) == ("Skipped", "Omitted")  # of no pod
     assert at.given() is None
 
 
@@ -172,10 +174,7 @@ def test_a_step_that_a_stranger_resumed_starts_once_and_stays_shut(at: InPods) -
         _content_type="application/json-patch+json",
     )  # fmt: skip
     assert at.ends() == "Failed"
-    [failed] = [
-        each for each in nodes_of(at.state()).values()
-        if each["type"] == "Pod" and each["phase"] == "Failed"
-    ]  # fmt: skip
+    [failed] = at.nodes(type="Pod", phase="Failed")
     assert "exit code 202" in failed["message"]
     assert at.given() is None
     assert at.recorded(pull) is None
