@@ -708,7 +708,7 @@ def inject(desk: _Desk, manifests: tuple[Any, ...], image: str | None, no_setup:
     from dataclasses import replace
 
     from bridge.manifests import injected
-    from bridge.nodes import install
+    from bridge.pods import install
     from bridge.settings import pods_from_environment
 
     env = {**os.environ, "HITL_LEDGER": desk.address} if desk.address else os.environ

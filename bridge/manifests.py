@@ -11,7 +11,8 @@ from bridge.errors import BridgeError, Faults
 from bridge.inject import Json, Post, calls, inject, spec_of, stands
 from bridge.inputs import schema_of
 from bridge.model import Actors, Approvals, OnTimeout, Policy
-from bridge.nodes import ARTIFACT, Pods, asking, suspend
+from bridge.nodes import ARTIFACT, asking, suspend
+from bridge.pods import Pods
 from bridge.records import dump, load
 
 T = TypeVar("T")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from typing import Any, Final
 
-from bridge.errors import BridgeError, Faults
+from bridge.errors import Faults
 from bridge.inject import (
     GATE,
     Json,
@@ -21,6 +20,7 @@ from bridge.inject import (
     verify_name,
 )
 from bridge.model import OnTimeout, Policy
+from bridge.pods import Pods
 
 #: Where Metaflow's templates put what they hand on, on a volume of their own.
 GATE_FILE: Final = "/mnt/out/gate"
@@ -42,30 +42,6 @@ _RETRIES: Final = {
 _OPENING_TAKES: Final = 900
 
 _OPENING_NEEDS: Final = {"cpu": "250m", "memory": "512Mi", "ephemeral-storage": "1Gi"}
-
-
-@dataclass(frozen=True, slots=True)
-class Pods:
-    """What the pods of a gate are given besides what the step itself has.
-
-    Secrets go by reference alone: `opener` and `reader` are names of Kubernetes Secrets, whose keys
-    become variables of the notify pod and of the pod that verifies.
-    """
-
-    env: Mapping[str, str] = field(default_factory=dict)
-    opener: str | None = None
-    reader: str | None = None
-    image: str = "python:3.11"  # of the pods that have no step of their own to take it from
-    setup: str = ""  # the shell command that brings the bridge to it, empty where it has it
-
-    def given(self, container: Json, secret: str | None) -> Json:
-        """The container with the variables, and with the secret of its role."""
-        own = [{"name": name, "value": value} for name, value in self.env.items()]
-        env = [*(container.get("env") or ()), *own]
-        sources = list(container.get("envFrom") or ())
-        if secret:
-            sources.append({"secretRef": {"name": secret}})
-        return {**container, "env": env, "envFrom": sources}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +91,6 @@ LABELLED: Final = "HITL_WORKFLOW_LABELS"
 
 #: Where it leaves what it hands on.
 OUT: Final = "/tmp/hitl-out"  # noqa: S108 - a pod's own
-
-
-def install() -> str:
-    """Brings the bridge to an image that lacks it, at the version that is here."""
-    try:
-        wanted = f"approval-bridge=={version('approval-bridge')}"
-    except PackageNotFoundError:
-        raise BridgeError(
-            "this bridge runs from a checkout, so pods cannot be told which version to install:"
-            " name an image that has it, with --image and --no-setup"
-        ) from None
-    options = "-qqq --no-cache-dir --disable-pip-version-check"
-    return f"python -c 'import bridge' 2>/dev/null || python -m pip install {options} {wanted}"
 
 
 def asking(name: str, parameters: list[str], pods: Pods) -> tuple[Json, Json]:

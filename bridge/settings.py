@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from bridge.address import names_path, part_secret
 from bridge.errors import Faults
 from bridge.model import Workflow
-from bridge.nodes import Pods
+from bridge.pods import Pods
 
 #: The three variables of metaflow-hitl keep their names.
 APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bridge.errors import Faults
 from bridge.inject import LABEL, calls, inject
 from bridge.model import Actors, Approvals, OnTimeout, Policy
-from bridge.nodes import GatedStep, Pods, posts_of
+from bridge.nodes import GatedStep, posts_of
+from bridge.pods import Pods
 
 DAY = 86_400
 ANYONE = Approvals(Actors(anyone=True))
