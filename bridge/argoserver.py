@@ -32,7 +32,8 @@ _MEANINGS: Final = {
 class ArgoServer:
     """The `Cluster` port. Raises `ClusterUnavailable` throughout."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, name: str = "") -> None:
+        self.name = name
         self._url = url.rstrip("/")
         self._token = (token or "").removeprefix("Bearer ")
 

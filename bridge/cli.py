@@ -652,7 +652,7 @@ def _watch(desk: _Desk, namespace: str | None, interval: int, listen: str | None
 
     settings = desk.settings
     watch = Watch(
-        Kubernetes(settings.kubeconfig, namespace),
+        Kubernetes(settings.kubeconfig, namespace, settings.cluster),
         desk.ledger,
         desk.notices,
         clock,
@@ -686,7 +686,7 @@ def resume(desk: _Desk, gate: str) -> None:
     if cluster is None:
         from bridge.cluster import Kubernetes
 
-        cluster = Kubernetes(None)
+        cluster = Kubernetes(None, name=desk.settings.cluster)
     found = deliver(cluster, desk.gate(gate), desk.now)
     click.echo(found.says)
     if found.delivery not in (Delivery.RESUMED, Delivery.ALREADY):

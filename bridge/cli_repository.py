@@ -242,12 +242,13 @@ def _deploy(namespace: str, image: str | None, overwrite: bool) -> None:
     from bridge.checkout import Checkout
     from bridge.deployment import Deployed
     from bridge.init import deploy
-    from bridge.settings import FORGE, LEDGER
+    from bridge.settings import CLUSTER, FORGE, LEDGER
 
     checkout = Checkout(Path.cwd())
     of_checkout = f"{FORGE}{checkout.repository}" if checkout.repository else ""
     ledger = os.environ.get(LEDGER) or of_checkout
-    wanted = Deployed(namespace, image or "approval-bridge:latest", ledger)
+    cluster = os.environ.get(CLUSTER, "")
+    wanted = Deployed(namespace, image or "approval-bridge:latest", ledger, cluster)
     for each in deploy(checkout, wanted, overwrite=overwrite):
         click.echo(f"{each.path}: {each.deed}")
     click.echo(

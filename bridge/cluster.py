@@ -35,7 +35,9 @@ class Kubernetes:
     Runs are listed in `namespace`; None: in all of them.
     """
 
-    def __init__(self, config_file: str | None, namespace: str | None = None) -> None:
+    def __init__(
+        self, config_file: str | None, namespace: str | None = None, name: str = ""
+    ) -> None:
         try:
             from kubernetes import client, config
         except ImportError:
@@ -51,7 +53,8 @@ class Kubernetes:
                 "no cluster is configured: set KUBECONFIG, or run this in a pod of the cluster"
             ) from None
         self._api = client.CustomObjectsApi()
-        self._namespace = namespace
+        self.namespace = namespace
+        self.name = name
 
     def workflow(self, named: Workflow) -> Json | None:
         return self._asked(named, None)
@@ -144,10 +147,10 @@ class Kubernetes:
 
     def _listing(self) -> tuple[Any, ...]:
         """The client's method, itself: by its own words the client knows what it answers."""
-        if self._namespace is None:
+        if self.namespace is None:
             return self._api.list_cluster_custom_object, _GROUP, _VERSION, _PLURAL
         own = self._api.list_namespaced_custom_object
-        return own, _GROUP, _VERSION, self._namespace, _PLURAL
+        return own, _GROUP, _VERSION, self.namespace, _PLURAL
 
     def _asked(self, named: Workflow, patch: list[Json] | Json | None) -> Json | None:
         from kubernetes.client import ApiException

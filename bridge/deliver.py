@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from bridge.argo import classify, ended, lost
 from bridge.errors import NothingToDeliver
@@ -46,6 +48,8 @@ def _moved(
 ) -> Resumption:
     gate = standing.request.gate.id
     workflow = cluster.workflow(named)
+    if _elsewhere(cluster, named, workflow):
+        return Resumption(Delivery.ELSEWHERE, _says_elsewhere(cluster, named))
     found = classify(workflow, named, gate)
     if workflow is None or found.delivery is not Delivery.WAITING or found.node is None:
         return found
@@ -77,7 +81,7 @@ def amiss(found: Resumption, standing: Standing) -> str | None:
     A person or the deadline may have moved the node first. The record is what holds: the step
     reads it, and not the node.
     """
-    if found.delivery is Delivery.RESUMED or standing.decision is None:
+    if found.delivery in (Delivery.RESUMED, Delivery.ELSEWHERE) or standing.decision is None:
         return None
     decision = standing.decision
     # Of the commit that stands behind it each deliverer names the one that it read.
@@ -90,8 +94,22 @@ def over(cluster: Cluster, request: ApprovalRequest) -> tuple[str | None, str | 
     if request.workflow is None:
         return None, None
     workflow = cluster.workflow(request.workflow)
+    if _elsewhere(cluster, request.workflow, workflow):
+        return None, None
     says = ended(workflow, request.workflow)
     return says, lost(workflow) if workflow and not says else None
+
+
+def _elsewhere(cluster: Cluster, named: Workflow, workflow: Mapping[str, Any] | None) -> bool:
+    """Whether this is not the cluster to say that the run is gone."""
+    absent = workflow is None or workflow["metadata"]["uid"] != named.uid
+    return absent and named.cluster != cluster.name
+
+
+def _says_elsewhere(cluster: Cluster, named: Workflow) -> str:
+    asked = f"the cluster {named.cluster}" if named.cluster else "a cluster without a name"
+    here = f"this is {cluster.name}" if cluster.name else "this one has no name (HITL_CLUSTER)"
+    return f"{named.namespace}/{named.name} is not here: it was started in {asked}, and {here}"
 
 
 def _of(found: Resumption) -> tuple[str | None, str | None, str]:

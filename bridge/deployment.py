@@ -5,6 +5,7 @@ The texts are `templates/kubernetes`. What a deployer fills in is a word of its 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Final
 
 from bridge.address import names_path, part_secret
 from bridge.errors import Faults
+from bridge.settings import faults_of_cluster
 
 FOLDER: Final = "kubernetes"
 NAMES: Final = ("kustomization.yaml", "reconciler.yaml", "push.yaml", "Containerfile")
@@ -29,6 +31,7 @@ class Deployed:
     namespace: str
     image: str
     ledger: str
+    cluster: str = ""  # what it is called, where several have gates in one ledger
 
 
 def files(deployed: Deployed) -> Mapping[str, str]:
@@ -42,6 +45,7 @@ def files(deployed: Deployed) -> Mapping[str, str]:
         faults.append(f"{deployed.namespace!r} is no name of a namespace")
     if not _IMAGE.fullmatch(deployed.image):
         faults.append(f"{deployed.image!r} is no name of an image")
+    faults += faults_of_cluster(deployed.cluster)
     if part_secret(deployed.ledger)[1]:
         faults.append(
             "the ledger's address holds a credential, which must not stand in a manifest: put the"
@@ -60,6 +64,7 @@ def files(deployed: Deployed) -> Mapping[str, str]:
         "NAMESPACE": deployed.namespace,
         "IMAGE": deployed.image,
         "LEDGER": deployed.ledger,
+        "CLUSTER": json.dumps(deployed.cluster),
         "VERSION": own,
     }
     fill = re.compile(r"\b(?:" + "|".join(words) + r")\b")

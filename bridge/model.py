@@ -304,6 +304,7 @@ class Workflow:
     namespace: str
     name: str
     uid: str
+    cluster: str = ""  # as its deployer calls it, where the ledger has gates of several
 
 
 class Delivery(StrEnum):
@@ -313,6 +314,7 @@ class Delivery(StrEnum):
     RESUMED = "resumed"  # by us, now, and read back
     ALREADY = "already resumed"  # or failed: by an earlier delivery, a person or the clock
     GONE = "gone"
+    ELSEWHERE = "elsewhere"  # not here, and it may go on in another cluster
     OTHER_RUN = "wrong uid"
     ENDED = "ended"
     STOPPED = "stopped"

@@ -187,7 +187,12 @@ class Engine(Protocol):
 
 
 class Cluster(Protocol):
-    """Where workflows of Argo run. Raises `ClusterUnavailable` throughout."""
+    """Where workflows of Argo run. Raises `ClusterUnavailable` throughout.
+
+    `name` is what requests call it, empty where its deployers do not name it.
+    """
+
+    name: str
 
     def workflow(self, named: Workflow) -> dict[str, Any] | None:
         """The object of this name as it is now; None where there is none."""
@@ -200,7 +205,9 @@ class Cluster(Protocol):
 
 
 class Watched(Cluster, Protocol):
-    """A cluster whose gated runs can be listed and followed."""
+    """A cluster whose gated runs can be listed and followed: those of `namespace`, None for all."""
+
+    namespace: str | None
 
     def gated(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """The gated runs that go on, page by page, each with the version of the whole list."""

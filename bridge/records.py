@@ -352,11 +352,13 @@ def _link_in(read: _Reader) -> tuple[str, str]:
 
 
 def _workflow_out(workflow: Workflow) -> dict[str, Any]:
-    return {"namespace": workflow.namespace, "name": workflow.name, "uid": workflow.uid}
+    shown = {"namespace": workflow.namespace, "name": workflow.name, "uid": workflow.uid}
+    return {**shown, "cluster": workflow.cluster} if workflow.cluster else shown
 
 
 def _workflow_in(read: _Reader) -> Workflow:
-    workflow = Workflow(read.text("namespace"), read.text("name"), read.text("uid"))
+    cluster = read.take("cluster", str, optional=True) or ""
+    workflow = Workflow(read.text("namespace"), read.text("name"), read.text("uid"), cluster)
     read.end()
     return workflow
 

@@ -37,6 +37,8 @@ VOICES = "HITL_VOICES"
 SIGN = "HITL_SIGN"
 #: `namespace/name/uid`, in the pods of a workflow that has gates.
 WORKFLOW = "HITL_WORKFLOW"
+#: What this cluster is called, where several have gates in one ledger.
+CLUSTER = "HITL_CLUSTER"
 #: Where gates are deployed: the Kubernetes Secrets of who opens and who reads, and whether pods are
 #: brought the Python that a gate needs.
 OPENER_SECRET = "HITL_OPENER_SECRET"  # noqa: S105 - a name
@@ -44,10 +46,12 @@ READER_SECRET = "HITL_READER_SECRET"  # noqa: S105 - a name
 BRING = "HITL_BRING"
 
 #: What a deployer's pods are told besides: nothing here is secret.
-_PASSED_ON = (ENVIRONMENT, LABELS, ARGO_UI_URL)
+_PASSED_ON = (ENVIRONMENT, LABELS, CLUSTER, ARGO_UI_URL)
 _OF_FORGE = (API_URL, GRAPHQL_URL, SERVER_URL, VOICES)
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+#: A managed cluster's own identifier is one too: `arn:aws:eks:eu-west-1:123:cluster/ml`.
+_CLUSTER_NAME = re.compile(r"[A-Za-z0-9]([\w.:/-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 _SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
@@ -67,6 +71,7 @@ class Settings:
     argo_server: str | None = None  # where decisions are delivered, instead of to Kubernetes itself
     argo_token: str | None = field(default=None, repr=False)
     kubeconfig: str | None = None
+    cluster: str = ""  # the name of the one that the workflows run in, where it has one
     sign: bool = False  # git signs what is recorded, with the key it is configured with
     workflow: Workflow | None = None  # the one that this pod belongs to
 
@@ -83,6 +88,8 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     sign = _SWITCH.get(env.get(SIGN, "").lower())
     if sign is None:
         faults.append(f"{SIGN} is {env[SIGN]!r}; it is one of 1, true, yes, 0, false, no")
+    cluster = env.get(CLUSTER, "")
+    faults += faults_of_cluster(cluster)
     told = env.get(WORKFLOW)
     parts = told.split("/") if told else []
     if told and (len(parts) != 3 or not all(parts)):
@@ -106,8 +113,15 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         argo_token=env.get(ARGO_TOKEN) or None,
         kubeconfig=env.get(KUBECONFIG) or None,
         sign=bool(sign),
-        workflow=Workflow(*parts) if parts else None,
+        cluster=cluster,
+        workflow=Workflow(parts[0], parts[1], parts[2], cluster) if parts else None,
     )
+
+
+def faults_of_cluster(name: str) -> Iterator[str]:
+    """What is wrong with it as the name of a cluster; empty is none, and right."""
+    if name and not _CLUSTER_NAME.fullmatch(name):
+        yield f"{CLUSTER} is {name!r}: a name has letters, digits, and - . _ : / between them"
 
 
 def _keeps_secrets(url: str) -> bool:
@@ -216,6 +230,7 @@ def pods_from_environment(env: Mapping[str, str]) -> Pods:
         if value and not _SECRET_NAME.fullmatch(value)
     ]
     faults += _of_forge(env, opener)
+    faults += faults_of_cluster(env.get(CLUSTER, ""))
     secret = bool(ledger) and bool(part_secret(ledger)[1])
     if not ledger or names_path(ledger):
         faults.append(

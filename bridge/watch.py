@@ -8,7 +8,7 @@ are a few megabytes, and what is asked of either side does not grow with them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from bridge import argo
 from bridge.decide import decide
 from bridge.deliver import deliver
 from bridge.errors import BridgeError, ClusterUnavailable, TooOld
-from bridge.model import Delivery, Evidence, Resumption, Standing, Workflow
+from bridge.model import Delivery, Evidence, OpenGate, Resumption, Standing, Workflow
 from bridge.ports import Clock, Ledger, Notices, Watched
 from bridge.reconcile import settle_overdue
 
@@ -54,6 +54,7 @@ class Watch:
     _due: dict[str, Standing] = field(default_factory=dict)
     _head: str | None = None
     _told: set[str] = field(default_factory=set)
+    _listed_anew: bool = False  # and runs may have vanished while nobody listened
 
     def follow(self, interval: int, pause: Callable[[float], None]) -> None:
         """Until the process is ended. The ledger is asked every `interval` seconds."""
@@ -87,6 +88,7 @@ class Watch:
                 self._over(named, gates, self.cluster.workflow(named))
         # A node that was suspended again while nobody listened looks as it did before.
         self._unchecked = {gate for _, gates in self._runs.values() for gate in gates}
+        self._listed_anew = True
         return version
 
     def listen(self, version: str, seconds: int) -> str:
@@ -179,12 +181,27 @@ class Watch:
 
     def _let_time_pass(self) -> None:
         now = self.clock()
-        for standing in settle_overdue(self.ledger, self.notices, self.ledger.listing(), now):
+        asked = self.ledger.listing()
+        if self._listed_anew:
+            self._withdraw_vanished(asked)
+            self._listed_anew = False
+        for standing in settle_overdue(self.ledger, self.notices, asked, now):
             gate = standing.request.gate
             if standing.decision:
                 self.tell(f"{gate.key}: {standing.decision.reason}")
                 if any(gate.id in gates for _, gates in self._runs.values()):
                     self._due[gate.id] = standing
+
+    def _withdraw_vanished(self, asked: Iterable[OpenGate]) -> None:
+        """Of the runs that name this cluster: without a name, they may go on in another."""
+        waiting = {gate for _, gates in self._runs.values() for gate in gates}
+        missed = sorted(each.id for each in asked if each.id not in waiting)
+        for gate, standing in self.ledger.read_all(missed if self.cluster.name else []).items():
+            named = standing.request.workflow
+            if named is None or named.cluster != self.cluster.name:
+                continue
+            if self.cluster.namespace in (None, named.namespace):
+                self._over(named, frozenset([gate]), self.cluster.workflow(named))
 
     def _deliver(self, gate: str) -> bool:
         """Whether the cluster answered."""

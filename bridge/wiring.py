@@ -162,11 +162,11 @@ def cluster(settings: Settings) -> Cluster | None:
     if settings.argo_server:
         from bridge.argoserver import ArgoServer
 
-        return ArgoServer(settings.argo_server, settings.argo_token)
+        return ArgoServer(settings.argo_server, settings.argo_token, settings.cluster)
     if settings.kubeconfig:
         from bridge.cluster import Kubernetes
 
-        return Kubernetes(settings.kubeconfig)
+        return Kubernetes(settings.kubeconfig, name=settings.cluster)
     return None
 
 

@@ -85,6 +85,7 @@ def test_the_page_has_every_variable_of_a_shell_and_no_other() -> None:
         settings.LEDGER,
         settings.CACHE,
         settings.ENVIRONMENT,
+        settings.CLUSTER,
         settings.SIGN,
         settings.APPRISE_URLS,
         settings.ARGO_UI_URL,

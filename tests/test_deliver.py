@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.cluster import Kubernetes
-from bridge.deliver import deliver
+from bridge.deliver import amiss, deliver, over
 from bridge.errors import ClusterUnavailable, NothingToDeliver
 from bridge.model import Delivery, Move, Outcome, Standing, Workflow
 from tests.argo import api
@@ -138,3 +138,30 @@ def test_a_cluster_out_of_reach_is_one_sentence(
     monkeypatch.setenv("KUBECONFIG", str(nowhere.kubeconfig(tmp_path)))
     with pytest.raises(ClusterUnavailable, match="cannot be reached: check KUBECONFIG"):
         deliver(here(), APPROVED, NOON)
+
+
+@pytest.mark.parametrize(("asked", "here_is"), [("blue", "green"), ("blue", ""), ("", "green")])
+def test_that_a_run_is_not_in_another_cluster_says_nothing(
+    cluster: api.Cluster, asked: str, here_is: str
+) -> None:
+    elsewhere = replace(REQUEST, workflow=replace(WHERE, name="run-2", cluster=asked))
+    there = Kubernetes(os.environ["KUBECONFIG"], name=here_is)
+    assert over(there, elsewhere) == (None, None)
+    standing = Standing(elsewhere, a_decision(elsewhere), "c" * 40, None)
+    found = deliver(there, standing, NOON)
+    assert (found.delivery, found.done) == (Delivery.ELSEWHERE, True)
+    assert "argo/run-2 is not here" in found.says
+    assert amiss(found, standing) is None
+
+
+def test_that_a_run_is_not_in_its_own_cluster_says_that_it_is_gone(cluster: api.Cluster) -> None:
+    gone = replace(REQUEST, workflow=replace(WHERE, name="run-2", cluster="blue"))
+    blue = Kubernetes(os.environ["KUBECONFIG"], name="blue")
+    assert over(blue, gone) == ("the run argo/run-2 is gone", None)
+
+
+def test_a_node_that_is_here_is_moved_whatever_the_cluster_is_called(cluster: api.Cluster) -> None:
+    # A uid is one run's in all the world: only that it is missing depends on where one looks.
+    asked = replace(REQUEST, workflow=replace(WHERE, cluster="blue"))
+    found = deliver(here(), Standing(asked, a_decision(asked), "c" * 40, None), NOON)
+    assert found.delivery is Delivery.RESUMED

@@ -72,6 +72,7 @@ def test_what_the_reconciler_is_started_with_is_a_command_that_there_is() -> Non
     [
         ({"namespace": "Ml"}, "'Ml' is no name of a namespace"),
         ({"image": "a b"}, "'a b' is no name of an image"),
+        ({"cluster": "my cluster"}, "HITL_CLUSTER is 'my cluster': a name has"),
         ({"ledger": ""}, "no address that a pod can reach"),
         ({"ledger": "/srv/l.git"}, "no address that a pod can reach"),
         ({"ledger": "https://u:secret@git.test/l.git"}, "must not stand in a manifest"),
@@ -108,6 +109,18 @@ def test_run_twice_it_changes_nothing_and_what_was_changed_by_hand_is_kept(
     assert own.read_text().endswith("# mine\n")
     assert main(["init", "--kubernetes", "--overwrite"]) == 0
     assert "# mine" not in own.read_text()
+
+
+def test_the_reconciler_is_told_what_its_cluster_is_called(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "arn:aws:eks:eu-west-1:123:cluster/ml"  # must stay text in YAML
+    monkeypatch.setenv("HITL_CLUSTER", name)
+    assert main(["init", "--kubernetes"]) == 0
+    written = (checkout / "kubernetes" / "reconciler.yaml").read_text()
+    [deployment] = [each for each in yaml.safe_load_all(written) if each["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "HITL_CLUSTER", "value": name} in container["env"]
 
 
 def test_the_namespace_is_the_one_of_the_environment_unless_it_is_named(

@@ -33,9 +33,10 @@ class Pushing(World):
         there = Kubernetes(os.environ["KUBECONFIG"]) if app is None else None
         return replace(super().desk(app), cluster=there)
 
-    def ask(self, **changes: Any) -> PullRequest:
+    def ask(self, cluster: str = "", **changes: Any) -> PullRequest:
         """A gate whose run waits at a suspended node of the cluster."""
-        request = self.request(KEY, workflow=RUN, **changes)
+        changes = {"workflow": replace(RUN, cluster=cluster), **changes}
+        request = self.request(KEY, **changes)
         gate = request.gate.id
         self.run = {
             "metadata": {"name": RUN.name, "namespace": RUN.namespace, "uid": RUN.uid},
@@ -56,7 +57,7 @@ class Pushing(World):
             },
         }
         self.cluster.submit(self.run)
-        return self.open(KEY, workflow=RUN, **changes)
+        return self.open(KEY, **changes)
 
     def node(self) -> dict[str, Any]:
         found: dict[str, Any] = self.cluster.get("argo", "run-1")["status"]["nodes"]["wait"]
@@ -197,6 +198,19 @@ def test_a_run_that_vanished_has_its_gate_withdrawn(at: Pushing) -> None:
     decision = at.recorded(pull)
     assert decision
     assert decision.reason == "withdrawn: the run argo/run-1 is gone before anybody decided"
+    assert "**The workflow:**" not in at.status(pull)
+
+
+def test_the_gate_of_a_run_in_another_cluster_is_not_withdrawn(at: Pushing) -> None:
+    pull = at.ask(cluster="blue")
+    at.cluster.delete(at.run)
+    assert not any(each.failed for each in at.sweep())
+    assert at.recorded(pull) is None
+    pull.review(at.alice, "APPROVED")
+    at.tend(pull)
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.outcome is Outcome.APPROVED
     assert "**The workflow:**" not in at.status(pull)
 
 

@@ -109,7 +109,7 @@ requests = st.builds(
     initiator=st.none() | text,
     forge=st.none() | text,
     links=st.lists(st.tuples(text, text), max_size=2).map(tuple),
-    workflow=st.none() | st.builds(Workflow, text, text, text),
+    workflow=st.none() | st.builds(Workflow, text, text, text, st.just("") | text),
 )
 actors = st.builds(
     Actor,

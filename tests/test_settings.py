@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.errors import Faults
+from bridge.model import Workflow
 from bridge.settings import from_environment, pods_from_environment
 
 
@@ -39,3 +40,16 @@ def test_an_argo_address_that_is_no_web_page_is_refused(address: str) -> None:
 def test_gates_on_a_forge_need_a_secret_to_be_opened_with() -> None:
     with pytest.raises(Faults, match="HITL_OPENER_SECRET is not set"):
         pods_from_environment({"HITL_LEDGER": "github:acme/models", "HITL_TOKEN": "t"})
+
+
+def test_the_name_of_a_cluster_goes_to_its_pods_and_into_what_they_ask() -> None:
+    ledger = {"HITL_LEDGER": "https://git.example/l.git", "HITL_CLUSTER": "blue"}
+    in_pod = {**pods_from_environment(ledger).env, "HITL_WORKFLOW": "argo/run-1/u-1"}
+    assert from_environment(in_pod).workflow == Workflow("argo", "run-1", "u-1", "blue")
+
+
+@pytest.mark.parametrize("name", ["my cluster", "blue\n", "-", "a" * 254])
+def test_what_is_no_name_of_a_cluster_is_refused_wherever_it_is_read(name: str) -> None:
+    for parse in (from_environment, pods_from_environment):
+        with pytest.raises(Faults, match=r"HITL_CLUSTER is .*: a name has"):
+            parse({"HITL_LEDGER": "https://git.example/l.git", "HITL_CLUSTER": name})

@@ -49,9 +49,9 @@ class World:
         made = Watch(there, own, Silent(), lambda: self.now, self.said.append, on_forge=False)
         return replace(made, **changes)
 
-    def opens(self, name: str = "run-1", **changes: Any) -> ApprovalRequest:
+    def opens(self, name: str = "run-1", cluster: str = "", **changes: Any) -> ApprovalRequest:
         """A gate is opened, and its run waits for it."""
-        run = Workflow("argo", name, f"u-{name}")
+        run = Workflow("argo", name, f"u-{name}", cluster)
         asked = a_request(f"Flow/argo-{name}/deploy/1")
         request = replace(asked, workflow=run, **{"opened_at": NOON, **changes})
         self.ledger.open(request, "")
@@ -295,6 +295,29 @@ def test_a_run_that_vanished_between_two_lists_has_its_gate_withdrawn(at: World)
     assert standing
     assert standing.decision
     assert standing.decision.outcome is Outcome.WITHDRAWN
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace", "withdrawn"),
+    [("blue", None, True), ("blue", "argo", True), ("blue", "ml", False), ("green", None, False),
+     ("", None, False)],
+)  # fmt: skip
+def test_a_run_that_vanished_while_nobody_watched_is_missed_by_the_cluster_that_it_names(
+    at: World, name: str, namespace: str | None, withdrawn: bool
+) -> None:
+    gone, waits = at.opens(cluster="blue"), at.opens("run-2", cluster="blue")
+    at.cluster.delete(at.cluster.get("argo", "run-1"))
+    at.watch = at.another(cluster=Kubernetes(os.environ["KUBECONFIG"], namespace, name))
+    at.starts()
+    standing, still = at.ledger.read(gone.gate.id), at.ledger.read(waits.gate.id)
+    assert standing
+    assert still
+    assert still.decision is None
+    assert bool(standing.decision) is withdrawn
+    if standing.decision:
+        assert standing.decision.reason == (
+            "withdrawn: the run argo/run-1 is gone before anybody decided"
+        )
 
 
 def test_the_gate_of_a_forge_is_its_deciders_to_withdraw(at: World) -> None:
