@@ -242,7 +242,8 @@ class GitClone:
     def _fetch(self, objects: Sequence[str], depth: int, *how: str) -> None:
         args = ["fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"]
         args += ["--recurse-submodules=no", *how, "--stdin", "origin"]
-        self._run(args, stdin="".join(f"{each}\n" for each in objects), remote=True)
+        stdin = "".join(f"{each}\n" for each in objects)
+        self._run(args, stdin=stdin, remote=True, promised=True)
 
     def push(self, *refspecs: str, lease: Mapping[str, str] | None = None) -> None:
         """Push all or nothing. `lease` gives the value each ref must still have ('' for none)."""
@@ -346,15 +347,18 @@ class GitClone:
         stdin: str = "",
         env: Mapping[str, str] | None = None,
         remote: bool = False,
+        promised: bool = False,
     ) -> str:
         config = dict(_QUIET)
         if remote:
-            # Only an exchange knows that the remote holds what is missing here. A plumbing command
-            # that knew it would fetch a missing tree lazily, with every tree beneath it.
             config["remote.origin.url"] = self._url
+            config.update(self._secret)
+        if promised:
+            # Only a fetch knows that the remote holds what is missing here. A plumbing command that
+            # knew it would fetch a missing tree lazily, with every tree beneath it; and a push would
+            # give up over a tree that it would like to have for a smaller pack, and can do without.
             config["remote.origin.promisor"] = "true"
             config["remote.origin.partialCloneFilter"] = "tree:0"
-            config.update(self._secret)
         environment = {**_environment(self._dir, config), **(env or {})}
         return run(args, environment, stdin=stdin, pass_fds=self._lock_fds)
 

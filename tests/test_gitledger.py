@@ -264,6 +264,20 @@ def test_machines_apart_that_lose_a_race_read_again_until_each_is_recorded(
     assert git(repository, "rev-list", "--count", "--first-parent", LEDGER) == "9"
 
 
+def test_gates_that_were_asked_of_older_ledgers_are_all_decided(
+    ledger: GitLedger, repository: Path, tmp_path: Path
+) -> None:
+    # Of the ledgers that they were asked of, this clone has commits whose folders it never had.
+    # That git wants some of them for a push takes as many gates as begin to share folders.
+    theirs = another(repository, tmp_path)
+    waiting = []
+    for number in range(22):
+        waiting.append(opened(theirs, f"F/1/left/{number}"))
+        ledger.record(a_decision(opened(theirs, f"F/1/main/{number}")))
+    for request in sorted(waiting, key=lambda each: each.gate.id):
+        assert ledger.record(a_decision(request, outcome=Outcome.EXPIRED)).decision
+
+
 def test_opening_at_once_from_apart_makes_one_gate_and_one_ledger(
     repository: Path, tmp_path: Path
 ) -> None:
