@@ -355,8 +355,8 @@ class GitClone:
             config.update(self._secret)
         if promised:
             # Only a fetch knows that the remote holds what is missing here. A plumbing command that
-            # knew it would fetch a missing tree lazily, with every tree beneath it; and a push would
-            # give up over a tree that it would like to have for a smaller pack, and can do without.
+            # knew it would fetch a missing tree lazily, with every tree beneath it; a push would
+            # give up over a tree that it wants for a smaller pack, and can do without.
             config["remote.origin.promisor"] = "true"
             config["remote.origin.partialCloneFilter"] = "tree:0"
         environment = {**_environment(self._dir, config), **(env or {})}
