@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
+from jsonpatch import apply_patch
 
 from bridge import argo
 from bridge.ask import Desk
 from bridge.cluster import Kubernetes
 from bridge.github import GitHub as Forge
 from bridge.gitledger import GitLedger
-from bridge.model import Decider
+from bridge.model import Decider, Move, Outcome
 from bridge.notices import Silent
 from bridge.watch import Watch
 from tests.argo import api
@@ -38,6 +40,11 @@ gates:
     require: {users: [alice]}
     timeout: 1h
     on_timeout: approve
+  - name: shapes, which have an hour
+    when: {flow: Shapes}
+    require: {users: [alice]}
+    timeout: 1h
+    on_timeout: reject
   - name: every gate
     require: {users: [alice]}
 """
@@ -57,6 +64,13 @@ class ByPush(OnArgo):
         there = Kubernetes(os.environ["KUBECONFIG"]) if app is None else None
         return replace(super().desk(app), cluster=there)
 
+    def elsewhere(self, namespace: str) -> Self:
+        """The same run once more in a namespace of its own: what waits here is asked there anew."""
+        other = copy(self)
+        other.controller = self.controller.elsewhere(namespace)
+        self.cluster.submit(other.controller.workflow)
+        return other
+
     def settle(self) -> str:
         self.cluster.settle(self.controller)
         phase: str = self.controller.status["phase"]
@@ -65,10 +79,12 @@ class ByPush(OnArgo):
     def deliver(self) -> None:
         """The decider did."""
 
-    def pass_an_hour(self) -> None:
-        """And the tokens, which are good for one, are new."""
-        self.github.clock.advance(minutes=61)
+    def pass_its_hour(self) -> None:
+        """Merges are noticed; and the tokens, which are good for one, are new."""
+        self.github.tick()
+        self.github.clock.advance(hours=2)  # the pods have the machine's own clock
         self.mint()
+        self.give_secrets()
 
     def waiting(self) -> dict[str, PullRequest]:
         """The gates that nodes wait for, each with its page."""
@@ -89,6 +105,22 @@ class ByPush(OnArgo):
         told = self.tend(pull)
         self.deliver()
         assert before - set(self.waiting()) == {pull.head_ref.removeprefix("gate/")}, told.says
+
+    def strangers(self) -> Iterator[str]:
+        """Moves each node that waits, with no decision, in a copy of the run: what its pod says."""
+        for gate, node in argo.waiting(self.controller.workflow).items():
+            controller = self.controller.fork()
+            move = Move(node, gate, "Succeeded", Outcome.APPROVED, "approved @f00", self.now())
+            controller.workflow |= apply_patch(
+                controller.workflow, argo.json_patch(controller.workflow, move)
+            )
+            before = len(self.pods.started)
+            controller.settle()
+            [pod] = self.pods.started[before:]
+            gated = controller.node(pod)
+            assert gated
+            assert gated["message"] == "main: Error (exit code 202)"
+            yield self.pods.said(pod)
 
     def phase(self, name: str) -> str:
         node = self.controller.node(f"run-1.{name}")
@@ -113,8 +145,8 @@ class ByPull(ByPush):
         forge = Forge(replace(self.settings(self.decider), token=reads), self.waits.append)
         return GitLedger(forge.git_url(), self.folder / "watch")
 
-    def pass_an_hour(self) -> None:
-        super().pass_an_hour()
+    def pass_its_hour(self) -> None:
+        super().pass_its_hour()
         self.watch.ledger = self.reader()
 
     def desk(self, app: Any = None) -> Desk:
@@ -124,6 +156,27 @@ class ByPull(ByPush):
         self.version = self.watch.listen(self.version, 1)
         self.watch.round()
 
+
+#: The questions of all shapes of a step, in the order of their letters.
+SHAPES = [
+    "After ring 1: 10?",
+    "After ring 2: 20?",
+    "After ring 3: 30?",
+    "Choose taken?",
+    "First: 90.0%, fir?",
+    "Fork?",
+    "Join 1 and 2 of fir?",
+    "Left?",
+    "Part 0 is oak?",
+    "Part 1 is elm?",
+    "Ring 1?",
+    "Ring 2?",
+    "Ring 3?",
+    "Second in a row, 0.9?",
+    "Start fir of the forest?",
+    "Taken?",
+    "Widths 20 and 30?",
+]
 
 Started = Callable[[str], ByPush]
 
@@ -166,7 +219,7 @@ def test_when_its_time_is_over_the_next_sweep_records_it_and_only_what_it_approv
     run.settle()
     asked = run.asked()
     assert sorted(asked) == ["Passes?", "Shuts?", "Waits?"]
-    run.pass_an_hour()
+    run.pass_its_hour()
     run.sweep()
     run.deliver()
     before = len(run.pods.started)
@@ -180,19 +233,54 @@ def test_when_its_time_is_over_the_next_sweep_records_it_and_only_what_it_approv
 
 
 @pytest.mark.argo_shapes
-def test_every_shape_of_a_step_goes_on_with_its_own_approval(started: Started) -> None:
+@pytest.mark.timeout(1800)  # a run through all of them, and two more from each place where it waits
+def test_every_shape_of_a_step_runs_once_approved_and_by_nothing_else(started: Started) -> None:
     run = started("shapes.py")
     asked: list[str] = []
+    unanswered: list[ByPush] = []
     while run.settle() == "Running":
-        found = run.asked()
+        found, ran = run.asked(), run.project.marked()
         asked += found
+        for said in run.strangers():
+            assert "does not run: it is still waiting for a decision" in said
+
+        level = len(unanswered)
+        rejected, left = run.elsewhere(f"rejected-{level}"), run.elsewhere(f"left-{level}")
+        for other in (rejected, left):
+            assert other.settle() == "Running"
+            assert other.asked().keys() == found.keys()
+        pods = list(run.pods.started)
+        for pull in rejected.asked().values():
+            rejected.decide(pull, "/reject not this one")
+        assert rejected.settle() == "Failed"
+        assert (run.pods.started, run.project.marked()) == (pods, ran)
+        unanswered.append(left)
+
         for pull in found.values():
             run.decide(pull)
-    assert len(asked) == len(set(asked)) == 17
-    assert run.phase("taken") == "Succeeded"
+    assert sorted(asked) == SHAPES
     assert len(run.project.ran("ring")) == len(run.project.ran("ring_after")) == 3
-    run.github.tick()
-    assert all(pull.merged for pull in run.repo.pulls)
+    assert run.phase("taken") == "Succeeded"
+    assert run.phase("hitl-notify-left-out") == "Skipped"
+    assert run.phase("left-out") == "Omitted"
+    assert not run.project.ran("left_out")
+    # The step after a switch is given the output of a branch that never ran: Metaflow's own fault,
+    # gate or no gate.
+    node = run.controller.node("run-1.loop")
+    assert node
+    assert node["message"] == "unable to substitute tasks.left-out: output is an absent optional"
+
+    late = [pull for left in unanswered for pull in left.asked().values()]
+    assert len(late) == len(SHAPES)
+    pods = list(run.pods.started)
+    run.pass_its_hour()
+    run.sweep()
+    run.deliver()
+    assert {left.settle() for left in unanswered} == {"Failed"}
+    assert run.pods.started == pods
+    decided = [run.recorded(pull) for pull in late]
+    assert {each and each.outcome for each in decided} == {Outcome.EXPIRED}
+    assert len([pull for pull in run.repo.pulls if pull.merged]) == len(SHAPES)
 
 
 @pytest.mark.argo_shapes

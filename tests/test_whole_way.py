@@ -56,12 +56,15 @@ class OnArgo(Flows):
         }
         package = objectstore.content(dict(store), code_url(workflow))
         self.pods = WithSecrets(self.folder / "pods", store, package, MARKS=str(self.project.marks))
+        self.give_secrets()
+        self.controller = Controller(workflow, self.pods.start)
+
+    def give_secrets(self) -> None:
         reads = self.github.actions_token(self.repo, {"contents": "read"})
         self.pods.secrets = {
             "hitl-opener": {"HITL_TOKEN": self.tokens[self.opener]},
             "hitl-reader": {"HITL_TOKEN": str(reads)},
         }
-        self.controller = Controller(workflow, self.pods.start)
 
     def settle(self) -> str:
         self.controller.settle()

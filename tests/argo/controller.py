@@ -131,6 +131,18 @@ class Controller:
         other._began.update(self._began)
         return other
 
+    def elsewhere(self, namespace: str) -> Controller:
+        """A run of its own that comes to what waits now: its gates there are asked anew."""
+        other = self.fork()
+        other.workflow["metadata"] |= {"namespace": namespace, "uid": f"u-{namespace}"}
+        for node in self.waiting():
+            waits = _untried(node["name"])
+            posts = waits, waits.replace("hitl-suspend-", "hitl-notify-")
+            for key, each in list(other.nodes.items()):
+                if _untried(each["name"]) in posts:
+                    del other.nodes[key]
+        return Controller(other.workflow, self.start, self.now, self.slots)
+
     def waiting(self) -> list[Json]:
         """The suspended nodes that wait."""
         return [
@@ -443,6 +455,11 @@ class Controller:
             found.append({"name": each["name"], "value": value})
         if found:
             node["outputs"] = {"parameters": found}
+
+
+def _untried(name: str) -> str:
+    """Without the number of the try, which the nodes under a Retry have."""
+    return re.sub(r"\(\d+\)$", "", name)
 
 
 # -- words ---------------------------------------------------------------------------------------
