@@ -10,6 +10,7 @@ from bridge.errors import Faults
 
 _UNITS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _FORM: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_NUMBER: Final = re.compile(r"0|[1-9]\d*", re.ASCII)
 _NAMES: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 #: Ten years. Beyond it a deadline is a slip of the pen, and at some point no date at all.
@@ -18,6 +19,8 @@ LONGEST: Final = 3_650 * 86_400
 
 def seconds(text: str | int) -> int:
     """Whole seconds of `30m`, `24h`, `7d`, `90s`, `1h30m`, or of a plain number of seconds.
+
+    The number may be text: every parameter of an Argo workflow is.
 
     Raises `Faults` for anything else, and for lengths that are nothing or beyond ten years.
     """
@@ -44,7 +47,10 @@ def _shown(text: object) -> str:
 def _parsed(text: object) -> int | None:
     if not isinstance(text, str) or len(text) > 40:
         return None
-    match = _FORM.fullmatch(text.strip())
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        return int(text)
+    match = _FORM.fullmatch(text)
     if not match or not match[0]:
         return None
     return sum(

@@ -23,6 +23,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
         ("1h30m", 5_400),
         (" 2h ", 7_200),
         (45, 45),
+        ("7200", 7_200),
         ("1d2h3m4s", 93_784),
     ],
 )
@@ -32,7 +33,8 @@ def test_a_duration_is_whole_seconds(written: str | int, length: int) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", " ", "h", "10", "30 minutes", "1.5h", "-1h", "30m1h", "1h1h", "2w", "٣h", "1e3s", "1H",
+    ["", " ", "h", "010", "+10", "1_0",
+     "30 minutes", "1.5h", "-1h", "30m1h", "1h1h", "2w", "٣h", "1e3s", "1H",
      0, -5, "0s", "0h0m", True, 1.5, None, "3651d", "9" * 5000 + "s", [30]],
     ids=repr,
 )  # fmt: skip

@@ -98,6 +98,7 @@ class Controller:
             "workflow.namespace": metadata.get("namespace", "argo"),
             "workflow.uid": metadata["uid"],
             "workflow.creationTimestamp": metadata["creationTimestamp"],
+            "workflow.labels.json": json.dumps(metadata.get("labels") or {}),
         }
         for each in (spec.get("arguments") or {}).get("parameters") or ():
             self.globals[f"workflow.parameters.{each['name']}"] = said(each.get("value"))
