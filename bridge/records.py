@@ -129,7 +129,7 @@ def load(text: str, where: str) -> dict[str, Any]:
     try:
         _refuse_traps(text)
         found = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise LedgerCorrupt(f"{where} cannot be read as YAML: {said}") from None
     if not isinstance(found, dict):
@@ -141,8 +141,16 @@ def load(text: str, where: str) -> dict[str, Any]:
 _DEEPEST: Final = 100
 
 
+#: Bits of a number: what a float can reach. Python refuses to print one of 4,300 digits.
+_LONGEST_NUMBER: Final = 1_024
+
+
 def _refuse_traps(text: str) -> None:
-    """A nest that would take the process down, and aliases, by which a line becomes a gigabyte."""
+    """Refuse a nest that would take the process down, an alias, and a tag.
+
+    By aliases one line becomes a gigabyte. A tag that its value does not fit (`!!bool maybe`) makes
+    PyYAML raise whatever comes (https://github.com/yaml/pyyaml/issues/386), and no record has one.
+    """
     import yaml
 
     depth = 0
@@ -153,6 +161,9 @@ def _refuse_traps(text: str) -> None:
             raise yaml.YAMLError(f"it is nested more than {_DEEPEST} deep")
         if isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError(f"it repeats itself by *{event.anchor}: write it out")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise yaml.YAMLError(f"it has the tag {tag}: write the value without a tag")
 
 
 @functools.cache
@@ -174,7 +185,16 @@ def _loader() -> type[yaml.SafeLoader]:
             found[key] = loader.construct_object(value_node, deep=True)
         return found
 
+    def whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+        found = int(loader.construct_yaml_int(node))
+        if found.bit_length() > _LONGEST_NUMBER:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a number is too large", node.start_mark
+            )
+        return found
+
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    Loader.add_constructor("tag:yaml.org,2002:int", whole)
     return Loader
 
 

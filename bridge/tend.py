@@ -6,11 +6,13 @@ doubled, late or cut off in the middle changes nothing after the next one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bridge import gather, show
 from bridge.ask import Desk, governed, own_page, pages, put_up
+from bridge.crash import report
 from bridge.decide import decide
 from bridge.deliver import amiss, deliver, over
 from bridge.errors import (
@@ -101,23 +103,30 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
 
 
 def _swept(desk: Desk, look: Look, gate_id: str, known: Standing | None = None) -> Tended:
+    """Process one gate. Whatever fails there makes this gate red, and stops no other."""
     try:
-        page = own_page(look, gate_id)
-        if page:
-            return _tend(desk, look, page, gate_id, known)
-        standing = known or desk.ledger.read(gate_id)
-        if standing is None or standing.request.forge != desk.forge.name:
-            return Tended(f"gate {gate_id} is not decided here", standing)
-        if standing.decision:
-            brought = _bring(desk, standing)
-            if brought.failed:
-                return Tended(brought.says, standing, failed=True)
-            desk.ledger.settle(gate_id)
-            return Tended(f"{standing.request.gate.key} is decided, and settled now", standing)
-        page = put_up(desk, look, standing)
-        return Tended(f"{standing.request.gate.key} had no page yet", standing, page=page)
+        return _due(desk, look, gate_id, known)
     except BridgeError as error:
         return Tended(f"gate {gate_id}: {error}", failed=True)
+    except Exception as error:  # noqa: BLE001 - a bug that one page sets off is that page's alone
+        return Tended(f"gate {gate_id}: {report(error, os.environ)}", failed=True)
+
+
+def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Tended:
+    page = own_page(look, gate_id)
+    if page:
+        return _tend(desk, look, page, gate_id, known)
+    standing = known or desk.ledger.read(gate_id)
+    if standing is None or standing.request.forge != desk.forge.name:
+        return Tended(f"gate {gate_id} is not decided here", standing)
+    if standing.decision:
+        brought = _bring(desk, standing)
+        if brought.failed:
+            return Tended(brought.says, standing, failed=True)
+        desk.ledger.settle(gate_id)
+        return Tended(f"{standing.request.gate.key} is decided, and settled now", standing)
+    page = put_up(desk, look, standing)
+    return Tended(f"{standing.request.gate.key} had no page yet", standing, page=page)
 
 
 def _tend(

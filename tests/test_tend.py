@@ -8,9 +8,19 @@ from typing import Any
 
 import pytest
 
+from bridge import gather
 from bridge.ask import ask
 from bridge.errors import GateShut, NoPolicy
-from bridge.model import Actor, Artifact, Decider, Declared, OnTimeout, Outcome, Subject
+from bridge.model import (
+    Actor,
+    ApprovalRequest,
+    Artifact,
+    Decider,
+    Declared,
+    OnTimeout,
+    Outcome,
+    Subject,
+)
 from bridge.page import LONGEST_BODY
 from bridge.ports import Here
 from bridge.reconcile import settle
@@ -754,6 +764,40 @@ def test_junk_on_a_gate_branch_stops_no_other_gate(at: World) -> None:
     pull.review(at.alice, "APPROVED")
     at.sweep()
     assert at.recorded(pull)
+
+
+def test_a_strangers_comment_that_no_yaml_reader_understands_stops_no_gate(at: World) -> None:
+    """`!!bool maybe` made the YAML library raise an error of a kind that nobody expected."""
+    first, second = at.open("Train/1/deploy/1"), at.open("Train/2/deploy/1")
+    for value in ("!!bool maybe", "!!timestamp soon", "!!int ''", "!!float x"):
+        first.comment(at.mallory, f"/approve\n```yaml\nx: {value}\n```")
+    for each in (first, second):
+        each.review(at.alice, "APPROVED")
+    at.sweep()
+    assert at.recorded(first)
+    assert at.recorded(second)
+
+
+def test_a_bug_that_one_page_sets_off_makes_that_gate_red_and_stops_no_other(
+    at: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = at.open("Train/1/deploy/1"), at.open("Train/2/deploy/1")
+    read = gather.gather
+
+    def stumbling(request: ApprovalRequest, *rest: Any) -> Any:
+        if request.gate.key == "Train/1/deploy/1":
+            raise KeyError("nobody thought of this")
+        return read(request, *rest)
+
+    monkeypatch.setattr(gather, "gather", stumbling)
+    for each in (first, second):
+        each.review(at.alice, "APPROVED")
+    done = at.sweep()
+    assert at.recorded(second)
+    assert at.recorded(first) is None
+    (red,) = [each for each in done if each.failed]
+    assert "a bug of the bridge stopped this" in red.says
+    assert "KeyError" in red.says
 
 
 def test_a_strangers_pull_request_into_the_ledger_is_left_alone(at: World) -> None:
