@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Final
 
 from bridge.address import names_path, part_secret
 from bridge.errors import Faults
 from bridge.settings import faults_of_cluster
+from bridge.shipped_files import templates
 
 FOLDER: Final = "kubernetes"
 NAMES: Final = ("kustomization.yaml", "reconciler.yaml", "push.yaml", "Containerfile")
@@ -58,8 +58,7 @@ def files(deployed: Deployed) -> Mapping[str, str]:
         )
     if faults:
         raise Faults("the manifests", faults)
-    here = Path(__file__).resolve().parent
-    folder = here / "templates" if (here / "templates").is_dir() else here.parent / "templates"
+    folder = templates()
     words = {
         "NAMESPACE": deployed.namespace,
         "IMAGE": deployed.image,

@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge import durations
@@ -42,6 +41,7 @@ from bridge.model import (
 )
 from bridge.policy import takes
 from bridge.records import digest_of
+from bridge.shipped_files import templates
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -146,10 +146,8 @@ def _shown(value: Any) -> str:
 def _templates() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    # In a wheel they lie beside this file; in a checkout at its top.
-    here = Path(__file__).resolve().parent
     environment = Environment(  # noqa: S701 - Markdown: `_shown` escapes
-        loader=FileSystemLoader([here / "templates", here.parent / "templates"]),
+        loader=FileSystemLoader(templates()),
         undefined=StrictUndefined,
         finalize=_shown,
         trim_blocks=True,

@@ -6,11 +6,9 @@ bridge's own seal is the last line of each text.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
-from pathlib import Path
 
 import jinja2
 
@@ -37,6 +35,7 @@ from bridge.policy import takes
 from bridge.records import digest_of
 from bridge.render import headline, message, summary
 from bridge.seal import Part, Seal, short
+from bridge.shipped_files import templates
 from bridge.slash import Word
 
 _TITLE = 200
@@ -344,11 +343,8 @@ def note_elsewhere(url: str) -> str:
 
 @cache
 def _templates() -> jinja2.Environment:
-    here = Path(os.path.abspath(__file__)).parent
-    # In a wheel the templates are beside this file, in a checkout beside its folder.
-    folder = here / "templates" if (here / "templates").is_dir() else here.parent / "templates"
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder / "github"),
+        loader=jinja2.FileSystemLoader(templates() / "github"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

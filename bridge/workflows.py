@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from bridge.policyfile import PATH
+from bridge.shipped_files import templates
 
 #: What stands in the template until somebody says which.
 ACTION: Final = "OWNER/approval-bridge/action@REF"
@@ -36,9 +36,7 @@ _THEIRS: Final = re.compile(
 
 def text(path: str, action: str | None = None, opener: str | None = None) -> str:
     """The file as `hitl init` writes it; what is not said stays as a placeholder."""
-    here = Path(__file__).resolve().parent
-    folder = here / "templates" if (here / "templates").is_dir() else here.parent / "templates"
-    found = (folder / _TEMPLATES[path]).read_text(encoding="utf-8")
+    found = (templates() / _TEMPLATES[path]).read_text(encoding="utf-8")
     return filled(found, action, opener)
 
 
