@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-_START = "import bridge.action, bridge.github, bridge.gitledger"
+_START = "import bridge.entrypoints.github_action, bridge.github.client, bridge.ledger.git_ledger"
 
 
 def main() -> None:

@@ -32,11 +32,11 @@ from measures import Row, tell, timed  # noqa: E402
 from metaflow.util import compress_list  # noqa: E402
 
 from bridge import wiring  # noqa: E402
-from bridge.argo import json_patch  # noqa: E402
-from bridge.gitledger import GitLedger, create  # noqa: E402
-from bridge.inject import LABEL  # noqa: E402
-from bridge.model import ApprovalRequest, Move, Outcome, Workflow  # noqa: E402
-from bridge.records import decision_out  # noqa: E402
+from bridge.argo.inject import LABEL  # noqa: E402
+from bridge.argo.workflow import json_patch  # noqa: E402
+from bridge.core.model import ApprovalRequest, Move, Outcome, Workflow  # noqa: E402
+from bridge.core.records import decision_out  # noqa: E402
+from bridge.ledger.git_ledger import GitLedger, create  # noqa: E402
 from tests import objectstore  # noqa: E402
 from tests.argo import api  # noqa: E402 - the helpers of the tests
 from tests.githttp import serving  # noqa: E402
@@ -57,15 +57,15 @@ client.CustomObjectsApi().patch_namespaced_custom_object(
 _DECIDE = """
 import sys, time
 from pathlib import Path
-from bridge.deliver import deliver
-from bridge.gitledger import GitLedger
-from bridge.model import Delivery
-from bridge.records import decision_in
+from bridge.gates.deliver import deliver
+from bridge.ledger.git_ledger import GitLedger
+from bridge.core.model import Delivery
+from bridge.core.records import decision_in
 from bridge.wiring import clock
 ledger = GitLedger(sys.argv[2], Path(sys.argv[3]))
 standing = ledger.record(decision_in(Path(sys.argv[4]).read_text()))
 began = time.perf_counter()
-from bridge.cluster import Kubernetes
+from bridge.argo.kubernetes import Kubernetes
 found = deliver(Kubernetes(sys.argv[1]), standing, clock())
 took = time.perf_counter() - began
 assert found.delivery is Delivery.RESUMED, found
@@ -76,10 +76,10 @@ print(took)
 _WATCH = """
 import resource, sys, time
 from pathlib import Path
-from bridge.cluster import Kubernetes
-from bridge.gitledger import GitLedger
-from bridge.notices import Silent
-from bridge.watch import Watch
+from bridge.argo.kubernetes import Kubernetes
+from bridge.ledger.git_ledger import GitLedger
+from bridge.local.notify import Silent
+from bridge.gates.reconciler import Watch
 from bridge.wiring import clock
 ledger = GitLedger(sys.argv[2], Path(sys.argv[3]))
 watch = Watch(Kubernetes(sys.argv[1]), ledger, Silent(), clock, print, on_forge=True)
@@ -209,7 +209,7 @@ def delivery(folder: Path, rounds: int) -> Iterator[Row]:
 
             request = asked(ledger, cluster, f"hand-{each}")
             ledger.record(a_decision(request))
-            resume = [sys.executable, "-m", "bridge.cli", "resume", request.gate.id]
+            resume = [sys.executable, "-m", "bridge.cli.main", "resume", request.gate.id]
             by_hand.append(timed(lambda: run(resume, env)))  # noqa: B023
         nodes = [
             each["status"]["nodes"]["wait"]

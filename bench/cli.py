@@ -22,12 +22,12 @@ sys.path[:0] = [str(ROOT)]
 
 from measures import Row, tell, timed  # noqa: E402
 
-from bridge.gitledger import GitLedger  # noqa: E402
+from bridge.ledger.git_ledger import GitLedger  # noqa: E402
 from bridge.wiring import clock  # noqa: E402
 from tests.ledgers import ledger_of, opened  # noqa: E402 - the helpers of the tests
 
 DECIDED, WAITING = 20, 3
-HITL = "import sys; from bridge.cli import main; sys.exit(main(sys.argv[1:]))"
+HITL = "import sys; from bridge.cli.main import main; sys.exit(main(sys.argv[1:]))"
 CLICK = "import click"
 GIT = "import git, subprocess, sys; subprocess.run(['git', 'ls-remote', sys.argv[1]])"
 

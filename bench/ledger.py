@@ -28,9 +28,9 @@ sys.path[:0] = [str(ROOT)]
 
 from measures import Row, tell, timed  # noqa: E402
 
-from bridge.audit import audit  # noqa: E402
-from bridge.gitledger import GitLedger  # noqa: E402
-from bridge.verify import verify  # noqa: E402
+from bridge.gates.audit import audit  # noqa: E402
+from bridge.gates.verify import verify  # noqa: E402
+from bridge.ledger.git_ledger import GitLedger  # noqa: E402
 from tests.githttp import serving  # noqa: E402 - the helpers of the tests
 from tests.ledgers import (  # noqa: E402
     a_decision,

@@ -26,11 +26,11 @@ sys.path[:0] = [str(ROOT)]
 from measures import Row, tell  # noqa: E402
 
 from bridge import wiring  # noqa: E402
-from bridge.gitledger import GitLedger  # noqa: E402
-from bridge.model import ApprovalRequest  # noqa: E402
-from bridge.ports import Here, Ledger  # noqa: E402
-from bridge.settings import Settings  # noqa: E402
-from bridge.wait import pass_gate  # noqa: E402
+from bridge.core.model import ApprovalRequest  # noqa: E402
+from bridge.core.settings import Settings  # noqa: E402
+from bridge.gates.ports import Here, Ledger  # noqa: E402
+from bridge.gates.wait import pass_gate  # noqa: E402
+from bridge.ledger.git_ledger import GitLedger  # noqa: E402
 from tests.githttp import serving  # noqa: E402 - the helpers of the tests
 from tests.ledgers import a_decision, a_request, in_child, key_of, ledger_of  # noqa: E402
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bridge.plain import approval
+    from bridge.entrypoints.python import approval
 
 __all__ = ["approval"]
 
@@ -13,7 +13,7 @@ __all__ = ["approval"]
 def __getattr__(name: str) -> Any:
     # Imported when it is used: `hitl --help` must not pay for it.
     if name == "approval":
-        from bridge.plain import approval
+        from bridge.entrypoints.python import approval
 
         return approval
     raise AttributeError(f"module 'bridge' has no attribute {name!r}")

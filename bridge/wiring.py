@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.errors import Faults, ForgeUnavailable, NoLedger, Refused
-from bridge.settings import Settings
+from bridge.core.errors import Faults, ForgeUnavailable, NoLedger, Refused
+from bridge.core.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bridge.ask import Desk
-    from bridge.github import GitHub
-    from bridge.ports import Cluster, Forge, Here, Ledger, Notices
-    from bridge.settings import GitHubSettings
+    from bridge.core.settings import GitHubSettings
+    from bridge.gates.open_page import Desk
+    from bridge.gates.ports import Cluster, Forge, Here, Ledger, Notices
+    from bridge.github.client import GitHub
 
 #: The ledger of a laptop, beside the project it belongs to.
 LAPTOP_LEDGER = Path(".hitl") / "ledger.git"
@@ -30,11 +30,11 @@ def clock() -> datetime:
 
 def ledger(settings: Settings, start: Path | None = None) -> Ledger:
     """The configured ledger, or the one of this project, made where there is none."""
-    from bridge import gitledger
+    from bridge.ledger import git_ledger
 
     path = laptop_ledger(start or Path.cwd())
     if not settings.ledger and not path.is_dir():
-        gitledger.create(path)
+        git_ledger.create(path)
         with suppress(OSError):  # so that the project's own `git add .` does not take it in
             (path.parent / ".gitignore").write_text("*\n")
     return existing_ledger(settings, start)
@@ -42,27 +42,27 @@ def ledger(settings: Settings, start: Path | None = None) -> Ledger:
 
 def existing_ledger(settings: Settings, start: Path | None = None) -> Ledger:
     """The same for a command that only looks: it makes nothing. Raises `NoLedger`."""
-    from bridge import gitledger
+    from bridge.ledger import git_ledger
 
     if settings.github:
         remote = _remote(settings.github)
-        return gitledger.GitLedger(remote, settings.cache, sign=settings.sign)
+        return git_ledger.GitLedger(remote, settings.cache, sign=settings.sign)
     if settings.ledger:
-        return gitledger.GitLedger(settings.ledger, settings.cache, sign=settings.sign)
+        return git_ledger.GitLedger(settings.ledger, settings.cache, sign=settings.sign)
     path = laptop_ledger(start or Path.cwd())
     if not path.is_dir():
         raise NoLedger(
             f"there is no ledger in {path.parent.parent} yet: a flow makes one when it first asks;"
             " for one elsewhere, give --ledger or set HITL_LEDGER"
         )
-    return gitledger.GitLedger(str(path), settings.cache, sign=settings.sign)
+    return git_ledger.GitLedger(str(path), settings.cache, sign=settings.sign)
 
 
 def here(settings: Settings, start: Path | None = None) -> Here:
     """What a step at hand waits with. It is alive as long as the process that started it."""
-    from bridge import terminal
-    from bridge.identity import person
-    from bridge.ports import Here
+    from bridge.gates.ports import Here
+    from bridge.local import prompt
+    from bridge.local.identity import person
 
     parent = os.getppid()
     return Here(
@@ -70,7 +70,7 @@ def here(settings: Settings, start: Path | None = None) -> Here:
         notices=notices(settings, start),
         person=person(),
         clock=clock,
-        asker=terminal.available(settings.cache, clock),
+        asker=prompt.available(settings.cache, clock),
         alive=lambda: os.getppid() == parent,
         pause=time.sleep,
     )
@@ -78,8 +78,8 @@ def here(settings: Settings, start: Path | None = None) -> Here:
 
 def waiting_at(desk: Desk) -> Here:
     """What a step at hand waits with for a gate on a forge: nobody is asked here."""
-    from bridge.identity import person
-    from bridge.ports import Here
+    from bridge.gates.ports import Here
+    from bridge.local.identity import person
 
     parent = os.getppid()
     return Here(
@@ -95,7 +95,7 @@ def waiting_at(desk: Desk) -> Here:
 
 def notices(settings: Settings, start: Path | None = None) -> Notices:
     """Who is told, and how: nobody, where no Apprise URL is set."""
-    from bridge.notices import Silent, Told
+    from bridge.local.notify import Silent, Told
 
     if not settings.apprise_urls:
         return Silent()
@@ -104,7 +104,7 @@ def notices(settings: Settings, start: Path | None = None) -> Notices:
 
 def _remote(github: GitHubSettings) -> str | Callable[[], str]:
     """The repository for git. A token serves as it is; only an App's takes GitHub's API."""
-    from bridge.address import of_repository
+    from bridge.core.remote_url import of_repository
 
     if not github.app_id:
         return of_repository(github.server_url, github.repository, github.token)
@@ -113,7 +113,7 @@ def _remote(github: GitHubSettings) -> str | Callable[[], str]:
 
 def _forge(github: GitHubSettings) -> GitHub:
     try:
-        from bridge.github import GitHub
+        from bridge.github.client import GitHub
     except ModuleNotFoundError as missing:
         raise ForgeUnavailable(
             f"{github.name}: {missing.name} is missing here: add the package PyGithub; where"
@@ -144,10 +144,10 @@ def opening_desk(settings: Settings) -> Desk | None:
 
 def desk(settings: Settings, github: GitHubSettings) -> Desk:
     """What a gate on GitHub is tended with: the ledger is the repository itself."""
-    from bridge.ask import Desk
-    from bridge.ci import Actions
-    from bridge.gitledger import GitLedger
-    from bridge.notices import Silent, Told
+    from bridge.entrypoints.github_job import Actions
+    from bridge.gates.open_page import Desk
+    from bridge.ledger.git_ledger import GitLedger
+    from bridge.local.notify import Silent, Told
 
     forge = _forge(github)
     record = GitLedger(forge.git_url, settings.cache, sign=settings.sign)
@@ -160,11 +160,11 @@ def desk(settings: Settings, github: GitHubSettings) -> Desk:
 def cluster(settings: Settings) -> Cluster | None:
     """Where decisions are delivered: Argo Server, or Kubernetes itself; None where none is set."""
     if settings.argo_server:
-        from bridge.argoserver import ArgoServer
+        from bridge.argo.argo_server import ArgoServer
 
         return ArgoServer(settings.argo_server, settings.argo_token, settings.cluster)
     if settings.kubeconfig:
-        from bridge.cluster import Kubernetes
+        from bridge.argo.kubernetes import Kubernetes
 
         return Kubernetes(settings.kubeconfig, name=settings.cluster)
     return None
@@ -175,8 +175,8 @@ def as_person(forge: str, env: Mapping[str, str]) -> Forge:
 
     Raises `Refused` where there is no token.
     """
-    from bridge.github import GitHub
-    from bridge.settings import APP_ID, APP_KEY, REPOSITORY, TOKENS, github_from_environment
+    from bridge.core.settings import APP_ID, APP_KEY, REPOSITORY, TOKENS, github_from_environment
+    from bridge.github.client import GitHub
 
     bridge_own = {APP_ID, APP_KEY, TOKENS[0]}
     mine = {name: value for name, value in env.items() if name not in bridge_own}

@@ -20,8 +20,9 @@ from typing import Any
 
 from metaflow.util import get_username
 
-from bridge import terminal, wiring
-from bridge.settings import from_environment
+from bridge import wiring
+from bridge.core.settings import from_environment
+from bridge.local import prompt
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FLOW = Path("examples") / "train_and_deploy.py"
@@ -35,7 +36,7 @@ def main() -> int:
     earlier = hitl.ids("list") | hitl.ids("log")
     say("A flow that trains a small model, and asks a person before it deploys. It declares:")
     print(textwrap.indent(declaration(), "    "))
-    asked_here = terminal.available(from_environment(environment).cache, wiring.clock) is not None
+    asked_here = prompt.available(from_environment(environment).cache, wiring.clock) is not None
     say(
         f"You are asked here, in a moment. Any other shell may answer as well: {hitl.said} list"
         if asked_here
@@ -82,7 +83,7 @@ class Hitl:
 
     def __init__(self, environment: dict[str, str]) -> None:
         installed = Path(sys.executable).with_name("hitl")
-        python = [sys.executable, "-m", "bridge.cli"]
+        python = [sys.executable, "-m", "bridge.cli.main"]
         self._command = [os.path.relpath(installed)] if installed.exists() else python
         self._environment = environment
         self.said = shlex.join(self._command)

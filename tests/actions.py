@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from bridge import workflows
+from bridge.setup import workflow_files
 from tests.github import GitHub
 from tests.github.repository import Repository
 from tests.github.world import Event
@@ -33,13 +33,13 @@ _FOLDER = ".github/workflows/"
 
 def written(path: str) -> str:
     """A workflow as `hitl init` writes it."""
-    return workflows.text(path, USED, "approval-opener")
+    return workflow_files.text(path, USED, "approval-opener")
 
 
 def example() -> str:
     """The example's workflow, with the action that is used here."""
     text = (ROOT / "examples" / "github" / "deploy.yml").read_text()
-    return workflows.filled(text, USED, None)
+    return workflow_files.filled(text, USED, None)
 
 
 def load(text: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from bridge.gitledger import create
+from bridge.ledger.git_ledger import create
 
 # A property holds however busy the machine is.
 settings.register_profile("bridge", deadline=None)

@@ -18,7 +18,7 @@ import cmarkgfm
 import pandas as pd
 from cmarkgfm.cmark import Options
 
-from bridge.artifacts import summarise
+from bridge.core.artifacts import summarise
 from tests.forge import World, world
 
 ROOT = Path(__file__).parent.parent

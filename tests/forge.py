@@ -9,10 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bridge.ask import Desk, ask
-from bridge.github import GitHub
-from bridge.gitledger import GitLedger
-from bridge.model import (
+from bridge.core.model import (
     Actors,
     ApprovalRequest,
     Approvals,
@@ -23,9 +20,12 @@ from bridge.model import (
     Standing,
     Subject,
 )
-from bridge.notices import Silent
-from bridge.settings import GitHubSettings
-from bridge.tend import Tended, sweep, tend
+from bridge.core.settings import GitHubSettings
+from bridge.gates.open_page import Desk, ask
+from bridge.gates.process_page import Tended, sweep, tend
+from bridge.github.client import GitHub
+from bridge.ledger.git_ledger import GitLedger
+from bridge.local.notify import Silent
 from tests.github import GitHub as TestGitHub
 from tests.github.conversation import Issue
 from tests.github.pulls import PullRequest

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import wiring
-from bridge.model import (
+from bridge.core.model import (
     Actor,
     Actors,
     ApprovalRequest,
@@ -28,10 +28,10 @@ from bridge.model import (
     Verdict,
     Vote,
 )
-from bridge.open import open_gate
-from bridge.ports import Here
-from bridge.records import digest_of
-from bridge.settings import from_environment
+from bridge.core.records import digest_of
+from bridge.core.settings import from_environment
+from bridge.gates.open_gate import open_gate
+from bridge.gates.ports import Here
 
 ROOT = Path(__file__).parents[1]
 TARGET = {
@@ -164,7 +164,7 @@ def hitl(
 ) -> subprocess.CompletedProcess[str]:
     """The command line as a process of its own, away from any terminal."""
     return subprocess.run(
-        [sys.executable, "-m", "bridge.cli", *args],
+        [sys.executable, "-m", "bridge.cli.main", *args],
         env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
         cwd=cwd,
         stdin=subprocess.DEVNULL,

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from bridge.gitledger import GitLedger, create
-from bridge.model import (
+from bridge.core.model import (
     Actor,
     Actors,
     ApprovalRequest,
@@ -28,8 +27,9 @@ from bridge.model import (
     Verdict,
     Vote,
 )
-from bridge.records import decision_out, digest_of, request_out
-from bridge.trailers import decision_message, request_message
+from bridge.core.records import decision_out, digest_of, request_out
+from bridge.ledger.commit_message import decision_message, request_message
+from bridge.ledger.git_ledger import GitLedger, create
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEDGER = "refs/heads/approvals"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge import wiring
-from bridge.model import Gate, Standing
-from bridge.settings import from_environment
+from bridge.core.model import Gate, Standing
+from bridge.core.settings import from_environment
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FLOWS = Path(__file__).resolve().parent / "flows"

@@ -119,9 +119,9 @@ def wait(question: dict[str, Any]) -> None:
     from gates import a_request
 
     from bridge import wiring
-    from bridge.errors import GateShut
-    from bridge.settings import from_environment
-    from bridge.wait import pass_gate
+    from bridge.core.errors import GateShut
+    from bridge.core.settings import from_environment
+    from bridge.gates.wait import pass_gate
 
     by = question.pop("by", ())
     request = a_request(question.pop("key"), *by, **question)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.model import Outcome
-from bridge.workflows import MAIN, RELAY
+from bridge.core.model import Outcome
+from bridge.setup.workflow_files import MAIN, RELAY
 from tests import objectstore
 from tests.actions import Runner, example, load, written
 from tests.argo import api

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from bridge import argo, cli, wiring
-from bridge.gitledger import GitLedger, create
-from bridge.model import Decider, Move, Outcome, Standing
-from bridge.nodes import GRACE
+from bridge import wiring
+from bridge.argo import workflow as argo
+from bridge.argo.templates import GRACE
+from bridge.cli import main as cli
+from bridge.core.model import Decider, Move, Outcome, Standing
+from bridge.ledger.git_ledger import GitLedger, create
 from tests import objectstore
 from tests.argo import api
 from tests.argo.controller import Controller

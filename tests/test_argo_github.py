@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.model import Subject
+from bridge.core.model import Subject
 from tests.forge import World
 from tests.github import GitHub
 from tests.github.pulls import PullRequest
-from tests.test_manifests import Pod
+from tests.test_annotations import Pod
 
 POLICY = """\
 identities:

@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 
-from bridge.argo import json_patch, nodes_of, waiting
-from bridge.ask import Desk
-from bridge.cluster import Kubernetes
-from bridge.model import Decider, Move, Outcome
+from bridge.argo.kubernetes import Kubernetes
+from bridge.argo.workflow import json_patch, nodes_of, waiting
+from bridge.core.model import Decider, Move, Outcome
+from bridge.gates.open_page import Desk
 from tests import objectstore
 from tests.github import GitHub
 from tests.github.pulls import PullRequest
@@ -191,7 +191,7 @@ def test_a_reconciler_brings_the_decision_where_github_holds_no_credential(at: I
     assert waiting(at.state())
     reads = str(at.github.actions_token(at.repo, {"contents": "read"}))
     told = {**os.environ, **at.project.env, "KUBECONFIG": os.environ["KUBECONFIG"]}
-    hitl = "import sys; from bridge.cli import main; sys.exit(main())"
+    hitl = "import sys; from bridge.cli.main import main; sys.exit(main())"
     asks = ("reconcile", "--watch", "--namespace", SPACE, "--interval", "1")
     command = [sys.executable, "-c", hitl, *asks]
     with subprocess.Popen(command, env={**told, "HITL_TOKEN": reads}) as watch:

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from bridge.argo import nodes_of
-from bridge.argoserver import ArgoServer
-from bridge.cluster import Kubernetes
-from bridge.deliver import amiss, deliver, over
-from bridge.inject import GATE, LABEL
-from bridge.model import ApprovalRequest, Decision, Delivery, OnTimeout, Standing, Workflow
-from bridge.nodes import suspend
-from bridge.ports import Cluster
+from bridge.argo.argo_server import ArgoServer
+from bridge.argo.inject import GATE, LABEL
+from bridge.argo.kubernetes import Kubernetes
+from bridge.argo.templates import suspend
+from bridge.argo.workflow import nodes_of
+from bridge.core.model import ApprovalRequest, Decision, Delivery, OnTimeout, Standing, Workflow
+from bridge.gates.deliver import amiss, deliver, over
+from bridge.gates.ports import Cluster
 from bridge.wiring import clock
 from tests.ledgers import a_decision, a_rejection, a_request
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from kubernetes import client, config, watch
 
-from bridge.inject import LABEL
+from bridge.argo.inject import LABEL
 from tests.argo import api
 from tests.argo.controller import Controller
 

@@ -16,14 +16,14 @@ from typing import Any, Self
 import pytest
 from jsonpatch import apply_patch
 
-from bridge import argo
-from bridge.ask import Desk
-from bridge.cluster import Kubernetes
-from bridge.github import GitHub as Forge
-from bridge.gitledger import GitLedger
-from bridge.model import Decider, Move, Outcome
-from bridge.notices import Silent
-from bridge.watch import Watch
+from bridge.argo import workflow
+from bridge.argo.kubernetes import Kubernetes
+from bridge.core.model import Decider, Move, Outcome
+from bridge.gates.open_page import Desk
+from bridge.gates.reconciler import Watch
+from bridge.github.client import GitHub as Forge
+from bridge.ledger.git_ledger import GitLedger
+from bridge.local.notify import Silent
 from tests.argo import api
 from tests.github import GitHub
 from tests.github.pulls import PullRequest
@@ -89,7 +89,7 @@ class ByPush(OnArgo):
     def waiting(self) -> dict[str, PullRequest]:
         """The gates that nodes wait for, each with its page."""
         pages = {each.head_ref.removeprefix("gate/"): each for each in self.repo.pulls}
-        return {gate: pages[gate] for gate in argo.waiting(self.controller.workflow)}
+        return {gate: pages[gate] for gate in workflow.waiting(self.controller.workflow)}
 
     def asked(self) -> dict[str, PullRequest]:
         """By what they ask."""
@@ -108,11 +108,11 @@ class ByPush(OnArgo):
 
     def strangers(self) -> Iterator[str]:
         """Moves each node that waits, with no decision, in a copy of the run: what its pod says."""
-        for gate, node in argo.waiting(self.controller.workflow).items():
+        for gate, node in workflow.waiting(self.controller.workflow).items():
             controller = self.controller.fork()
             move = Move(node, gate, "Succeeded", Outcome.APPROVED, "approved @f00", self.now())
             controller.workflow |= apply_patch(
-                controller.workflow, argo.json_patch(controller.workflow, move)
+                controller.workflow, workflow.json_patch(controller.workflow, move)
             )
             before = len(self.pods.started)
             controller.settle()

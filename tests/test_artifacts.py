@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.artifacts import ordered, summarise, unread, worth_reading
-from bridge.harmless import one_line
-from bridge.model import Artifact
-from bridge.records import dump, load
+from bridge.core.artifacts import ordered, summarise, unread, worth_reading
+from bridge.core.model import Artifact
+from bridge.core.records import dump, load
+from bridge.core.sanitize import one_line
 
 
 class Raises:

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from bridge.ask import Desk, ask
-from bridge.errors import BridgeError
-from bridge.github import GitHub
-from bridge.gitledger import GitLedger
-from bridge.model import Actors, Approvals, Artifact, Outcome, Subject
-from bridge.notices import Silent
-from bridge.page import LONGEST_BODY
-from bridge.records import digest_of, request_out
-from bridge.seal import short
-from bridge.tend import tend
+from bridge.core.errors import BridgeError
+from bridge.core.model import Actors, Approvals, Artifact, Outcome, Subject
+from bridge.core.records import digest_of, request_out
+from bridge.gates.open_page import Desk, ask
+from bridge.gates.process_page import tend
+from bridge.github.client import GitHub
+from bridge.ledger.git_ledger import GitLedger
+from bridge.local.notify import Silent
+from bridge.pages.marker import short
+from bridge.pages.model import LONGEST_BODY
 from tests.forge import OPENER, POLICY, World, world
 from tests.github.conversation import Review
 from tests.github.pulls import PullRequest

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.audit import audit
-from bridge.errors import LedgerUnavailable
-from bridge.gitledger import GitLedger, create
-from bridge.model import Decider, Outcome
-from bridge.records import decision_out, request_out
+from bridge.core.errors import LedgerUnavailable
+from bridge.core.model import Decider, Outcome
+from bridge.core.records import decision_out, request_out
+from bridge.gates.audit import audit
+from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import (
     LEDGER,
     NOON,
@@ -23,7 +23,7 @@ from tests.ledgers import (
     ledger_of,
     opened,
 )
-from tests.test_gitledger import put, signing_key
+from tests.test_git_ledger import put, signing_key
 
 FOLDER = a_request().gate.folder
 

@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bridge import cli, render, wiring
-from bridge.model import Gate, OnTimeout, Outcome
+from bridge import wiring
+from bridge.cli import main as cli
+from bridge.core.model import Gate, OnTimeout, Outcome
+from bridge.render import request as render
 from tests.gates import ROOT, TARGET, a_request, decision_of, hitl, opened
 
 KEY = "Flow/1/gate/3"
@@ -30,7 +32,7 @@ class Ran(NamedTuple):
 
 Run = Callable[..., Ran]
 
-_HITL = "import sys; from bridge.cli import main; sys.exit(main(prog='hitl'))"
+_HITL = "import sys; from bridge.cli.main import main; sys.exit(main(prog='hitl'))"
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_a_terminal_gets_colour_unless_it_asks_for_none(ledger: Path) -> None:
     def on_terminal(**env: str) -> bytes:
         master, slave = pty.openpty()
         subprocess.run(
-            [sys.executable, "-m", "bridge.cli", "list"],
+            [sys.executable, "-m", "bridge.cli.main", "list"],
             stdout=slave,
             env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", **env},
             check=True,
@@ -118,7 +120,7 @@ def test_a_line_is_cut_where_the_terminal_ends_and_columns_hold_wide_letters(
     opened(a_request("Flow/1/gate/33"))
     master, slave = pty.openpty()
     subprocess.run(
-        [sys.executable, "-m", "bridge.cli", "list"],
+        [sys.executable, "-m", "bridge.cli.main", "list"],
         stdout=slave,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "70", "NO_COLOR": "1"},
         check=True,
@@ -475,7 +477,7 @@ def test_a_closed_pipe_is_quiet(ledger: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "bridge.cli", "list"],
+        [sys.executable, "-m", "bridge.cli.main", "list"],
         stdout=writer,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -488,7 +490,7 @@ def test_a_closed_pipe_is_quiet(ledger: Path) -> None:
 def test_an_output_that_cannot_be_written_is_no_bug(ledger: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "bridge.cli", "list"],
+            [sys.executable, "-m", "bridge.cli.main", "list"],
             stdout=full,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -570,7 +572,7 @@ def test_what_a_command_does_not_need_is_not_imported(
 ) -> None:
     opened(a_request(KEY))
     code = (
-        "import sys; from bridge import cli; code = cli.main(sys.argv[1:]);"
+        "import sys; from bridge.cli.main import main; code = main(sys.argv[1:]);"
         "print(*sys.modules, file=sys.stderr); sys.exit(code)"
     )
     done = subprocess.run(

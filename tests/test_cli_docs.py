@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from bridge import cli, cli_repository, crash, errors, settings
+from bridge.cli import main as cli
+from bridge.cli import repository
+from bridge.core import crash_report, errors, settings
 
 from .gates import ROOT
 
@@ -68,7 +70,7 @@ def codes() -> set[int]:
         for each in kind.__subclasses__():
             yield from beneath(each)
 
-    return {0, cli._INTERRUPTED, crash.EXIT_BUG, *beneath(errors.BridgeError)}
+    return {0, cli._INTERRUPTED, crash_report.EXIT_BUG, *beneath(errors.BridgeError)}
 
 
 def test_the_page_has_every_exit_code() -> None:
@@ -89,7 +91,7 @@ def test_the_page_has_every_variable_of_a_shell_and_no_other() -> None:
         settings.SIGN,
         settings.APPRISE_URLS,
         settings.ARGO_UI_URL,
-        cli_repository.ARGO_NAMESPACE,
+        repository.ARGO_NAMESPACE,
         *settings.TOKENS,
         "NO_COLOR",
     }

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.conditions import judge, parse
-from bridge.errors import Faults
-from bridge.records import dump
+from bridge.core.conditions import judge, parse
+from bridge.core.errors import Faults
+from bridge.core.records import dump
 
 
 def holds(text: str, **values: Any) -> bool:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bridge.cluster import Kubernetes
-from bridge.deliver import amiss, deliver, over
-from bridge.errors import ClusterUnavailable, NothingToDeliver
-from bridge.model import Delivery, Move, Outcome, Standing, Workflow
+from bridge.argo.kubernetes import Kubernetes
+from bridge.core.errors import ClusterUnavailable, NothingToDeliver
+from bridge.core.model import Delivery, Move, Outcome, Standing, Workflow
+from bridge.gates.deliver import amiss, deliver, over
 from tests.argo import api
 from tests.ledgers import NOON, a_decision, a_rejection, a_request
 

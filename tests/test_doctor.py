@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from bridge import workflows
-from bridge.cli import main
-from bridge.doctor import Check, Level, examine, is_safe
-from bridge.errors import LedgerUnavailable
-from bridge.githubsurvey import GitHubSurvey
-from bridge.gitledger import README
-from bridge.model import Declared
-from bridge.settings import GitHubSettings
-from bridge.workflows import MAIN, POLICY, RELAY
+from bridge.cli.main import main
+from bridge.core.errors import LedgerUnavailable
+from bridge.core.model import Declared
+from bridge.core.settings import GitHubSettings
+from bridge.ledger.git_ledger import README
+from bridge.setup import workflow_files
+from bridge.setup.doctor import Check, Level, examine, is_safe
+from bridge.setup.github_survey import GitHubSurvey
+from bridge.setup.workflow_files import MAIN, POLICY, RELAY
 from tests.forge import World
 from tests.github import GitHub
 from tests.ledgers import a_decision
@@ -30,7 +30,7 @@ gates:
   - name: deploy
     require: {teams: acme/ml}
 """
-WORKFLOW = workflows.text(MAIN, "acme/approval-bridge/action@0123", "approval-opener")
+WORKFLOW = workflow_files.text(MAIN, "acme/approval-bridge/action@0123", "approval-opener")
 LEDGER, GATES = "refs/heads/approvals", "refs/heads/gate/**/*"
 
 
@@ -84,7 +84,9 @@ def acme(tmp_path: Path) -> Iterator[Installed]:
         repo.owner.add(admin, "admin")
         repo.owner.team("ml", world.alice)
         repo.commit("main", {MAIN: WORKFLOW})
-        repo.commit("approvals", {"README.md": README, RELAY: workflows.text(RELAY)}, orphan=True)
+        repo.commit(
+            "approvals", {"README.md": README, RELAY: workflow_files.text(RELAY)}, orphan=True
+        )
         repo.ruleset("kept", "deletion", "non_fast_forward", branches=[LEDGER])
         repo.ruleset("decided", "update", branches=[LEDGER], bypass=[decider])
         rules = ("creation", "update", "deletion")
@@ -222,7 +224,9 @@ FAULTS: list[tuple[Change, str, str]] = [
         "is not what this version writes",
     ),
     (
-        lambda acme: acme.replace_in_main("acme/approval-bridge/action@0123", workflows.ACTION),
+        lambda acme: acme.replace_in_main(
+            "acme/approval-bridge/action@0123", workflow_files.ACTION
+        ),
         "workflow",
         "is a placeholder",
     ),

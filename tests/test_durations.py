@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.durations import LONGEST, relative, seconds, words
-from bridge.errors import Faults
+from bridge.core.durations import LONGEST, relative, seconds, words
+from bridge.core.errors import Faults
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import Faults, GateShut
-from bridge.flowyml import approval
-from bridge.model import Decider, Outcome
+from bridge.core.errors import Faults, GateShut
+from bridge.core.model import Decider, Outcome
+from bridge.entrypoints.flowyml import approval
 
 from .gates import ROOT, asked, hitl, running, the_decision
 
@@ -21,7 +21,7 @@ from .gates import ROOT, asked, hitl, running, the_decision
 PIPELINE = """\
 import json, sys
 from flowyml import Pipeline, step
-from bridge.flowyml import approval
+from bridge.entrypoints.flowyml import approval
 
 def ran(name, **saw):
     print(json.dumps([name, saw]), file=open("ran", "a"))

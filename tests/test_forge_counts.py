@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bridge import github as adapter
-from bridge.ask import ask
-from bridge.github import GitHub
-from bridge.page import Look
+from bridge.gates.open_page import ask
+from bridge.github import client as adapter
+from bridge.github.client import GitHub
+from bridge.pages.model import Look
 from tests.forge import POLICY, World, world
 
 GROUPS = """\

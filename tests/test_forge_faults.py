@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.ask import ask
-from bridge.errors import BridgeError
-from bridge.github import GitHub
-from bridge.gitledger import GitLedger
-from bridge.model import Outcome
-from bridge.tend import tend
+from bridge.core.errors import BridgeError
+from bridge.core.model import Outcome
+from bridge.gates.open_page import ask
+from bridge.gates.process_page import tend
+from bridge.github.client import GitHub
+from bridge.ledger.git_ledger import GitLedger
 from tests.forge import World, world
 from tests.github.pulls import PullRequest
 from tests.github.server import Request
@@ -189,7 +189,7 @@ def action(at: World, number: int | None = None) -> subprocess.Popen[bytes]:
         "HITL_NUMBER": str(number or ""),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "bridge.action"],
+        [sys.executable, "-m", "bridge.entrypoints.github_action"],
         cwd=Path(__file__).parent.parent,
         env=env,
         stdout=subprocess.PIPE,

@@ -16,11 +16,12 @@ import responses
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bridge.errors import Faults, ForgeUnavailable, NoSuchPage
-from bridge.github import GitHub
-from bridge.githubline import PATIENCE
-from bridge.model import Actor, Answer, Group, GroupKind, Question
-from bridge.page import (
+from bridge.core.errors import Faults, ForgeUnavailable, NoSuchPage
+from bridge.core.model import Actor, Answer, Group, GroupKind, Question
+from bridge.core.settings import GitHubSettings, github_from_environment
+from bridge.github.client import GitHub
+from bridge.github.transport import PATIENCE
+from bridge.pages.model import (
     Account,
     Branch,
     Kind,
@@ -34,7 +35,6 @@ from bridge.page import (
     State,
     Voices,
 )
-from bridge.settings import GitHubSettings, github_from_environment
 
 API = "https://api.github.com:443"  # the library writes the port out
 GRAPHQL = f"{API}/graphql"

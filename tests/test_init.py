@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bridge import workflows
-from bridge.audit import audit
-from bridge.checkout import Checkout
-from bridge.cli import main
-from bridge.errors import BridgeError
-from bridge.gitledger import GitLedger
-from bridge.init import Deed, Filling, for_a_person, init
-from bridge.policyfile import parse
-from bridge.workflows import MAIN, POLICY, RELAY
+from bridge.cli.main import main
+from bridge.core.errors import BridgeError
+from bridge.gates.audit import audit
+from bridge.ledger.git_ledger import GitLedger
+from bridge.policy.policy_file import parse
+from bridge.setup import workflow_files
+from bridge.setup.checkout import Checkout
+from bridge.setup.init import Deed, Filling, for_a_person, init
+from bridge.setup.workflow_files import MAIN, POLICY, RELAY
 from tests.ledgers import decided, git, opened
 
 ACTION = "acme/approval-bridge/action@0123456789"
@@ -54,8 +54,8 @@ def deeds(path: Path, *, overwrite: bool = False, **filling: str) -> dict[str, D
 def test_a_repository_gets_its_policy_its_workflow_and_its_ledger(checkout: Path) -> None:
     assert set(deeds(checkout).values()) == {Deed.WRITTEN}
     parse((checkout / POLICY).read_text())
-    assert (checkout / MAIN).read_text() == workflows.text(MAIN)
-    assert git(checkout, "show", f"approvals:{RELAY}") == workflows.text(RELAY).strip()
+    assert (checkout / MAIN).read_text() == workflow_files.text(MAIN)
+    assert git(checkout, "show", f"approvals:{RELAY}") == workflow_files.text(RELAY).strip()
     assert git(checkout, "log", "--format=%P %s", "approvals") == "The ledger begins"
 
 
@@ -106,7 +106,7 @@ def test_the_ledger_it_begins_holds_decisions_and_stands_an_audit(
     decided(ledger)
     result = audit(ledger)
     assert (result.decisions, result.faults) == (1, ())
-    assert git(origin, "show", f"approvals:{RELAY}") == workflows.text(RELAY).strip()
+    assert git(origin, "show", f"approvals:{RELAY}") == workflow_files.text(RELAY).strip()
 
 
 # -- what somebody changed -------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_a_changed_workflow_is_kept_and_that_is_said(checkout: Path) -> None:
     assert deeds(checkout)[MAIN] is Deed.CHANGED
     assert (checkout / MAIN).read_text() == changed
     assert deeds(checkout, overwrite=True)[MAIN] is Deed.REPLACED
-    assert (checkout / MAIN).read_text() == workflows.text(MAIN)
+    assert (checkout / MAIN).read_text() == workflow_files.text(MAIN)
 
 
 def test_a_policy_is_never_written_over(checkout: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_changed_relay_is_kept_until_it_is_to_be_written_over(checkout: Path) 
     assert deeds(checkout)[RELAY] is Deed.CHANGED
     assert ours.in_ledger(RELAY) == "on: push"
     assert deeds(checkout, overwrite=True)[RELAY] is Deed.REPLACED
-    assert ours.in_ledger(RELAY) == workflows.text(RELAY).strip()
+    assert ours.in_ledger(RELAY) == workflow_files.text(RELAY).strip()
 
 
 @pytest.mark.parametrize(
@@ -145,15 +145,15 @@ def test_a_changed_relay_is_kept_until_it_is_to_be_written_over(checkout: Path) 
         ("runs-on: ubuntu-latest", "runs-on: [self-hosted, gpu]"),
         ('cron: "17 * * * *"', 'cron: "5 4 * * *"'),
         ("timeout-minutes: 15", "timeout-minutes: 5"),
-        (workflows.ACTION, ACTION),
+        (workflow_files.ACTION, ACTION),
         ("OPENER[bot]", "acme-opener[bot], old-opener[bot]"),
         ("# Written by", "# Changed from what was written by"),
     ],
 )
 def test_what_is_anybodys_to_set_is_no_change(old: str, new: str) -> None:
-    text = workflows.text(MAIN)
+    text = workflow_files.text(MAIN)
     assert old in text
-    assert workflows.is_current(MAIN, text.replace(old, new))
+    assert workflow_files.is_current(MAIN, text.replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -167,22 +167,22 @@ def test_what_is_anybodys_to_set_is_no_change(old: str, new: str) -> None:
     ],
 )
 def test_what_makes_it_safe_is(old: str, new: str) -> None:
-    text = workflows.text(MAIN)
+    text = workflow_files.text(MAIN)
     assert old in text
-    assert not workflows.is_current(MAIN, text.replace(old, new))
+    assert not workflow_files.is_current(MAIN, text.replace(old, new))
 
 
 def test_placeholders_are_filled_in_and_nothing_else(checkout: Path) -> None:
     deeds(checkout)
     workflow = checkout / MAIN
     workflow.write_text(workflow.read_text().replace("ubuntu-latest", "mine"))
-    assert len(workflows.blanks(workflow.read_text())) == 2
+    assert len(workflow_files.blanks(workflow.read_text())) == 2
     assert deeds(checkout, action=ACTION, opener="acme-opener")[MAIN] is Deed.FILLED
     text = workflow.read_text()
     assert f"uses: {ACTION}" in text
     assert "voices: acme-opener[bot]" in text
     assert "runs-on: mine" in text
-    assert not workflows.blanks(text)
+    assert not workflow_files.blanks(text)
 
 
 # -- what it tells ---------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def test_no_credential_of_the_address_is_shown(checkout: Path) -> None:
 
 
 def test_the_first_policy_stands_also_with_its_examples_taken_in() -> None:
-    text = workflows.text(POLICY)
+    text = workflow_files.text(POLICY)
     every = re.sub(r"^#(?! )", "", text, flags=re.M)
     whole = re.sub(r"^#(?=  )", "", every, flags=re.M)
     assert [entry.selected.rule for entry in parse(whole).entries] == ["production", "everything"]

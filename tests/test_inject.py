@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import Faults
-from bridge.inject import LABEL, calls, inject
-from bridge.model import Actors, Approvals, OnTimeout, Policy
-from bridge.nodes import GatedStep, posts_of
-from bridge.pods import Pods
+from bridge.argo.inject import LABEL, calls, inject
+from bridge.argo.pod_settings import Pods
+from bridge.argo.templates import GatedStep, posts_of
+from bridge.core.errors import Faults
+from bridge.core.model import Actors, Approvals, OnTimeout, Policy
 
 DAY = 86_400
 ANYONE = Approvals(Actors(anyone=True))

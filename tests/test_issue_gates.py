@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bridge.ask import ask
-from bridge.model import Artifact, Decision, Gate, Outcome, Standing
-from bridge.records import digest_of
-from bridge.seal import short
+from bridge.core.model import Artifact, Decision, Gate, Outcome, Standing
+from bridge.core.records import digest_of
+from bridge.gates.open_page import ask
+from bridge.pages.marker import short
 from tests.forge import POLICY, World, world
 from tests.github.conversation import Issue
 

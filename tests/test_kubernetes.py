@@ -20,17 +20,17 @@ import pytest
 import yaml
 from kubernetes import client, config, utils
 
-from bridge import cli
-from bridge.argo import nodes_of, packed_again
-from bridge.cluster import Kubernetes
-from bridge.deliver import deliver, over
-from bridge.deployment import Deployed, files
-from bridge.errors import ClusterUnavailable
-from bridge.gitledger import GitLedger, create
-from bridge.inject import LABEL
-from bridge.model import ApprovalRequest, Decision, Delivery, Move, Standing, Workflow
-from bridge.notices import Silent
-from bridge.watch import Watch
+from bridge.argo.inject import LABEL
+from bridge.argo.kubernetes import Kubernetes
+from bridge.argo.workflow import nodes_of, packed_again
+from bridge.cli import main as cli
+from bridge.core.errors import ClusterUnavailable
+from bridge.core.model import ApprovalRequest, Decision, Delivery, Move, Standing, Workflow
+from bridge.gates.deliver import deliver, over
+from bridge.gates.reconciler import Watch
+from bridge.ledger.git_ledger import GitLedger, create
+from bridge.local.notify import Silent
+from bridge.setup.kubernetes_manifests import Deployed, files
 from bridge.wiring import clock
 from tests.clusters import administrator, kubeconfig
 from tests.ledgers import NOON, a_decision, a_rejection, a_request

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from bridge.audit import audit
-from bridge.decide import decide
-from bridge.errors import BridgeError, GateShut, LedgerUnavailable
-from bridge.gitledger import GitLedger, create
-from bridge.model import ApprovalRequest, Decision, Evidence, Outcome
-from bridge.open import open_gate
-from bridge.verify import verify
+from bridge.core.errors import BridgeError, GateShut, LedgerUnavailable
+from bridge.core.model import ApprovalRequest, Decision, Evidence, Outcome
+from bridge.gates.audit import audit
+from bridge.gates.decide import decide
+from bridge.gates.open_gate import open_gate
+from bridge.gates.verify import verify
+from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import (
     LEDGER,
     a_decision,
@@ -393,8 +393,8 @@ def test_a_cache_that_is_a_file_is_told(repository: Path, tmp_path: Path) -> Non
 
 def test_where_there_is_no_git_one_sentence_says_so(repository: Path, tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from bridge.gitledger import GitLedger\n"
-        "from bridge.errors import LedgerUnavailable\n"
+        "import sys; from pathlib import Path; from bridge.ledger.git_ledger import GitLedger\n"
+        "from bridge.core.errors import LedgerUnavailable\n"
         "try: GitLedger(sys.argv[1], Path(sys.argv[2])).head()\n"
         "except LedgerUnavailable as error: print(error)\n"
     )

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.audit import audit
-from bridge.errors import GateShut, LedgerUnavailable
-from bridge.gitledger import GitLedger
-from bridge.verify import verify
+from bridge.core.errors import GateShut, LedgerUnavailable
+from bridge.gates.audit import audit
+from bridge.gates.verify import verify
+from bridge.ledger.git_ledger import GitLedger
 from tests.githttp import CUT, DONE_AND_CUT, GitServer, serving
 from tests.ledgers import a_decision, a_request, decided, git, key_of, ledger_of, opened
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bridge.inject import LABEL
+from bridge.argo.inject import LABEL
 from tests import objectstore
 from tests.metaflows import CHECKOUT, Outcome, Project
 from tests.test_inject import tasks, template
@@ -189,7 +189,8 @@ def test_a_bare_python_can_verify_with_what_travels_in_the_code_package(
             "-c",
             "import runpy\n"
             "runpy.run_path('.mf_code/metaflow_extensions/hitl/plugins/brought.py')['use']()\n"
-            "import git, yaml, jinja2, bridge.gitledger, bridge.verify, bridge.message\n"
+            "import git, yaml, jinja2, bridge.ledger.git_ledger\n"
+            "import bridge.gates.verify, bridge.core.message_template\n"
             "print(*[each.__file__ for each in (git, yaml, jinja2, bridge)], sep='\\n')",
         ],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / ".mf_code")},

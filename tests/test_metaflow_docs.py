@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge import cli_repository, settings
+from bridge.cli import repository
+from bridge.core import settings
 from tests.metaflows import CHECKOUT, Project
 
 PAGE = (CHECKOUT / "docs" / "metaflow.md").read_text(encoding="utf-8")
@@ -40,7 +41,7 @@ def test_every_parameter_is_listed_with_its_default() -> None:
 
 
 def test_every_variable_is_listed() -> None:
-    modules = vars(settings) | vars(cli_repository)
+    modules = vars(settings) | vars(repository)
     known = {value for value in modules.values() if str(value).startswith(("HITL_", "META"))}
     elsewhere = "".join((CHECKOUT / "docs" / name).read_text() for name in PAGES)
     named = set(re.findall(r"`(\w+)`", section("Variables") + elsewhere))

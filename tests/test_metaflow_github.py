@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.model import Actor, Channel, Decider, Decision, Outcome, Verdict, Vote
-from bridge.records import digest_of
+from bridge.core.model import Actor, Channel, Decider, Decision, Outcome, Verdict, Vote
+from bridge.core.records import digest_of
 from tests.forge import World
 from tests.github import GitHub
 from tests.github.pulls import PullRequest

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.gitledger import create
+from bridge.ledger.git_ledger import create
 from tests.githttp import serving
 from tests.metaflows import FLOWS, Project
 from tests.terminals import Screen
-from tests.test_notices import Server
+from tests.test_notify import Server
 
 
 @pytest.fixture

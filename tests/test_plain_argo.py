@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge import argo, cli
-from bridge.gitledger import create
+from bridge.argo import workflow as argo
+from bridge.cli import main as cli
+from bridge.ledger.git_ledger import create
 from tests.argo import api
 from tests.argo.controller import Controller
 from tests.githttp import serving

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli import main
-from bridge.errors import Faults
-from bridge.gitledger import GitLedger
-from bridge.model import (
+from bridge.cli.main import main
+from bridge.core.errors import Faults
+from bridge.core.model import (
     Actors,
     ApprovalRequest,
     Approvals,
@@ -21,11 +20,12 @@ from bridge.model import (
     Policy,
     Subject,
 )
-from bridge.notices import Silent
-from bridge.open import open_gate
-from bridge.policyfile import PATH, parse
-from bridge.policywords import in_words
-from bridge.simulate import belonging, simulate
+from bridge.gates.open_gate import open_gate
+from bridge.ledger.git_ledger import GitLedger
+from bridge.local.notify import Silent
+from bridge.policy.describe import in_words
+from bridge.policy.policy_file import PATH, parse
+from bridge.policy.simulate import belonging, simulate
 from bridge.wiring import clock
 
 DOCS = Path(__file__).parents[1] / "docs" / "policy.md"

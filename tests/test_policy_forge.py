@@ -10,10 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.decide import decision_of
-from bridge.eligibility import LEVELS, match_up, reaches
-from bridge.errors import Faults
-from bridge.model import (
+from bridge.core.errors import Faults
+from bridge.core.model import (
     Actor,
     Actors,
     AllOf,
@@ -47,8 +45,10 @@ from bridge.model import (
     Verdict,
     Vote,
 )
-from bridge.policy import check_policy, evaluate, narrow, questions, simulated
-from bridge.records import decision_in, decision_out, digest_of, request_in, request_out
+from bridge.core.records import decision_in, decision_out, digest_of, request_in, request_out
+from bridge.gates.decide import decision_of
+from bridge.policy.approvers import LEVELS, match_up, reaches
+from bridge.policy.evaluate import check_policy, evaluate, narrow, questions, simulated
 
 OPENED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

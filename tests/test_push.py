@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bridge.ask import Desk
-from bridge.cluster import Kubernetes
-from bridge.model import Decider, Outcome, Workflow
-from bridge.tend import tend
+from bridge.argo.kubernetes import Kubernetes
+from bridge.core.model import Decider, Outcome, Workflow
+from bridge.gates.open_page import Desk
+from bridge.gates.process_page import tend
 from tests.argo import api
 from tests.forge import POLICY, World
 from tests.github import GitHub

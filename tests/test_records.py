@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.errors import LedgerCorrupt
-from bridge.model import (
+from bridge.core.errors import LedgerCorrupt
+from bridge.core.model import (
     Actor,
     Actors,
     AllOf,
@@ -30,8 +30,8 @@ from bridge.model import (
     Vote,
     Workflow,
 )
-from bridge.records import decision_in, decision_out, digest_of, request_in, request_out
-from bridge.trailers import decision_message, open_gate, recorded, request_message
+from bridge.core.records import decision_in, decision_out, digest_of, request_in, request_out
+from bridge.ledger.commit_message import decision_message, open_gate, recorded, request_message
 from tests.ledgers import NOON, a_decision, a_rejection, a_request
 
 #: A dump of YAML takes milliseconds; each rule is tried often enough over many runs.

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from bridge import wiring
-from bridge.decide import decide
-from bridge.errors import GateShut, LedgerUnavailable
-from bridge.gitledger import GitLedger
-from bridge.model import Condition, Evidence, Outcome, Standing
-from bridge.ports import Here
-from bridge.settings import from_environment
-from bridge.wait import pass_gate
+from bridge.core.errors import GateShut, LedgerUnavailable
+from bridge.core.model import Condition, Evidence, Outcome, Standing
+from bridge.core.settings import from_environment
+from bridge.gates.decide import decide
+from bridge.gates.ports import Here
+from bridge.gates.wait import pass_gate
+from bridge.ledger.git_ledger import GitLedger
 from tests.gates import ROOT, Clock, Heard, a_request, a_vote, decision_of, here, hitl, opened
 
 KEY = "Flow/1/gate/3"
@@ -358,9 +358,9 @@ WAITS = f"""
 import os, sys
 sys.path[:0] = [{str(ROOT)!r}]
 from bridge import wiring
-from bridge.errors import GateShut
-from bridge.settings import from_environment
-from bridge.wait import pass_gate
+from bridge.core.errors import GateShut
+from bridge.core.settings import from_environment
+from bridge.gates.wait import pass_gate
 from tests.gates import a_request
 try:
     pass_gate(wiring.here(from_environment(os.environ)), a_request({KEY!r}))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bridge import wiring
-from bridge.errors import NoLedger
-from bridge.settings import Settings
+from bridge.core.errors import NoLedger
+from bridge.core.settings import Settings
 
 
 @pytest.fixture

@@ -66,10 +66,10 @@ def _gate_of(node: Any) -> Any | None:
 
 
 def _with_gates(compiler: Any, payload: Any, nodes: list[Any]) -> Any:
-    from bridge.errors import Faults
-    from bridge.inject import inject
-    from bridge.nodes import posts_of
-    from bridge.settings import FORGE, LEDGER, brings, pods_from_environment
+    from bridge.argo.inject import inject
+    from bridge.argo.templates import posts_of
+    from bridge.core.errors import Faults
+    from bridge.core.settings import FORGE, LEDGER, brings, pods_from_environment
 
     try:
         pods = pods_from_environment(os.environ)
@@ -83,7 +83,7 @@ def _with_gates(compiler: Any, payload: Any, nodes: list[Any]) -> Any:
 
 
 def _gated_step(compiler: Any, node: Any, brought_along: bool, forge: bool) -> Any:
-    from bridge.nodes import GatedStep
+    from bridge.argo.templates import GatedStep
 
     declared = _gate_of(node).declared
     name = compiler._sanitize(node.name)

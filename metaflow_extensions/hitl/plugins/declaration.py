@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bridge import conditions, durations, message
-from bridge import inputs as typed
-from bridge.errors import Faults
-from bridge.message import Known
-from bridge.model import Actors, Approvals, Declared, OnTimeout, Policy
-from bridge.policy import check_policy
+from bridge.core import conditions, durations, message_template
+from bridge.core import input_fields as typed
+from bridge.core.errors import Faults
+from bridge.core.message_template import Known
+from bridge.core.model import Actors, Approvals, Declared, OnTimeout, Policy
+from bridge.policy.evaluate import check_policy
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def declare(attributes: Mapping[str, Any], step: str, known: Known) -> Declarati
     """Raises `Faults` naming every fault of the declaration."""
     reader = _Reader(attributes)
     template = reader.text("message") or f"May the step {step} run?"
-    reader.tried(lambda: message.check(template, known))
+    reader.tried(lambda: message_template.check(template, known))
     declared = Declaration(
         message=template,
         policy=Policy(

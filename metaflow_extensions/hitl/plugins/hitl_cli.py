@@ -29,7 +29,7 @@ def hitl(ctx: Any, arguments: tuple[str, ...]) -> None:
         from .opening import opened
 
         ctx.exit(opened(ctx.obj, arguments[1:]))
-    from bridge.cli import main
+    from bridge.cli.main import main
 
     prog = f"{Path(sys.argv[0]).name} hitl"
     ctx.exit(main(list(arguments), prog=prog, flow=ctx.obj.flow.name))

@@ -25,7 +25,7 @@ from metaflow.plugins.environment_decorator import EnvironmentDecorator
 from . import brought, guard
 
 if TYPE_CHECKING:
-    from bridge.settings import Settings
+    from bridge.core.settings import Settings
 
     from .declaration import Declaration
     from .request import Asked
@@ -134,7 +134,7 @@ class HitlDecorator(StepDecorator):
     def declared(self) -> Declaration:
         """The gate as its author declared it. Raises `HitlException` with every fault."""
         with _needing_bridge():
-            from bridge.errors import Faults
+            from bridge.core.errors import Faults
 
             from .declaration import declare
         try:
@@ -145,7 +145,7 @@ class HitlDecorator(StepDecorator):
             raise HitlException(f"{faults.subject}:\n{listed}") from None
 
     def add_to_package(self) -> Iterable[tuple[str, str]]:
-        from bridge.settings import brings
+        from bridge.core.settings import brings
 
         return brought.files() if brings(os.environ) else ()
 
@@ -157,7 +157,7 @@ class HitlDecorator(StepDecorator):
 
     def _check_ledger(self) -> None:
         """What would shut the gate after hours of training is said before the first step."""
-        from bridge.errors import BridgeError
+        from bridge.core.errors import BridgeError
 
         remote = [each.name for each in _decorators(self._flow, self._step) if each.name in _REMOTE]
         try:
@@ -218,7 +218,8 @@ class HitlDecorator(StepDecorator):
     def _lend_ledger(self) -> None:
         """Tell the pod where the decision lies; it inherits nothing of this environment. The
         address alone, without a credential: a pod's variables can be read in the cluster."""
-        from bridge import settings, wiring
+        from bridge import wiring
+        from bridge.core import settings
 
         now = _settings()
         forge = now.github and now.github.name
@@ -280,7 +281,7 @@ class HitlDecorator(StepDecorator):
 
     def _pass(self, asked: Asked) -> dict[str, Any]:
         """The approver's input; leaves the process where the gate stays shut."""
-        from bridge.errors import BridgeError, GateShut
+        from bridge.core.errors import BridgeError, GateShut
 
         from .passing import pass_task
 
@@ -293,7 +294,7 @@ class HitlDecorator(StepDecorator):
 
     def asked(self, run_id: str, task_id: str, split_index: int | None, inputs: Any) -> Asked:
         """A task of this step, before its gate. `inputs` are the datastores of its parents."""
-        from bridge.model import Gate
+        from bridge.core.model import Gate
 
         from .request import Asked
 
@@ -357,7 +358,7 @@ def _stored(flow_datastore: Any, path: str) -> Any:
 
 def _on_this_disk(settings: Settings) -> bool:
     from bridge import wiring
-    from bridge.errors import NoLedger
+    from bridge.core.errors import NoLedger
 
     if settings.github:
         return False
@@ -369,7 +370,7 @@ def _on_this_disk(settings: Settings) -> bool:
 
 
 def _settings() -> Settings:
-    from bridge.settings import from_environment
+    from bridge.core.settings import from_environment
 
     return from_environment(os.environ)
 

@@ -8,7 +8,7 @@ import textwrap
 from types import FunctionType
 from typing import Any
 
-from bridge.message import Known
+from bridge.core.message_template import Known
 
 
 def known_at(flow: Any, graph: Any, step: str) -> Known:

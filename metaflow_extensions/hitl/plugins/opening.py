@@ -10,8 +10,8 @@ from typing import Any
 from metaflow._vendor import click
 from metaflow.util import decompress_list
 
-from bridge.errors import BridgeError, Faults, NoPolicy
-from bridge.settings import from_environment
+from bridge.core.errors import BridgeError, Faults, NoPolicy
+from bridge.core.settings import from_environment
 
 from .guard import EXIT_SHUT
 from .hitl_decorator import HitlException

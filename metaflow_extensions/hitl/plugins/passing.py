@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from bridge import inputs, wiring
-from bridge.ask import ask, check_covered
-from bridge.decide import decide
-from bridge.errors import BridgeError, GateShut
-from bridge.model import ApprovalRequest, Decision, Evidence, Gate, Standing, Subject
-from bridge.open import open_gate
-from bridge.settings import Settings
-from bridge.verify import verify
-from bridge.wait import pass_gate, pass_page, withdraw
+from bridge import wiring
+from bridge.core import input_fields
+from bridge.core.errors import BridgeError, GateShut
+from bridge.core.model import ApprovalRequest, Decision, Evidence, Gate, Standing, Subject
+from bridge.core.settings import Settings
+from bridge.gates.decide import decide
+from bridge.gates.open_gate import open_gate
+from bridge.gates.open_page import ask, check_covered
+from bridge.gates.verify import verify
+from bridge.gates.wait import pass_gate, pass_page, withdraw
 
 from .declaration import Declaration
 from .guard import in_pod
@@ -33,7 +34,7 @@ def pass_task(settings: Settings, asked: Asked, declared: Declaration) -> dict[s
         decision = verify(wiring.ledger(settings), request_for(settings, asked, declared))
     else:
         decision = _decided(_telling(settings, declared), asked, declared)
-    objection = inputs.objection(declared.schema, decision.inputs)
+    objection = input_fields.objection(declared.schema, decision.inputs)
     if objection:
         raise GateShut(
             f"{asked.gate.key} does not run: the recorded input does not fit, {objection}"

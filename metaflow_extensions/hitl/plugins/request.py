@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bridge import artifacts as shown
-from bridge import conditions, message
-from bridge.errors import Faults
-from bridge.model import ApprovalRequest, Artifact, Condition, Gate, Subject
+from bridge.core import artifacts as shown
+from bridge.core import conditions, message_template
+from bridge.core.errors import Faults
+from bridge.core.model import ApprovalRequest, Artifact, Condition, Gate, Subject
 
 from .declaration import Declaration
 
@@ -44,7 +44,7 @@ def request_of(
     branches = _branches(asked)
     return ApprovalRequest(
         gate=asked.gate,
-        message=message.render(declared.message, _scope(asked, branches)),
+        message=message_template.render(declared.message, _scope(asked, branches)),
         policy=declared.policy,
         opened_at=now,
         artifacts=shown.ordered(_summaries(branches)),
@@ -75,12 +75,12 @@ def condition_of(asked: Asked, declared: Declaration, environment: str | None) -
     return conditions.judge(declared.condition, values)
 
 
-def _scope(asked: Asked, branches: Sequence[_Branch]) -> message.Scope:
+def _scope(asked: Asked, branches: Sequence[_Branch]) -> message_template.Scope:
     shared = branches[0].only(asked.shared)
     if asked.is_join:
         inputs = [(each.step, each) for each in branches]
-        return message.Scope(artifacts=shared, inputs=inputs, params=shared)
-    return message.Scope(artifacts=branches[0], params=shared)
+        return message_template.Scope(artifacts=shared, inputs=inputs, params=shared)
+    return message_template.Scope(artifacts=branches[0], params=shared)
 
 
 def _summaries(branches: Sequence[_Branch]) -> Iterator[Artifact]:

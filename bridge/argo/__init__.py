@@ -1,0 +1,1 @@
+"""Argo Workflows: injected templates, nodes and the clients that patch them."""

@@ -1,0 +1,255 @@
+"""Put gates into an Argo manifest: from dict to dict, and nothing else is changed.
+
+Before each gated task goes a post: a notify task that opens the gate, a suspended one that waits,
+and where the gated pod cannot verify for itself a third that does. What they run is made in
+`nodes.py`; this module knows only where they go and what they depend on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.core.durations import words
+from bridge.core.errors import Faults
+
+#: By this label a reconciler finds the workflows that hold gates, and is delivered no other.
+LABEL = "approval-bridge/gated"
+
+#: The parameter by which a notify task hands the gate's id on, and a suspended node is known.
+GATE = "gate"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A gate before the one task (or step) `task` of the template `owner`.
+
+    `templates` are notify's, suspend's and, in a plain workflow, verify's. `arguments` are what
+    notify and verify are called with, None for those of the gated task. `gated` is what the gated
+    template is from now on, None where it stays. `timeout` is in seconds, None waits for ever.
+    """
+
+    name: str
+    owner: str
+    task: str
+    templates: tuple[Json, ...]
+    timeout: int | None
+    arguments: Json | None = None
+    gated: Json | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Of the tasks that this puts in: `hitl-notify-<name>` and so on."""
+        return [template["name"] for template in self.templates]
+
+
+def notify_name(name: str) -> str:
+    return f"hitl-notify-{name}"
+
+
+def suspend_name(name: str) -> str:
+    return f"hitl-suspend-{name}"
+
+
+def verify_name(name: str) -> str:
+    return f"hitl-verify-{name}"
+
+
+def inject(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Json:
+    """The manifest with these gates in it. It is copied where it changes, and nowhere else.
+
+    Raises `Faults` naming everything that keeps a gate from standing. Without posts nothing
+    changes: whoever makes them leaves out the gates that are in already (see `stands`).
+    """
+    if not posts:
+        return dict(manifest)
+    spec = spec_of(manifest)
+    putting = _Putting(posts)
+    templates = [putting.into(each) for each in spec["templates"]]
+    faults = [*putting.faults, *_deadline_faults(spec, posts), *_clashes(spec, posts)]
+    if faults:
+        raise Faults(f"the gates of {_named(manifest)}", faults)
+    new = [template for post in posts for template in post.templates]
+    return _labelled(with_spec(manifest, {**spec, "templates": [*templates, *new]}))
+
+
+def spec_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The spec of the workflow, which a CronWorkflow has one level further down."""
+    spec: Mapping[str, Any] = manifest["spec"]
+    return spec["workflowSpec"] if manifest.get("kind") == "CronWorkflow" else spec
+
+
+def with_spec(manifest: Mapping[str, Any], spec: Json) -> Json:
+    if manifest.get("kind") == "CronWorkflow":
+        spec = {**manifest["spec"], "workflowSpec": spec}
+    return {**manifest, "spec": spec}
+
+
+def calls(template: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The tasks of a DAG, or the steps of a steps template."""
+    yield from (template.get("dag") or {}).get("tasks") or ()
+    for group in template.get("steps") or ():
+        yield from group
+
+
+def stands(template: Mapping[str, Any], name: str) -> bool:
+    """Whether the gate of this name is in this template already."""
+    return any(call["name"] == suspend_name(name) for call in calls(template))
+
+
+# -- where the posts go --------------------------------------------------------------------------
+
+
+@dataclass
+class _Putting:
+    posts: Sequence[Post]
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._gated = {post.gated["name"]: post.gated for post in self.posts if post.gated}
+        self._here: dict[str, dict[str, Post]] = defaultdict(dict)
+        for post in self.posts:
+            self._here[post.owner][post.task] = post
+
+    def into(self, template: Json) -> Json:
+        template = self._gated.get(template["name"], template)
+        posts = self._here.get(template["name"])
+        if posts is None:
+            return template
+        self.faults += _unfit(template, posts)
+        return _in_dag(template, posts) if "dag" in template else _in_steps(template, posts)
+
+
+def _in_dag(template: Json, posts: Mapping[str, Post]) -> Json:
+    tasks: list[Json] = []
+    for each in template["dag"]["tasks"]:
+        task = _with_depends(each)
+        post = posts.get(task["name"])
+        tasks += _row(task, post) if post else [task]
+    return {**template, "dag": {**template["dag"], "tasks": tasks}}
+
+
+def _row(task: Json, post: Post) -> list[Json]:
+    """The posts in a row, and the task behind them.
+
+    Each stands on `.Succeeded` alone: with `.Skipped` or `.Omitted` a gate that was never opened
+    would pass.
+    """
+    conditions = {key: task[key] for key in ("depends", "when") if task.get(key)}
+    row: list[Json] = []
+    for name, arguments in zip(post.names, _arguments(post, task, "tasks"), strict=True):
+        before = {"depends": f"{row[-1]['name']}.Succeeded"} if row else conditions
+        row.append({"name": name, "template": name, **before, **arguments})
+    passed = f"{row[-1]['name']}.Succeeded"
+    own = task.get("depends")
+    return [*row, {**task, "depends": f"({own}) && {passed}" if own else passed}]
+
+
+def _with_depends(task: Json) -> Json:
+    """`dependencies` counts a skipped task as done, and one DAG cannot have both ways to say it."""
+    if "dependencies" not in task:
+        return task
+    rest = {key: value for key, value in task.items() if key != "dependencies"}
+    depends = " && ".join(task["dependencies"] or ())
+    return {**rest, "depends": depends} if depends else rest
+
+
+def _in_steps(template: Json, posts: Mapping[str, Post]) -> Json:
+    """The groups of a steps template run one after the other, and end at the first that fails."""
+    groups: list[list[Json]] = []
+    for group in template["steps"]:
+        for step in group:
+            post = posts.get(step["name"])
+            if post:
+                condition = {"when": step["when"]} if step.get("when") else {}
+                arguments = _arguments(post, step, "steps")
+                groups += (
+                    [{"name": name, "template": name, **condition, **given}]
+                    for name, given in zip(post.names, arguments, strict=True)
+                )
+        groups.append(group)
+    return {**template, "steps": groups}
+
+
+def _arguments(post: Post, task: Json, scope: str) -> Iterator[Json]:
+    """What notify, suspend and verify are called with, in this order."""
+    # All of them, so that both compute the same task id and the same request.
+    own = post.arguments or task.get("arguments")
+    given = {"arguments": own} if own else {}
+    gate = f"{{{{{scope}.{notify_name(post.name)}.outputs.parameters.{GATE}}}}}"
+    yield given
+    yield {"arguments": {"parameters": [{"name": GATE, "value": gate}]}}
+    if len(post.templates) > 2:
+        yield given
+
+
+# -- faults --------------------------------------------------------------------------------------
+
+
+def _unfit(template: Json, posts: Mapping[str, Post]) -> Iterator[str]:
+    for task in calls(template):
+        if task["name"] not in posts:
+            continue
+        where = f"{task['name']} in {template['name']}"
+        for way in ("withItems", "withParam", "withSequence"):
+            if task.get(way):
+                yield (
+                    f"{where} fans out with {way}, and each of its parts would need a gate: let it"
+                    " run a template with a dag of its own, and gate the task in there"
+                )
+    for group in template.get("steps") or ():
+        for task in group if len(group) > 1 else ():
+            if task["name"] in posts:
+                yield (
+                    f"{task['name']} in {template['name']} runs side by side with others: give it a"
+                    " group of its own"
+                )
+    if any("dependencies" in each and each.get("continueOn") for each in calls(template)):
+        yield f"{template['name']} mixes dependencies and continueOn: write it with depends"
+
+
+def _deadline_faults(spec: Mapping[str, Any], posts: Sequence[Post]) -> Iterator[str]:
+    deadline = spec.get("activeDeadlineSeconds")
+    for post in posts:
+        if deadline is None or (post.timeout is not None and post.timeout <= int(deadline)):
+            continue
+        waits = f"may wait {words(post.timeout)}" if post.timeout else "waits for ever"
+        yield (
+            f"the gate {post.name} {waits}, and the workflow is ended after {words(int(deadline))}:"
+            " make the gate's timeout shorter, or the workflow's longer"
+        )
+
+
+def _clashes(spec: Mapping[str, Any], posts: Sequence[Post]) -> Iterator[str]:
+    taken = {each["name"] for each in spec["templates"]}
+    for post in posts:
+        for name in post.names:
+            if name in taken:
+                yield f"there is a template {name} already: give yours another name"
+            taken.add(name)
+
+
+def _named(manifest: Mapping[str, Any]) -> str:
+    metadata = manifest.get("metadata") or {}
+    return str(metadata.get("name") or metadata.get("generateName") or "this workflow")
+
+
+# -- the label -----------------------------------------------------------------------------------
+
+
+def _labelled(manifest: Json) -> Json:
+    """The label on the workflow itself, or on each that is made from a template or a schedule."""
+    if manifest.get("kind") == "Workflow":
+        return {**manifest, "metadata": _with_label(manifest.get("metadata"))}
+    spec = manifest["spec"]
+    metadata = _with_label(spec.get("workflowMetadata"))
+    return {**manifest, "spec": {**spec, "workflowMetadata": metadata}}
+
+
+def _with_label(metadata: Json | None) -> Json:
+    metadata = metadata or {}
+    return {**metadata, "labels": {**(metadata.get("labels") or {}), LABEL: "true"}}

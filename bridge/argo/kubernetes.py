@@ -1,0 +1,208 @@
+"""Kubernetes, through its Python client: workflow objects read and patched.
+
+Whoever is named by KUBECONFIG, or the pod's own service account, needs `get` and `patch` on
+`workflows.argoproj.io`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from bridge.argo.inject import LABEL
+from bridge.argo.workflow import patch_of
+from bridge.core.errors import ClusterUnavailable, TooOld
+from bridge.core.model import Move, Workflow
+from bridge.setup.argo_doctor import NEEDLESS, PULL, ClusterSurvey
+
+Json = dict[str, Any]
+
+_GROUP, _VERSION, _PLURAL = "argoproj.io", "v1alpha1", "workflows"
+#: A failed `test` of a JSON Patch, and a stale `resourceVersion`: somebody wrote first.
+_WRITTEN_MEANWHILE = (409, 422)
+_SECONDS = 20
+_GONE = 410
+_PAGE = 500
+#: Of a run that ended, the controller says so by a label: then the watch tells of it as deleted.
+_SELECTOR = f"{LABEL}=true,workflows.argoproj.io/completed!=true"
+
+
+class Kubernetes:
+    """The `Cluster` port. Raises `ClusterUnavailable` throughout.
+
+    `config_file` is what KUBECONFIG names; None: the person's own file, else the pod's account.
+    Runs are listed in `namespace`; None: in all of them.
+    """
+
+    def __init__(
+        self, config_file: str | None, namespace: str | None = None, name: str = ""
+    ) -> None:
+        try:
+            from kubernetes import client, config
+        except ImportError:
+            raise ClusterUnavailable(
+                "the package kubernetes is not installed: pip install 'approval-bridge[argo]'"
+            ) from None
+        try:
+            # The client reads KUBECONFIG once, as it is imported: so it is told.
+            told = {"config_file": config_file} if config_file else {}
+            config.load_config(**told)  # type: ignore[no-untyped-call]
+        except config.ConfigException:
+            raise ClusterUnavailable(
+                "no cluster is configured: set KUBECONFIG, or run this in a pod of the cluster"
+            ) from None
+        self._api = client.CustomObjectsApi()
+        self.namespace = namespace
+        self.name = name
+
+    def workflow(self, named: Workflow) -> Json | None:
+        return self._asked(named, None)
+
+    def move(self, named: Workflow, seen: Mapping[str, Any], move: Move) -> bool:
+        return self._asked(named, patch_of(seen, move)) is not None
+
+    def gated(self) -> Iterator[tuple[str, list[Json]]]:
+        after = ""
+        while True:
+            how: dict[str, Any] = {"_continue": after} if after else {}
+            with _told("list", "workflows"):
+                page = _object(self._list(limit=_PAGE, **how))
+            own = page["metadata"]
+            yield own["resourceVersion"], page["items"]
+            after = own.get("continue") or ""
+            if not after:
+                return
+
+    def changes(self, since: str, seconds: int) -> Iterator[tuple[str, Json]]:
+        from kubernetes import watch
+
+        listing, *where = self._listing()
+        stream: Any = watch.Watch  # it says nothing of its types
+        with _told("watch", "workflows"):
+            for event in stream().stream(
+                listing,
+                *where,
+                resource_version=since,
+                allow_watch_bookmarks=True,
+                timeout_seconds=seconds,
+                **_wanted(seconds),
+            ):
+                yield event["type"], event["raw_object"]
+
+    def survey(self, namespace: str) -> ClusterSurvey:
+        """What this account sees and may."""
+        from kubernetes import client
+
+        asked = [*((verb, _PLURAL) for verb in PULL), *NEEDLESS]
+        may = {}
+        reviews: Any = client.AuthorizationV1Api()
+        with _told("review", "its own access"):
+            for verb, resource in asked:
+                group = _GROUP if resource == _PLURAL else ""
+                wanted = {
+                    "namespace": namespace,
+                    "verb": verb,
+                    "resource": resource,
+                    "group": group,
+                }
+                answer = reviews.create_self_subject_access_review(
+                    {"spec": {"resourceAttributes": wanted}}, _request_timeout=_SECONDS
+                )
+                may[verb, resource] = bool(answer.status.allowed)
+        return ClusterSurvey(namespace, self._has_workflows(), may, self._controller(namespace))
+
+    def _has_workflows(self) -> bool:
+        from kubernetes.client import ApiException
+
+        with _told("tell", "which resources it has"):
+            try:
+                found = self._api.get_api_resources(_GROUP, _VERSION, _request_timeout=_SECONDS)
+            except ApiException as error:
+                if error.status == 404:
+                    return False
+                raise
+        return any(each.name == _PLURAL for each in found.resources)
+
+    def _controller(self, namespace: str) -> str | None:
+        """Its image, where it runs beside the workflows and may be seen."""
+        from kubernetes import client
+
+        apps: Any = client.AppsV1Api()
+        with _told("list", "deployments"):
+            try:
+                found = apps.list_namespaced_deployment(
+                    namespace, label_selector="app=workflow-controller", _request_timeout=_SECONDS
+                )
+            except client.ApiException as error:
+                if error.status == 403:
+                    return None
+                raise
+        images = [each.spec.template.spec.containers[0].image for each in found.items]
+        return images[0] if images else None
+
+    def _list(self, **how: Any) -> object:
+        listing, *where = self._listing()
+        return listing(*where, **how, **_wanted(0))
+
+    def _listing(self) -> tuple[Any, ...]:
+        """The client's method, itself: by its own words the client knows what it answers."""
+        if self.namespace is None:
+            return self._api.list_cluster_custom_object, _GROUP, _VERSION, _PLURAL
+        own = self._api.list_namespaced_custom_object
+        return own, _GROUP, _VERSION, self.namespace, _PLURAL
+
+    def _asked(self, named: Workflow, patch: list[Json] | Json | None) -> Json | None:
+        from kubernetes.client import ApiException
+
+        where = (_GROUP, _VERSION, named.namespace, _PLURAL, named.name)
+        # Untold, the client sends a list as a merge patch, which the API refuses.
+        kind = "json-patch+json" if isinstance(patch, list) else "merge-patch+json"
+        with _told("patch" if patch else "get", f"the workflow {named.namespace}/{named.name}"):
+            try:
+                if patch is None:
+                    return _object(
+                        self._api.get_namespaced_custom_object(*where, _request_timeout=_SECONDS)
+                    )
+                return _object(
+                    self._api.patch_namespaced_custom_object(
+                        *where,
+                        patch,
+                        _content_type=f"application/{kind}",
+                        _request_timeout=_SECONDS,
+                    )
+                )
+            except ApiException as error:
+                if error.status == 404 or (patch and error.status in _WRITTEN_MEANWHILE):
+                    return None
+                raise
+
+
+def _wanted(seconds: int) -> dict[str, Any]:
+    return {"label_selector": _SELECTOR, "_request_timeout": seconds + _SECONDS}
+
+
+@contextmanager
+def _told(doing: str, what: str) -> Iterator[None]:
+    """What goes wrong in here, in one sentence."""
+    from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ApiException as error:
+        if error.status == _GONE and doing in ("list", "watch"):
+            raise TooOld("the cluster keeps no more what was written since") from None
+        raise ClusterUnavailable(
+            f"Kubernetes refuses to {doing} {what}: {error.status} {error.reason}"
+        ) from None
+    except (HTTPError, OSError):
+        raise ClusterUnavailable(
+            "Kubernetes cannot be reached: check KUBECONFIG and the network"
+        ) from None
+
+
+def _object(found: object) -> Json:
+    if not isinstance(found, dict):
+        raise ClusterUnavailable("Kubernetes answered something that is no workflow")
+    return found

@@ -1,0 +1,87 @@
+"""The command line for a gate on GitHub, as the workflows do it. Parse, call one verb, print."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.gates.open_page import Desk
+    from bridge.gates.process_page import Tended
+
+
+@click.command()
+@click.argument("number", type=click.IntRange(min=1))
+def tend(number: int) -> None:
+    """Look at a gate's pull request or issue, and do what is due there.
+
+    With the decider's credential this decides and records, as the workflow on the default branch
+    does. GITHUB_REPOSITORY names the repository.
+    """
+    from bridge.gates.process_page import tend as look
+
+    _tell([look(_desk(), number)])
+
+
+@click.command()
+def sweep() -> None:
+    """The same for every gate that is not settled."""
+    from bridge.gates.process_page import sweep as look
+
+    done = look(_desk())
+    if not done:
+        click.echo("Nothing waits for a decision.")
+    _tell(done)
+
+
+@click.command("open")
+@click.argument("name")
+@click.option("--message", default="", metavar="TEXT", help="What is asked.")
+@click.option("--values", default="", metavar="YAML", help="What people are shown.")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="A file that they approve.")
+@click.option("--inputs", default="", metavar="YAML", help="What they have to fill in.")
+@click.option("--environment", default="", metavar="NAME", help="What the policy chooses by.")
+def open_(
+    name: str, message: str, values: str, files: tuple[str, ...], inputs: str, environment: str
+) -> None:
+    """Ask for an approval from a job of GitHub Actions, which need not wait for it.
+
+    The approval sends the event `approved-NAME` to the repository.
+    """
+    from bridge.core.settings import ENVIRONMENT
+    from bridge.entrypoints import github_job
+    from bridge.gates.open_page import ask
+
+    given = {
+        github_job.GATE: name,
+        github_job.MESSAGE: message,
+        github_job.VALUES: values,
+        github_job.FILES: "\n".join(files),
+        github_job.INPUTS: inputs,
+        ENVIRONMENT: environment,
+    }
+    job, asked = github_job.job_of(os.environ), github_job.asked_by(given)
+    desk = _desk()
+    standing, page = ask(desk, github_job.request(job, asked, desk.clock()))
+    where = page.url if page else "it is decided already"
+    click.echo(f"{standing.request.gate.id} {standing.request.gate.key}: {where}")
+
+
+def _desk() -> Desk:
+    from bridge.core.settings import from_environment, github_from_environment
+    from bridge.wiring import desk
+
+    return desk(from_environment(os.environ), github_from_environment(os.environ))
+
+
+def _tell(done: Sequence[Tended]) -> None:
+    from bridge.entrypoints import action_summary
+
+    for line in action_summary.log(done):
+        click.echo(line)
+    if any(each.failed for each in done):
+        click.get_current_context().exit(1)

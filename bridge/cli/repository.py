@@ -1,0 +1,357 @@
+"""The command line for whoever runs a repository: parse, call one verb, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from bridge.core.errors import BridgeError, Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bridge.core.model import ApprovalRequest
+    from bridge.policy.policy_file import PolicyFile
+    from bridge.setup.doctor import Check
+
+#: Of a seed, as is its default.
+ARGO_NAMESPACE = "METAFLOW_HITL_ARGO_NAMESPACE"
+_file = click.argument("file", metavar="[FILE]", required=False, type=click.Path())
+_namespace = click.option(
+    "--namespace",
+    default="argo",
+    show_default=True,
+    envvar=ARGO_NAMESPACE,
+    show_envvar=True,
+    help="Of the workflows on Argo.",
+)
+
+
+@click.group()
+def policy() -> None:
+    """What the policy file says, and what would come of it. Nothing here changes anything.
+
+    The file is .github/approvals.yml of the repository around this folder. A gate is decided by the
+    one on the default branch.
+    """
+
+
+@policy.command()
+@_file
+def validate(file: str | None) -> None:
+    """Every fault of the policy file at once, with its line; exit code 1 where there is one."""
+    where = _chosen(file)
+    try:
+        parsed = _parsed(where)
+    except Faults as error:
+        for fault in error.faults:
+            click.echo(_line(fault), err=True)
+        count = len(error.faults)
+        click.echo(f"{count} fault{'' if count == 1 else 's'}: no gate can be decided", err=True)
+        click.get_current_context().exit(1)
+    count = len(parsed.entries)
+    click.echo(f"{where}: {count} entr{'y' if count == 1 else 'ies'}, no fault")
+
+
+@policy.command()
+@_file
+def explain(file: str | None) -> None:
+    """The policy file in words."""
+    from bridge.policy.describe import in_words
+
+    for line in in_words(_parsed(_chosen(file))):
+        click.echo(_line(line))
+
+
+def _described(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name a gate, or describe one."""
+    options = [
+        click.option("--gate", metavar="ID", help="A gate that was asked, with all that it says."),
+        click.option("--flow", metavar="NAME", help="Else a gate of this flow …"),
+        click.option("--step", metavar="NAME", help="… before this step …"),
+        click.option("--environment", metavar="NAME", help="… in this environment …"),
+        click.option("--label", "labels", metavar="NAME", multiple=True, help="… so labelled …"),
+        click.option(
+            "--artifact", "artifacts", metavar="NAME=VALUE", multiple=True, help="… showing this …"
+        ),
+        click.option("--initiator", metavar="USER", help="… in a run that this user started."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+class _Described(NamedTuple):
+    gate: str | None
+    flow: str | None
+    step: str | None
+    environment: str | None
+    labels: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    initiator: str | None
+
+    def request(self) -> ApprovalRequest:
+        rest = [name for name, said in self._asdict().items() if name != "gate" and said]
+        if self.gate and rest:
+            raise click.UsageError(f"--gate says all of it: leave out {', '.join(rest)}")
+        return self._asked(self.gate) if self.gate else self._made_up()
+
+    @staticmethod
+    def _asked(name: str) -> ApprovalRequest:
+        from bridge.core.errors import NoSuchGate
+        from bridge.core.settings import from_environment
+        from bridge.wiring import existing_ledger
+
+        context = click.get_current_context().find_root()
+        settings = from_environment({**os.environ, **_ledger_of(context)})
+        ledger = existing_ledger(settings)
+        standing = ledger.read(ledger.resolve(name))
+        if standing is None:
+            raise NoSuchGate(f"no gate is called {name!r} in {ledger.where}: see `hitl list`")
+        return standing.request
+
+    def _made_up(self) -> ApprovalRequest:
+        from bridge.core.model import Actors, Approvals, Declared, Gate, Policy, Subject
+        from bridge.core.model import ApprovalRequest as Request
+        from bridge.wiring import clock
+
+        if not self.flow or not self.step:
+            raise click.UsageError("which gate? Give --gate ID, or at least --flow and --step")
+        return Request(
+            gate=Gate("simulated", f"{self.flow}/0/{self.step}/0"),
+            message="",
+            policy=Policy(Approvals(Actors(anyone=True))),
+            opened_at=clock(),
+            initiator=self.initiator,
+            subject=Subject(
+                self.flow,
+                self.step,
+                self.environment,
+                self.labels,
+                dict(map(_pair, self.artifacts)),
+            ),
+            declared=Declared(),
+        )
+
+
+def _ledger_of(context: click.Context) -> dict[str, str]:
+    from bridge.core.settings import LEDGER
+
+    address = context.params.get("ledger")
+    return {LEDGER: address} if address else {}
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    from bridge.core.conditions import scalar
+
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--artifact")
+    plain = scalar(value)
+    return name, value if plain is None else plain
+
+
+@policy.command()
+@_described
+@click.option("--approver", "approvers", metavar="ACCOUNT", multiple=True, help="Suppose this.")
+@click.option(
+    "--member",
+    "members",
+    metavar="ACCOUNT=GROUP",
+    multiple=True,
+    help="Suppose that the account is in a team (ann=acme/ml) or an organization, or has a"
+    " permission (ann=maintain) or a role: those are GitHub's to say.",
+)
+@click.option("--file", "file", metavar="FILE", type=click.Path())
+def simulate(
+    approvers: tuple[str, ...], members: tuple[str, ...], file: str | None, **described: Any
+) -> None:
+    """Which entry a gate has, and whether these approvers would do; exit code 1 where not."""
+    from bridge.core.model import Outcome
+    from bridge.policy.simulate import belonging
+    from bridge.policy.simulate import simulate as simulated
+    from bridge.render.request import explanation
+
+    supposed: dict[str, list[Any]] = {}
+    for account, groups in map(belonging, members):
+        supposed.setdefault(account, []).extend(groups)
+    request = _Described(**described).request()
+    found = simulated(_parsed(_chosen(file)), request, approvers, supposed)
+    for each in found.selection:
+        click.echo(f"{'✓' if each.met else '·'} {_line(each.says)}")
+    click.echo(explanation(found.evaluation, colour=_colour()))
+    if found.evaluation.outcome is not Outcome.APPROVED:
+        click.get_current_context().exit(1)
+
+
+# -- init ------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--push", is_flag=True, help="Also push the ledger's branch to origin.")
+@click.option("--overwrite", is_flag=True, help="Also write workflows that were changed by hand.")
+@click.option("--action", metavar="USES", help="Where the action is: acme/bridge/action@COMMIT.")
+@click.option("--opener", metavar="SLUG", help="The GitHub App that opens gates.")
+@click.option(
+    "--kubernetes", is_flag=True, help="Write the manifests for a cluster, and only them."
+)
+@_namespace
+@click.option("--image", metavar="IMAGE", help="What kubernetes/Containerfile is built as.")
+def init(
+    push: bool, overwrite: bool, action: str | None, opener: str | None, kubernetes: bool,
+    namespace: str, image: str | None,
+) -> None:  # fmt: skip
+    """Make this repository ready for gates: policy, workflow, the ledger's branch.
+
+    Run twice, it changes nothing; what you changed is kept. At the end stands what only a person
+    can set; `hitl doctor` checks it.
+    """
+    if kubernetes:
+        _deploy(namespace, image, overwrite)
+        return
+    from pathlib import Path
+
+    from bridge.setup.checkout import Checkout
+    from bridge.setup.init import Filling, for_a_person
+    from bridge.setup.init import init as make_ready
+    from bridge.setup.workflow_files import MAIN
+
+    checkout = Checkout(Path.cwd())
+    done = make_ready(checkout, Filling(action, opener), overwrite=overwrite)
+    for each in done:
+        place = f"{each.path} on the branch approvals" if each.in_ledger else each.path
+        click.echo(f"{place}: {each.deed}")
+    if push:
+        checkout.push_ledger()
+    if checkout.ledger_is_pushed():
+        click.echo(f"The branch approvals is on {checkout.remote}.")
+    else:
+        click.echo(f"To push the ledger's branch:  git push {checkout.remote} approvals")
+    click.echo("\nWhat only a person can set:")
+    for number, says in enumerate(for_a_person(checkout.repository, checkout.read(MAIN) or ""), 1):
+        click.echo(click.wrap_text(f"{number}. {says}", 100, " ", "   "))
+
+
+def _deploy(namespace: str, image: str | None, overwrite: bool) -> None:
+    from pathlib import Path
+
+    from bridge.core.settings import CLUSTER, FORGE, LEDGER
+    from bridge.setup.checkout import Checkout
+    from bridge.setup.init import deploy
+    from bridge.setup.kubernetes_manifests import Deployed
+
+    checkout = Checkout(Path.cwd())
+    of_checkout = f"{FORGE}{checkout.repository}" if checkout.repository else ""
+    ledger = os.environ.get(LEDGER) or of_checkout
+    cluster = os.environ.get(CLUSTER, "")
+    wanted = Deployed(namespace, image or "approval-bridge:latest", ledger, cluster)
+    for each in deploy(checkout, wanted, overwrite=overwrite):
+        click.echo(f"{each.path}: {each.deed}")
+    click.echo(
+        f"\nTo deliver the decisions of {ledger} to the workflows in {namespace}:\n"
+        f"  1. build the image:    docker build -t {wanted.image} -f kubernetes/Containerfile .\n"
+        f"  2. who reads:          kubectl -n {namespace} create secret generic hitl-reader"
+        " --from-literal=HITL_TOKEN=…\n"
+        "  3. and go:             kubectl apply -k kubernetes"
+    )
+
+
+# -- doctor ----------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--kubernetes", is_flag=True, help="Of the cluster that KUBECONFIG names, instead.")
+@_namespace
+def doctor(kubernetes: bool, namespace: str) -> None:
+    """Whether a gate here would be safe: one line a check, with its fix; exit code 1 if not.
+
+    GITHUB_REPOSITORY, or the remote of this checkout, says which repository; GH_TOKEN, GITHUB_TOKEN
+    or HITL_TOKEN is the token of somebody who administers it.
+    """
+    from bridge.setup.doctor import Level, is_safe
+
+    checks = _of_cluster(namespace) if kubernetes else _of_repository()
+    for each in checks:
+        colour = {Level.FINE: "green", Level.NOTE: "yellow"}.get(each.level, "red")
+        mark = click.style(each.level, fg=colour) if _colour() else each.level
+        click.echo(f"{mark} {each.name}: {_line(each.says)}")
+        if each.fix:
+            click.echo(f"    {_line(each.fix)}")
+    if not is_safe(checks):
+        what = "nothing is delivered there" if kubernetes else "a gate here is not safe"
+        click.echo(f"{what}, or not known to be", err=True)
+        click.get_current_context().exit(1)
+
+
+def _of_repository() -> tuple[Check, ...]:
+    from bridge.core.settings import github_from_environment
+    from bridge.setup.doctor import examine
+    from bridge.setup.github_survey import GitHubSurvey
+    from bridge.wiring import clock
+
+    return examine(GitHubSurvey(github_from_environment(_with_repository())), clock())
+
+
+def _of_cluster(namespace: str) -> tuple[Check, ...]:
+    from bridge.argo.kubernetes import Kubernetes
+    from bridge.setup.argo_doctor import examine_cluster
+
+    there = Kubernetes(os.environ.get("KUBECONFIG"))
+    return examine_cluster(there.survey(namespace))
+
+
+def _with_repository() -> dict[str, str]:
+    from pathlib import Path
+
+    from bridge.core.settings import REPOSITORY
+    from bridge.setup.checkout import Checkout
+
+    env = dict(os.environ)
+    if not env.get(REPOSITORY):
+        env[REPOSITORY] = Checkout(Path.cwd()).repository or ""
+    return env
+
+
+# -- the file --------------------------------------------------------------------------------------
+
+
+def _chosen(file: str | None) -> Path:
+    """The file that is named, else the policy file of the repository around this folder."""
+    from pathlib import Path
+
+    from bridge.policy.policy_file import PATH
+
+    if file:
+        return Path(file)
+    here = Path.cwd()
+    top = next((each for each in (here, *here.parents) if (each / ".git").exists()), here)
+    path = top / PATH
+    if not path.is_file():
+        raise BridgeError(f"{top} has no {PATH}: `hitl init` writes a first one")
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _parsed(path: Path) -> PolicyFile:
+    from bridge.policy.policy_file import parse
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise Faults(str(path), [f"{path}:1: it is no UTF-8 text"]) from None
+    except OSError as error:
+        raise BridgeError(f"{path} cannot be read: {error.strerror}") from None
+    return parse(text, str(path))
+
+
+def _line(text: str) -> str:
+    from bridge.core.sanitize import harmless_terminal
+
+    return harmless_terminal(text)
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ

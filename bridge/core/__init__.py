@@ -1,0 +1,1 @@
+"""Values without I/O that every package speaks in."""

@@ -1,0 +1,67 @@
+"""A bug of the bridge: one sentence for the person, the rest in a file without secrets."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import tempfile
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from bridge.core.sanitize import is_secret
+from bridge.core.settings import APPRISE_URLS, LEDGER, cache_folder
+
+EXIT_BUG = 70
+
+_CREDENTIAL = re.compile(r"(?<=://)[^/\s'\"@]+@")
+_HEADER = re.compile(r"(?i)(authorization:?\s*\w*|bearer)\s+\S+")
+
+
+def report(error: BaseException, env: Mapping[str, str]) -> str:
+    """Write the traceback to a file and return the sentence that says where it is."""
+    text = "".join(traceback.format_exception(error))
+    about = f"approval-bridge {released()}, Python {platform.python_version()}, {platform.system()}"
+    said = without_secrets(str(error).splitlines()[0] if str(error) else "", env)
+    try:
+        path = _written(without_secrets(f"{about}\n\n{text}", env), cache_folder(env))
+        where = f"what is needed to find it is in {path}, with secrets removed"
+    except OSError as unwritable:
+        where = f"its traceback could not be kept ({unwritable.strerror})"
+    return (
+        f"a bug of the bridge stopped this command ({type(error).__name__}: {said});"
+        f" {where}: please send that to the project's issue tracker"
+    )
+
+
+def without_secrets(text: str, env: Mapping[str, str]) -> str:
+    """The text without credentials in addresses and headers, and without secrets of this
+    environment."""
+    text = _HEADER.sub(r"\1 …", _CREDENTIAL.sub("…@", text))
+    secrets = [value for name, value in env.items() if is_secret(name, value)]
+    secrets += re.split(r"[/:?&=@,\s]+", env.get(APPRISE_URLS, ""))  # any part may be the token
+    secrets += re.split(r"[/:@]+", env.get(LEDGER, "").rpartition("@")[0])
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= 6:  # a shorter one would blot out words
+            text = text.replace(secret, "…")
+    return text
+
+
+def _written(text: str, cache: Path) -> Path:
+    cache.mkdir(parents=True, exist_ok=True)
+    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-")
+    descriptor, name = tempfile.mkstemp(prefix=f"bug-{moment}", suffix=".log", dir=cache)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+    return Path(name)
+
+
+def released() -> str:
+    """The bridge's version, in words where it has none."""
+    try:
+        return version("approval-bridge")
+    except PackageNotFoundError:  # run from a checkout
+        return "unreleased"

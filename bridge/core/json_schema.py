@@ -1,0 +1,309 @@
+"""JSON Schema (2020-12), held to a budget, and its faults in plain words.
+
+A schema may come from a ledger that others write to: it fetches nothing, and it cannot make the
+bridge work for long. `jsonschema` costs a tenth of a second to import, so only the functions that
+need it do; reading and verifying records does without.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from bridge.core.sanitize import is_secret, shortened
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+LONGEST: Final = 65_536
+DEEPEST: Final = 32
+_MOST_FAULTS: Final = 50
+_MOST_REFERENCES: Final = 1_000  # ten that name the next one twice are 1,024 already
+_LONGEST_PATTERN: Final = 200
+_MOST_REPEATS: Final = 300_000  # the memory of a counted repeat in another is their product
+_PATTERN_SECONDS: Final = 0.5
+#: Keywords that reach outside the schema, or that match by `re`, which has no time limit.
+_REFUSED: Final = frozenset(
+    {"$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary", "patternProperties",
+     "unevaluatedProperties", "unevaluatedItems"}
+)  # fmt: skip
+_BY_NAME: Final = frozenset({"properties", "$defs", "dependentSchemas"})
+_DATA: Final = frozenset({"default", "enum", "const", "examples"})
+
+
+def faults(
+    schema: Mapping[str, Any] | None, given: Mapping[str, Any]
+) -> list[tuple[str | None, str]]:
+    """Every fault: the field at the top it belongs to (None: to all), and what it says."""
+    found: list[tuple[str | None, str]] = []
+    sound: dict[str, Any] = {}
+    for name, value in given.items():
+        says = list(not_plain({name: value}, ""))
+        found.extend((name, each) for each in says)
+        if not says:
+            sound[name] = value
+    if len(json.dumps(sound, ensure_ascii=False)) > LONGEST:
+        return [(None, f"it is longer than {LONGEST:,} characters")]
+    bad = {name for name, _ in found}
+    if schema is not None:
+        found.extend(
+            each for each in _misfits(schema, sound) if each[0] is None or each[0] not in bad
+        )
+    return list(dict.fromkeys(found))
+
+
+def _misfits(schema: Mapping[str, Any], given: dict[str, Any]) -> list[tuple[str | None, str]]:
+    found: list[tuple[str | None, str]] = [
+        (None, f"its schema is no good: {says}") for says in unsound(schema)
+    ]
+    if found:
+        return found
+    try:
+        for error in _validator(schema).iter_errors(given):
+            top = str(error.path[0]) if error.path else None
+            found.extend((name or top, says) for name, says in _said(error))
+            if len(found) > _MOST_FAULTS:
+                break
+    except _TooMuch as error:
+        found.append((None, str(error)))
+    except RecursionError:
+        found.append((None, "its schema refers to itself without end"))
+    return found
+
+
+class _TooMuch(Exception):
+    """The schema asks for more work than any honest one."""
+
+
+def _validator(schema: Mapping[str, Any]) -> Validator:
+    import regex
+    from jsonschema import Draft202012Validator as Draft
+    from jsonschema import ValidationError, validators
+    from referencing import Registry
+
+    left = _MOST_REFERENCES
+    follow = Draft.VALIDATORS["$ref"]
+
+    def counted(validator: Any, ref: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _TooMuch("its schema refers from one part to another too often")
+        yield from follow(validator, ref, instance, schema)
+
+    def pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+        if not isinstance(instance, str):
+            return
+        try:
+            matches = regex.search(wanted, instance, timeout=_PATTERN_SECONDS)
+        except TimeoutError:
+            raise _TooMuch(f"the pattern {quoted(wanted)} takes too long to match") from None
+        if not matches:
+            yield ValidationError("does not match")
+
+    def is_integer(_: Any, value: object) -> bool:
+        # JSON Schema takes 1.0 for an integer, and a step that was promised an int gets a float.
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    extend: Any = validators.extend
+    strict = extend(
+        Draft,
+        {"$ref": counted, "pattern": pattern},
+        type_checker=Draft.TYPE_CHECKER.redefine("integer", is_integer),
+    )
+    # An empty registry of our own: the library's default one fetches what it does not know.
+    made: Validator = strict(dict(schema), registry=Registry())
+    return made
+
+
+def unsound(schema: Mapping[str, Any]) -> Iterator[str]:
+    """What makes a schema unfit to check anything with."""
+    from jsonschema import Draft202012Validator as Draft
+
+    if schema.get("type") != "object":
+        yield "it must be an object at its top: {'type': 'object', 'properties': …}"
+        return
+    if len(json.dumps(schema, ensure_ascii=False)) > LONGEST:
+        yield f"it is longer than {LONGEST:,} characters"
+        return
+    dialect = Draft.META_SCHEMA["$id"]
+    if schema.get("$schema", dialect) != dialect:
+        yield f"$schema is {quoted(schema['$schema'])}; the bridge reads {dialect}"
+    errors = list(Draft(Draft.META_SCHEMA).iter_errors(schema))
+    for error in errors:
+        yield f"{_place(error.path) or 'schema'}: {shortened(error.message, 120)}"
+    if not errors:
+        yield from _dangers(schema, schema, "")
+
+
+def _dangers(part: Any, root: Mapping[str, Any], where: str) -> Iterator[str]:
+    """What a schema must not hold although the meta-schema allows it."""
+    if isinstance(part, list):
+        for index, each in enumerate(part):
+            yield from _dangers(each, root, f"{where}[{index}]")
+    for key, value in part.items() if isinstance(part, Mapping) else ():
+        place = f"{where}.{key}" if where else str(key)
+        if key in _BY_NAME and isinstance(value, Mapping):
+            for name, each in value.items():
+                yield from _dangers(each, root, f"{place}.{name}")
+        elif key not in _DATA:
+            yield from (f"{place}: {says}" for says in _keyword_faults(key, value, root))
+            yield from _dangers(value, root, place)
+
+
+def _keyword_faults(key: str, value: Any, root: Mapping[str, Any]) -> Iterator[str]:
+    if key in _REFUSED:
+        yield f"{key} is not supported"
+    elif key == "pattern":
+        yield from _pattern_faults(value)
+    elif key == "$ref" and pointed(root, value) is None:
+        yield f"{quoted(value)} is none of the schema's own #/$defs/…, and nothing is fetched"
+
+
+def _pattern_faults(pattern: str) -> Iterator[str]:
+    import regex
+
+    if len(pattern) > _LONGEST_PATTERN:
+        yield f"a pattern has at most {_LONGEST_PATTERN} characters"
+        return
+    counts = [
+        int(number)
+        for pair in re.findall(r"\{(\d*),?(\d*)\}", pattern)
+        for number in pair
+        if number
+    ]
+    # The first of a pair counts too; an over-estimate refuses a little more.
+    if math.prod(max(each, 1) for each in counts) > _MOST_REPEATS:
+        yield f"the pattern {quoted(pattern)} repeats too much"
+        return
+    try:
+        regex.compile(pattern)
+    except regex.error as error:
+        yield f"the pattern {quoted(pattern)} cannot be read: {error}"
+
+
+def pointed(root: Mapping[str, Any], ref: object) -> Mapping[str, Any] | None:
+    """What `#/$defs/target` points to; no other reference is followed, except `#`, the whole."""
+    if ref == "#":
+        return root
+    if not isinstance(ref, str) or not ref.startswith("#/$defs/"):
+        return None
+    found = root.get("$defs", {}).get(ref.removeprefix("#/$defs/"))
+    return found if isinstance(found, Mapping) else None
+
+
+# -- what a fault says ---------------------------------------------------------------------------
+
+
+def _said(error: ValidationError) -> Iterator[tuple[str | None, str]]:
+    """A fault of the input in plain words, with the name of the field where the path has none."""
+    place = _place(error.path)
+    given: Any = error.instance
+    wanted: Any = error.validator_value
+    if error.validator == "required":
+        says = {name: "is missing" for name in wanted if name not in given}
+    elif error.validator == "additionalProperties" and wanted is False:
+        whole: Any = error.schema
+        asked = tuple(whole.get("properties", {}))
+        says = {name: unknown(name, asked) for name in given if name not in asked}
+    else:
+        value = "what is given" if is_secret(place) else quoted(given)
+        sentence = _SAYS.get(str(error.validator), _not_allowed)(value, wanted)
+        yield None, f"{place}: {sentence}" if place else sentence
+        return
+    for name, sentence in says.items():
+        shown = shortened(name, 60)
+        yield (None, f"{place}.{shown}: {sentence}") if place else (name, f"{shown}: {sentence}")
+
+
+def unknown(name: str, asked: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, asked, n=1)
+    if near:
+        return f"is not asked for; did you mean {near[0]}?"
+    return f"is not asked for; there is {', '.join(asked)}" if asked else "is not asked for"
+
+
+def _not_allowed(value: str, _: Any) -> str:
+    return f"{value} is not what its schema allows"
+
+
+def type_name(kinds: Any) -> str:
+    names = {"string": "text", "integer": "a whole number", "number": "a number", "array": "a list",
+             "boolean": "true or false", "object": "a mapping", "null": "null"}  # fmt: skip
+    return " or ".join(names[each] for each in ([kinds] if isinstance(kinds, str) else kinds))
+
+
+def choices_in_words(values: Any) -> str:
+    return shortened(", ".join(str(each) for each in values), 200)
+
+
+_SAYS: Final[dict[str, Callable[[str, Any], str]]] = {
+    "type": lambda value, want: f"{value} is not {type_name(want)}",
+    "enum": lambda value, want: f"{value} is none of {choices_in_words(want)}",
+    "const": lambda value, want: f"{value} is not {quoted(want)}",
+    "minimum": lambda value, want: f"{value} is less than {want}",
+    "maximum": lambda value, want: f"{value} is more than {want}",
+    "exclusiveMinimum": lambda value, want: f"{value} is not more than {want}",
+    "exclusiveMaximum": lambda value, want: f"{value} is not less than {want}",
+    "multipleOf": lambda value, want: f"{value} is no multiple of {want}",
+    "minLength": lambda value, want: f"{value} is shorter than {want} characters",
+    "maxLength": lambda value, want: f"{value} is longer than {want} characters",
+    "pattern": lambda value, want: f"{value} does not match {want}",
+    "minItems": lambda value, want: f"{value} has fewer than {want} entries",
+    "maxItems": lambda value, want: f"{value} has more than {want} entries",
+    "uniqueItems": lambda value, _: f"{value} holds the same entry twice",
+}
+
+
+def _place(path: Sequence[str | int]) -> str:
+    """`targets[0].name`"""
+    steps = (f"[{each}]" if isinstance(each, int) else f".{each}" for each in path)
+    return "".join(steps).removeprefix(".")
+
+
+def quoted(value: object) -> str:
+    """A value in a sentence, short, as its author wrote it."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return shortened(repr(value), 80)
+
+
+def not_plain(value: Any, where: str, depth: int = 0) -> Iterator[str]:
+    """What JSON cannot hold: NaN, dates, keys that are no text; and what is out of all measure."""
+    at = f"{where}: " if where else ""
+    if depth > DEEPEST:
+        yield f"{at}it is nested too deeply"
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if isinstance(key, str):
+                inner = f"{where}.{key}" if where else shortened(key, 60)
+                yield from not_plain(each, inner, depth + 1)
+            else:
+                yield f"{at}the key {quoted(key)} is not text"
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from not_plain(each, f"{where}[{index}]", depth + 1)
+    else:
+        says = _not_plain_scalar(value)
+        if says:
+            yield at + says
+
+
+def _not_plain_scalar(value: object) -> str | None:
+    match value:
+        case None | bool():
+            return None
+        case str():
+            return "it holds half a character" if re.search("[\ud800-\udfff]", value) else None
+        case int():
+            return None if abs(value) < 2**63 else "the number is too large"
+        case float():
+            return None if math.isfinite(value) else f"{value} is not a number"
+        case _:
+            return f"JSON has no {type(value).__name__}"

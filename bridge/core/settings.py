@@ -1,0 +1,283 @@
+"""The environment, parsed once, every fault at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bridge.argo.pod_settings import Pods
+from bridge.core.errors import Faults
+from bridge.core.model import Workflow
+from bridge.core.remote_url import names_path, part_secret
+
+#: The three variables of metaflow-hitl keep their names.
+APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"
+ARGO_UI_URL = "METAFLOW_HITL_ARGO_UI_URL"
+ARGO_SERVER = "HITL_ARGO_SERVER"
+ARGO_TOKEN = "HITL_ARGO_TOKEN"  # noqa: S105 - a name
+KUBECONFIG = "KUBECONFIG"
+LEDGER = "HITL_LEDGER"
+CACHE = "HITL_CACHE"
+ENVIRONMENT = "HITL_ENVIRONMENT"
+LABELS = "HITL_LABELS"
+#: Begins a HITL_LEDGER that names a repository on GitHub: gates are asked there.
+FORGE = "github:"
+#: GitHub Actions sets these four; on Enterprise Server they name that server.
+API_URL = "GITHUB_API_URL"
+GRAPHQL_URL = "GITHUB_GRAPHQL_URL"
+SERVER_URL = "GITHUB_SERVER_URL"
+REPOSITORY = "GITHUB_REPOSITORY"
+TOKENS = ("HITL_TOKEN", "GITHUB_TOKEN", "GH_TOKEN")
+APP_ID = "HITL_APP_ID"
+APP_KEY = "HITL_APP_KEY"
+VOICES = "HITL_VOICES"
+SIGN = "HITL_SIGN"
+#: `namespace/name/uid`, in the pods of a workflow that has gates.
+WORKFLOW = "HITL_WORKFLOW"
+#: What this cluster is called, where several have gates in one ledger.
+CLUSTER = "HITL_CLUSTER"
+#: Where gates are deployed: the Kubernetes Secrets of who opens and who reads, and whether pods are
+#: brought the Python that a gate needs.
+OPENER_SECRET = "HITL_OPENER_SECRET"  # noqa: S105 - a name
+READER_SECRET = "HITL_READER_SECRET"  # noqa: S105 - a name
+BRING = "HITL_BRING"
+
+#: What a deployer's pods are told besides: nothing here is secret.
+_PASSED_ON = (ENVIRONMENT, LABELS, CLUSTER, ARGO_UI_URL)
+_OF_FORGE = (API_URL, GRAPHQL_URL, SERVER_URL, VOICES)
+
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+#: A managed cluster's own identifier is one too: `arn:aws:eks:eu-west-1:123:cluster/ml`.
+_CLUSTER_NAME = re.compile(r"[A-Za-z0-9]([\w.:/-]{0,251}[A-Za-z0-9])?", re.ASCII)
+_SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+
+_SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What this machine is told from outside. Notification URLs hold tokens and are never shown."""
+
+    ledger: str | None = field(default=None, repr=False)  # may hold a credential
+    cache: Path = Path()
+    github: GitHubSettings | None = None  # where gates are asked; None: on the ledger alone
+    environment: str | None = None
+    labels: tuple[str, ...] = ()
+    apprise_urls: tuple[str, ...] = field(default=(), repr=False)
+    argo_ui_url: str | None = None
+    argo_server: str | None = None  # where decisions are delivered, instead of to Kubernetes itself
+    argo_token: str | None = field(default=None, repr=False)
+    kubeconfig: str | None = None
+    cluster: str = ""  # the name of the one that the workflows run in, where it has one
+    sign: bool = False  # git signs what is recorded, with the key it is configured with
+    workflow: Workflow | None = None  # the one that this pod belongs to
+
+
+def from_environment(env: Mapping[str, str]) -> Settings:
+    """Raises `Faults` naming every variable that is wrong."""
+    faults = []
+    ui = env.get(ARGO_UI_URL) or None
+    if ui and not ui.startswith(("http://", "https://")):
+        faults.append(f"{ARGO_UI_URL} is not an http(s) address")
+    server = env.get(ARGO_SERVER) or None
+    if server and not _keeps_secrets(server):
+        faults.append(f"{ARGO_SERVER} is not an https address: the token would travel in the open")
+    sign = _SWITCH.get(env.get(SIGN, "").lower())
+    if sign is None:
+        faults.append(f"{SIGN} is {env[SIGN]!r}; it is one of 1, true, yes, 0, false, no")
+    cluster = env.get(CLUSTER, "")
+    faults += faults_of_cluster(cluster)
+    told = env.get(WORKFLOW)
+    parts = told.split("/") if told else []
+    if told and (len(parts) != 3 or not all(parts)):
+        faults.append(f"{WORKFLOW} is not namespace/name/uid")
+    github = None
+    try:
+        github = _forge_of(env)
+    except Faults as found:
+        faults += found.faults
+    if faults:
+        raise Faults("the environment", faults)
+    return Settings(
+        ledger=env.get(LEDGER) or None,
+        cache=cache_folder(env),
+        github=github,
+        environment=env.get(ENVIRONMENT) or None,
+        labels=tuple(dict.fromkeys(_listed(env, LABELS))),
+        apprise_urls=_listed(env, APPRISE_URLS),
+        argo_ui_url=ui,
+        argo_server=server,
+        argo_token=env.get(ARGO_TOKEN) or None,
+        kubeconfig=env.get(KUBECONFIG) or None,
+        sign=bool(sign),
+        cluster=cluster,
+        workflow=Workflow(parts[0], parts[1], parts[2], cluster) if parts else None,
+    )
+
+
+def faults_of_cluster(name: str) -> Iterator[str]:
+    """What is wrong with it as the name of a cluster; empty is none, and right."""
+    if name and not _CLUSTER_NAME.fullmatch(name):
+        yield f"{CLUSTER} is {name!r}: a name has letters, digits, and - . _ : / between them"
+
+
+def _keeps_secrets(url: str) -> bool:
+    """https, or a server on this machine."""
+    parts = urlsplit(url)
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return bool(parts.hostname) and parts.scheme in (("http", "https") if local else ("https",))
+
+
+def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in env.get(name, "").split(",") if each.strip())
+
+
+def _forge_of(env: Mapping[str, str]) -> GitHubSettings | None:
+    """The repository that HITL_LEDGER names as a forge; who only reads may lack a credential."""
+    ledger = env.get(LEDGER, "")
+    if not ledger.startswith(FORGE):
+        return None
+    repository = ledger.removeprefix(FORGE)
+    if not _REPOSITORY.fullmatch(repository):
+        raise Faults("the environment", [f"{LEDGER} names no repository: {FORGE}owner/name"])
+    return _github({**env, REPOSITORY: repository}, credential=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubSettings:
+    """Which GitHub, which repository, and as whom: an App, or a token."""
+
+    repository: str  # owner/name
+    api_url: str = "https://api.github.com"
+    graphql_url: str = "https://api.github.com/graphql"
+    server_url: str = "https://github.com"
+    token: str | None = field(default=None, repr=False)
+    app_id: str | None = None
+    app_key: str | None = field(default=None, repr=False)
+    voices: tuple[str, ...] = ()  # the other accounts of the bridge: `approval-opener[bot]`
+
+    @property
+    def name(self) -> str:
+        """As a request has it."""
+        return f"{FORGE}{self.repository}"
+
+    @property
+    def can_write(self) -> bool:
+        """Whether there is a credential; without one a public repository can be read."""
+        return bool(self.app_id or self.token)
+
+
+def github_from_environment(env: Mapping[str, str]) -> GitHubSettings:
+    """Raises `Faults` naming every variable that is missing or wrong, never its value."""
+    return _github(env, credential=True)
+
+
+def _github(env: Mapping[str, str], *, credential: bool) -> GitHubSettings:
+    urls = {
+        API_URL: env.get(API_URL) or "https://api.github.com",
+        SERVER_URL: env.get(SERVER_URL) or "https://github.com",
+    }
+    if env.get(GRAPHQL_URL):
+        urls[GRAPHQL_URL] = env[GRAPHQL_URL]
+    faults = [
+        f"{name} is not an http(s) address"
+        for name, url in urls.items()
+        if not url.startswith(("https://", "http://"))
+    ]
+    urls.setdefault(GRAPHQL_URL, _graphql_of(urls[API_URL]))
+    repository = env.get(REPOSITORY, "")
+    if not _REPOSITORY.fullmatch(repository):
+        faults.append(f"{REPOSITORY} must name the repository as owner/name")
+    app_id, app_key = env.get(APP_ID) or None, env.get(APP_KEY) or None
+    if bool(app_id) != bool(app_key):
+        faults.append(f"{APP_ID} and {APP_KEY} go together, and only one of them is set")
+    token = next((env[name] for name in TOKENS if env.get(name)), None)
+    if credential and not app_id and not app_key and not token:
+        faults.append(f"no credential: set {APP_ID} and {APP_KEY}, or {TOKENS[0]}")
+    if faults:
+        raise Faults("the environment", faults)
+    return GitHubSettings(
+        repository=repository,
+        api_url=urls[API_URL].rstrip("/"),
+        graphql_url=urls[GRAPHQL_URL].rstrip("/"),
+        server_url=urls[SERVER_URL].rstrip("/"),
+        token=token,
+        app_id=app_id,
+        # Many places that keep secrets take one line, and its ends come as backslash and n.
+        app_key=app_key and app_key.replace("\\n", "\n"),
+        voices=_listed(env, VOICES),
+    )
+
+
+def _graphql_of(api_url: str) -> str:
+    # Enterprise Server has its REST at /api/v3 and GraphQL beside it, at /api/graphql.
+    return api_url.rstrip("/").removesuffix("/v3") + "/graphql"
+
+
+def pods_from_environment(env: Mapping[str, str]) -> Pods:
+    """What the pods of a workflow are given, from the environment of whoever deploys it.
+
+    Raises `Faults` naming every variable that is wrong.
+    """
+    ledger = env.get(LEDGER, "")
+    opener, reader = env.get(OPENER_SECRET) or None, env.get(READER_SECRET) or None
+    faults = [
+        f"{name} is not the name of a Kubernetes Secret"
+        for name, value in ((OPENER_SECRET, opener), (READER_SECRET, reader))
+        if value and not _SECRET_NAME.fullmatch(value)
+    ]
+    faults += _of_forge(env, opener)
+    faults += faults_of_cluster(env.get(CLUSTER, ""))
+    secret = bool(ledger) and bool(part_secret(ledger)[1])
+    if not ledger or names_path(ledger):
+        faults.append(
+            f"{LEDGER} must be the URL of a git repository that pods can reach: it is"
+            f" {'a path of this machine' if ledger else 'not set'}"
+        )
+    elif secret and not (opener and reader):
+        faults.append(
+            f"{LEDGER} holds a credential, which must not stand in a workflow: put the whole URL"
+            f" into Kubernetes Secrets under the key {LEDGER}, and name these with {OPENER_SECRET}"
+            f" and {READER_SECRET}"
+        )
+    if faults:
+        raise Faults("the environment", faults)
+    told = passed_on(env)
+    if not secret:  # of a variable and a Secret's key of one name, the pod sees the variable
+        told[LEDGER] = ledger
+    place = "{{workflow.namespace}}/{{workflow.name}}/{{workflow.uid}}"
+    return Pods({**told, WORKFLOW: place, CACHE: "/tmp/hitl"}, opener, reader)  # noqa: S108
+
+
+def _of_forge(env: Mapping[str, str], opener: str | None) -> Iterator[str]:
+    try:
+        github = _forge_of(env)
+    except Faults as found:
+        yield from found.faults
+        return
+    if github and not opener:
+        yield (
+            f"{OPENER_SECRET} is not set: gates on {github.name} are opened with a credential, so"
+            f" put {APP_ID} and {APP_KEY}, or {TOKENS[0]}, into a Kubernetes Secret, and name it"
+        )
+
+
+def passed_on(env: Mapping[str, str]) -> dict[str, str]:
+    """What the pod of a step is told of this environment besides the ledger's place."""
+    names = _PASSED_ON + (_OF_FORGE if env.get(LEDGER, "").startswith(FORGE) else ())
+    return {name: env[name] for name in names if env.get(name)}
+
+
+def brings(env: Mapping[str, str]) -> bool:
+    """Whether pods are brought what a gate needs; else their image has it."""
+    return _SWITCH.get(env.get(BRING, "1").lower(), True)
+
+
+def cache_folder(env: Mapping[str, str]) -> Path:
+    if env.get(CACHE):
+        return Path(env[CACHE])
+    base = env.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path(env.get("HOME", "/")) / ".cache") / "approval-bridge"

@@ -1,0 +1,1 @@
+"""Where a gate is declared or a runner calls: Python, FlowyML, a GitHub job, an Argo pod."""

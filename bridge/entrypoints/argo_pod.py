@@ -1,0 +1,193 @@
+"""The pods of a gate in a plain Argo workflow.
+
+They run `python -m bridge.entrypoints.argo_pod open` and `… verify`.
+What is asked stands in HITL_ASKED: words `name=base64`, which Argo fills in from the parameters.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bridge import wiring
+from bridge.argo.inject import GATE
+from bridge.argo.templates import ARTIFACT, ASKED, LABELLED, OUT
+from bridge.core import durations
+from bridge.core.artifacts import comparable, ordered
+from bridge.core.errors import EXIT_SHUT, BridgeError, Faults, GateShut
+from bridge.core.input_fields import schema_of
+from bridge.core.model import (
+    Actors,
+    ApprovalRequest,
+    Approvals,
+    Declared,
+    Gate,
+    OnTimeout,
+    Policy,
+    Subject,
+    Workflow,
+)
+from bridge.core.settings import WORKFLOW, Settings, from_environment
+from bridge.entrypoints.python import artifact
+from bridge.gates.open_gate import open_gate
+from bridge.gates.open_page import ask
+from bridge.gates.verify import verify
+
+_ARGO = "workflows.argoproj.io/"
+#: Argo Server's own word for who submitted the workflow; it makes `@` of a mail address `.at.`.
+_CREATOR = (f"{_ARGO}creator-preferred-username", f"{_ARGO}creator-email", f"{_ARGO}creator")
+#: What the workflow was made of: its own name may be new each time.
+_TEMPLATE = (f"{_ARGO}workflow-template", f"{_ARGO}cron-workflow")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code. 202 where trying again cannot help: Argo's retries leave that alone."""
+    [verb] = sys.argv[1:] if argv is None else argv
+    out = Path(os.environ.get("HITL_OUT", OUT))
+    try:
+        settings = from_environment(os.environ)
+        request = request_from(os.environ, settings)
+        outputs = _opened(settings, request) if verb == "open" else _verified(settings, request)
+    except (Faults, GateShut) as error:
+        print(f"hitl: {error}", file=sys.stderr)
+        return EXIT_SHUT
+    except BridgeError as error:
+        print(f"hitl: the gate could not be opened: {error}", file=sys.stderr)
+        return error.exit_code
+    out.mkdir(parents=True, exist_ok=True)
+    for name, value in outputs.items():
+        (out / name).write_text(value, encoding="utf-8")
+    return 0
+
+
+def _opened(settings: Settings, request: ApprovalRequest) -> dict[str, str]:
+    desk, where = wiring.opening_desk(settings), ""
+    if desk:
+        _, page = ask(desk, request)
+        where = f": {page.url}" if page else ""
+    else:
+        open_gate(wiring.existing_ledger(settings), wiring.notices(settings), request)
+    gate = request.gate
+    print(f"hitl: {gate.key} waits for a decision (gate {gate.id}){where}")
+    return {GATE: gate.id}
+
+
+def _verified(settings: Settings, request: ApprovalRequest) -> dict[str, str]:
+    decision = verify(wiring.existing_ledger(settings), request)
+    print(f"hitl: {request.gate.key}: {decision.reason}")
+    return {
+        "decision": decision.outcome.value,
+        "inputs": json.dumps(dict(decision.inputs), ensure_ascii=False),
+    }
+
+
+def request_from(env: Mapping[str, str], settings: Settings) -> ApprovalRequest:
+    """What this node asks. Raises `Faults`."""
+    workflow = settings.workflow
+    if workflow is None:
+        raise Faults("the environment", [f"{WORKFLOW} is not set: this runs in a pod of Argo"])
+    said, labels = _said(env.get(ASKED, "")), _labels(env)
+    approvers = tuple(each.strip() for each in said.get("approvers", "").split(",") if each.strip())
+    timeout = durations.seconds(said["timeout"]) if said.get("timeout") else None
+    request = ApprovalRequest(
+        gate=_gate(workflow, said),
+        message=said["message"],
+        policy=Policy(
+            Approvals(Actors(approvers, anyone=not approvers)),
+            timeout,
+            _on_timeout(said),
+        ),
+        opened_at=wiring.clock(),
+        artifacts=ordered(artifact(name, value) for name, value in _artifacts(said).items()),
+        schema=schema_of(_object(said, "input")),
+        initiator=next((labels[name] for name in _CREATOR if labels.get(name)), None),
+        workflow=workflow,
+    )
+    if settings.github is None:
+        return request
+    flow = next((labels[name] for name in _TEMPLATE if labels.get(name)), workflow.name)
+    typed = {name: _typed(value) for name, value in _artifacts(said).items()}
+    plain = {name: value for name, value in typed.items() if comparable(name, value)}
+    return replace(
+        request,
+        forge=settings.github.name,
+        subject=Subject(flow, said["gate"], settings.environment, settings.labels, plain),
+        declared=Declared(approvers, timeout, _on_timeout(said)),
+    )
+
+
+def _typed(value: Any) -> Any:
+    """In Argo every parameter is text, and a policy compares numbers."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+    return found if isinstance(found, int | float) else value
+
+
+def _labels(env: Mapping[str, str]) -> dict[str, str]:
+    try:
+        found = json.loads(env.get(LABELLED) or "{}")
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _said(text: str) -> dict[str, str]:
+    try:
+        words = dict(word.split("=", 1) for word in text.split())
+        said = {name: base64.b64decode(value, validate=True) for name, value in words.items()}
+        found = {name: value.decode() for name, value in said.items()}
+    except (ValueError, binascii.Error):
+        raise Faults("the environment", [f"{ASKED} cannot be read"]) from None
+    missing = [name for name in ("gate", "node", "message") if not found.get(name)]
+    if missing:
+        raise Faults("the environment", [f"{ASKED} lacks {', '.join(missing)}"])
+    return found
+
+
+def _gate(workflow: Workflow, said: Mapping[str, str]) -> Gate:
+    """One for each node: a fan-out or a loop has several of one name.
+
+    Notify and verify stand side by side, so what is before their own names is the same in both.
+    """
+    place = re.sub(r"(\[\d+\])?\.[^.]*$", "", said["node"])
+    return Gate(f"argo#{workflow.uid}", f"{workflow.namespace}/{place}/{said['gate']}")
+
+
+def _artifacts(said: Mapping[str, str]) -> dict[str, Any]:
+    single = {
+        name.removeprefix(ARTIFACT): value
+        for name, value in said.items()
+        if name.startswith(ARTIFACT)
+    }
+    return single | _object(said, "artifacts")
+
+
+def _object(said: Mapping[str, str], name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(said.get(name) or "{}")
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise Faults(f"the parameter {name}", ["it is not a JSON object"])
+    return value
+
+
+def _on_timeout(said: Mapping[str, str]) -> OnTimeout:
+    try:
+        return OnTimeout(said.get("on-timeout") or OnTimeout.REJECT)
+    except ValueError:
+        raise Faults("the parameter on-timeout", [f"it can be {', '.join(OnTimeout)}"]) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The GitHub Action: what the runner gives, to one verb; what it came to, back to the runner.
+
+Red is for what somebody has to mend. A run that finds nothing to do, or a gate that waits on, is
+green.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bridge import wiring
+from bridge.core.errors import BridgeError, Faults, NoSuchPage
+from bridge.core.sanitize import harmless_line
+from bridge.core.settings import APP_ID, APP_KEY, TOKENS, from_environment, github_from_environment
+from bridge.entrypoints import action_summary, github_job
+from bridge.gates.open_page import Desk, ask
+from bridge.gates.process_page import Tended, sweep, tend
+
+MODE, NUMBER, GATE_ID = "HITL_MODE", "HITL_NUMBER", "HITL_GATE_ID"
+
+
+def main(env: Mapping[str, str]) -> int:
+    """Do what the action's inputs ask; the exit code."""
+    runner = Runner(env)
+    try:
+        mode = env.get(MODE) or "tend"
+        if mode not in _MODES:
+            raise Faults("the input", [f"`mode` is one of {', '.join(_MODES)}"])
+        return _MODES[mode](env, runner)
+    except Faults as error:
+        runner.stop(error.faults)
+    except BridgeError as error:
+        runner.stop([str(error)])
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a person
+        from bridge.core.crash_report import report
+
+        runner.stop([report(error, env)])
+    return 1
+
+
+def _tend(env: Mapping[str, str], runner: Runner) -> int:
+    number = _number(env)
+    desk = _desk(env)
+    try:
+        done = sweep(desk) if number is None else (tend(desk, number),)
+    except NoSuchPage:
+        done = (Tended(f"#{number} is nothing of the bridge: nothing to do"),)
+    runner.tell(done)
+    if number is not None:
+        runner.put(_outputs(done[0]))
+    return 1 if any(each.failed for each in done) else 0
+
+
+def _open(env: Mapping[str, str], runner: Runner) -> int:
+    desk = _desk(env)
+    request = github_job.request(github_job.job_of(env), github_job.asked_by(env), desk.clock())
+    standing, page = ask(desk, request)
+    done = Tended("waits for a decision", standing, page=page)
+    if standing.decision:
+        done = replace(done, says=standing.decision.reason)
+    runner.tell([done])
+    runner.put(_outputs(done))
+    return 0
+
+
+def _verify(env: Mapping[str, str], runner: Runner) -> int:
+    proof = github_job.prove(
+        _desk(env).ledger, github_job.job_of(env), env.get(GATE_ID, ""), github_job.asked_by(env)
+    )
+    done = Tended(f"{proof.decision.reason}; the record holds", proof.standing)
+    runner.tell([done])
+    answer = json.dumps(dict(proof.decision.inputs))
+    runner.put(_outputs(done) | {"commit": proof.commit, "run": proof.run, "answer": answer})
+    return 0
+
+
+_MODES = {"tend": _tend, "open": _open, "verify": _verify}
+
+
+def _desk(env: Mapping[str, str]) -> Desk:
+    _check_credential(env)
+    settings = from_environment(env)
+    desk = wiring.desk(settings, github_from_environment(env))
+    # Here alone: a KUBECONFIG of somebody's laptop may name a cluster that knows none of the runs,
+    # and what it does not know is gone.
+    return replace(desk, cluster=wiring.cluster(settings))
+
+
+def _outputs(done: Tended) -> dict[str, str]:
+    outcome = action_summary.outcome(done)
+    return {
+        "outcome": outcome.value if outcome else "",
+        "gate": done.standing.request.gate.id if done.standing else "",
+        "url": done.page.url if done.standing and done.page else "",
+    }
+
+
+def _number(env: Mapping[str, str]) -> int | None:
+    text = env.get(NUMBER, "").strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,9}", text, re.ASCII):
+        raise Faults("the input", ["`number` is the number of a pull request or an issue"])
+    return int(text)
+
+
+def _check_credential(env: Mapping[str, str]) -> None:
+    """A secret that a run may not read is empty, and nothing else says so."""
+    app_id, key = bool(env.get(APP_ID)), bool(env.get(APP_KEY))
+    if app_id and not key:
+        raise Faults(
+            "the input",
+            [
+                f"`app-key` is empty: set the secret {APP_KEY} in the environment that the job"
+                " names; a run of another branch than that environment allows cannot read it"
+            ],
+        )
+    if key and not app_id:
+        raise Faults("the input", [f"`app-id` is empty: set the variable {APP_ID} beside the key"])
+    if not app_id and not env.get(TOKENS[0]):
+        raise Faults("the input", ["no credential: give `app-id` and `app-key` of the GitHub App"])
+
+
+class Runner:
+    """GitHub's runner, as a step sees it."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._summary = env.get("GITHUB_STEP_SUMMARY")
+        self._output = env.get("GITHUB_OUTPUT")
+
+    def tell(self, done: Sequence[Tended]) -> None:
+        self._say(action_summary.log(done) if done else ["nothing waits for a decision"])
+        self._append(self._summary, action_summary.markdown(done))
+
+    def put(self, outputs: Mapping[str, str]) -> None:
+        """No value of them holds a line break."""
+        self._append(self._output, "".join(f"{name}={outputs[name]}\n" for name in outputs))
+
+    def stop(self, faults: Iterable[str]) -> None:
+        """Each as an annotation of the run, and in its summary."""
+        for fault in faults:
+            text = fault.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+            print(f"::error title=Approval bridge::{text}", flush=True)
+            self._append(self._summary, f"❌ **Approval bridge:** {harmless_line(fault)}\n\n")
+
+    @staticmethod
+    def _say(lines: Iterable[str]) -> None:
+        # What other people wrote is in these lines, and a line can command the runner.
+        word = secrets.token_hex(16)
+        print("\n".join([f"::stop-commands::{word}", *lines, f"::{word}::"]), flush=True)
+
+    @staticmethod
+    def _append(path: str | None, text: str) -> None:
+        if path:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

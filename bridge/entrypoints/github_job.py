@@ -1,0 +1,254 @@
+"""A gate of a GitHub Actions run: a job asks and ends, and an approval starts a new run.
+
+No runner is held meanwhile. The new run is started by an event that anybody who can write could
+send, so it begins by proving to itself, from the ledger alone, that this gate of this workflow was
+approved, and of what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from bridge.core import input_fields
+from bridge.core.artifacts import ordered, summarise
+from bridge.core.errors import Faults, GateShut, LedgerCorrupt, NoSuchGate
+from bridge.core.json_schema import not_plain
+from bridge.core.model import (
+    Actors,
+    ApprovalRequest,
+    Approvals,
+    Artifact,
+    Decision,
+    Declared,
+    Gate,
+    Policy,
+    Standing,
+    Subject,
+)
+from bridge.core.records import canonical, load
+from bridge.core.sanitize import harmless_line
+from bridge.core.settings import ENVIRONMENT
+from bridge.gates.ports import Forge, Ledger
+from bridge.gates.verify import verify
+
+GATE, MESSAGE, INPUTS = "HITL_GATE", "HITL_MESSAGE", "HITL_INPUTS"
+VALUES, FILES = "HITL_VALUES", "HITL_FILES"
+#: The event that an approval sends, with the gate's name after it.
+EVENT: Final = "approved-"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_KEY: Final = re.compile(r"(?P<workflow>[^/]+)/(?P<run>[0-9]+)/(?P<name>[^/]+)", re.ASCII)
+_HASH: Final = re.compile(r"[0-9a-f]{40,64}")
+_COMMIT: Final = "commit"
+_FILE: Final = "file"
+_WORKFLOW: Final = re.compile(r"[^/]+/[^/]+/\.github/workflows/([^/@]+)@.+")
+_AT_A_TIME: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What GitHub says of the job at hand."""
+
+    server: str
+    repository: str  # owner/name
+    workflow: str  # its file's name
+    run: str
+    commit: str
+    started_by: str  # login
+
+    @property
+    def origin(self) -> str:
+        return origin_of(f"{self.server}/{self.repository}")
+
+    @property
+    def url(self) -> str:
+        return f"{self.server}/{self.repository}/actions/runs/{self.run}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the job's author wrote."""
+
+    name: str
+    message: str = ""
+    schema: Mapping[str, Any] | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    environment: str | None = None
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The values that a policy can look at."""
+        return {k: v for k, v in self.values.items() if isinstance(v, str | int | float | bool)}
+
+
+def origin_of(repository_url: str) -> str:
+    """Where the gates of a repository's own runs live: no other gate has this origin."""
+    return f"{repository_url}/actions"
+
+
+def job_of(env: Mapping[str, str]) -> Job:
+    """Raises `Faults` outside of GitHub Actions."""
+    names = ("GITHUB_REPOSITORY", "GITHUB_WORKFLOW_REF", "GITHUB_RUN_ID", "GITHUB_SHA")
+    unset = [name for name in names if not env.get(name)]
+    faults = [f"{name} is not set: this runs in a job of GitHub Actions" for name in unset]
+    workflow = _WORKFLOW.fullmatch(env.get("GITHUB_WORKFLOW_REF", ""))
+    if faults or not workflow:
+        raise Faults("the environment", faults or ["GITHUB_WORKFLOW_REF names no workflow file"])
+    return Job(
+        env.get("GITHUB_SERVER_URL", "https://github.com").rstrip("/"),
+        env["GITHUB_REPOSITORY"],
+        workflow[1],
+        env["GITHUB_RUN_ID"],
+        env["GITHUB_SHA"],
+        env.get("GITHUB_TRIGGERING_ACTOR") or env.get("GITHUB_ACTOR", ""),
+    )
+
+
+def asked_by(env: Mapping[str, str]) -> Asked:
+    """From the texts of the action's inputs. Raises `Faults` with every fault of them."""
+    faults: list[str] = []
+    name = env.get(GATE, "")
+    if not _NAME.fullmatch(name):
+        faults.append("`gate` is a name of letters, digits, dots and dashes, 64 at most")
+    schema, values = (_mapping(env, each, faults) for each in (INPUTS, VALUES))
+    if _COMMIT in values:
+        faults.append(f"`values`: {_COMMIT} is the run's own, and shown in any case")
+    faults += not_plain(values, "values")
+    files = tuple(line.strip() for line in env.get(FILES, "").splitlines() if line.strip())
+    faults += [f"`files`: there is no file {each}" for each in files if not Path(each).is_file()]
+    if faults:
+        raise Faults("the input", faults)
+    environment = env.get(ENVIRONMENT) or None
+    return Asked(
+        name, env.get(MESSAGE, ""), input_fields.schema_of(schema), values, files, environment
+    )
+
+
+def _mapping(env: Mapping[str, str], name: str, faults: list[str]) -> dict[str, Any]:
+    text = env.get(name, "")
+    try:
+        return load(text, f"`{name.removeprefix('HITL_').lower()}`") if text.strip() else {}
+    except LedgerCorrupt as error:
+        faults.append(str(error))
+        return {}
+
+
+def request(job: Job, asked: Asked, now: datetime) -> ApprovalRequest:
+    """What is asked. The message is text, not Markdown: a run may put a commit's title into it."""
+    lines = asked.message.strip() or f"Go on with {asked.name}?"
+    return ApprovalRequest(
+        gate=Gate(job.origin, f"{job.workflow}/{job.run}/{asked.name}"),
+        message="\n".join(map(harmless_line, lines.splitlines())),
+        policy=Policy(Approvals(Actors(anyone=True))),  # the repository's own takes its place
+        opened_at=now,
+        artifacts=ordered(
+            [
+                _value(_COMMIT, job.commit),
+                *(_value(name, value) for name, value in asked.values.items()),
+                *_files(asked.files),
+            ]
+        ),
+        schema=asked.schema,
+        initiator=f"@{job.started_by}" if job.started_by else None,
+        links=(("the run that asks", job.url),),
+        subject=Subject(job.workflow, asked.name, asked.environment, artifacts=asked.plain),
+        declared=Declared(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A recorded approval, and what it was of."""
+
+    standing: Standing
+    decision: Decision
+    run: str
+    commit: str
+
+
+def prove(ledger: Ledger, job: Job, gate_id: str, asked: Asked) -> Proof:
+    """The recorded approval of this gate of this workflow, whichever of its runs has asked.
+
+    What `asked` gives of values and files must be what was approved. Raises `GateShut`.
+    """
+    if not gate_id:  # of a run that was started without one, by hand or by another event
+        raise GateShut(f"{job.workflow} does not run: it was told of no gate that was approved")
+    try:
+        standing = ledger.read(ledger.resolve(gate_id))
+    except NoSuchGate as error:
+        raise GateShut(str(error)) from error
+    if standing is None:
+        raise GateShut(f"{job.workflow} does not run: {ledger.where} has no gate {gate_id}")
+    recorded = standing.request
+    key = _KEY.fullmatch(recorded.gate.key)
+    ours = (job.origin, job.workflow, asked.name)
+    if not key or (recorded.gate.origin, key["workflow"], key["name"]) != ours:
+        raise GateShut(
+            f"{recorded.gate.key} is not the gate {asked.name} of {job.workflow}: its approval is"
+            " for something else"
+        )
+    decision = verify(ledger, replace(recorded, artifacts=_again(recorded, asked)))
+    return Proof(standing, decision, key["run"], approved_commit(recorded))
+
+
+class Actions:
+    """The `Engine` port for the gates that jobs of this repository asked; others are left alone."""
+
+    def __init__(self, forge: Forge, repository_url: str) -> None:
+        self._forge = forge
+        self._origin = origin_of(repository_url)
+
+    def resume(self, standing: Standing) -> None:
+        request = standing.request
+        if request.gate.origin != self._origin:
+            return
+        workflow, run, name = request.gate.key.split("/", 2)
+        told = {"gate": request.gate.id, "workflow": workflow, "run": run}
+        self._forge.send(EVENT + name, {**told, "commit": approved_commit(request)})
+
+
+def approved_commit(request: ApprovalRequest) -> str:
+    """The commit that the asking run was of. Raises `GateShut` where it names none."""
+    said = next((each.value or "" for each in request.artifacts if each.name == _COMMIT), "")
+    if not _HASH.fullmatch(said):
+        raise GateShut(f"{request.gate.key} does not run: its request names no commit")
+    return said
+
+
+# -- artifacts -------------------------------------------------------------------------------------
+
+
+def _again(recorded: ApprovalRequest, asked: Asked) -> tuple[Artifact, ...]:
+    given = {name: _value(name, value) for name, value in asked.values.items()}
+    given |= {each.name: each for each in _files(asked.files)}
+    # What the new run will check out is the text that people were shown: the digest must be of it.
+    given[_COMMIT] = _value(_COMMIT, approved_commit(recorded))
+    strange = given.keys() - {each.name for each in recorded.artifacts}
+    if strange:
+        raise GateShut(
+            f"{recorded.gate.key} does not run: nobody was shown {', '.join(sorted(strange))}"
+        )
+    return tuple(given.get(each.name, each) for each in recorded.artifacts)
+
+
+def _value(name: str, value: Any) -> Artifact:
+    digest = "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
+    return summarise(name, value, digest=digest)
+
+
+def _files(names: Iterable[str]) -> list[Artifact]:
+    return [_file(Path(name)) for name in names]
+
+
+def _file(path: Path) -> Artifact:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(_AT_A_TIME):
+            digest.update(part)
+    return Artifact(path.as_posix(), _FILE, f"sha256:{digest.hexdigest()}", path.stat().st_size)

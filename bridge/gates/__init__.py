@@ -1,0 +1,1 @@
+"""The verbs of a gate, and the ports that they use."""

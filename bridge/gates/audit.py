@@ -1,0 +1,180 @@
+"""Audit a ledger: prove from its commits alone that nothing in it was changed, lost or made up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bridge.core.errors import BridgeError
+from bridge.core.model import (
+    ID_LENGTH,
+    ApprovalRequest,
+    Decider,
+    Decision,
+    Entry,
+    Outcome,
+    folder_of,
+)
+from bridge.core.records import decision_in, digest_of, request_in
+from bridge.gates.ports import Ledger
+from bridge.policy.evaluate import evaluate
+
+#: What may stand beside the gates: a page for people, and the forge's own files.
+_BESIDES = ("README.md", ".github/")
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a whole ledger amounts to: how many decisions, and every fault, with commit and path."""
+
+    decisions: int
+    faults: tuple[str, ...]
+
+
+class _Asked(NamedTuple):
+    """A request as it was put into the record."""
+
+    text: str
+    blob: str
+
+
+def audit(ledger: Ledger, *, signed: bool = False) -> Audit:
+    """Read every commit of the ledger once, oldest first, and judge it.
+
+    `signed`: every decision from the first signed one on must carry a signature that git calls
+    good (`gpg.ssh.allowedSignersFile`, or the GPG keyring, names whose). Raises `LedgerUnavailable`
+    where the ledger cannot be read; an empty `faults` is the proof.
+    """
+    return audit_entries(ledger.entries(signatures=signed), signed=signed)
+
+
+def audit_entries(entries: Iterable[Entry], *, signed: bool = False) -> Audit:
+    """The same, of entries that are at hand."""
+    auditor = _Auditor(signed)
+    for entry in entries:
+        place = entry.commit[:12]
+        auditor.faults.extend(f"commit {place}: {fault}" for fault in auditor.faults_of(entry))
+    if signed and auditor.decisions and not auditor.seen_signed:
+        auditor.faults.append(
+            "no decision carries a signature that git can check: is gpg.ssh.allowedSignersFile set,"
+            " or the signers' GPG key known and trusted?"
+        )
+    return Audit(auditor.decisions, tuple(auditor.faults))
+
+
+class _Auditor:
+    """Goes through a ledger's entries in order, and remembers what the next one is held against."""
+
+    def __init__(self, signed: bool) -> None:
+        self.decisions = 0
+        self.faults: list[str] = []
+        self.seen_signed = False
+        self._signed = signed
+        self._waiting: dict[str, _Asked] = {}  # folders with a request and, so far, no decision
+
+    def faults_of(self, entry: Entry) -> Iterator[str]:
+        records = [each for each in entry.changes if not each.path.startswith(_BESIDES)]
+        folders = {each.path.rpartition("/")[0] for each in records}
+        if len(folders) > 1:
+            yield f"it touches more than one gate: {', '.join(sorted(folders))}"
+        for folder in sorted(folders):
+            yield from self._folder_faults(entry, folder)
+
+    def _folder_faults(self, entry: Entry, folder: str) -> Iterator[str]:
+        gate_id = folder.rpartition("/")[2]
+        if len(gate_id) != ID_LENGTH or folder_of(gate_id) != folder:
+            yield f"{folder or 'the top'} is no gate's folder"
+            return
+        yield from _rewritten(entry, folder)
+        self._remember(entry, folder)
+        decision = entry.texts.get(f"{folder}/decision.yaml")
+        if decision is not None:
+            self.decisions += 1
+            asked = self._waiting.pop(folder, None)
+            yield from (f"{folder}: {fault}" for fault in _judged(entry, folder, asked, decision))
+            yield from self._signature_faults(entry, folder)
+
+    def _remember(self, entry: Entry, folder: str) -> None:
+        path = f"{folder}/request.yaml"
+        for change in entry.changes:
+            if change.path == path and path in entry.texts:
+                self._waiting[folder] = _Asked(entry.texts[path], change.blob)
+
+    def _signature_faults(self, entry: Entry, folder: str) -> Iterator[str]:
+        if not self._signed:
+            return
+        if entry.signature is not None:
+            self.seen_signed = True
+        if self.seen_signed and entry.signature != "G":
+            yield f"{folder}: {_SIGNATURES.get(entry.signature or 'N', _UNKNOWN)}"
+
+
+def _rewritten(entry: Entry, folder: str) -> Iterator[str]:
+    # A request that somebody merged by hand is no decision: it may still be asked anew.
+    decides = any(
+        each.path == f"{folder}/decision.yaml" and each.status == "A" for each in entry.changes
+    )
+    for change in entry.changes:
+        if not change.path.startswith(f"{folder}/") or change.status == "A":
+            continue
+        if not (decides and change.status == "M"):
+            did = {"M": "changed", "D": "deleted"}.get(change.status, "replaced")
+            yield f"{change.path} was {did} after it was recorded"
+
+
+_UNKNOWN = "git cannot check its signature"
+_SIGNATURES = {
+    "N": "it is not signed, though decisions before it are",
+    "B": "its signature is bad",
+    "U": "it is signed by nobody who is known and trusted",
+    "X": "its signature has expired",
+    "Y": "the key that signed it has expired",
+    "R": "the key that signed it was revoked",
+}
+
+
+def _judged(entry: Entry, folder: str, asked: _Asked | None, text: str) -> Iterator[str]:
+    """What speaks against one decision."""
+    if asked is None:
+        yield "it was decided, and never asked"
+        return
+    try:
+        request = request_in(asked.text)
+        decision = decision_in(text)
+    except BridgeError as error:
+        yield str(error)
+        return
+    yield from _mismatches(entry, folder, request, decision)
+    yield from _uncarried(request, decision)
+    if decision.outcome is not Outcome.APPROVED:
+        if len(entry.parents) > 1:
+            yield "it joins another history, which only an approval does"
+    elif entry.joined.get(f"{folder}/request.yaml") != asked.blob:
+        yield "the commit that asked for it does not hold the same request"
+
+
+def _mismatches(
+    entry: Entry, folder: str, request: ApprovalRequest, decision: Decision
+) -> Iterator[str]:
+    if request.gate.folder != folder:
+        yield f"request.yaml is that of gate {request.gate.id}"
+    if decision.gate_id != request.gate.id:
+        yield f"decision.yaml is that of gate {decision.gate_id}"
+    if decision.request_digest != digest_of(request):
+        yield "decision.yaml answers another request than the one beside it"
+    if decision.previous != (entry.parents[0] if entry.parents else None):
+        yield f"decision.yaml says that it was recorded upon {decision.previous}"
+    if decision.decided_at < request.opened_at:
+        yield "it was decided before it was asked"
+
+
+def _uncarried(request: ApprovalRequest, decision: Decision) -> Iterator[str]:
+    if decision.outcome is Outcome.WITHDRAWN and decision.by is Decider.RUN:
+        return  # the run went away: nobody's vote, and nobody's approval
+    judged = evaluate(request, decision.evidence)
+    if (judged.outcome, judged.by) != (decision.outcome, decision.by):
+        yield (
+            f"it says {decision.outcome} by the {decision.by}, but what is recorded there does not"
+            f" carry it ({judged.reason})"
+        )

@@ -1,0 +1,91 @@
+"""Decide a gate: judge the evidence; where it is enough, record the decision, then tell people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from bridge.core.input_fields import filled, objection
+from bridge.core.model import (
+    ApprovalRequest,
+    Decider,
+    Decision,
+    Evaluation,
+    Evidence,
+    Membership,
+    Outcome,
+    Standing,
+    Verdict,
+)
+from bridge.core.records import digest_of
+from bridge.gates.ports import Ledger, Notices
+from bridge.policy.evaluate import evaluate
+
+
+def decide(
+    ledger: Ledger,
+    notices: Notices,
+    standing: Standing,
+    evidence: Evidence,
+    policy_source: str = "the request",
+) -> tuple[Evaluation, Standing]:
+    """The evaluation, and the gate as it stands after it. The first decision wins.
+
+    Where the standing's decision is not this evaluation's, somebody else was first.
+    """
+    # The one door to the record: an approval whose input does not fit its schema stays outside.
+    fits = partial(objection, standing.request.schema)
+    evaluation = evaluate(standing.request, evidence, fits)
+    if standing.decision or evaluation.outcome is Outcome.PENDING:
+        return evaluation, standing
+    offered = decision_of(standing, evaluation, evidence, policy_source)
+    after = ledger.record(offered)
+    if after.decision and replace(after.decision, previous=None) == offered:
+        notices.decided(after.request, after.decision)
+    return evaluation, after
+
+
+def decision_of(
+    standing: Standing,
+    evaluation: Evaluation,
+    evidence: Evidence,
+    policy_source: str = "the request",
+) -> Decision:
+    """The decision that this evaluation amounts to."""
+    request = standing.request
+    return Decision(
+        gate_id=request.gate.id,
+        outcome=evaluation.outcome,
+        by=evaluation.by or Decider.RUN,
+        reason=evaluation.reason,
+        request_digest=digest_of(request),
+        # A clock set back must not date a decision before its request.
+        decided_at=max(evidence.now, request.opened_at),
+        votes=evaluation.candidates,
+        inputs=_inputs(request, evaluation),
+        condition=evidence.condition,
+        memberships=_of_voters(evaluation, evidence),
+        author=evidence.author,
+        policy_source=policy_source,
+    )
+
+
+def _of_voters(evaluation: Evaluation, evidence: Evidence) -> tuple[Membership, ...]:
+    """The forge's answers that the decision rests on, so that it can be judged again."""
+    people = [actor for vote in evaluation.candidates for actor in (vote.actor, vote.dismissed_by)]
+    ids = {actor.id for actor in people if actor}
+    return tuple(fact for fact in evidence.memberships if fact.user in ids)
+
+
+def _inputs(request: ApprovalRequest, evaluation: Evaluation) -> Mapping[str, Any]:
+    """What the approvers gave, the later word over the earlier, and defaults for the rest."""
+    if evaluation.outcome is not Outcome.APPROVED:
+        return {}
+    given = [vote.inputs or {} for vote in evaluation.candidates if vote.verdict is Verdict.APPROVE]
+    merged = filled(request.schema, {name: each[name] for each in given for name in each})
+    # Each of them fits by itself; together they need not (`oneOf`).
+    if given and objection(request.schema, merged):
+        return filled(request.schema, given[-1])
+    return merged

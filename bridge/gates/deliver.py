@@ -1,0 +1,116 @@
+"""Deliver: bring a recorded decision to the one node that waits for it, and to no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from bridge.argo.workflow import classify, ended, lost
+from bridge.core.errors import NothingToDeliver
+from bridge.core.model import (
+    ApprovalRequest,
+    Decision,
+    Delivery,
+    Move,
+    Outcome,
+    Resumption,
+    Standing,
+    Workflow,
+)
+from bridge.gates.ports import Cluster
+
+#: Each is a new look at what stands there: the controller writes a running workflow often.
+_LOOKS = 3
+
+
+def deliver(cluster: Cluster, standing: Standing, now: datetime) -> Resumption:
+    """Move the gate's node as the record says; what was moved already is left as it is.
+
+    Raises `NothingToDeliver` where nothing is recorded, or no workflow of Argo waits.
+    """
+    request, decision = standing.request, standing.decision
+    if request.workflow is None:
+        raise NothingToDeliver(
+            f"{request.gate.key} waits in no workflow of Argo: its step reads the ledger itself"
+        )
+    if decision is None:
+        raise NothingToDeliver(f"{request.gate.key} is not decided yet, so nothing is delivered")
+    for _ in range(_LOOKS):
+        found = _moved(cluster, request.workflow, standing, decision, now)
+        if found.delivery is not Delivery.CONFLICT:
+            return found
+    return found
+
+
+def _moved(
+    cluster: Cluster, named: Workflow, standing: Standing, decision: Decision, now: datetime
+) -> Resumption:
+    gate = standing.request.gate.id
+    workflow = cluster.workflow(named)
+    if _elsewhere(cluster, named, workflow):
+        return Resumption(Delivery.ELSEWHERE, _says_elsewhere(cluster, named))
+    found = classify(workflow, named, gate)
+    if workflow is None or found.delivery is not Delivery.WAITING or found.node is None:
+        return found
+    phase, says = _phase(decision), f"{decision.reason} @{standing.commit[:12]}"
+    move = Move(found.node, gate, phase, decision.outcome, says, now)
+    if not cluster.move(named, workflow, move):
+        return Resumption(
+            Delivery.CONFLICT,
+            f"{named.namespace}/{named.name} was written meanwhile, or did not take it,"
+            f" each time of {_LOOKS}: nothing was delivered, try again",
+        )
+    # The deadline may have overtaken us: what the controller kept is what is told.
+    after = classify(cluster.workflow(named), named, gate)
+    if (after.phase, after.message) != (phase, says):
+        return after
+    place = f"{named.namespace}/{named.name}"
+    return Resumption(
+        Delivery.RESUMED, f"the node {found.node} of {place} is {phase} now", *_of(after)
+    )
+
+
+def _phase(decision: Decision) -> str:
+    return "Succeeded" if decision.outcome is Outcome.APPROVED else "Failed"
+
+
+def amiss(found: Resumption, standing: Standing) -> str | None:
+    """What people should know of a delivery; None where the node bears the decision, as it should.
+
+    A person or the deadline may have moved the node first. The record is what holds: the step
+    reads it, and not the node.
+    """
+    if found.delivery in (Delivery.RESUMED, Delivery.ELSEWHERE) or standing.decision is None:
+        return None
+    decision = standing.decision
+    # Of the commit that stands behind it each deliverer names the one that it read.
+    ours = found.phase == _phase(decision) and found.message.startswith(f"{decision.reason} @")
+    return None if found.delivery is Delivery.ALREADY and ours else found.says
+
+
+def over(cluster: Cluster, request: ApprovalRequest) -> tuple[str | None, str | None]:
+    """Why the run that waits is over, if it is; else a step that failed in it already, if any."""
+    if request.workflow is None:
+        return None, None
+    workflow = cluster.workflow(request.workflow)
+    if _elsewhere(cluster, request.workflow, workflow):
+        return None, None
+    says = ended(workflow, request.workflow)
+    return says, lost(workflow) if workflow and not says else None
+
+
+def _elsewhere(cluster: Cluster, named: Workflow, workflow: Mapping[str, Any] | None) -> bool:
+    """Whether this is not the cluster to say that the run is gone."""
+    absent = workflow is None or workflow["metadata"]["uid"] != named.uid
+    return absent and named.cluster != cluster.name
+
+
+def _says_elsewhere(cluster: Cluster, named: Workflow) -> str:
+    asked = f"the cluster {named.cluster}" if named.cluster else "a cluster without a name"
+    here = f"this is {cluster.name}" if cluster.name else "this one has no name (HITL_CLUSTER)"
+    return f"{named.namespace}/{named.name} is not here: it was started in {asked}, and {here}"
+
+
+def _of(found: Resumption) -> tuple[str | None, str | None, str]:
+    return found.node, found.phase, found.message

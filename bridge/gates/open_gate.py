@@ -1,0 +1,18 @@
+"""Open a gate: put the request in the ledger, then tell people."""
+
+from __future__ import annotations
+
+from bridge.core.model import ApprovalRequest, Standing
+from bridge.gates.ports import Ledger, Notices
+from bridge.policy.evaluate import check_policy
+from bridge.render.request import page
+
+
+def open_gate(ledger: Ledger, notices: Notices, request: ApprovalRequest) -> Standing:
+    """The gate as it stands: opening twice finds the first, and a decided one stays decided."""
+    check_policy(request.policy, request.schema)
+    before = ledger.read(request.gate.id)
+    standing = ledger.open(request, page(request))
+    if standing.decision is None and (before is None or before.commit != standing.commit):
+        notices.opened(standing.request)
+    return standing

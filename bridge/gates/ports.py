@@ -1,0 +1,252 @@
+"""What the verbs need of the world. Adapters answer these; the verbs know nothing else of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from bridge.core.model import (
+    Actor,
+    ApprovalRequest,
+    Decision,
+    Entry,
+    Membership,
+    Move,
+    OpenGate,
+    Question,
+    Recorded,
+    Standing,
+    Via,
+    Vote,
+    Workflow,
+)
+from bridge.pages.model import Look, Page, Site, Write
+
+
+class Clock(Protocol):
+    """The time, in UTC, to the second."""
+
+    def __call__(self) -> datetime: ...
+
+
+class Ledger(Protocol):
+    """The record. Every method raises `LedgerUnavailable` where it cannot be reached.
+
+    Reading never fetches more than the gate asked for; writing is compare-and-swap and returns what
+    stands afterwards, which is not always what was offered: the first decision wins.
+    """
+
+    @property
+    def where(self) -> str:
+        """A path or URL, without any credential in it: fit to be shown."""
+        ...
+
+    @property
+    def is_path(self) -> bool:
+        """Whether it is on this machine, where a look costs next to nothing."""
+        ...
+
+    def open(self, request: ApprovalRequest, page: str) -> Standing:
+        """Put the request and its page (request.md) on the gate's branch.
+
+        Finds the first where it was opened before with the same digest; replaces a pending one
+        whose digest differs; returns the standing decision untouched where it was decided.
+        """
+        ...
+
+    def read(self, gate_id: str) -> Standing | None:
+        """The gate as it stands now; None where the ledger does not know it."""
+        ...
+
+    def read_all(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
+        """Many of them in as many exchanges as one takes; what cannot be read is left out."""
+        ...
+
+    def decided(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
+        """Those of them that are decided: of the others, nothing is read."""
+        ...
+
+    def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
+        """The ledger's head now, and the gates decided after it was `head`: one exchange, and as
+        much more as is new. None: not one is told, only the head."""
+        ...
+
+    def record(self, decision: Decision) -> Standing:
+        """Record a decision; where another came first, return that one.
+
+        Raises `LostRequest` where the request it answers was replaced meanwhile.
+        """
+        ...
+
+    def renew(self, gate_id: str, commit: str | None = None) -> Standing:
+        """Put the request on the gate's branch once more, as a new commit upon the record.
+
+        `commit` is where the request is read: somebody else may have pushed to the branch since.
+        """
+        ...
+
+    def open_heads(self) -> Mapping[str, str]:
+        """The gates that have a branch, decided or not, and its commit: one exchange."""
+        ...
+
+    def settle(self, gate_id: str) -> None:
+        """Forget the gate's branch, if its decision is recorded."""
+        ...
+
+    def listing(self) -> tuple[OpenGate, ...]:
+        """The open gates, oldest first."""
+        ...
+
+    def history(self, limit: int) -> tuple[Recorded, ...]:
+        """The recorded decisions, newest first, at most so many: from commit messages alone."""
+        ...
+
+    def entries(self, *, signatures: bool = False) -> Iterator[Entry]:
+        """Every commit of the record, oldest first, from a full clone: for an audit.
+
+        `signatures`: ask git for each commit's signature, which takes it some 10 ms each.
+        """
+        ...
+
+    def resolve(self, name: str) -> str:
+        """The id behind an id, a unique prefix of one, or a natural key. Raises `NoSuchGate`."""
+        ...
+
+    def head(self) -> str | None:
+        """The ledger's head now; cheap: a change of it is the reason to `read` again."""
+        ...
+
+
+class Forge(Protocol):
+    """Where people answer and are proven to be who they are. Raises `ForgeUnavailable` throughout.
+
+    What it cannot read whole it does not return: a look is complete, or it is an error.
+    """
+
+    @property
+    def name(self) -> str:
+        """As a request has it: `github:owner/repo`."""
+        ...
+
+    def look(self, number: int) -> Look:
+        """The repository and this one page. Raises `NoSuchPage` where there is none."""
+        ...
+
+    def find(self, branches: Sequence[str]) -> Look:
+        """The pull requests whose head is one of these branches, open or not, newest first."""
+        ...
+
+    def waiting(self) -> Look:
+        """The issues, open or closed, whose label says that they wait."""
+        ...
+
+    def stranded(self, label: str) -> Look:
+        """The newest fifty pull requests that are closed or merged, and still have this label."""
+        ...
+
+    def create(self, via: Via, branch: str, title: str, body: str) -> Page:
+        """A new page; an issue is labelled as waiting at once.
+
+        Raises `NothingToShow` where the branch holds nothing that the base lacks.
+        """
+        ...
+
+    def write(self, site: Site, page: Page, writes: Sequence[Write]) -> None:
+        """All of these, in as few requests as can be. Writing the same twice changes nothing."""
+        ...
+
+    def invite(self, page: Page, users: Sequence[str], teams: Sequence[str]) -> None:
+        """Ask these for a review: best effort, whoever cannot be asked is left out."""
+        ...
+
+    def approve(self, page: Page, commit: str | None, text: str) -> str:
+        """An approving review, by whoever's credential this is, of this commit; its address."""
+        ...
+
+    def say(self, page: Page, text: str) -> str:
+        """A comment, by whoever's credential this is; its address."""
+        ...
+
+    def send(self, event: str, payload: Mapping[str, str]) -> None:
+        """Start the workflows of the default branch that listen for this event."""
+        ...
+
+    def memberships(self, questions: Sequence[Question]) -> tuple[Membership, ...]:
+        """An answer to each, `unknown` where it cannot be had."""
+        ...
+
+
+class Engine(Protocol):
+    """What runs the workflow, and went on without it while it waited."""
+
+    def resume(self, standing: Standing) -> None:
+        """Let the workflow go on. It may be asked twice. Raises `ForgeUnavailable`."""
+        ...
+
+
+class Cluster(Protocol):
+    """Where workflows of Argo run. Raises `ClusterUnavailable` throughout.
+
+    `name` is what requests call it, empty where its deployers do not name it.
+    """
+
+    name: str
+
+    def workflow(self, named: Workflow) -> dict[str, Any] | None:
+        """The object of this name as it is now; None where there is none."""
+        ...
+
+    def move(self, named: Workflow, seen: Mapping[str, Any], move: Move) -> bool:
+        """Whether the node moved. `seen` is the object that this rests on: where it holds no more,
+        nothing is written."""
+        ...
+
+
+class Watched(Cluster, Protocol):
+    """A cluster whose gated runs can be listed and followed: those of `namespace`, None for all."""
+
+    namespace: str | None
+
+    def gated(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """The gated runs that go on, page by page, each with the version of the whole list."""
+        ...
+
+    def changes(self, since: str, seconds: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What is written from that version on, for so long: ADDED, MODIFIED or DELETED and the
+        object; BOOKMARK and an object that says its version alone. Raises `TooOld`."""
+        ...
+
+
+class Notices(Protocol):
+    """Best effort: never raises, never delays; reports its own failure once, without its secret."""
+
+    def opened(self, request: ApprovalRequest) -> None: ...
+
+    def reminded(self, request: ApprovalRequest) -> None: ...
+
+    def decided(self, request: ApprovalRequest, decision: Decision) -> None: ...
+
+
+class Asker(Protocol):
+    """Someone at this machine who can be asked now."""
+
+    def ask(
+        self, request: ApprovalRequest, person: Actor, decided: Callable[[], bool]
+    ) -> Vote | None:
+        """Their vote with valid input; None where they gave none, or `decided` came first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Here:
+    """All that a step waiting on this machine has at hand."""
+
+    ledger: Ledger
+    notices: Notices
+    person: Actor
+    clock: Clock
+    asker: Asker | None  # None: there is no terminal, or it is not ours
+    alive: Callable[[], bool]  # whether the run that waits is still there
+    pause: Callable[[float], None]  # sleep so many seconds

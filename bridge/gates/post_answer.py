@@ -1,0 +1,96 @@
+"""Answer a gate on a forge from a shell: as the person whose token it is, where the others answer.
+
+Nothing here writes the record or counts anything: the decider reads the answer on the page, as it
+reads everybody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from bridge.core.errors import Faults, NoPolicy, NoSuchPage
+from bridge.core.model import Evaluation, Standing, Verdict, Via
+from bridge.core.records import digest_of
+from bridge.gates.evidence import evidence
+from bridge.gates.open_page import governed, own_page, pages
+from bridge.gates.ports import Forge
+from bridge.pages import comment_commands, votes
+from bridge.pages.marker import seal_of, short
+from bridge.pages.model import Kind, Look, Page, State, Voices
+from bridge.policy.evaluate import evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A gate as its page has it now. Where `trouble` says why not, there is no evaluation."""
+
+    page: Page
+    evaluation: Evaluation | None
+    trouble: str = ""
+
+
+def explain(forge: Forge, standing: Standing, now: datetime) -> Explained:
+    """Where an undecided gate stands, as far as this person's token can see."""
+    look, page = _found(forge, standing)
+    seen = votes.shown(page, look.site.voices)
+    if seen is None:
+        return Explained(page, None, "the page was changed, and is to be put right first")
+    try:
+        request = governed(standing.request, look.site)
+    except (NoPolicy, Faults) as error:
+        return Explained(page, None, str(error))
+    if digest_of(request) != digest_of(standing.request):
+        return Explained(page, None, "the policy says something else since: it is to be asked anew")
+    gathered = votes.gather(request, page, seen, standing.head, look.site.voices)
+    return Explained(page, evaluate(request, evidence(forge, request, page, gathered, now)))
+
+
+def answer(
+    forge: Forge,
+    standing: Standing,
+    verdict: Verdict,
+    reason: str = "",
+    inputs: Mapping[str, Any] | None = None,
+) -> str:
+    """Post this person's own review or comment; its address.
+
+    An approval of a pull request is a review of the commit that was read, a rejection a comment.
+    """
+    _, page = _found(forge, standing)
+    request = standing.request
+    if verdict is not Verdict.APPROVE:
+        return forge.say(page, comment_commands.rejection(reason))
+    of = short(digest_of(request)) if request.policy.via is Via.ISSUE else None
+    text = comment_commands.approval(inputs or {}, of, reason)
+    return forge.approve(page, standing.head, text) if page.branch else forge.say(page, text)
+
+
+def _found(forge: Forge, standing: Standing) -> tuple[Look, Page]:
+    look = _believing(pages(forge, standing.request))
+    page = own_page(look, standing.request.gate.id, standing.request.policy.via)
+    if page is None or page.state is not State.OPEN:
+        raise NoSuchPage(
+            f"{standing.request.gate.key} has no open page on {forge.name} that shows it to be the"
+            " bridge's: the next sweep makes one; where no App opens the gates, set HITL_VOICES"
+        )
+    return look, page
+
+
+def _believing(look: Look) -> Look:
+    """The page as it is to one who is none of the bridge's accounts: its Apps are not known here.
+
+    So any App that writes with a seal is taken for one. That is good enough to look, and to choose
+    where to post; nothing is decided by it.
+    """
+    written = [(page.author, page.body) for page in look.pages]
+    written += [(said.author, said.body) for page in look.pages for said in page.comments]
+    apps = {
+        f"{by.login.casefold().removesuffix('[bot]')}[bot]"
+        for by, text in written
+        if by and by.kind is Kind.BOT and seal_of(text)
+    }
+    voices = Voices(logins=look.site.voices.logins | apps)
+    return replace(look, site=replace(look.site, voices=voices))

@@ -1,0 +1,465 @@
+"""Tend a gate's page: look at it, judge what stands there, record, and answer.
+
+Whoever calls says only which page. What counts is read anew each time, so a call that was lost,
+doubled, late or cut off in the middle changes nothing after the next one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from bridge.core.crash_report import report
+from bridge.core.errors import (
+    BridgeError,
+    ClusterUnavailable,
+    Faults,
+    LedgerCorrupt,
+    LostRequest,
+    NoPolicy,
+)
+from bridge.core.model import (
+    ApprovalRequest,
+    Decision,
+    Evaluation,
+    Outcome,
+    Standing,
+    Vote,
+)
+from bridge.core.records import digest_of
+from bridge.gates.decide import decide
+from bridge.gates.deliver import amiss, deliver, over
+from bridge.gates.evidence import evidence
+from bridge.gates.open_page import Desk, governed, own_page, pages, put_up
+from bridge.pages import text as show
+from bridge.pages import votes as gather
+from bridge.pages.model import (
+    GATE_BRANCH,
+    WAITING,
+    Account,
+    Amend,
+    Close,
+    Label,
+    Look,
+    Page,
+    React,
+    Reaction,
+    Remove,
+    Reopen,
+    Rewrite,
+    Say,
+    Site,
+    State,
+    Write,
+)
+from bridge.pages.votes import Gathered, Shown
+from bridge.policy.evaluate import overdue
+from bridge.policy.policy_file import PATH
+from bridge.render.request import page as written
+
+
+@dataclass(frozen=True, slots=True)
+class Tended:
+    """What a look came to, for whoever reads the run's summary."""
+
+    says: str
+    standing: Standing | None = None
+    evaluation: Evaluation | None = None
+    page: Page | None = None
+    failed: bool = False
+
+
+def tend(desk: Desk, number: int) -> Tended:
+    """Look at page `number`, and do whatever is due there."""
+    look = desk.forge.look(number)
+    page = look.pages[0]
+    gate_id = gather.gate_of(page, look.site)
+    if gate_id is None:
+        return Tended(f"#{number} is not a page of the bridge: nothing to do", page=page)
+    if page.branch and page.state is not State.OPEN:
+        # It may have been asked again under another number since.
+        look = desk.forge.find([page.branch.name])
+        page = own_page(look, gate_id) or page
+    return _tend(desk, look, page, gate_id)
+
+
+def sweep(desk: Desk) -> tuple[Tended, ...]:
+    """Look at every gate that is not settled. What fails at one is told, and stops no other."""
+    gates = set(desk.ledger.open_heads())
+    issues = desk.forge.waiting()
+    found = [gather.gate_of(each, issues.site) for each in issues.pages]
+    on_issues = {each for each in found if each}
+    pulls = desk.forge.find([f"{GATE_BRANCH}{each}" for each in sorted(gates - on_issues)])
+    look = replace(pulls, pages=issues.pages + pulls.pages)
+    known = desk.ledger.read_all(sorted(gates | on_issues))
+    done = [_swept(desk, look, each, known.get(each)) for each in sorted(gates | on_issues)]
+    # Whose branch is gone is in no listing of branches: its page still says that it waits.
+    stranded = desk.forge.stranded(WAITING)
+    for page in stranded.pages:
+        gate_id = gather.gate_of(page, stranded.site)
+        if page.branch and gate_id and gate_id not in gates:
+            done.append(_swept(desk, desk.forge.find([page.branch.name]), gate_id))
+    return tuple(done)
+
+
+def _swept(desk: Desk, look: Look, gate_id: str, known: Standing | None = None) -> Tended:
+    """Process one gate. Whatever fails there makes this gate red, and stops no other."""
+    try:
+        return _due(desk, look, gate_id, known)
+    except BridgeError as error:
+        return Tended(f"gate {gate_id}: {error}", failed=True)
+    except Exception as error:  # noqa: BLE001 - a bug that one page sets off is that page's alone
+        return Tended(f"gate {gate_id}: {report(error, os.environ)}", failed=True)
+
+
+def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Tended:
+    page = own_page(look, gate_id)
+    if page:
+        return _tend(desk, look, page, gate_id, known)
+    standing = known or desk.ledger.read(gate_id)
+    if standing is None or standing.request.forge != desk.forge.name:
+        return Tended(f"gate {gate_id} is not decided here", standing)
+    if standing.decision:
+        brought = _bring(desk, standing)
+        if brought.failed:
+            return Tended(brought.says, standing, failed=True)
+        desk.ledger.settle(gate_id)
+        return Tended(f"{standing.request.gate.key} is decided, and settled now", standing)
+    page = put_up(desk, look, standing)
+    return Tended(f"{standing.request.gate.key} had no page yet", standing, page=page)
+
+
+def _tend(
+    desk: Desk, look: Look, page: Page, gate_id: str, known: Standing | None = None
+) -> Tended:
+    try:
+        standing = known or desk.ledger.read(gate_id)
+    except LedgerCorrupt:
+        seen = gather.shown(page, look.site.voices)
+        if seen is None:
+            raise
+        return _mend(desk, look, page, desk.ledger.renew(gate_id, seen.head))
+    if standing and standing.request.forge != desk.forge.name:
+        return Tended(f"gate {gate_id} is not decided on {desk.forge.name}", standing, page=page)
+    if standing and standing.decision:
+        return _finish(desk, look.site, page, standing, standing.decision)
+    if standing is None or standing.head is None or page.state is State.MERGED:
+        return _gone(desk, look, page, gate_id)
+    if page.via is not standing.request.policy.via:
+        return _elsewhere(desk, look, page, standing)
+    return _Judging(desk, look, page, standing).outcome()
+
+
+def _mend(desk: Desk, look: Look, page: Page, renewed: Standing) -> Tended:
+    """Somebody had pushed what is no request: that must not stop a gate for good."""
+    if renewed.decision:
+        return _finish(desk, look.site, page, renewed, renewed.decision)
+    why = "somebody pushed to the gate's branch"
+    new = put_up(desk, look, renewed, show.note_asked_anew(why))
+    return Tended(f"asked anew: {why}", renewed, page=new)
+
+
+def _gone(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
+    """Merged by hand, or its branch deleted: neither decides anything, and it is asked again."""
+    seen = gather.shown(page, look.site.voices)
+    renewed = desk.ledger.renew(gate_id, seen.head if seen else page.head)
+    if renewed.decision:
+        return _finish(desk, look.site, page, renewed, renewed.decision)
+    by_hand = page.state is State.MERGED
+    note = show.note_merged_by_hand(page.url) if by_hand else show.note_branch_gone(page.url)
+    new = put_up(desk, look, renewed, note)
+    if new.number != page.number:
+        desk.forge.write(look.site, page, [Label(f"gate:{Outcome.WITHDRAWN}")])
+    return Tended(f"{page.url} decided nothing: asked again as {new.url}", renewed, page=new)
+
+
+def _elsewhere(desk: Desk, look: Look, page: Page, standing: Standing) -> Tended:
+    """The policy says `via` another kind of page now: this one makes room."""
+    withdrawn = f"gate:{Outcome.WITHDRAWN}"
+    if page.state is not State.OPEN and withdrawn in page.labels:
+        return Tended(f"{page.url} asks nothing any more", standing, page=page)
+    there = pages(desk.forge, standing.request)
+    new = put_up(desk, there, standing)
+    writes: list[Write] = [Say(show.note_elsewhere(new.url)), Label(withdrawn)]
+    desk.forge.write(look.site, page, [*writes, Close()] if page.state is State.OPEN else writes)
+    return Tended(f"asked as {new.url} now", standing, page=new)
+
+
+class _Judging:
+    """One look at an undecided gate."""
+
+    def __init__(self, desk: Desk, look: Look, page: Page, standing: Standing) -> None:
+        self._desk = desk
+        self._look = look
+        self._site = look.site
+        self._page = page
+        self._standing = standing
+        self._unanswered: str | None = None  # what the cluster would not tell
+
+    def outcome(self) -> Tended:
+        seen = gather.shown(self._page, self._site.voices)
+        if seen is None:
+            return self._put_back(None, "nothing here proves any more what was asked")
+        if self._standing.head != seen.head and self._is_of_now():
+            return self._put_back(seen.head, "somebody pushed to the gate's branch")
+        trouble: str | None = None
+        try:
+            request = governed(self._standing.request, self._site)
+        except (NoPolicy, Faults) as error:
+            request, trouble = self._standing.request, f"waiting: {error}"
+        if digest_of(request) != digest_of(self._standing.request):
+            return self._under_another_policy(request)
+        gathered = gather.gather(request, self._page, seen, self._standing.head, self._site.voices)
+        waiting = gather.unanswered(gathered, self._page)
+        if waiting:
+            self._write([React(node, Reaction.SEEN) for node in waiting])
+        if trouble:
+            return self._still_pending(seen, gathered, None, trouble)
+        return self._judge(request, seen, gathered)
+
+    def _is_of_now(self) -> bool:
+        """Whether the page would show the branch's commit, had it been read after the push."""
+        page = self._page  # a closed one follows no push, and an issue never does
+        return page.state is State.CLOSED or page.head in (None, self._standing.head)
+
+    def _judge(self, request: ApprovalRequest, seen: Shown, gathered: Gathered) -> Tended:
+        desk = self._desk
+        ended, failed = self._of_run(request)
+        found = evidence(desk.forge, request, self._page, gathered, desk.clock())
+        found = replace(found, ended=ended)
+        source = f"{PATH} at {self._site.commit}"
+        try:
+            evaluation, after = decide(desk.ledger, desk.notices, self._standing, found, source)
+        except LostRequest as lost:
+            return Tended(str(lost), self._standing, page=self._page)
+        if after.decision:
+            self._write(list(_reactions(self._page, gathered, evaluation, after.decision)))
+            return _finish(desk, self._site, self._page, after, after.decision)
+        note = show.word_lost(failed) if failed else ""
+        return self._still_pending(seen, gathered, evaluation, None, note)
+
+    def _of_run(self, request: ApprovalRequest) -> tuple[str | None, str | None]:
+        """Why the run is over, and else which of its steps failed; a cluster that does not answer
+        says neither, and keeps nobody from deciding."""
+        if self._desk.cluster is None:
+            return None, None
+        try:
+            return over(self._desk.cluster, request)
+        except ClusterUnavailable as error:
+            self._unanswered = str(error)
+            return None, None
+
+    def _still_pending(
+        self,
+        seen: Shown,
+        gathered: Gathered,
+        evaluation: Evaluation | None,
+        trouble: str | None,
+        note: str = "",
+    ) -> Tended:
+        writes = [*_reactions(self._page, gathered, evaluation, None)]
+        writes += self._put_right(seen, gathered, evaluation)
+        text = show.status(
+            self._standing, seen.head, self._site, evaluation, gathered, trouble, note
+        )
+        writes += _status_writes(self._page, self._site, text)
+        if self._page.branch and any(isinstance(each, Say | Amend) for each in writes):
+            writes.append(show.light(self._standing, evaluation, seen.head))
+        writes += _label(self._page, Outcome.PENDING)
+        writes += self._remind(seen)
+        self._write(writes)
+        says = trouble or (evaluation.reason if evaluation else "waiting")
+        if self._unanswered:
+            says = f"{says}; {self._unanswered}"
+        failed = self._unanswered is not None
+        return Tended(says, self._standing, evaluation, self._page, failed)
+
+    def _put_right(
+        self, seen: Shown, gathered: Gathered, evaluation: Evaluation | None
+    ) -> Iterator[Write]:
+        request = self._standing.request
+        title, body = show.title(request), show.body(request, seen.head, self._site)
+        if (self._page.title, self._page.body) != (title, body):
+            yield Rewrite(title, body)
+        if seen.altered_now:
+            yield Say(show.note_restored(_last_stranger(self._page, self._site)))
+        if self._page.state is State.CLOSED:
+            yield Reopen()
+            by = self._page.closing.by if self._page.closing else None
+            yield Say(show.note_reopened(_login(by), _why_no_close(gathered, evaluation)))
+
+    def _remind(self, seen: Shown) -> Iterator[Write]:
+        request = self._standing.request
+        late = overdue(request, self._desk.clock())
+        if late and not gather.reminded(self._page, digest_of(request), self._site.voices):
+            self._desk.notices.reminded(request)
+            yield Say(show.note_reminder(request, seen.head))
+
+    # -- asked anew ----------------------------------------------------------------------------
+
+    def _put_back(self, commit: str | None, why: str) -> Tended:
+        """The sealed commit is what was asked; whatever is on the branch instead makes room."""
+        self._standing = self._desk.ledger.renew(self._standing.request.gate.id, commit)
+        return self._show(why)
+
+    def _under_another_policy(self, request: ApprovalRequest) -> Tended:
+        self._standing = self._desk.ledger.open(request, written(request))
+        return self._show(
+            f"{PATH} on {self._site.default_branch} says something else now than when this was"
+            " asked"
+        )
+
+    def _show(self, why: str) -> Tended:
+        if self._standing.decision:
+            return _finish(
+                self._desk, self._site, self._page, self._standing, self._standing.decision
+            )
+        if self._page.via is not self._standing.request.policy.via:
+            return _elsewhere(self._desk, self._look, self._page, self._standing)
+        look = replace(self._look, pages=(self._page,))
+        page = put_up(self._desk, look, self._standing, show.note_asked_anew(why))
+        if page.number != self._page.number:
+            self._write([Label(f"gate:{Outcome.WITHDRAWN}")])
+        return Tended(f"asked anew: {why}", self._standing, page=page)
+
+    def _write(self, writes: list[Write]) -> None:
+        if writes:
+            self._desk.forge.write(self._site, self._page, writes)
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: Decision) -> Tended:
+    """Show a recorded decision; where the page shows it already, the gate's branch may go."""
+    seen = gather.shown(page, site.voices)
+    head = standing.head or page.head or (seen.head if seen else standing.commit)
+    current = gather.status_comment(page, site.voices)
+    approved = decision.outcome is Outcome.APPROVED
+    brought = Brought()
+    # Only what was done is told, so what is told need not be done again.
+    if current and show.tells(current, decision.outcome):
+        text = current.body
+    else:
+        if approved and desk.engine:
+            desk.engine.resume(standing)
+        brought = _bring(desk, standing)
+        text = show.status(standing, head, site, None, Gathered(), note=brought.note)
+    writes = list(_status_writes(page, site, text))
+    if writes and page.head:
+        writes.append(show.light(standing, None, page.head))
+    writes += _late(page, site, decision)
+    writes += _label(page, decision.outcome)
+    merges = approved and page.branch is not None
+    if page.state is State.OPEN and not merges:
+        writes.append(Close(approved))
+    if writes:
+        desk.forge.write(site, page, writes)
+    # GitHub shows an approval as merged only while it can still see the branch that was.
+    if standing.head and not brought.failed and (page.state is not State.OPEN or not merges):
+        desk.ledger.settle(standing.request.gate.id)
+    says = "; ".join(filter(None, (decision.reason, brought.says)))
+    return Tended(says, standing, page=page, failed=brought.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What came of bringing a decision to the cluster: for the run's summary, and for the page."""
+
+    says: str = ""
+    note: str = ""
+    failed: bool = False
+
+
+def _bring(desk: Desk, standing: Standing) -> Brought:
+    """Deliver to the cluster, if this desk has one. What fails is tried again with each look."""
+    if desk.cluster is None or standing.request.workflow is None:
+        return Brought()
+    try:
+        found = deliver(desk.cluster, standing, desk.clock())
+    except ClusterUnavailable as error:
+        return Brought(str(error), show.word_undelivered(str(error)), failed=True)
+    if not found.done:
+        return Brought(found.says, show.word_undelivered(found.says), failed=True)
+    wrong = amiss(found, standing)
+    withdrawn = standing.decision and standing.decision.outcome is Outcome.WITHDRAWN
+    return Brought(found.says, show.word_amiss(wrong) if wrong and not withdrawn else "")
+
+
+def _status_writes(page: Page, site: Site, text: str) -> Iterator[Write]:
+    current = gather.status_comment(page, site.voices)
+    for old in gather.status_comments(page, site.voices):
+        if old is not current:
+            yield Remove(old.node)
+    if current is None:
+        yield Say(text)
+    elif current.body.strip() != text.strip():
+        yield Amend(current.node, text)
+
+
+def _label(page: Page, outcome: Outcome) -> list[Write]:
+    wanted = f"gate:{outcome}"
+    ours = {name for name in page.labels if name.startswith("gate:")}
+    return [] if ours == {wanted} else [Label(wanted)]
+
+
+def _reactions(
+    page: Page,
+    gathered: Gathered,
+    evaluation: Evaluation | None,
+    decision: Decision | None,
+) -> Iterator[Write]:
+    """🚀 for what counts, 👎 for what does not, 😕 for what cannot be read; each once."""
+    votes: list[tuple[Vote, Reaction]] = []
+    if evaluation:
+        votes += [
+            (vote, Reaction.ACCEPTED) for vote in (*evaluation.candidates, *evaluation.heeded)
+        ]
+        heard = {vote.actor.id for vote in evaluation.candidates}
+        own = set(map(id, gathered.dismissed))
+        votes += [
+            (each.vote, Reaction.REFUSED)
+            for each in evaluation.dismissals
+            # Who has answered again since was heard: only an answer that was never good is refused.
+            if id(each) in own or each.vote.actor.id not in heard
+        ]
+    if decision:
+        votes += [(vote, Reaction.ACCEPTED) for vote in decision.votes]
+    texts = ((gathered.nodes.get(vote.url or ""), reaction) for vote, reaction in votes)
+    wanted = {text.node: reaction for text, reaction in texts if text and text.body}
+    wanted |= {each.node: Reaction.CONFUSED for each in gathered.unreadable}
+    wanted |= dict.fromkeys(gathered.asked, Reaction.ACCEPTED)
+    have: dict[str, frozenset[Reaction]] = {each.node: each.reactions for each in page.comments}
+    have |= {each.node: each.reactions for each in page.reviews}
+    for node, reaction in wanted.items():
+        if reaction not in have[node]:
+            yield React(node, reaction)
+
+
+def _late(page: Page, site: Site, decision: Decision) -> Iterator[Write]:
+    """Commands that found the gate decided."""
+    counted = {vote.url for vote in decision.votes}
+    for comment in page.comments:
+        if site.voices.own(comment.author) or comment.reactions - {Reaction.SEEN}:
+            continue
+        if comment.url in counted:
+            yield React(comment.node, Reaction.ACCEPTED)
+        elif comment.at >= decision.decided_at and gather.is_command(comment.body):
+            yield React(comment.node, Reaction.REFUSED)
+
+
+def _last_stranger(page: Page, site: Site) -> str:
+    strangers = [edit.by for edit in page.edits if not site.voices.own(edit.by)]
+    return _login(strangers[-1] if strangers else None)
+
+
+def _login(account: Account | None) -> str:
+    return f"`{account.login}`" if account else "somebody"
+
+
+def _why_no_close(gathered: Gathered, evaluation: Evaluation | None) -> str:
+    for each in evaluation.dismissals if evaluation else ():
+        if gathered.closing and each.vote == gathered.closing:
+            return each.reason
+    return "only the close of a person who may decide is a rejection"

@@ -1,0 +1,234 @@
+"""Watch: bring each recorded decision to the node that waits for it, from inside the cluster.
+
+Two ends meet: the runs whose gates wait, from one list and one watch, and the decisions that are
+new in the ledger. What is remembered of a run is its name and its gates, so ten thousand of them
+are a few megabytes, and what is asked of either side does not grow with them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bridge.argo import workflow as argo
+from bridge.core.errors import BridgeError, ClusterUnavailable, TooOld
+from bridge.core.model import Delivery, Evidence, OpenGate, Resumption, Standing, Workflow
+from bridge.gates.decide import decide
+from bridge.gates.deliver import deliver
+from bridge.gates.ports import Clock, Ledger, Notices, Watched
+from bridge.gates.settle import settle_overdue
+
+#: Seconds between two tries at a cluster that does not answer: each time twice as long, to this.
+_LONGEST_PAUSE = 60
+
+
+@dataclass
+class Progress:
+    """What a watch did until now, for whoever monitors it."""
+
+    waiting: int = 0  # gates whose nodes wait
+    deliveries: Counter[str] = field(default_factory=Counter)  # by what came of them
+    seconds: float = 0.0  # from decided to delivered, of all that this moved
+    troubles: Counter[str] = field(default_factory=Counter)  # `cluster` and `ledger`
+    rounds: int = 0
+    turned_at: datetime | None = None  # when it last tried, whatever came of that
+    well_at: datetime | None = None  # the end of the last round in which both sides answered
+
+
+@dataclass
+class Watch:
+    """Follows one cluster and one ledger. `tell` is given a line for each thing that happens."""
+
+    cluster: Watched
+    ledger: Ledger
+    notices: Notices
+    clock: Clock
+    tell: Callable[[str], None]
+    on_forge: bool  # gates are asked there, and its decider alone records
+    progress: Progress = field(default_factory=Progress)
+    _runs: dict[str, tuple[Workflow, frozenset[str]]] = field(default_factory=dict)  # by uid
+    _unchecked: set[str] = field(default_factory=set)  # gates that may be decided already
+    _due: dict[str, Standing] = field(default_factory=dict)
+    _head: str | None = None
+    _told: set[str] = field(default_factory=set)
+    _listed_anew: bool = False  # and runs may have vanished while nobody listened
+
+    def follow(self, interval: int, pause: Callable[[float], None]) -> None:
+        """Until the process is ended. The ledger is asked every `interval` seconds."""
+        patience = 1
+        while True:
+            try:
+                version = self.list_all()
+                patience = 1
+                while True:
+                    self.round()
+                    version = self.listen(version, interval)
+            except TooOld:
+                continue
+            except ClusterUnavailable as error:
+                self._trouble("cluster", error)
+                self.progress.turned_at = self.clock()
+                pause(patience)
+                patience = min(2 * patience, _LONGEST_PAUSE)
+
+    # -- the cluster ---------------------------------------------------------------------------
+
+    def list_all(self) -> str:
+        """See what waits now; the version to listen from."""
+        before, self._runs = self._runs, {}
+        version = ""
+        for version, page in self.cluster.gated():  # noqa: B007 - the last one's is wanted
+            for workflow in page:
+                self._seen(workflow)
+        for uid, (named, gates) in before.items():
+            if uid not in self._runs:
+                self._over(named, gates, self.cluster.workflow(named))
+        # A node that was suspended again while nobody listened looks as it did before.
+        self._unchecked = {gate for _, gates in self._runs.values() for gate in gates}
+        self._listed_anew = True
+        return version
+
+    def listen(self, version: str, seconds: int) -> str:
+        for kind, found in self.cluster.changes(version, seconds):
+            version = found["metadata"]["resourceVersion"]
+            if kind == "DELETED":
+                own = self._runs.pop(found["metadata"]["uid"], None)
+                if own:
+                    # Gone, or with the label of those that ended; or only without ours.
+                    named, gates = own
+                    over = argo.ended(found, named)
+                    self._over(named, gates, found if over else self.cluster.workflow(named))
+            elif kind != "BOOKMARK":
+                self._seen(found)
+        return version
+
+    def _seen(self, workflow: Mapping[str, Any]) -> None:
+        own = workflow["metadata"]
+        named = Workflow(own["namespace"], own["name"], own["uid"])
+        if (workflow.get("status") or {}).get("offloadNodeStatusVersion"):  # they are not here
+            self._once(
+                f"{named.namespace}/{named.name} keeps its nodes in the controller's database:"
+                " deliver to it through Argo Server (HITL_ARGO_SERVER)"
+            )
+        _, before = self._runs.pop(named.uid, (named, frozenset()))
+        try:
+            now = frozenset(argo.waiting(workflow))
+        except ClusterUnavailable as error:
+            self._once(f"{named.namespace}/{named.name}: {error}")
+            return
+        if argo.ended(workflow, named):
+            self._over(named, before | now, workflow)
+            return
+        if now:
+            self._runs[named.uid] = (named, now)
+        self._unchecked |= now - before
+
+    def _over(
+        self, named: Workflow, gates: frozenset[str], workflow: Mapping[str, Any] | None
+    ) -> None:
+        """The run ended, and these waited in it until then, as far as was seen."""
+        why = argo.ended(workflow, named)
+        for gate in sorted(gates) if why else ():
+            self._unchecked.discard(gate)
+            self._due.pop(gate, None)
+            try:
+                self._withdraw(gate, why or "")
+            except BridgeError as error:
+                self._trouble("ledger", error)
+
+    def _withdraw(self, gate: str, why: str) -> None:
+        standing = self.ledger.read(gate)
+        if standing is None or standing.decision:
+            return
+        if standing.request.forge:
+            self.tell(f"{standing.request.gate.key} waits for a run that is over: {why}")
+            return  # the decider's to record, on whose desk it lies
+        _, after = decide(self.ledger, self.notices, standing, Evidence(self.clock(), ended=why))
+        if after.decision:
+            self.tell(f"{standing.request.gate.key}: {after.decision.reason}")
+
+    # -- the ledger ----------------------------------------------------------------------------
+
+    def round(self) -> None:
+        """Look for what was decided, and deliver it."""
+        try:
+            self._find_decided()
+            if not self.on_forge:
+                self._let_time_pass()
+            well = True
+        except BridgeError as error:  # one gate that makes no sense must not end the others'
+            self._trouble("ledger", error)
+            well = False
+        for gate in list(self._due):
+            well &= self._deliver(gate)
+        self.progress.waiting = sum(len(gates) for _, gates in self._runs.values())
+        self.progress.rounds += 1
+        self.progress.turned_at = self.clock()
+        if well:
+            self.progress.well_at = self.progress.turned_at
+
+    def _find_decided(self) -> None:
+        head, new = self.ledger.decided_since(self._head)
+        waiting = {gate for _, gates in self._runs.values() for gate in gates} if new else set()
+        asked = self._unchecked | (waiting & set(new))
+        if asked and head:
+            self._due |= self.ledger.decided(asked)
+        self._head = head
+        self._unchecked = set()
+
+    def _let_time_pass(self) -> None:
+        now = self.clock()
+        asked = self.ledger.listing()
+        if self._listed_anew:
+            self._withdraw_vanished(asked)
+            self._listed_anew = False
+        for standing in settle_overdue(self.ledger, self.notices, asked, now):
+            gate = standing.request.gate
+            if standing.decision:
+                self.tell(f"{gate.key}: {standing.decision.reason}")
+                if any(gate.id in gates for _, gates in self._runs.values()):
+                    self._due[gate.id] = standing
+
+    def _withdraw_vanished(self, asked: Iterable[OpenGate]) -> None:
+        """Of the runs that name this cluster: without a name, they may go on in another."""
+        waiting = {gate for _, gates in self._runs.values() for gate in gates}
+        missed = sorted(each.id for each in asked if each.id not in waiting)
+        for gate, standing in self.ledger.read_all(missed if self.cluster.name else []).items():
+            named = standing.request.workflow
+            if named is None or named.cluster != self.cluster.name:
+                continue
+            if self.cluster.namespace in (None, named.namespace):
+                self._over(named, frozenset([gate]), self.cluster.workflow(named))
+
+    def _deliver(self, gate: str) -> bool:
+        """Whether the cluster answered."""
+        standing = self._due[gate]
+        try:
+            found = deliver(self.cluster, standing, self.clock())
+        except ClusterUnavailable as error:
+            self._trouble("cluster", error)
+            return False  # it stays due, and the next round tries again
+        self._count(standing, found)
+        self.tell(f"{standing.request.gate.key}: {found.says}")
+        if found.delivery is not Delivery.CONFLICT:
+            del self._due[gate]
+        return True
+
+    def _count(self, standing: Standing, found: Resumption) -> None:
+        self.progress.deliveries[found.delivery.value] += 1
+        if standing.decision and found.delivery is Delivery.RESUMED:
+            self.progress.seconds += (self.clock() - standing.decision.decided_at).total_seconds()
+
+    # -- telling -------------------------------------------------------------------------------
+
+    def _trouble(self, side: str, error: BridgeError) -> None:
+        self.progress.troubles[side] += 1
+        self.tell(str(error))
+
+    def _once(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self.tell(line)

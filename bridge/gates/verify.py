@@ -1,0 +1,59 @@
+"""Verify a gate: the gated step asks the ledger before any user code runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.core.errors import BridgeError, GateShut
+from bridge.core.model import ApprovalRequest, Decider, Decision, Outcome
+from bridge.core.records import digest_of
+from bridge.gates.ports import Ledger
+from bridge.policy.evaluate import evaluate
+
+
+def verify(ledger: Ledger, request: ApprovalRequest) -> Decision:
+    """The recorded approval of exactly this request; raises `GateShut` in every other case.
+
+    `request` is computed again by the step from what it is about to work on. Its policy is taken
+    from the record: what the approval took is the record's to say, not the flow's.
+    """
+    key = request.gate.key
+    try:
+        standing = ledger.read(request.gate.id)
+    except BridgeError as error:
+        raise GateShut(f"{key} does not run: {error}") from error
+    if standing is None:
+        raise GateShut(f"{key} does not run: nobody was asked; {ledger.where} has no such gate")
+    decision = standing.decision
+    if decision is None:
+        raise GateShut(f"{key} does not run: it is still waiting for a decision")
+    if decision.outcome is not Outcome.APPROVED:
+        # A person's decision says in its reason what it is: `rejected by Ann: too low`.
+        what = "" if decision.by is Decider.PERSON else f"{decision.outcome}, "
+        raise GateShut(f"{key} does not run: {what}{decision.reason}")
+    recorded = standing.request
+    again = replace(request, policy=recorded.policy)
+    if digest_of(again) != decision.request_digest:
+        raise GateShut(
+            f"{key} does not run: what was approved is not what is here now"
+            f" ({_difference(recorded, again)})"
+        )
+    # The record is judged again: an approval that its votes do not carry is not the bridge's.
+    judged = evaluate(recorded, decision.evidence)
+    if (judged.outcome, judged.by) != (decision.outcome, decision.by):
+        raise GateShut(
+            f"{key} does not run: the ledger says approved by a {decision.by}, but what is recorded"
+            f" there does not carry it ({judged.reason})"
+        )
+    return decision
+
+
+def _difference(approved: ApprovalRequest, now: ApprovalRequest) -> str:
+    if approved.message != now.message:
+        return "the message differs"
+    before = {each.name: each.digest for each in approved.artifacts}
+    after = {each.name: each.digest for each in now.artifacts}
+    names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+    if names:
+        return f"changed: {', '.join(names)}"
+    return "the input schema or the gate differs"

@@ -1,0 +1,372 @@
+"""GitHub: REST where it must be, one GraphQL query or mutation where it can be.
+
+The `Forge` port. Every address comes from the settings. What GitHub leaves out of an answer is an
+error here: half a page of reviews is not evidence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from bridge.core.errors import ForgeUnavailable, NoSuchPage, NothingToShow
+from bridge.core.model import Answer, Group, GroupKind, Membership, Question, Via
+from bridge.core.remote_url import of_repository
+from bridge.core.settings import GitHubSettings
+from bridge.github import graphql as words
+from bridge.github.graphql import ACCOUNT, ISSUE, LABELS, MORE, PAGE, SITE
+from bridge.github.transport import Denied, Json, Line, told
+from bridge.pages.model import LEDGER_BRANCH, WAITING, Label, Look, Mark, Page, Site, State, Write
+from bridge.policy.policy_file import PATH
+
+#: The context of the commit status.
+STATUS = "approval"
+#: Gates in one query of a sweep: their pages cost GitHub little, and its answer stays in its time.
+_AT_ONCE = 50
+#: Mutations in one document: more of them than GitHub does in the time that a request may take.
+_WRITES_AT_ONCE = 50
+
+T = TypeVar("T")
+
+
+class GitHub:
+    """One repository on GitHub, as one of the bridge's accounts. `pause` waits so many seconds."""
+
+    def __init__(
+        self, settings: GitHubSettings, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._settings = settings
+        self._repository = settings.repository
+        self._line = Line(settings, pause)
+
+    @property
+    def name(self) -> str:
+        return f"github:{self._repository}"
+
+    def git_url(self) -> str:
+        """The repository for git, with a credential in it: not to be shown."""
+        return of_repository(self._settings.server_url, self._repository, self._line.token)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def look(self, number: int) -> Look:
+        found = self._query(
+            f"query($owner: String!, $name: String!, $number: Int!) {{ {SITE}"
+            f" page: repository(owner: $owner, name: $name)"
+            f" {{ issueOrPullRequest(number: $number) {{ ...Page ...Issue }} }} }} {PAGE} {ISSUE}"
+            f" {ACCOUNT}",
+            {"number": number},
+        )
+        look = self._look_of(found, lambda: [found["page"]["issueOrPullRequest"]])
+        if not look.pages:
+            raise NoSuchPage(f"{self._repository} has neither a pull request nor an issue {number}")
+        return look
+
+    def find(self, branches: Sequence[str]) -> Look:
+        """One query for each fifty branches; without a branch it reads the repository alone."""
+        looks = [
+            self._find(branches[start : start + _AT_ONCE])
+            for start in range(0, max(len(branches), 1), _AT_ONCE)
+        ]
+        return Look(looks[-1].site, tuple(page for look in looks for page in look.pages))
+
+    def _find(self, branches: Sequence[str]) -> Look:
+        if not branches:
+            found = self._query(f"query($owner: String!, $name: String!) {{ {SITE} }}", {})
+            return self._look_of(found, list)
+        asked = "".join(
+            f" b{index}: pullRequests(headRefName: $b{index}, baseRefName: $base, first: 3,"
+            f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {MORE} }}"
+            for index in range(len(branches))
+        )
+        names = "".join(f", $b{index}: String!" for index in range(len(branches)))
+        query = (
+            f"query($owner: String!, $name: String!, $base: String!{names}) {{ {SITE}"
+            f" pages: repository(owner: $owner, name: $name) {{{asked} }} }} {PAGE} {ACCOUNT}"
+        )
+        variables = {f"b{index}": branch for index, branch in enumerate(branches)}
+        found = self._query(query, {"base": LEDGER_BRANCH, **variables})
+        return self._look_of(found, lambda: self._pulls(found["pages"], branches))
+
+    def _pulls(self, found: Json, branches: Sequence[str]) -> Iterator[Json]:
+        for index, branch in enumerate(branches):
+            part = found[f"b{index}"]
+            yield from part["nodes"]
+            # Anyone may open more of them, from a fork's branch of that name, to hide ours.
+            while after := words.cursor(part):
+                asked = {**_ON_LEDGER, "branch": branch, "after": after}
+                part = self._query(_MORE_PULLS, asked)["repository"]["pullRequests"]
+                yield from part["nodes"]
+
+    def stranded(self, label: str) -> Look:
+        found = self._query(
+            f"query($owner: String!, $name: String!, $base: String!, $label: String!) {{ {SITE}"
+            f" pages: repository(owner: $owner, name: $name) {{ pullRequests(first: {_AT_ONCE},"
+            " baseRefName: $base, labels: [$label], states: [CLOSED, MERGED],"
+            f" orderBy: {{field: UPDATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} }} }} }}"
+            f" {PAGE} {ACCOUNT}",
+            {**_ON_LEDGER, "label": label},
+        )
+        return self._look_of(found, lambda: found["pages"]["pullRequests"]["nodes"])
+
+    def waiting(self) -> Look:
+        found = self._query(_WAITING, {"label": WAITING, "after": None})
+        return self._look_of(found, lambda: self._issues(found))
+
+    def _issues(self, found: Json) -> Iterator[Json]:
+        part = found["pages"]["issues"]
+        yield from part["nodes"]
+        while after := words.cursor(part):
+            part = self._query(_WAITING, {"label": WAITING, "after": after})["pages"]["issues"]
+            yield from part["nodes"]
+
+    def _look_of(self, found: Json, nodes: Callable[[], Iterable[Json | None]]) -> Look:
+        return self._understood(
+            lambda: Look(
+                self._site(found),
+                tuple(words.page(self._whole(node)) for node in nodes() if node),
+            )
+        )
+
+    def _site(self, found: Json) -> Site:
+        if found["site"]["defaultBranchRef"] is None:
+            raise ForgeUnavailable(f"{self._repository} has no default branch: push one first")
+        blob = found["site"]["policy"]
+        if blob is not None and (blob.get("isTruncated") or blob.get("text") is None):
+            raise ForgeUnavailable(f"{PATH} in {self._repository} cannot be read whole as text")
+        return words.site(found, self._settings.voices)
+
+    def _whole(self, node: Json) -> Json:
+        """The page with what did not fit into the first answer."""
+        kind = node["__typename"]
+        for name, arguments, fields in words.LISTS[kind]:
+            part = node[name]
+            while after := words.cursor(part):
+                part = self._query(
+                    words.rest_of(kind, name, arguments, fields),
+                    {"id": node["id"], "after": after},
+                    everywhere=True,
+                )["node"][name]
+                node[name]["nodes"] += part["nodes"]
+        return node
+
+    def memberships(self, questions: Sequence[Question]) -> tuple[Membership, ...]:
+        permissions: dict[str, Json | str] = {}
+        return tuple(self._membership(each, permissions) for each in questions)
+
+    def _membership(self, question: Question, permissions: dict[str, Json | str]) -> Membership:
+        actor, group = question.actor, question.group
+        login, number = actor.login, actor.id
+        if login is None or number is None:
+            return Membership(0, group, Answer.UNKNOWN, f"{actor} is no account")
+        who = quote(login, safe="[]")
+        if group.kind is GroupKind.TEAM:
+            answer, why = self._in_team(group, who)
+        elif group.kind is GroupKind.ORGANIZATION:
+            answer, why = self._in_organization(group, who)
+        else:
+            if login not in permissions:
+                path = f"/repos/{self._repository}/collaborators/{who}/permission"
+                permissions[login] = self._lookup(path)
+            answer, why = _on_repository(group, permissions[login], number)
+        return Membership(number, group, answer, why)
+
+    def _in_team(self, group: Group, who: str) -> tuple[Answer, str]:
+        organisation, _, slug = group.name.rpartition("/")
+        organisation = organisation or self._repository.partition("/")[0]
+        found = self._lookup(f"/orgs/{organisation}/teams/{quote(slug)}/memberships/{who}")
+        if isinstance(found, str):
+            return Answer.UNKNOWN, f"GitHub does not show {who} in team {group.name} ({found})"
+        if found.get("state") != "active":
+            return Answer.NOT, f"{who} is invited to team {group.name}, and has not accepted"
+        return Answer.MEMBER, ""
+
+    def _in_organization(self, group: Group, who: str) -> tuple[Answer, str]:
+        found = self._lookup(f"/orgs/{group.name}/memberships/{who}")
+        if isinstance(found, str):
+            return Answer.UNKNOWN, f"GitHub does not show {who} in {group.name} ({found})"
+        active = found.get("state") == "active"
+        return (Answer.MEMBER, "") if active else (Answer.NOT, f"{who} is only invited")
+
+    def _lookup(self, path: str) -> Json | str:
+        """The answer, or why there is none. A 404 may be a no, or a token that cannot see."""
+        try:
+            found = self._line.get(path, "a membership cannot be read")
+        except Denied as denied:
+            if denied.status == 404:
+                return "it is not so, or the bridge's token may not see it"
+            return f"it answered {denied.status}"
+        except ForgeUnavailable:
+            return "it could not be reached"
+        return found if isinstance(found, dict) else "it answered nothing"
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def create(self, via: Via, branch: str, title: str, body: str) -> Page:
+        if via is Via.ISSUE:
+            return self._new_issue(title, body)
+        given = {"title": title, "body": body, "head": branch, "base": LEDGER_BRANCH}
+        why = f"the pull request for {branch} in {self._repository} cannot be opened"
+        try:
+            made = self._line.post(f"/repos/{self._repository}/pulls", given, why, again=False)
+        except Denied as denied:
+            if denied.status == 422 and "No commits between" in denied.said:
+                raise NothingToShow(
+                    f"{branch} in {self._repository} holds nothing that {LEDGER_BRANCH} lacks"
+                ) from None
+            if denied.status == 422 and "already exists" in denied.said:
+                return self._open_already(branch)
+            raise
+        return self._understood(lambda: words.new_page(made))
+
+    def _open_already(self, branch: str) -> Page:
+        """Ours, where another run was quicker or an answer was lost; else a stranger's."""
+        look = self.find([branch])
+        pages = [each for each in look.pages if each.state is State.OPEN]
+        for page in pages:
+            if look.site.voices.own(page.author):
+                return page
+        where = " and ".join(page.url for page in pages) or "a pull request"
+        raise ForgeUnavailable(
+            f"{where} is open from {branch} and not the bridge's own, so that it cannot open one"
+            " there: close it"
+        )
+
+    def _new_issue(self, title: str, body: str) -> Page:
+        # With its label at once: it is by the label that an issue is found again.
+        given = {"title": title, "body": body, "labels": [WAITING]}
+        why = f"the issue in {self._repository} cannot be opened"
+        made = self._line.post(f"/repos/{self._repository}/issues", given, why, again=False)
+        return self._understood(lambda: words.new_page(made))
+
+    def invite(self, page: Page, users: Sequence[str], teams: Sequence[str]) -> None:
+        if not users and not teams:
+            return
+        path = f"/repos/{self._repository}/pulls/{page.number}/requested_reviewers"
+        together = {"reviewers": list(users), "team_reviewers": list(teams)}
+        # One unknown name fails the whole request, so after that each is asked alone.
+        one_by_one = [{"reviewers": [each]} for each in users]
+        one_by_one += [{"team_reviewers": [each]} for each in teams]
+        if not self._invited(path, together) and len(one_by_one) > 1:
+            for each in one_by_one:
+                self._invited(path, each)
+
+    def approve(self, page: Page, commit: str | None, text: str) -> str:
+        given = {"event": "APPROVE", "body": text, "commit_id": commit}
+        return self._posted(f"pulls/{page.number}/reviews", given)
+
+    def say(self, page: Page, text: str) -> str:
+        return self._posted(f"issues/{page.number}/comments", {"body": text})
+
+    def _posted(self, where: str, given: Json) -> str:
+        path = f"/repos/{self._repository}/{where}"
+        made = self._line.post(path, given, "your answer was not posted", again=False)
+        return self._understood(lambda: str(made["html_url"]))
+
+    def _invited(self, path: str, who: Json) -> bool:
+        try:
+            self._line.post(path, who, "a review cannot be asked for", again=True)
+        except ForgeUnavailable:
+            return False
+        return True
+
+    def write(self, site: Site, page: Page, writes: Sequence[Write]) -> None:
+        mutations: list[tuple[str, Json]] = []
+        for each in writes:
+            if isinstance(each, Mark):
+                self._mark(each)
+            elif isinstance(each, Label):
+                mutations += self._label(site, page, each)
+            else:
+                mutations.append(words.mutation(page, each))
+        for start in range(0, len(mutations), _WRITES_AT_ONCE):
+            self._mutate(mutations[start : start + _WRITES_AT_ONCE])
+
+    def _mutate(self, mutations: Sequence[tuple[str, Json]]) -> None:
+        why = f"{self.name} did not take what was to be written"
+        # Said twice, a comment stands there twice; all else is the same the second time.
+        again = all(name != "addComment" for name, _ in mutations)
+        answer = self._line.graphql(*words.document(mutations), why, again=again)
+        # What was deleted while we wrote needs no answer any more; the next look sees what is left.
+        bad = [each for each in answer.get("errors") or () if _type(each) != "NOT_FOUND"]
+        if bad:
+            raise ForgeUnavailable(f"{why}: {told(bad)}")
+
+    def _label(self, site: Site, page: Page, label: Label) -> Iterator[tuple[str, Json]]:
+        others = [name for name in page.labels if name.startswith(LABELS) and name != label.name]
+        known = [site.labels[name] for name in others if name in site.labels]
+        if known:
+            yield "removeLabelsFromLabelable", {"labelableId": page.node, "labelIds": known}
+        if label.name in page.labels:
+            return
+        if label.name in site.labels:
+            ids = [site.labels[label.name]]
+            yield "addLabelsToLabelable", {"labelableId": page.node, "labelIds": ids}
+            return
+        # REST makes a label that the repository lacks: once in its life.
+        path = f"/repos/{self._repository}/issues/{page.number}/labels"
+        given = {"labels": [label.name]}
+        self._line.post(path, given, f"the label {label.name} cannot be set", again=True)
+
+    def _mark(self, mark: Mark) -> None:
+        given = {"state": mark.light.value, "description": mark.says[:140], "context": STATUS}
+        path = f"/repos/{self._repository}/statuses/{mark.sha}"
+        self._line.post(path, given, "the commit status cannot be set", again=True)
+
+    def send(self, event: str, payload: Mapping[str, str]) -> None:
+        given = {"event_type": event, "client_payload": dict(payload)}
+        path = f"/repos/{self._repository}/dispatches"
+        self._line.post(path, given, f"the run for {event} cannot be started", again=False)
+
+    # -- exchanges ---------------------------------------------------------------------------
+
+    def _query(self, query: str, variables: Json, *, everywhere: bool = False) -> Json:
+        owner, _, name = self._repository.partition("/")
+        given = variables if everywhere else {"owner": owner, "name": name, **variables}
+        answer = self._line.graphql(query, given, f"{self.name} cannot be read")
+        errors = answer.get("errors") or ()
+        # Only the page itself may be missing; any other hole in an answer is not evidence.
+        if any(_type(each) != "NOT_FOUND" or each.get("path") != _MISSING for each in errors):
+            raise ForgeUnavailable(f"{self.name} cannot be read: {told(errors)}")
+        data = answer.get("data")
+        if not isinstance(data, dict):
+            raise ForgeUnavailable(f"{self.name} cannot be read: its answer holds no data")
+        return data
+
+    def _understood(self, read: Callable[[], T]) -> T:
+        """What an answer means, where it is what GitHub's description says."""
+        try:
+            return read()
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise ForgeUnavailable(
+                f"{self.name} cannot be read: an answer is not what GitHub describes"
+            ) from None
+
+
+_MISSING = ["page", "issueOrPullRequest"]
+_ON_LEDGER = {"base": LEDGER_BRANCH}
+_MORE_PULLS = (
+    "query($owner: String!, $name: String!, $base: String!, $branch: String!, $after: String!) {"
+    " repository(owner: $owner, name: $name) { pullRequests(headRefName: $branch,"
+    f" baseRefName: $base, first: {_AT_ONCE}, after: $after,"
+    f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {MORE} }} }} }}"
+    f" {PAGE} {ACCOUNT}"
+)
+_WAITING = (
+    f"query($owner: String!, $name: String!, $label: String!, $after: String) {{ {SITE}"
+    f" pages: repository(owner: $owner, name: $name) {{ issues(first: {_AT_ONCE}, after: $after,"
+    " labels: [$label], orderBy: {field: CREATED_AT, direction: DESC})"
+    f" {{ nodes {{ ...Issue }} {MORE} }} }} }} {ISSUE} {ACCOUNT}"
+)
+
+
+def _on_repository(group: Group, found: Json | str, number: int) -> tuple[Answer, str]:
+    if isinstance(found, str):
+        return Answer.UNKNOWN, f"GitHub does not tell the permission on the repository ({found})"
+    return words.permission(group, found, number)
+
+
+def _type(error: Any) -> Any:
+    return error.get("type") if isinstance(error, dict) else None

@@ -1,0 +1,333 @@
+"""GitHub's words as nouns, and back: what is asked in GraphQL, and what an answer means.
+
+Values in, values out. An answer that lacks what GitHub describes raises `KeyError`, `TypeError`,
+`ValueError` or `AttributeError`; `github.py` makes one sentence of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bridge.core.model import Answer, Group
+from bridge.pages.model import (
+    Account,
+    Amend,
+    Branch,
+    Close,
+    Closing,
+    Comment,
+    Edit,
+    Kind,
+    Label,
+    Mark,
+    Page,
+    React,
+    Reaction,
+    Remove,
+    Reopen,
+    Review,
+    ReviewState,
+    Rewrite,
+    Say,
+    Site,
+    State,
+    Voices,
+    Write,
+)
+from bridge.policy.approvers import LEVELS, reaches
+from bridge.policy.policy_file import PATH
+
+Json = dict[str, Any]
+
+#: The start of the names of the bridge's labels.
+LABELS = "gate:"
+
+# -- what is asked ---------------------------------------------------------------------------------
+
+MORE = "pageInfo { hasNextPage endCursor }"
+_WHO = "{ ...Who }"
+#: To be added wherever a person is asked for.
+ACCOUNT = (
+    "fragment Who on Actor { __typename login"
+    " ... on User { databaseId } ... on Bot { databaseId } }"
+)
+_SAID = (
+    f"id author {_WHO} body url lastEditedAt editor {_WHO}"
+    " reactionGroups { content viewerHasReacted }"
+)
+_CLOSED = f"... on ClosedEvent {{ createdAt actor {_WHO} closer {{ __typename }} }}"
+_DISMISSED = f"... on ReviewDismissedEvent {{ actor {_WHO} previousReviewState review {{ id }} }}"
+#: What may be longer than one answer holds: name, further arguments, fields. All of it counts: an
+#: edit that is left out hides what a voter saw, a dismissal that is left out releases a hold.
+_EDITS = ("userContentEdits", "", f"editedAt editor {_WHO}")
+_COMMENTS = ("comments", "", f"{_SAID} createdAt")
+_REVIEWS = ("reviews", "", f"{_SAID} state submittedAt commit {{ oid }}")
+LISTS = {
+    "PullRequest": (
+        _EDITS,
+        _COMMENTS,
+        _REVIEWS,
+        (
+            "timelineItems",
+            ", itemTypes: [CLOSED_EVENT, REVIEW_DISMISSED_EVENT]",
+            f"__typename {_CLOSED} {_DISMISSED}",
+        ),
+    ),
+    "Issue": (
+        _EDITS,
+        _COMMENTS,
+        ("timelineItems", ", itemTypes: [CLOSED_EVENT]", f"__typename {_CLOSED}"),
+    ),
+}
+
+
+def _lists(kind: str) -> str:
+    return " ".join(
+        f"{name}(first: 100{arguments}) {{ nodes {{ {fields} }} {MORE} }}"
+        for name, arguments, fields in LISTS[kind]
+    )
+
+
+_TEXTS = (
+    f"__typename id number url title body createdAt author {_WHO}"
+    " labels(first: 100) { nodes { name } }"
+)
+#: With `ACCOUNT`; asked as `...Page` and `...Issue`.
+PAGE = (
+    f"fragment Page on PullRequest {{ {_TEXTS} state headRepository {{ nameWithOwner }}"
+    f" headRefName headRefOid headRef {{ name }} baseRefName {_lists('PullRequest')} }}"
+)
+ISSUE = f"fragment Issue on Issue {{ {_TEXTS} issueState: state {_lists('Issue')} }}"
+#: With `$owner` and `$name`.
+SITE = (
+    "viewer { login databaseId }"
+    " site: repository(owner: $owner, name: $name) { nameWithOwner url"
+    " defaultBranchRef { name target { oid } }"
+    f' policy: object(expression: "HEAD:{PATH}") {{ ... on Blob {{ text isTruncated }} }}'
+    f' labels(first: 20, query: "{LABELS}") {{ nodes {{ id name }} }} }}'
+)
+
+
+def rest_of(kind: str, name: str, arguments: str, fields: str) -> str:
+    """The query for what follows in one list of a page; `$id` and `$after`."""
+    return (
+        f"query($id: ID!, $after: String!) {{ node(id: $id) {{ ... on {kind} {{"
+        f" {name}(first: 100, after: $after{arguments}) {{ nodes {{ {fields} }} {MORE} }}"
+        f" }} }} }} {ACCOUNT}"
+    )
+
+
+def cursor(part: Json) -> str | None:
+    """Where a list goes on; None at its end. Raises `ValueError` where GitHub does not say."""
+    if not part["pageInfo"]["hasNextPage"]:
+        return None
+    found = part["pageInfo"]["endCursor"]
+    if not found:
+        raise ValueError(found)  # without one it would begin anew, for ever
+    return str(found)
+
+
+# -- what an answer means --------------------------------------------------------------------------
+
+
+def site(found: Json, configured: Sequence[str]) -> Site:
+    """`configured`: the logins of the bridge's other accounts."""
+    repository, branch = found["site"], found["site"]["defaultBranchRef"]
+    blob = repository["policy"]
+    return Site(
+        repository=repository["nameWithOwner"],
+        url=repository["url"],
+        default_branch=branch["name"],
+        commit=branch["target"]["oid"],
+        policy=blob["text"] if blob else None,
+        voices=_voices(configured, found["viewer"]),
+        labels={each["name"]: each["id"] for each in repository["labels"]["nodes"]},
+    )
+
+
+def _voices(configured: Sequence[str], viewer: Json) -> Voices:
+    numbers = {viewer["databaseId"]} - {None}
+    return Voices(frozenset(numbers), frozenset(each.casefold() for each in configured))
+
+
+def page(node: Json) -> Page:
+    """A pull request or an issue, its lists whole."""
+    edits = [
+        Edit(_account(each["editor"]), _moment(each["editedAt"]))
+        for each in node["userContentEdits"]["nodes"]
+    ]
+    return Page(
+        node=node["id"],
+        number=node["number"],
+        url=node["url"],
+        state=State(node.get("issueState") or node["state"]),
+        title=node["title"],
+        body=_lines(node["body"]),
+        author=_account(node["author"]),
+        at=_moment(node["createdAt"]),
+        branch=_branch(node) if node["__typename"] == "PullRequest" else None,
+        edits=tuple(sorted(edits, key=lambda each: each.at)),
+        reviews=tuple(_reviews(node)) if node["__typename"] == "PullRequest" else (),
+        comments=tuple(_comment(each) for each in node["comments"]["nodes"]),
+        closing=_closing(node),
+        labels=tuple(each["name"] for each in node["labels"]["nodes"]),
+    )
+
+
+def _branch(node: Json) -> Branch:
+    repository = node["headRepository"]
+    return Branch(
+        repository=repository["nameWithOwner"] if repository else None,
+        name=node["headRefName"],
+        head=node["headRefOid"],
+        base=node["baseRefName"],
+        exists=node["headRef"] is not None,
+    )
+
+
+def _reviews(node: Json) -> Iterator[Review]:
+    dismissals = {
+        each["review"]["id"]: each
+        for each in node["timelineItems"]["nodes"]
+        if each["__typename"] == "ReviewDismissedEvent" and each["review"]
+    }
+    for each in node["reviews"]["nodes"]:
+        if each["state"] == ReviewState.PENDING:
+            continue
+        event = dismissals.get(each["id"]) if each["state"] == ReviewState.DISMISSED else None
+        by = _account(event["actor"]) if event else None
+        yield Review(
+            node=each["id"],
+            author=_account(each["author"]),
+            # Whoever cannot be told from nobody has not dismissed it in a way that could be judged.
+            state=ReviewState(event["previousReviewState"] if event and by else each["state"]),
+            body=_lines(each["body"]),
+            at=_moment(each["submittedAt"]),
+            url=each["url"],
+            commit=each["commit"]["oid"] if each["commit"] else None,
+            edited=_edit(each),
+            dismissed_by=by,
+            reactions=_reactions(each),
+        )
+
+
+def _comment(node: Json) -> Comment:
+    return Comment(
+        node=node["id"],
+        author=_account(node["author"]),
+        body=_lines(node["body"]),
+        at=_moment(node["createdAt"]),
+        url=node["url"],
+        edited=_edit(node),
+        reactions=_reactions(node),
+    )
+
+
+def _closing(node: Json) -> Closing | None:
+    events = [e for e in node["timelineItems"]["nodes"] if e["__typename"] == "ClosedEvent"]
+    if not events:
+        return None
+    last = events[-1]  # GitHub tells them in order; by the second, two could be the same
+    return Closing(_account(last["actor"]), _moment(last["createdAt"]), last["closer"] is not None)
+
+
+def _account(node: Json | None) -> Account | None:
+    if node is None:
+        return None
+    kinds = {"User": Kind.USER, "Bot": Kind.BOT}
+    kind = kinds.get(node["__typename"], Kind.OTHER)
+    return Account(node.get("databaseId"), node["login"], kind)
+
+
+def _edit(node: Json) -> Edit | None:
+    at = node["lastEditedAt"]
+    return Edit(_account(node["editor"]), _moment(at)) if at else None
+
+
+def _reactions(node: Json) -> frozenset[Reaction]:
+    known = {each.value for each in Reaction}
+    groups = node["reactionGroups"] or ()
+    mine = {each["content"] for each in groups if each["viewerHasReacted"]}
+    return frozenset(Reaction(each) for each in mine & known)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+
+
+def _lines(body: str | None) -> str:
+    # GitHub's own editor sends CRLF, and gives back what it was sent.
+    return (body or "").replace("\r\n", "\n")
+
+
+def new_page(made: Mapping[str, Any]) -> Page:
+    """A page as REST tells of a new one: nobody has answered it yet."""
+    user, head = made["user"], made.get("head")
+    return Page(
+        node=made["node_id"],
+        number=made["number"],
+        url=made["html_url"],
+        state=State.OPEN,
+        title=made["title"],
+        body=_lines(made["body"]),
+        author=Account(user["id"], user["login"], Kind.BOT if user["type"] == "Bot" else Kind.USER),
+        at=_moment(made["created_at"]),
+        branch=Branch(head["repo"]["full_name"], head["ref"], head["sha"], made["base"]["ref"])
+        if head
+        else None,
+        labels=tuple(each["name"] for each in made["labels"]),
+    )
+
+
+#: REST's older words for two of the levels.
+_LEVELS = {"pull": "read", "push": "write"}
+
+
+def permission(group: Group, found: Json, number: int) -> tuple[Answer, str]:
+    """Whether the account of this number is in a group by its permission, and if not, why."""
+    user = found.get("user") or {}
+    if user.get("id") != number:
+        return Answer.UNKNOWN, "the login belongs to another account now"
+    # The field `permission` calls maintain write and triage read: the list of them is exact.
+    own = {_LEVELS.get(name, name) for name, has in (user.get("permissions") or {}).items() if has}
+    level = next((each for each in reversed(LEVELS) if each in own), "none")
+    answer = reaches(group, level, found.get("role_name") or "")
+    return answer, "" if answer is Answer.MEMBER else f"has {level} permission"
+
+
+# -- what is written -------------------------------------------------------------------------------
+
+
+def mutation(page: Page, write: Write) -> tuple[str, Json]:
+    """The mutation's name and input. A label and a commit status are no mutations."""
+    noun, own = ("PullRequest", "pullRequestId") if page.branch else ("Issue", "issueId")
+    match write:
+        case React(node, reaction):
+            return "addReaction", {"subjectId": node, "content": reaction.value}
+        case Say(body):
+            return "addComment", {"subjectId": page.node, "body": body}
+        case Amend(node, body):
+            return "updateIssueComment", {"id": node, "body": body}
+        case Remove(node):
+            return "deleteIssueComment", {"id": node}
+        case Rewrite(title, body):
+            key = own if page.branch else "id"
+            return f"update{noun}", {key: page.node, "title": title, "body": body}
+        case Close(done):
+            why = {} if page.branch else {"stateReason": "COMPLETED" if done else "NOT_PLANNED"}
+            return f"close{noun}", {own: page.node, **why}
+        case Reopen():
+            return f"reopen{noun}", {own: page.node}
+        case Label() | Mark():
+            raise TypeError(write)
+
+
+def document(mutations: Sequence[tuple[str, Json]]) -> tuple[str, Json]:
+    """Several mutations as one document and its variables; each may fail alone."""
+    numbered = list(enumerate(mutations))
+    heads = [f"$i{n}: {name[0].upper()}{name[1:]}Input!" for n, (name, _) in numbered]
+    calls = [f"m{n}: {name}(input: $i{n}) {{ clientMutationId }}" for n, (name, _) in numbered]
+    variables = {f"i{n}": given for n, (_, given) in numbered}
+    return f"mutation({', '.join(heads)}) {{ {' '.join(calls)} }}", variables

@@ -1,0 +1,1 @@
+"""This machine: its terminal, its notifications, its git identity."""

@@ -1,0 +1,182 @@
+"""Tell people, through any Apprise URL, without ever holding up a gate.
+
+Apprise takes a second to import and its servers may take longer or never answer, so it runs in a
+process of its own, which outlives the bridge's by as much as it needs and never by more than
+`_LONGEST`. The URLs hold tokens: they go down a pipe, and only their schemes are ever shown.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from types import FrameType
+
+from bridge.core.model import ApprovalRequest, Decision
+from bridge.core.sanitize import harmless_terminal, plain
+from bridge.render.request import headline
+from bridge.render.suggested_commands import approve, command
+
+#: Seconds after which the helper ends, whatever its servers do.
+_LONGEST = 60
+#: Characters of one notice: it must fit the pipe, which nobody may be reading.
+_MOST = 6_000
+
+
+class Silent:
+    """The `Notices` port where nobody asked to be told."""
+
+    def opened(self, request: ApprovalRequest) -> None:
+        pass
+
+    def reminded(self, request: ApprovalRequest) -> None:
+        pass
+
+    def decided(self, request: ApprovalRequest, decision: Decision) -> None:
+        pass
+
+
+class Told:
+    """The `Notices` port over Apprise. `where` is the ledger, `link` a page that goes with each."""
+
+    def __init__(self, urls: Sequence[str], where: str, link: str | None = None) -> None:
+        self._urls = tuple(urls)
+        self._where = where
+        self._link = link
+        self._pipe: int | None = None
+        self._given_up = False
+
+    def opened(self, request: ApprovalRequest) -> None:
+        self._ask("Approval wanted", request)
+
+    def reminded(self, request: ApprovalRequest) -> None:
+        self._ask("Still waiting for approval", request)
+
+    def decided(self, request: ApprovalRequest, decision: Decision) -> None:
+        word = decision.outcome.value.capitalize()
+        lines = [_inert(decision.reason), f"Gate: {request.gate.key}"]
+        self._tell(f"{word}: {headline(request)}", lines)
+
+    def _ask(self, opening: str, request: ApprovalRequest) -> None:
+        until = request.expires_at
+        lines = [
+            _inert(request.message),
+            *(_inert(f"{each.name}: {each.value}") for each in request.artifacts if each.value),
+            f"Gate: {request.gate.key}",
+            *([f"Until: {until:%Y-%m-%d %H:%M:%S} UTC"] if until else []),
+            f"To approve: {approve(request, self._where)}",
+            f"To reject: {command('reject', request.gate.id, self._where)} --reason …",
+            *(f"{label}: {url}" for label, url in request.links),
+        ]
+        self._tell(f"{opening}: {headline(request)}", lines)
+
+    def _tell(self, title: str, lines: list[str]) -> None:
+        if self._link:
+            lines.append(f"Workflows: {self._link}")
+        try:
+            if self._pipe is None:
+                self._pipe = self._start()
+                self._hand_over(self._urls)
+            self._hand_over({"title": _inert(title), "body": "\n".join(lines)[:_MOST]})
+        except OSError as error:
+            if not self._given_up:
+                _report(f"no notification can be sent: {error.strerror}")
+            self._given_up = True
+
+    def _start(self) -> int:
+        """The pipe to a new helper. It ends when it has sent all, and this process has ended."""
+        theirs, ours = os.pipe()
+        try:
+            helper = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                start_new_session=True,  # a Ctrl-C is meant for the run
+            )
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        # Reaped when it ends; and no warning that it was not, should it outlive us.
+        self.helper = threading.Thread(target=helper.wait, name=str(helper.pid), daemon=True)
+        self.helper.start()
+        os.set_blocking(ours, False)  # a helper that reads no more must not hold us up
+        return ours
+
+    def _hand_over(self, value: object) -> None:
+        line = json.dumps(value, ensure_ascii=False).encode(errors="replace") + b"\n"
+        if self._pipe is not None and os.write(self._pipe, line) < len(line):
+            raise BlockingIOError(errno.EAGAIN, "those before it are not yet sent")
+
+
+def _inert(text: str) -> str:
+    """Plain text in which no chat finds a mention: not `@everyone`, not `<!channel>`."""
+    return re.sub(r"(?<=[@<])(?=\S)", "\u200b", harmless_terminal(plain(text)))
+
+
+def _report(says: str) -> None:
+    print(f"hitl: {says}", file=sys.__stderr__, flush=True)
+
+
+# -- the helper's own side -----------------------------------------------------------------------
+
+
+class _Recipient:
+    """One Apprise URL. Each is served apart, so that a slow one keeps nobody waiting."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._scheme = url.partition("://")[0] if "://" in url else "an unreadable address"
+        self._failed = False
+
+    def tell(self, notice: Mapping[str, str]) -> None:
+        import apprise
+
+        try:
+            sender = apprise.Apprise()
+            sent = sender.add(self._url) and sender.notify(
+                notice["body"], notice["title"], body_format="text"
+            )
+            if not sent:
+                self._fail()
+        except Exception:  # noqa: BLE001 - a plugin's bug; its words may hold the URL
+            self._fail()
+
+    def _fail(self) -> None:
+        if not self._failed:
+            _report(f"no notification went out through {self._scheme}://…; the gate is unaffected")
+        self._failed = True
+
+
+def _serve() -> None:
+    logging.disable()  # Apprise's own words may hold the URL
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(_LONGEST)
+    recipients = [_Recipient(url) for url in json.loads(sys.stdin.readline() or "[]")]
+    for line in sys.stdin:
+        signal.alarm(_LONGEST)
+        at_work = [
+            threading.Thread(target=each.tell, args=(json.loads(line),)) for each in recipients
+        ]
+        for thread in at_work:
+            thread.start()
+        for thread in at_work:
+            thread.join()
+
+
+def _give_up(_signum: int, _frame: FrameType | None) -> None:
+    _report(f"a notification was given up after {_LONGEST} seconds; the gate is unaffected")
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    _serve()

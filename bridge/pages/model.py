@@ -1,0 +1,276 @@
+"""A gate's page on a forge, a pull request or an issue: facts that were read at one moment.
+
+Nothing here does I/O, and nothing here knows a vendor's field names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from bridge.core.model import Outcome, Via
+
+#: A gate's branch, and what it is merged into.
+GATE_BRANCH = "gate/"
+LEDGER_BRANCH = "approvals"
+
+#: The label of a gate that waits.
+WAITING = f"gate:{Outcome.PENDING}"
+
+#: The most that GitHub takes in a body, in characters.
+LONGEST_BODY = 65_536
+
+
+class Kind(StrEnum):
+    """What an account is. Only a user is a person."""
+
+    USER = "User"
+    BOT = "Bot"
+    OTHER = "Other"  # an organisation, a mannequin, an account that is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody on the forge. The number is who they are, the login only what they are called."""
+
+    id: int | None
+    login: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """The bridge's own accounts, opener and decider: by number, or as `name` and `name[bot]`.
+
+    A login names a kind of account as well: a user may call himself what an App is called.
+    """
+
+    ids: frozenset[int] = frozenset()
+    logins: frozenset[str] = frozenset()
+
+    def own(self, account: Account | None) -> bool:
+        if account is None or account.id is None:
+            return False
+        login = account.login.casefold().removesuffix("[bot]")
+        called = f"{login}[bot]" if account.kind is Kind.BOT else login
+        return account.id in self.ids or called in self.logins
+
+
+class Reaction(StrEnum):
+    SEEN = "EYES"
+    ACCEPTED = "ROCKET"
+    REFUSED = "THUMBS_DOWN"
+    CONFUSED = "CONFUSED"
+
+
+class State(StrEnum):
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+    MERGED = "MERGED"
+
+
+class ReviewState(StrEnum):
+    APPROVED = "APPROVED"
+    CHANGES = "CHANGES_REQUESTED"
+    COMMENTED = "COMMENTED"
+    DISMISSED = "DISMISSED"
+    PENDING = "PENDING"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change of a text after it was written."""
+
+    by: Account | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What somebody wrote on the page. `node` is its handle; `reactions` are the bridge's own."""
+
+    node: str
+    author: Account | None
+    body: str
+    at: datetime
+    url: str
+    edited: Edit | None = None  # the last change
+    reactions: frozenset[Reaction] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A review. `commit` is the head it was given for.
+
+    Of a dismissed one, `state` is what it was before, and `dismissed_by` who dismissed it; where
+    that cannot be known, `state` is DISMISSED.
+    """
+
+    node: str
+    author: Account | None
+    state: ReviewState
+    body: str
+    at: datetime
+    url: str
+    commit: str | None
+    edited: Edit | None = None
+    dismissed_by: Account | None = None
+    reactions: frozenset[Reaction] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The last time the page was closed. `by_reference`: another commit's or page's `Fixes #N`."""
+
+    by: Account | None
+    at: datetime
+    by_reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What a pull request proposes: a head, to be merged into a base."""
+
+    repository: str | None  # owner/name of the head's; None where the fork is gone
+    name: str
+    head: str  # the commit
+    base: str
+    exists: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A pull request or an issue, with all of its reviews and comments, oldest first."""
+
+    node: str
+    number: int
+    url: str
+    state: State
+    title: str
+    body: str
+    author: Account | None
+    at: datetime
+    branch: Branch | None = None  # an issue has none, and so no head
+    edits: tuple[Edit, ...] = ()  # of the body, oldest first
+    reviews: tuple[Review, ...] = ()
+    comments: tuple[Comment, ...] = ()
+    closing: Closing | None = None
+    labels: tuple[str, ...] = ()
+
+    @property
+    def via(self) -> Via:
+        return Via.PULL_REQUEST if self.branch else Via.ISSUE
+
+    @property
+    def head(self) -> str | None:
+        return self.branch.head if self.branch else None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the gate can still be shown here: what is merged, or lost its branch, is over."""
+        return self.state is not State.MERGED and (self.branch is None or self.branch.exists)
+
+    def can_show(self, head: str) -> bool:
+        """Whether the gate can go on here at this head."""
+        # GitHub reopens no pull request whose branch was moved while it was closed.
+        stuck = self.branch and self.state is State.CLOSED and self.branch.head != head
+        return self.goes_on and not stuck
+
+    def __str__(self) -> str:
+        return self.via.value.replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the repository says beside the page, read in the same moment."""
+
+    repository: str  # owner/name
+    url: str
+    default_branch: str
+    commit: str  # of the default branch
+    policy: str | None  # the policy file there; None where there is none
+    voices: Voices
+    labels: dict[str, str] = field(default_factory=dict)  # of the repository: name to handle
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a repository and some of its pages."""
+
+    site: Site
+    pages: tuple[Page, ...]
+
+
+# -- what the bridge writes ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class React:
+    node: str
+    with_: Reaction
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A new comment."""
+
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """Another text for one of the bridge's own comments."""
+
+    node: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """One of the bridge's own comments goes."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Title and body of the page."""
+
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The one label of the bridge that stands; its others go."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    done: bool = False  # an issue shows whether what it asked for was done
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    pass
+
+
+class Light(StrEnum):
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A commit status on the gate's head."""
+
+    sha: str
+    light: Light
+    says: str
+
+
+Write = React | Say | Amend | Remove | Rewrite | Label | Close | Reopen | Mark

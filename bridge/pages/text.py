@@ -1,0 +1,357 @@
+"""What a gate's page on a forge says: title, body, status comment, and the words of a refusal.
+
+Values in, Markdown out. Everything a person or a workflow wrote goes through `harmless`, and the
+bridge's own seal is the last line of each text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+import jinja2
+
+from bridge.core import input_fields
+from bridge.core.model import (
+    ApprovalRequest,
+    Decision,
+    Dismissal,
+    Evaluation,
+    Finding,
+    GroupKind,
+    OnTimeout,
+    Outcome,
+    Rule,
+    Standing,
+    Via,
+    Vote,
+)
+from bridge.core.records import digest_of
+from bridge.core.sanitize import harmless_line, harmless_subject, shortened
+from bridge.core.shipped_files import templates
+from bridge.pages.comment_commands import Word
+from bridge.pages.marker import Part, Seal, short
+from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Site
+from bridge.pages.votes import Gathered
+from bridge.policy.approvers import leaves, login_of
+from bridge.policy.evaluate import takes
+from bridge.render.request import headline, message, summary
+
+_TITLE = 200
+_UNDELIVERED = "**Not delivered yet:**"
+#: Dismissed answers that the status comment tells of: a stranger may send hundreds.
+_MOST_REFUSALS = 10
+#: Of the input that is shown, and of a line: the record has it all, and a comment is no book.
+_MOST_INPUTS = 40
+_LONGEST_LINE = 1_000
+SIGNS = {
+    Outcome.PENDING: "⏳",
+    Outcome.APPROVED: "✅",
+    Outcome.REJECTED: "❌",
+    Outcome.EXPIRED: "⌛",
+    Outcome.WITHDRAWN: "🚫",
+}
+
+
+def title(request: ApprovalRequest) -> str:
+    """`Approve Flow/7/deploy/12: the first line of the message`."""
+    # A title is plain text: an entity would be read as it is written.
+    whole = f"Approve {harmless_subject(request.gate.key)}: {headline(request)}"
+    return whole if len(whole) <= _TITLE else whole[: _TITLE - 1].rstrip() + "…"
+
+
+def body(request: ApprovalRequest, head: str, site: Site) -> str:
+    """The page's body, never over what GitHub takes: the rest is in the committed `request.md`."""
+    whole = f"{site.url}/blob/{head}/{request.gate.folder}/request.md"
+    rest = f"*It is too long for this page: [read it whole]({whole}).*"
+    for text, what, asks in (
+        (message(request), summary(request), "\n".join(_asks(request))),
+        (message(request), rest, "\n".join(_asks(request))),
+        (f"> {harmless_line(headline(request))}", rest, ""),
+    ):
+        made = _body(request, head, text, what, asks, whole)
+        if len(made) <= LONGEST_BODY:
+            break
+    return made
+
+
+def _body(request: ApprovalRequest, head: str, text: str, what: str, asks: str, whole: str) -> str:
+    digest = digest_of(request)
+    is_issue = request.policy.via is Via.ISSUE
+    return _filled(
+        "body.md",
+        message=text,
+        deadline=_deadline(request),
+        summary=what,
+        who=_who(request),
+        # An issue asks nobody for a review: whoever is named there hears of it by that.
+        asked=" ".join(_mentions(request)) if is_issue else "",
+        is_issue=is_issue,
+        approve=approve_line(request),
+        asks=asks,
+        key=_in_code(request.gate.key),
+        digest=short(digest),
+        whole=whole,
+        seal=Seal(Part.BODY, request.gate.id, digest, head),
+    )
+
+
+def _who(request: ApprovalRequest) -> str:
+    policy = request.policy
+    said = [f"It takes {harmless_line(takes(policy.require))}."]
+    if policy.only:
+        said.append(f"The flow itself asks that it be {harmless_line(str(policy.only))}.")
+    if request.initiator:
+        barred = ", who cannot approve it" if policy.bars.initiator else ""
+        said.append(f"The run was started by {harmless_line(request.initiator)}{barred}.")
+    return " ".join([*said, "What is still missing stands in the comment below."])
+
+
+def _mentions(request: ApprovalRequest) -> Iterator[str]:
+    users, teams = invited(request.policy.require)
+    return (f"@{each}" for each in [*users, *teams])
+
+
+def approve_line(request: ApprovalRequest) -> str:
+    """The command that approves, with a place for each input that has to be given."""
+    of = [short(digest_of(request))] if request.policy.via is Via.ISSUE else []
+    blanks = [f"{_in_code(name)}=…" for name in input_fields.owed(request.schema)]
+    return " ".join([f"/{Word.APPROVE}", *of, *blanks])
+
+
+def _asks(request: ApprovalRequest) -> Iterator[str]:
+    owed = input_fields.owed(request.schema)
+    for field in input_fields.fields(request.schema):
+        must = "" if field.name in owed else ", may be left out"
+        told = harmless_line("; ".join(filter(None, [field.description, field.hint])))
+        yield f"- `{_in_code(field.name)}` ({field.kind}{must}){': ' + told if told else ''}"
+
+
+def _in_code(text: str) -> str:
+    """Other people's text where it stands between backticks, or in a fenced block."""
+    return shortened(text, 200).replace("`", "'")
+
+
+def invited(rule: Rule) -> tuple[list[str], list[str]]:
+    """The users and teams whose answer is asked for; GitHub takes fifteen of each, no more."""
+    users: dict[str, None] = {}
+    teams: dict[str, None] = {}
+    for actors in leaves(rule):
+        users |= dict.fromkeys(login_of(each) for each in actors.users)
+        teams |= dict.fromkeys(
+            group.name for group in actors.groups if group.kind is GroupKind.TEAM
+        )
+    return list(users)[:15], list(teams)[:15]
+
+
+def _deadline(request: ApprovalRequest) -> str:
+    if request.expires_at is None:
+        return "**Waits for a decision**, without a deadline."
+    then = {
+        OnTimeout.REJECT: "Without an answer it then expires, and the run ends.",
+        OnTimeout.APPROVE: "**Without an answer it is then approved.**",
+        OnTimeout.NOTIFY: "After that people are reminded, and it goes on waiting.",
+    }[request.policy.on_timeout]
+    return f"**Waits for a decision until {request.expires_at:%Y-%m-%d %H:%M} UTC.** {then}"
+
+
+# -- the status comment ----------------------------------------------------------------------------
+
+
+def status(
+    standing: Standing, head: str, site: Site, evaluation: Evaluation | None, gathered: Gathered,
+    trouble: str | None = None, note: str = "",
+) -> str:  # fmt: skip
+    """The one comment that says where the gate stands. The same state gives the same text.
+
+    `note` is a word about the run, of this module's own.
+    """
+    request = standing.request
+    seal = Seal(Part.STATUS, request.gate.id, digest_of(request), head)
+    if standing.decision:
+        return _decided(standing, standing.decision, site, seal, note)
+    says = trouble or (evaluation.reason if evaluation else "waiting for an answer")
+    refused = list(_refusals(evaluation, gathered))
+    findings = evaluation.finding.children if evaluation else ()
+    if len(findings) == 1:  # the line above it says the same
+        findings = findings[0].children
+    return _filled(
+        "status.md",
+        sign=SIGNS[Outcome.PENDING],
+        head=_sentence(_line(says)),
+        tree="\n".join(tree(findings)),
+        counted=", ".join(_vote(vote) for vote in evaluation.candidates) if evaluation else "",
+        refused="\n".join(refused[-_MOST_REFUSALS:]),
+        note=note,
+        foot=f"To approve: `{approve_line(request)}`",
+        seal=seal,
+    )
+
+
+def tells(status: Comment, outcome: Outcome) -> bool:
+    """Whether this status comment says that the gate came to this, and that it was delivered."""
+    return status.body.startswith(f"### {SIGNS[outcome]} ") and _UNDELIVERED not in status.body
+
+
+def word_lost(step: str) -> str:
+    """For those who are asked for a run that another of its branches has lost."""
+    return (
+        f"**This run has lost a step already:** `{_in_code(step)}` failed. An approval still lets"
+        " this step run, in a run that most likely ends failed."
+    )
+
+
+def word_undelivered(why: str) -> str:
+    return f"{_UNDELIVERED} {_line(why)}. The record stands, and it is tried again."
+
+
+def word_amiss(says: str) -> str:
+    return f"**The workflow:** {_line(says)}. What holds is the record, which the step reads."
+
+
+def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, note: str) -> str:
+    return _filled(
+        "status.md",
+        sign=SIGNS[decision.outcome],
+        head=_sentence(_line(decision.reason or decision.outcome.value)),
+        tree="\n".join(
+            f"- `{_in_code(str(key))}`: {_line(str(value), 300)}"
+            for key, value in list(decision.inputs.items())[:_MOST_INPUTS]
+        ),
+        counted=", ".join(_vote(vote) for vote in decision.votes),
+        refused="",
+        note=note,
+        foot=(
+            f"Recorded on {decision.decided_at:%Y-%m-%d %H:%M} UTC by the policy of"
+            f" {_policy(decision.policy_source, site)}:"
+            f" [the record]({site.url}/tree/approvals/{standing.request.gate.folder})"
+        ),
+        seal=seal,
+    )
+
+
+def _policy(source: str, site: Site) -> str:
+    """The policy file as it was then, where it was one."""
+    path, _, commit = source.rpartition(" at ")
+    if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
+        return _line(source)
+    return f"[{_line(path)}]({site.url}/blob/{commit}/{path})"
+
+
+def light(standing: Standing, evaluation: Evaluation | None, head: str) -> Mark:
+    """The commit status that goes with it."""
+    if standing.decision is None:
+        return Mark(head, Light.PENDING, evaluation.reason if evaluation else "waiting")
+    good = standing.decision.outcome is Outcome.APPROVED
+    return Mark(head, Light.SUCCESS if good else Light.FAILURE, standing.decision.reason)
+
+
+def refusal(dismissal: Dismissal) -> str:
+    """Why an answer does not count, as one line: who, where, why."""
+    who = _line(str(dismissal.vote.actor))
+    said = f"[{dismissal.vote.verdict}]({dismissal.vote.url})" if dismissal.vote.url else ""
+    return f"- {who} {said}: {_line(dismissal.reason)}"
+
+
+def _refusals(evaluation: Evaluation | None, gathered: Gathered) -> Iterator[str]:
+    dismissed = evaluation.dismissals if evaluation else gathered.dismissed
+    for dismissal in dismissed:
+        yield refusal(dismissal)
+    for unread in gathered.unreadable:
+        yield (
+            f"- {_line(unread.author)} [could not be read]({unread.url}):"
+            f" {_keeping_code(unread.why)}"
+        )
+
+
+def _keeping_code(text: str) -> str:
+    """The bridge's own advice holds commands in backticks; what it quotes was cut of backticks."""
+    return " ".join(text.split())
+
+
+def tree(findings: Iterable[Finding], depth: int = 0) -> Iterator[str]:
+    """The lines of a Markdown list: what is met, and what is not yet."""
+    for finding in findings:
+        yield f"{'  ' * depth}- {'✅' if finding.met else '⬜'} {_line(finding.says)}"
+        yield from tree(finding.children, depth + 1)
+
+
+def _vote(vote: Vote) -> str:
+    who = _line(str(vote.actor))
+    return f"[{who}]({vote.url})" if vote.url else who
+
+
+def _line(text: str, most: int = _LONGEST_LINE) -> str:
+    return harmless_line(shortened(text, most))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# -- notes: comments that stay, for what happened to the page itself -------------------------------
+
+
+def note_asked_anew(why: str) -> str:
+    return (
+        f"**This was asked anew:** {why}. Answers given before this do not count any more:"
+        " please look again and answer again.\n"
+    )
+
+
+def note_reminder(request: ApprovalRequest, head: str) -> str:
+    """Written once for each request that waits on past its deadline."""
+    seal = Seal(Part.REMINDER, request.gate.id, digest_of(request), head)
+    return (
+        f"**Still waiting:** the deadline, {request.expires_at:%Y-%m-%d %H:%M} UTC, has passed, and"
+        f" this goes on waiting for an answer. {' '.join(_mentions(request))}\n\n{seal}\n"
+    )
+
+
+def note_restored(by: str) -> str:
+    return (
+        f"**The text of this request was changed by {by}** and has been put back."
+        " Answers that were given meanwhile do not count.\n"
+    )
+
+
+def note_reopened(by: str, why: str) -> str:
+    return f"**Open again:** {by} closed this, and that decides nothing here ({why}).\n"
+
+
+def note_merged_by_hand(url: str) -> str:
+    return (
+        f"**{url} was merged by hand**, which is no approval: it is asked again here."
+        " Please answer with a review or a command.\n"
+    )
+
+
+def note_branch_gone(url: str) -> str:
+    return (
+        f"**The branch of {url} was deleted**, which decides nothing: it is asked again here."
+        " Please answer with a review or a command.\n"
+    )
+
+
+def note_elsewhere(url: str) -> str:
+    return f"**This is asked at {url} now**: the policy says so. Please answer there.\n"
+
+
+# -- templates -------------------------------------------------------------------------------------
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates() / "github"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - Markdown: each value was made harmless before
+    )
+
+
+def _filled(name: str, **values: object) -> str:
+    made: str = _templates().get_template(name).render(values)
+    return made.rstrip() + "\n"

@@ -1,0 +1,409 @@
+"""Gather: what stands on a gate's page, as votes that may count and answers that do not.
+
+Values in, values out. Whether a vote's author may decide is the policy's to say; here is only what
+the page itself voids: another version than the one shown, an edited text, an input that does not
+fit. What cannot be known for certain does not become a vote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from bridge.core.errors import Faults
+from bridge.core.model import Actor, ApprovalRequest, Channel, Dismissal, Verdict, Vote
+from bridge.core.records import digest_of
+from bridge.pages import comment_commands
+from bridge.pages.comment_commands import Command, Unreadable, Word
+from bridge.pages.marker import Part, Seal, seal_of
+from bridge.pages.model import (
+    GATE_BRANCH,
+    LEDGER_BRANCH,
+    Account,
+    Comment,
+    Edit,
+    Kind,
+    Page,
+    Review,
+    ReviewState,
+    Site,
+    State,
+    Voices,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A comment or review whose command cannot be read, and why, in words for its author."""
+
+    node: str
+    url: str
+    author: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What people said on a page. `nodes` finds a vote's comment or review by its url."""
+
+    votes: tuple[Vote, ...] = ()
+    dismissed: tuple[Dismissal, ...] = ()
+    unreadable: tuple[Unread, ...] = ()
+    asked: tuple[str, ...] = ()  # the comments that only ask for the status
+    nodes: Mapping[str, Comment | Review] = field(default_factory=dict)
+    closing: Vote | None = None  # also among the votes
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the bridge can prove that it showed: this request at this commit, since this moment.
+
+    `since` is the forge's own time, None where nothing proves it. `altered` are the times in which
+    the body was not the bridge's: from one moment to the next, or until now.
+    """
+
+    head: str
+    digest: str
+    since: datetime | None
+    altered: tuple[tuple[datetime, datetime | None], ...] = ()
+
+    @property
+    def altered_now(self) -> bool:
+        return bool(self.altered) and self.altered[-1][1] is None
+
+
+def gate_of(page: Page, site: Site) -> str | None:
+    """The id of the gate that this page shows; None where it is none of the bridge's.
+
+    A fork's branch may have any name, a base can be changed by hand, and anyone may open a second
+    pull request from the same branch: all four must match. An issue has its author and its seals.
+    """
+    if not site.voices.own(page.author):
+        return None
+    branch = page.branch
+    if branch is None:
+        body, status = _seals(page, site.voices)
+        seal = body or status
+        return seal.gate_id if seal else None
+    ours = (
+        branch.repository is not None
+        and branch.repository.casefold() == site.repository.casefold()
+        and branch.base == LEDGER_BRANCH
+        and branch.name.startswith(GATE_BRANCH)
+    )
+    return branch.name.removeprefix(GATE_BRANCH) if ours else None
+
+
+def shown(page: Page, voices: Voices) -> Shown | None:
+    """What was shown, by the seals of body and status; None where neither can be trusted."""
+    altered = _altered(page.edits, voices)
+    body, on_status = _seals(page, voices)
+    status = status_comment(page, voices)
+    seal = body or on_status
+    if seal is None:
+        return None
+    if status and on_status and _same(on_status, seal):
+        since: datetime | None = status.at
+    else:
+        since = None if page.edits else page.at
+    return Shown(seal.head, seal.digest, since, altered)
+
+
+def status_comments(page: Page, voices: Voices) -> list[Comment]:
+    """The bridge's own status comments, oldest first, also those that somebody else changed."""
+    own = [each for each in page.comments if voices.own(each.author)]
+    return [each for each in own if "<!-- approval-bridge status " in each.body or each.edited]
+
+
+def status_comment(page: Page, voices: Voices) -> Comment | None:
+    """The newest status comment that is the bridge's word for word."""
+    for comment in reversed(status_comments(page, voices)):
+        seal = seal_of(comment.body)
+        if seal and seal.part is Part.STATUS and _untouched(comment.edited, voices):
+            return comment
+    return None
+
+
+def reminded(page: Page, digest: str, voices: Voices) -> bool:
+    """Whether people were told here that this request waits on past its deadline."""
+    seals = [seal_of(each.body) for each in page.comments if voices.own(each.author)]
+    return any(each and each.part is Part.REMINDER and each.digest == digest for each in seals)
+
+
+def _seals(page: Page, voices: Voices) -> tuple[Seal | None, Seal | None]:
+    """Those of the body and of the status comment, where each is the bridge's own word for word."""
+    altered = _altered(page.edits, voices)
+    body = seal_of(page.body) if not (altered and altered[-1][1] is None) else None
+    status = status_comment(page, voices)
+    return (
+        body if body and body.part is Part.BODY else None,
+        seal_of(status.body) if status else None,
+    )
+
+
+def _same(one: Seal, other: Seal) -> bool:
+    return (one.gate_id, one.digest, one.head) == (other.gate_id, other.digest, other.head)
+
+
+def _untouched(edited: Edit | None, voices: Voices) -> bool:
+    return edited is None or voices.own(edited.by)
+
+
+def _altered(
+    edits: tuple[Edit, ...], voices: Voices
+) -> tuple[tuple[datetime, datetime | None], ...]:
+    spans: list[tuple[datetime, datetime | None]] = []
+    for edit in sorted(edits, key=lambda each: each.at):
+        is_open = bool(spans) and spans[-1][1] is None
+        if voices.own(edit.by):
+            if is_open:
+                spans[-1] = (spans[-1][0], edit.at)
+        elif not is_open:
+            spans.append((edit.at, None))
+    return tuple(spans)
+
+
+# -- votes -----------------------------------------------------------------------------------------
+
+
+def gather(
+    request: ApprovalRequest, page: Page, seen: Shown, head: str | None, voices: Voices
+) -> Gathered:
+    """What people said. `head` is the gate branch's as git has it, read apart from the page."""
+    reader = _Reader(request, page, seen, head, voices)
+    for review in page.reviews:
+        reader.review(review)
+    for comment in page.comments:
+        reader.comment(comment)
+    closing = reader.closing()
+    return Gathered(
+        votes=tuple(reader.votes),
+        dismissed=tuple(reader.dismissed),
+        unreadable=tuple(reader.unreadable),
+        asked=tuple(reader.asked),
+        nodes=reader.nodes,
+        closing=closing,
+    )
+
+
+_VERDICTS = {
+    Word.APPROVE: Verdict.APPROVE,
+    Word.REJECT: Verdict.REJECT,
+    Word.HOLD: Verdict.HOLD,
+    Word.UNHOLD: Verdict.RELEASE,
+}
+_STATES = {ReviewState.APPROVED: Verdict.APPROVE, ReviewState.CHANGES: Verdict.CHANGES}
+#: What the text of a review may say beside the button that was pressed.
+_AGREES = {
+    Verdict.APPROVE: {Verdict.APPROVE},
+    Verdict.CHANGES: {Verdict.REJECT, Verdict.HOLD},
+}
+
+
+#: The command itself is not repeated: a reason is made harmless, and a digest is then cut in two.
+_HERE = "copy the whole command from the foot of this comment"
+
+
+class _Reader:
+    def __init__(
+        self,
+        request: ApprovalRequest,
+        page: Page,
+        seen: Shown,
+        head: str | None,
+        voices: Voices,
+    ) -> None:
+        self._request = request
+        self._digest = digest_of(request)
+        self._page = page
+        self._seen = seen
+        self._voices = voices
+        self._moved = self._what_moved(head)
+        self.votes: list[Vote] = []
+        self.dismissed: list[Dismissal] = []
+        self.unreadable: list[Unread] = []
+        self.asked: list[str] = []
+        self.nodes: dict[str, Comment | Review] = {}
+
+    def _what_moved(self, head: str | None) -> str | None:
+        seen = self._seen
+        if seen.digest != self._digest:
+            return "the request was replaced since, and what it shows now is not yet on this page"
+        # An issue has no head of its own to look at.
+        if not head == seen.head == (self._page.head or head):
+            return "somebody pushed to the gate's branch: what is there now is not what was asked"
+        return None
+
+    def review(self, review: Review) -> None:
+        command = comment_commands.read(review.body)
+        said = _verdict(command)
+        meant = _STATES.get(review.state)
+        if isinstance(command, Unreadable):
+            self._confused(review, command.why)
+        elif said and meant and said not in _AGREES[meant]:
+            self._confused(
+                review, f"the review says one thing ({meant}) and its text another ({said})"
+            )
+        elif verdict := said or meant:
+            vote = self._vote(review, verdict, Channel.REVIEW, command)
+            self._take(vote, command, self._moved or self._old(review) or self._void(review))
+        elif command:
+            self.asked.append(review.node)
+
+    def comment(self, comment: Comment) -> None:
+        if self._voices.own(comment.author):
+            return  # its own words hold ready-made commands
+        command = comment_commands.read(comment.body)
+        said = _verdict(command)
+        if isinstance(command, Unreadable):
+            self._confused(comment, command.why)
+        elif said:
+            vote = self._vote(comment, said, Channel.COMMENT, command)
+            self._take(vote, command, self._moved or self._early(comment) or self._void(comment))
+        elif command:
+            self.asked.append(comment.node)
+
+    def closing(self) -> Vote | None:
+        """The close as a rejection, where a person closed the page by hand."""
+        closing = self._page.closing
+        if self._page.state is not State.CLOSED or closing is None or closing.by is None:
+            return None
+        person = closing.by.kind is Kind.USER and not self._voices.own(closing.by)
+        # Who deletes the branch closes the page without a word about the gate.
+        if closing.by_reference or not person or not self._page.goes_on:
+            return None
+        vote = Vote(
+            actor=actor_of(closing.by),
+            verdict=Verdict.REJECT,
+            at=closing.at,
+            digest=self._seen.digest,
+            channel=Channel.CLOSING,
+            reason=f"closed the {self._page}",
+            url=self._page.url,
+        )
+        if self._moved:
+            self.dismissed.append(Dismissal(vote, self._moved))
+            return None
+        self.votes.append(vote)
+        return vote
+
+    # -- one text ------------------------------------------------------------------------------
+
+    def _confused(self, said: Comment | Review, why: str) -> None:
+        login = said.author.login if said.author else "somebody"
+        self.unreadable.append(Unread(said.node, said.url, login, why))
+
+    def _old(self, review: Review) -> str | None:
+        if review.commit == self._page.head:
+            return None
+        short = (review.commit or "another commit")[:8]
+        return f"it reviewed {short}, an older version: look at what stands here now"
+
+    def _early(self, comment: Comment) -> str | None:
+        if self._seen.since is not None and comment.at >= self._seen.since:
+            return None
+        return "it was written before this version of the request was shown: say it again"
+
+    def _vote(
+        self,
+        said: Comment | Review,
+        verdict: Verdict,
+        channel: Channel,
+        command: Command | Unreadable | None,
+    ) -> Vote:
+        dismissed_by = said.dismissed_by if isinstance(said, Review) else None
+        reason = command.reason if isinstance(command, Command) else ""
+        if verdict is Verdict.CHANGES and not reason:
+            reason = said.body.strip()
+        self.nodes[said.url] = said
+        return Vote(
+            actor=actor_of(said.author),
+            verdict=verdict,
+            at=said.at,
+            digest=self._digest,
+            channel=channel,
+            reason=reason,
+            url=said.url,
+            body_sha256=hashlib.sha256(said.body.encode("utf-8", "surrogatepass")).hexdigest(),
+            dismissed_by=actor_of(dismissed_by) if dismissed_by else None,
+        )
+
+    def _elsewhere(self, command: Command | Unreadable | None) -> str | None:
+        named = command.digest if isinstance(command, Command) else None
+        if named and not self._digest.removeprefix("sha256:").startswith(named):
+            return f"it is of another version of this request: {_HERE}"
+        # A review is of a commit; an issue has none, so there the approval itself must say.
+        if not named and self._page.branch is None:
+            return f"it does not say of which version it is: {_HERE}"
+        return None
+
+    def _void(self, said: Comment | Review) -> str | None:
+        if isinstance(said, Review) and said.state is ReviewState.DISMISSED:
+            return "it was dismissed"
+        if said.edited:
+            return "it was edited after it was written: say it again in a new one"
+        for start, end in self._seen.altered:
+            if start <= said.at and (end is None or said.at <= end):
+                return (
+                    "it came while somebody had changed the text of the request: read it again"
+                    " and say it again"
+                )
+        return None
+
+    def _take(self, vote: Vote, command: Command | Unreadable | None, void: str | None) -> None:
+        if not void and vote.verdict is Verdict.APPROVE:
+            void = self._elsewhere(command)
+        if not void and vote.verdict is Verdict.APPROVE:
+            try:
+                vote = replace(vote, inputs=self._inputs(command))
+            except Faults as faults:
+                void = "; ".join(faults.faults)
+        if void:
+            self.dismissed.append(Dismissal(vote, void))
+        else:
+            self.votes.append(vote)
+
+    def _inputs(self, command: Command | Unreadable | None) -> dict[str, Any] | None:
+        asked = command if isinstance(command, Command) else Command(Word.APPROVE)
+        found = comment_commands.given(asked, self._request.schema)
+        return found if self._request.schema else None
+
+
+def _verdict(command: Command | Unreadable | None) -> Verdict | None:
+    return _VERDICTS.get(command.word) if isinstance(command, Command) else None
+
+
+def actor_of(account: Account | None) -> Actor:
+    """Who it is, vouched for by the forge; a ghost or a mannequin is nobody it vouches for."""
+    if account is None:
+        return Actor("somebody whose account is gone")
+    return Actor(
+        name=account.login,
+        login=account.login,
+        id=account.id,
+        proven=account.kind is Kind.USER and account.id is not None,
+        bot=account.kind is Kind.BOT,
+    )
+
+
+def is_command(body: str) -> bool:
+    return comment_commands.read(body) is not None
+
+
+def unanswered(gathered: Gathered, page: Page) -> tuple[str, ...]:
+    """The comments and reviews that hold a command and have no answer of the bridge yet."""
+    awaited = {each.node for each in gathered.nodes.values()}
+    awaited |= {each.node for each in gathered.unreadable} | set(gathered.asked)
+    return tuple(
+        each.node
+        for each in _texts(page)
+        if each.node in awaited and each.body and not each.reactions
+    )
+
+
+def _texts(page: Page) -> Iterator[Comment | Review]:
+    yield from page.reviews
+    yield from page.comments

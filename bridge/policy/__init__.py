@@ -1,0 +1,1 @@
+"""Who may decide: the policy file and its evaluation."""

@@ -1,0 +1,81 @@
+"""A policy file in words, for a person who wants to know what it does and not how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bridge.core import durations
+from bridge.core.model import (
+    DismissedReviews,
+    OnTimeout,
+    Policy,
+    RequestChanges,
+    Selected,
+    UnknownInitiator,
+    Via,
+)
+from bridge.policy.evaluate import takes
+from bridge.policy.policy_file import Covers, PolicyFile
+
+_CLOCK = {
+    OnTimeout.REJECT: "then it is rejected",
+    OnTimeout.APPROVE: "then the clock approves it",
+    OnTimeout.NOTIFY: "then people are reminded, and it waits on",
+}
+
+
+def in_words(file: PolicyFile) -> Iterator[str]:
+    """Lines of plain text."""
+    yield f"{file.where}: the first entry from the top that covers a gate is its policy."
+    for number, entry in enumerate(file.entries, start=1):
+        yield ""
+        yield f"{number}. {entry.selected.rule} (line {entry.line})"
+        yield from (f"   {name:<9} {says}" for name, says in _entry(entry))
+    yield ""
+    yield "A gate that no entry covers waits, and nobody can approve it."
+    if file.identities:
+        yield ""
+        yield "Who a run is started as, and the account that is theirs:"
+        yield from (f"   {name} is {account}" for name, account in file.identities.items())
+
+
+def _entry(entry: Covers) -> Iterator[tuple[str, str]]:
+    policy = entry.selected.policy
+    yield "covers", str(entry.when)
+    yield "takes", takes(policy.require)
+    yield "never", "; ".join(_never(policy))
+    yield "asked", "in an issue" if entry.selected.via is Via.ISSUE else "in a pull request"
+    yield "time", _time(policy)
+    yield from (("besides", says) for says in _besides(entry.selected))
+
+
+def _never(policy: Policy) -> Iterator[str]:
+    if policy.bars.initiator:
+        blocks = policy.unknown_initiator is UnknownInitiator.BLOCK
+        unknown = "nobody's approval counts" if blocks else "this bars nobody"
+        yield f"whoever started the run (where their account is not known, {unknown})"
+    if policy.bars.author:
+        yield "whoever opened the request"
+    if policy.bars.users:
+        yield ", ".join(user.partition("#")[0] for user in policy.bars.users)
+    yield "bots"
+
+
+def _time(policy: Policy) -> str:
+    if policy.timeout is None:
+        return "as the flow says"
+    return f"{durations.words(policy.timeout)}, {_CLOCK[policy.on_timeout]}"
+
+
+def _besides(selected: Selected) -> Iterator[str]:
+    policy = selected.policy
+    if selected.auto_approve:
+        yield "the flow's own auto_approve_if may approve"
+    if policy.request_changes is RequestChanges.REJECT:
+        yield "a review that requests changes rejects"
+    else:
+        yield "a review that requests changes holds the gate"
+    if policy.dismissed_reviews is DismissedReviews.DECIDERS:
+        yield "an approval is taken away only by one who may decide dismissing it"
+    else:
+        yield "an approval that is dismissed is no approval"

@@ -1,0 +1,619 @@
+"""The judge: a request and the evidence in, an evaluation with its reasons out.
+
+No I/O, no clock of its own, no order: the same evidence in any order gives the same evaluation.
+What is not proven does not count, so absence is pending. Who may decide is told in
+`eligibility.py`. The same record gives the same verdict years later: the gated step and an audit
+judge the recorded votes again.
+
+Each rule is counted by itself, as code owners are: someone who stands in two rules of an `AllOf`
+answers for both. In an `EachOf` nobody does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from bridge.core.errors import Faults
+from bridge.core.input_fields import owed
+from bridge.core.model import (
+    Actor,
+    Actors,
+    AllOf,
+    Answer,
+    AnyOf,
+    ApprovalRequest,
+    Approvals,
+    Bars,
+    Channel,
+    Decider,
+    Declared,
+    Dismissal,
+    DismissedReviews,
+    EachOf,
+    Evaluation,
+    Evidence,
+    Finding,
+    Group,
+    GroupKind,
+    Membership,
+    OnTimeout,
+    Outcome,
+    Policy,
+    Question,
+    RequestChanges,
+    Rule,
+    Selected,
+    Verdict,
+    Vote,
+)
+from bridge.core.records import digest_of
+from bridge.policy.approvers import (
+    Facts,
+    among,
+    bar,
+    barred_by_name,
+    can_be_met,
+    leaves,
+    match_up,
+    may_decide,
+    unsettled,
+    who_may,
+)
+
+_LOGIN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?"
+#: As people write them: `ann` (or `ann#583231`, where the number must match), `acme`, `acme/ml`.
+USER: Final = re.compile(rf"{_LOGIN}(_[A-Za-z0-9]+)?(#[1-9][0-9]*)?")
+ORGANIZATION: Final = re.compile(_LOGIN)
+TEAM: Final = re.compile(rf"{_LOGIN}/[A-Za-z0-9_.-]+")
+
+#: Why an approval's input does not fit; None where it does (`inputs.objection`).
+Misfit = Callable[[Mapping[str, Any] | None], str | None]
+
+
+def evaluate(
+    request: ApprovalRequest, evidence: Evidence, misfit: Misfit | None = None
+) -> Evaluation:
+    """Where the gate stands on this evidence.
+
+    A rejection by someone who may decide outweighs every approval; then a hold keeps it open; then
+    the rule; then a condition the policy names; then the clock. A hold stops these two as well.
+
+    `misfit` looks at the input of an approval, and belongs to the moment of deciding: `decide`
+    always gives it, so that nothing unfit is recorded. Judging a record again does without, because
+    the schema's library is not everywhere where a gated step runs.
+    """
+    facts = Facts(evidence.memberships)
+    sifted = _sift(request, evidence, facts, misfit)
+    tree = weigh(request.policy.require, sifted.approvals, facts)
+    obstacles = tuple(Finding(each, False) for each in _obstacles(request, evidence, sifted))
+    outcome, by, says = _outcome(request, evidence, sifted, tree)
+    if outcome is Outcome.PENDING:
+        says = "; ".join([says, *(each.says for each in obstacles)])
+    elif outcome is Outcome.APPROVED and sifted.holds:
+        outcome, by, says = (
+            Outcome.PENDING,
+            None,
+            "; ".join(dict.fromkeys(map(_held_by, sifted.holds))),
+        )
+    root = Finding(says, outcome is Outcome.APPROVED, (tree, *obstacles))
+    return Evaluation(outcome, by, root, sifted.candidates, sifted.dismissals, sifted.heeded)
+
+
+def _outcome(
+    request: ApprovalRequest, evidence: Evidence, sifted: _Sifted, tree: Finding
+) -> tuple[Outcome, Decider | None, str]:
+    if sifted.refusals:
+        first = min(sifted.refusals, key=_age)
+        said = f": {first.reason}" if first.reason else ""
+        return Outcome.REJECTED, Decider.PERSON, f"rejected by {first.actor}{said}"
+    shortfall = tree if sifted.candidates else None
+    if evidence.ended:
+        return _withdrawn(request, evidence, shortfall)
+    if tree.met:
+        names = ", ".join(sorted({str(vote.actor) for vote in sifted.approvals}))
+        return Outcome.APPROVED, Decider.PERSON, f"approved by {names}"
+    condition = evidence.condition
+    if condition and condition.holds and condition.text == request.policy.auto_approve_if:
+        says = f"approved automatically: {condition.text}"
+        return Outcome.APPROVED, Decider.CONDITION, says
+    if overdue(request, evidence.now) and request.policy.on_timeout is not OnTimeout.NOTIFY:
+        return _timed_out(request, shortfall)
+    return Outcome.PENDING, None, f"waiting: {tree.says}"
+
+
+def _withdrawn(
+    request: ApprovalRequest, evidence: Evidence, tree: Finding | None
+) -> tuple[Outcome, Decider, str]:
+    # A run that ended because its gate's time was over is the clock's: so it is recorded.
+    if overdue(request, evidence.now) and request.policy.on_timeout is OnTimeout.REJECT:
+        return _timed_out(request, tree)
+    return Outcome.WITHDRAWN, Decider.RUN, f"withdrawn: {evidence.ended} before anybody decided"
+
+
+def _timed_out(request: ApprovalRequest, tree: Finding | None) -> tuple[Outcome, Decider, str]:
+    deadline = _deadline(request)
+    says = f"by {deadline} there was only {tree.says}" if tree else f"nobody answered by {deadline}"
+    if request.policy.on_timeout is OnTimeout.APPROVE:
+        return Outcome.APPROVED, Decider.CLOCK, f"{says}, and the policy then approves"
+    return Outcome.EXPIRED, Decider.CLOCK, says
+
+
+def _deadline(request: ApprovalRequest) -> str:
+    return f"{request.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _obstacles(request: ApprovalRequest, evidence: Evidence, sifted: _Sifted) -> Iterator[str]:
+    """What else stands in the way, in words for whoever waits."""
+    policy = request.policy
+    yield from dict.fromkeys(map(_held_by, sifted.holds))
+    if unknown := unsettled(request, evidence.author):
+        yield unknown
+    barred = barred_by_name(policy, evidence.author)
+    if not can_be_met(policy.require, barred, policy.only):
+        yield (
+            "too few people are left who may approve: change the policy, or have somebody else"
+            " start the run"
+        )
+
+
+def _held_by(vote: Vote) -> str:
+    said = f": {vote.reason}" if vote.reason else ""
+    return f"held by {vote.actor}{said}"
+
+
+def overdue(request: ApprovalRequest, now: datetime) -> bool:
+    """Whether the deadline has passed. A clock set back only ever makes a gate wait longer."""
+    return request.expires_at is not None and now >= request.expires_at
+
+
+# -- votes -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Sifted:
+    """The votes that may count, one a person, and those that do not, each with its reason."""
+
+    approvals: tuple[Vote, ...]
+    refusals: tuple[Vote, ...]
+    holds: tuple[Vote, ...]
+    releases: tuple[Vote, ...]
+    dismissals: tuple[Dismissal, ...]
+
+    @property
+    def candidates(self) -> tuple[Vote, ...]:
+        return tuple(sorted((*self.approvals, *self.refusals), key=_age))
+
+    @property
+    def heeded(self) -> tuple[Vote, ...]:
+        return tuple(sorted((*self.holds, *self.releases), key=_age))
+
+
+_REFUSALS: Final = {
+    RequestChanges.HOLD: {Verdict.REJECT},
+    RequestChanges.REJECT: {Verdict.REJECT, Verdict.CHANGES},
+}
+_MILDEST_FIRST: Final = (
+    Verdict.APPROVE,
+    Verdict.RELEASE,
+    Verdict.CHANGES,
+    Verdict.HOLD,
+    Verdict.REJECT,
+)
+
+
+def _sift(
+    request: ApprovalRequest, evidence: Evidence, facts: Facts, misfit: Misfit | None
+) -> _Sifted:
+    judge = _Judge(request, evidence, facts)
+    dismissals = list(evidence.dismissed)
+    taken: list[Vote] = []
+    for vote in sorted(evidence.votes, key=_age):
+        reason = judge.objection(vote) or _misfitting(vote, misfit)
+        if reason:
+            dismissals.append(Dismissal(vote, reason))
+        else:
+            taken.append(vote)
+    last, gone = _last_words(taken)
+    refusals = _REFUSALS[request.policy.request_changes]
+    held, lifted = _holds(taken, last, refusals)
+    return _Sifted(
+        approvals=tuple(vote for vote in last if vote.verdict is Verdict.APPROVE),
+        refusals=tuple(vote for vote in last if vote.verdict in refusals),
+        holds=held,
+        releases=tuple(vote for vote in taken if vote.verdict is Verdict.RELEASE),
+        dismissals=tuple(sorted((*dismissals, *gone, *lifted), key=_dismissal_age)),
+    )
+
+
+def _misfitting(vote: Vote, misfit: Misfit | None) -> str | None:
+    says = misfit(vote.inputs) if misfit and vote.verdict is Verdict.APPROVE else None
+    return f"its input does not fit: {says}" if says else None
+
+
+def _last_words(taken: Sequence[Vote]) -> tuple[list[Vote], list[Dismissal]]:
+    """Each person's last answer, and those that it replaced. A hold is beside them, no answer."""
+    last: dict[str, Vote] = {}
+    gone = []
+    for vote in taken:
+        if vote.verdict in {Verdict.HOLD, Verdict.RELEASE}:
+            continue
+        who = _identity(vote)
+        if who in last:
+            gone.append(Dismissal(last[who], "they have answered again since"))
+        last[who] = vote
+    return list(last.values()), gone
+
+
+def _holds(
+    taken: Sequence[Vote], last: Sequence[Vote], refusals: set[Verdict]
+) -> tuple[tuple[Vote, ...], list[Dismissal]]:
+    """The holds that stand, and those that were lifted: by an own answer, or by a release."""
+    held, lifted = [], []
+    releases = [vote for vote in taken if vote.verdict is Verdict.RELEASE]
+    changes = [v for v in last if v.verdict is Verdict.CHANGES and v.verdict not in refusals]
+    for hold in [*(vote for vote in taken if vote.verdict is Verdict.HOLD), *changes]:
+        answers = [v for v in last if v is not hold and _identity(v) == _identity(hold)]
+        ends = [v for v in (*releases, *answers) if _age(v) > _age(hold)]
+        ends = [v for v in ends if v.verdict is not Verdict.CHANGES]
+        if ends:
+            first = min(ends, key=_age)
+            lifted.append(Dismissal(hold, f"{first.actor} has lifted it since"))
+        else:
+            held.append(hold)
+    return tuple(held), lifted
+
+
+class _Judge:
+    """Why a vote does not count, in words for the one who cast it."""
+
+    def __init__(self, request: ApprovalRequest, evidence: Evidence, facts: Facts) -> None:
+        self._request = request
+        self._policy = request.policy
+        self._author = evidence.author
+        self._facts = facts
+        self._digest = digest_of(request)
+        self._unsettled = unsettled(request, evidence.author)
+        self._taken_back: dict[str, datetime] = {}
+        for vote in evidence.votes:
+            if vote.verdict is Verdict.APPROVE and self._dismissed(vote):
+                who = _identity(vote)
+                self._taken_back[who] = max(vote.at, self._taken_back.get(who, vote.at))
+
+    def objection(self, vote: Vote) -> str | None:
+        return (
+            objection_of_form(self._request, self._digest, vote)
+            or bar(self._request, self._author, vote.actor)
+            or self._stranger(vote.actor)
+            or self._withdrawn(vote)
+            or self._unapproving(vote)
+        )
+
+    def _stranger(self, actor: Actor) -> str | None:
+        found = may_decide(self._policy.require, actor, self._facts)
+        return None if found.surely else found.says
+
+    def _withdrawn(self, vote: Vote) -> str | None:
+        if vote.verdict is not Verdict.APPROVE:
+            return f"{vote.dismissed_by} dismissed it" if self._dismissed(vote) else None
+        # Else an older approval of the same person would step out from behind the dismissed one.
+        back = self._taken_back.get(_identity(vote))
+        if back is not None and vote.at <= back:
+            return "it was dismissed: approve again if you still do"
+        return None
+
+    def _dismissed(self, vote: Vote) -> bool:
+        """Whether its dismissal counts; where that cannot be known, it does for an approval."""
+        by = vote.dismissed_by
+        if by is None or vote.digest != self._digest:
+            return False
+        if vote.verdict is not Verdict.APPROVE:
+            return self._answer(by) is Answer.MEMBER
+        anyone = self._policy.dismissed_reviews is DismissedReviews.ANYONE
+        return anyone or self._answer(by) is not Answer.NOT
+
+    def _answer(self, actor: Actor) -> Answer:
+        if actor.bot or bar(self._request, self._author, actor):
+            return Answer.NOT
+        if self._unsettled:
+            return Answer.UNKNOWN
+        return may_decide(self._policy.require, actor, self._facts).answer
+
+    def _unapproving(self, vote: Vote) -> str | None:
+        """What speaks against a yes and not against a no."""
+        if vote.verdict not in {Verdict.APPROVE, Verdict.RELEASE}:
+            return None
+        if self._unsettled:
+            return self._unsettled
+        only = self._policy.only
+        if only is None or vote.verdict is Verdict.RELEASE:
+            return None
+        found = among(only, vote.actor, self._facts)
+        if found.answer is Answer.UNKNOWN:
+            return found.says
+        return None if found.surely else f"the flow itself names who approves this: {only}"
+
+
+def objection_of_form(request: ApprovalRequest, digest: str, vote: Vote) -> str | None:
+    """Why a vote does not count whoever may decide."""
+    if vote.actor.bot:
+        return "a bot's answer never counts"
+    if vote.digest != digest:
+        return "it answers another version of this request"
+    if request.forge and (not vote.actor.proven or vote.actor.id is None):
+        return f"this gate is decided on {request.forge}, which has not vouched for {vote.actor}"
+    if overdue(request, vote.at) and request.policy.on_timeout is not OnTimeout.NOTIFY:
+        return f"it came after the deadline, {_deadline(request)}"
+    return None
+
+
+def _age(vote: Vote) -> tuple[datetime, int, str, str, str, str]:
+    # A total order, so that evidence in another order is the same evidence; at the same second the
+    # sterner word is taken for the later one.
+    return (
+        vote.at,
+        _MILDEST_FIRST.index(vote.verdict),
+        _identity(vote),
+        vote.reason,
+        vote.url or "",
+        repr(vote),
+    )
+
+
+def _dismissal_age(dismissal: Dismissal) -> tuple[object, ...]:
+    return (*_age(dismissal.vote), dismissal.reason)
+
+
+def _identity(vote: Vote) -> str:
+    actor = vote.actor
+    if actor.proven and actor.id is not None:
+        return f"#{actor.id}"
+    return (actor.email or actor.name).casefold()
+
+
+# -- the rule --------------------------------------------------------------------------------------
+
+
+def weigh(rule: Rule, approvals: Sequence[Vote], facts: Facts) -> Finding:
+    """How far these approvals, one a person, satisfy the rule, as a tree."""
+    match rule:
+        case Approvals(by=actors, count=count):
+            return _weigh_count(actors, count, approvals, facts)
+        case EachOf(of):
+            return _weigh_each(of, approvals, facts)
+        case AllOf(rules):
+            parts = tuple(weigh(each, approvals, facts) for each in rules)
+            met = bool(parts) and all(part.met for part in parts)
+            return Finding(_joined("and", [part.says for part in parts]), met, parts)
+        case AnyOf(rules):
+            parts = tuple(weigh(each, approvals, facts) for each in rules)
+            met = any(part.met for part in parts)
+            return Finding(_joined("or", [part.says for part in parts]), met, parts)
+
+
+def _weigh_count(actors: Actors, count: int, approvals: Sequence[Vote], facts: Facts) -> Finding:
+    found = [(vote, among(actors, vote.actor, facts)) for vote in approvals]
+    have = [vote for vote, belongs in found if belongs.surely]
+    who = sorted({str(vote.actor) for vote in have})
+    by = f" ({', '.join(who)})" if who else ""
+    others = sorted({belongs.says for _, belongs in found if not belongs.surely})
+    return Finding(
+        f"{len(have)} of {_approvals(count)} from {actors}{by}",
+        len(have) >= count > 0 and not actors.nobody,
+        tuple(Finding(each, False) for each in others),
+    )
+
+
+def _weigh_each(of: Sequence[Actors], approvals: Sequence[Vote], facts: Facts) -> Finding:
+    names = {_identity(vote): str(vote.actor) for vote in approvals}
+    choices = [
+        frozenset(_identity(v) for v in approvals if among(actors, v.actor, facts).surely)
+        for actors in of
+    ]
+    chosen = match_up(choices)
+    parts = tuple(
+        Finding(f"{actors}: {names[chosen[at]] if at in chosen else 'nobody yet'}", at in chosen)
+        for at, actors in enumerate(of)
+    )
+    says = f"{len(chosen)} of {len(of)}, one from each: {'; '.join(part.says for part in parts)}"
+    return Finding(says, bool(of) and len(chosen) == len(of), parts)
+
+
+def _approvals(count: int) -> str:
+    return f"{count} approval" if count == 1 else f"{count} approvals"
+
+
+def _joined(word: str, parts: Sequence[str]) -> str:
+    # A rule within a rule: without brackets "and" and "or" could be read either way.
+    return f", {word} ".join(
+        f"({part})" if ", " in part and len(parts) > 1 else part for part in parts
+    )
+
+
+def takes(rule: Rule) -> str:
+    """What a rule takes, in words: `2 approvals from ann or bob`."""
+    match rule:
+        case Approvals(by=actors, count=count):
+            return f"{_approvals(count)} from {actors}"
+        case EachOf(of):
+            return f"different people, one from each: {', '.join(map(str, of))}"
+        case AllOf(rules):
+            return _joined("and", [takes(each) for each in rules])
+        case AnyOf(rules):
+            return _joined("or", [takes(each) for each in rules])
+
+
+# -- what must be looked up ------------------------------------------------------------------------
+
+
+def questions(request: ApprovalRequest, evidence: Evidence) -> tuple[Question, ...]:
+    """What must be looked up before these votes can be judged, and nothing besides.
+
+    Look each up, `replace(evidence, memberships=…)`, evaluate. What is not looked up is unknown.
+    """
+    digest = digest_of(request)
+    known = {(each.user, each.group) for each in evidence.memberships}
+    found: dict[tuple[int, Group], Question] = {}
+    for actor in _whom(request, evidence, digest):
+        for group in _groups(request.policy, actor):
+            if actor.id is not None and (actor.id, group) not in known:
+                found[actor.id, group] = Question(actor, group)
+    return tuple(found.values())
+
+
+def _whom(request: ApprovalRequest, evidence: Evidence, digest: str) -> Iterator[Actor]:
+    for vote in sorted(evidence.votes, key=_age):
+        if objection_of_form(request, digest, vote) is None:
+            for actor in (vote.actor, vote.dismissed_by):
+                if actor and not actor.bot and not bar(request, evidence.author, actor):
+                    yield actor
+
+
+def _groups(policy: Policy, actor: Actor) -> Iterator[Group]:
+    nothing = Facts(())
+    for actors in (*leaves(policy.require), *([policy.only] if policy.only else [])):
+        if not among(actors, actor, nothing).surely:  # else the policy names the account itself
+            yield from actors.groups
+
+
+def simulated(
+    request: ApprovalRequest,
+    evidence: Evidence,
+    approvers: Sequence[str],
+    supposed: Mapping[str, Sequence[Group]] | None = None,
+) -> Evidence:
+    """The evidence as it would be if these accounts approved now: what a what-if evaluates.
+
+    `supposed` says which groups an account is taken to be in; of anything else nothing is known.
+    """
+    votes, facts = list(evidence.votes), list(evidence.memberships)
+    for index, login in enumerate(approvers, start=1):
+        actor = _account(login, evidence, stand_in=-index)
+        vote = Vote(actor, Verdict.APPROVE, evidence.now, digest_of(request), Channel.COMMENT)
+        votes.append(vote)
+        for group in (supposed or {}).get(login, ()):
+            facts = [each for each in facts if (each.user, each.group) != (actor.id, group)]
+            facts.append(Membership(actor.id or 0, group, Answer.MEMBER))
+    return replace(evidence, votes=tuple(votes), memberships=tuple(facts))
+
+
+def _account(login: str, evidence: Evidence, stand_in: int) -> Actor:
+    """Whoever has that login among those who answered; else somebody of a number nobody has."""
+    name, _, number = login.partition("#")
+    known = [*(vote.actor for vote in evidence.votes), evidence.author]
+    for each in known:
+        if each and each.login and each.login.lower() == name.lower():
+            return each
+    return Actor(name, login=name, id=int(number) if number else stand_in, proven=True)
+
+
+# -- the policy itself -----------------------------------------------------------------------------
+
+
+def check_policy(policy: Policy, schema: Mapping[str, Any] | None = None) -> None:
+    """Refuse a policy that needs nobody or can never be met, naming every fault.
+
+    With the `schema` of its input, also one that may approve by itself an input that only a person
+    can give.
+    """
+    faults = list(_every_fault(policy.require, policy.bars))
+    if policy.timeout is not None and policy.timeout <= 0:
+        faults.append(f"timeout is {policy.timeout} seconds; it must be longer than none")
+    if policy.timeout is None and policy.on_timeout is OnTimeout.APPROVE:
+        faults.append("on_timeout is 'approve', but there is no timeout to wait for")
+    alone = ["on_timeout 'approve'"] if policy.on_timeout is OnTimeout.APPROVE else []
+    alone += ["auto_approve_if"] if policy.auto_approve_if is not None else []
+    if alone and owed(schema):
+        faults.append(
+            f"{' and '.join(alone)} would approve with nobody to give {', '.join(owed(schema))}:"
+            " the input needs a default"
+        )
+    if faults:
+        raise Faults("this policy cannot stand", faults)
+
+
+def _every_fault(rule: Rule, bars: Bars) -> Iterator[str]:
+    yield from rule_faults(rule, bars)
+    if isinstance(rule, AllOf | AnyOf):
+        for each in rule.rules:
+            yield from _every_fault(each, bars)
+
+
+def rule_faults(rule: Rule, bars: Bars) -> list[str]:
+    """What is wrong with this one rule, not with those that it joins."""
+    if isinstance(rule, AllOf | AnyOf):
+        return [] if rule.rules else ["a rule that joins others joins none"]
+    faults = []
+    if any(actors.nobody for actors in leaves(rule)) or not list(leaves(rule)):
+        faults.append("a rule names nobody who may decide")
+    if any(not name.strip() for actors in leaves(rule) for name in actors.names):
+        faults.append("a rule names someone who has no name")
+    if isinstance(rule, Approvals) and rule.count < 1:
+        faults.append(f"a rule asks for {rule.count} approvals; it needs at least one")
+    barred = barred_by_name(Policy(rule, bars=bars))
+    if not faults and not can_be_met(rule, barred):
+        faults.append(f"it can never be met: too few of {who_may(rule)} are left to approve")
+    return faults
+
+
+_STRICTEST_FIRST: Final = (OnTimeout.REJECT, OnTimeout.NOTIFY, OnTimeout.APPROVE)
+
+
+def narrow(selected: Selected, declared: Declared) -> Policy:
+    """What the policy file and the flow together ask: the stricter of the two, everywhere.
+
+    Whom the flow does not name cannot approve; they can still reject and hold, or naming fewer
+    people would silence a no. Raises `Faults` where nobody is left who could approve.
+    """
+    policy = selected.policy
+    timeout, on_timeout = _narrower_time(policy, declared)
+    narrowed = replace(
+        policy,
+        timeout=timeout,
+        on_timeout=on_timeout,
+        only=_named(declared.approvers),
+        auto_approve_if=declared.auto_approve_if if selected.auto_approve else None,
+    )
+    if not can_be_met(policy.require, barred_by_name(policy), narrowed.only):
+        asked = f"approvers= names {narrowed.only}" if narrowed.only else "nobody else is named"
+        started = f" and {policy.initiator} started this run" if policy.initiator else ""
+        raise Faults(
+            f"the policy {selected.rule!r}",
+            [
+                f"too few people are left to approve: it asks {who_may(policy.require)},"
+                f" {asked}{started}"
+            ],
+        )
+    return narrowed
+
+
+def _narrower_time(policy: Policy, declared: Declared) -> tuple[int | None, OnTimeout]:
+    if declared.timeout is None:
+        return policy.timeout, policy.on_timeout
+    if policy.timeout is None:
+        # The clock approves only where the policy file says so.
+        mild = declared.on_timeout is OnTimeout.APPROVE
+        return declared.timeout, OnTimeout.REJECT if mild else declared.on_timeout
+    on_timeout = min(policy.on_timeout, declared.on_timeout, key=_STRICTEST_FIRST.index)
+    # A clock that approves must not be set forward by the flow.
+    later = on_timeout is OnTimeout.APPROVE
+    return (max if later else min)(policy.timeout, declared.timeout), on_timeout
+
+
+def _named(approvers: Iterable[str]) -> Actors | None:
+    names = [each.strip().removeprefix("@") for each in approvers]
+    if not names:
+        return None
+    odd = [each for each in names if not (USER.fullmatch(each) or TEAM.fullmatch(each))]
+    if odd:
+        raise Faults(
+            "approvers=",
+            [f"{each!r} is neither an account (ann) nor a team (org/team)" for each in odd],
+        )
+    return Actors(
+        users=tuple(each for each in names if "/" not in each),
+        groups=tuple(Group(GroupKind.TEAM, each) for each in names if "/" in each),
+    )

@@ -1,0 +1,95 @@
+"""Simulate: which entry of a policy file a gate would have, and what some approvals would come to.
+
+The same evaluation as a decision's, over votes that nobody cast. Nothing is read or changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bridge.core import conditions
+from bridge.core.errors import Faults
+from bridge.core.model import (
+    Actor,
+    ApprovalRequest,
+    Condition,
+    Evaluation,
+    Evidence,
+    Finding,
+    Group,
+    GroupKind,
+)
+from bridge.policy.evaluate import evaluate, narrow, simulated
+from bridge.policy.policy_file import PERMISSIONS, PolicyFile
+
+#: Who opens a gate in a safe installation: an App, and so none of those who approve.
+_OPENER = Actor("the bridge", id=0, proven=True, bot=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """`selection`: the entries of the file from the top, until one covers the gate, and why."""
+
+    selection: tuple[Finding, ...]
+    evaluation: Evaluation
+
+
+def simulate(
+    file: PolicyFile,
+    request: ApprovalRequest,
+    approvers: Sequence[str] = (),
+    supposed: Mapping[str, Sequence[Group]] | None = None,
+) -> Simulation:
+    """What would become of this request if these accounts approved as soon as it is asked.
+
+    `supposed` is what the forge would answer about them; of all else nothing is known. Raises
+    `NoPolicy` where no entry covers the gate, `Faults` where the flow's own wishes leave nobody.
+    """
+    subject, declared = request.subject, request.declared
+    if subject is None or declared is None:
+        raise Faults(
+            f"the request of {request.gate.key}",
+            ["it does not say what it is about: describe the gate with --flow, --step and so on"],
+        )
+    selected = file.select(subject, request.initiator)
+    passed = [
+        Finding(
+            f"{entry.selected.rule!r} ({file.where}:{entry.line}) does not cover it: {why}", False
+        )
+        for entry, why in file.passed_over(subject)
+    ]
+    entry = file.entries[len(passed)]
+    covers = Finding(f"{selected.rule!r} ({file.where}:{entry.line}) covers it: {entry.when}", True)
+    asked = replace(request, forge=request.forge or "the forge", policy=narrow(selected, declared))
+    nobody_yet = Evidence(asked.opened_at, condition=_condition(asked), author=_OPENER)
+    evidence = simulated(asked, nobody_yet, approvers, supposed)
+    return Simulation((*passed, covers), evaluate(asked, evidence))
+
+
+def _condition(request: ApprovalRequest) -> Condition | None:
+    if request.policy.auto_approve_if is None or request.subject is None:
+        return None
+    try:
+        test = conditions.parse(request.policy.auto_approve_if)
+    except Faults:  # a function of the flow's own approves nothing on a forge
+        return None
+    return conditions.judge(test, request.subject.artifacts)
+
+
+def belonging(text: str) -> tuple[str, list[Group]]:
+    """`ann=acme/ml`, `ann=acme`, `ann=maintain`: an account and what it is taken to be in.
+
+    Who is in a team is in its organization, and who has a permission has those beneath it; any
+    other word is an organization, or a role of that name. Raises `Faults`.
+    """
+    account, _, name = (part.strip() for part in text.partition("="))
+    if not account or not name:
+        raise Faults(f"--member {text}", ["write it like ann=acme/ml or ann=maintain"])
+    if "/" in name:
+        organization = Group(GroupKind.ORGANIZATION, name.partition("/")[0])
+        return account, [Group(GroupKind.TEAM, name), organization]
+    if name in PERMISSIONS:
+        reached = PERMISSIONS[: PERMISSIONS.index(name) + 1]
+        return account, [Group(GroupKind.PERMISSION, each) for each in reached]
+    return account, [Group(GroupKind.ORGANIZATION, name), Group(GroupKind.ROLE, name)]

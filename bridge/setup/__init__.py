@@ -1,0 +1,1 @@
+"""Install and check: `hitl init` and `hitl doctor`."""

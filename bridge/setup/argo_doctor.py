@@ -1,0 +1,85 @@
+"""Whether decisions can be delivered to a cluster: what was seen there, to one line a check."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.setup.doctor import Check, Level
+
+#: What each way of delivering asks of an account, of workflows in their namespace.
+PUSH: Final = ("get", "patch")
+PULL: Final = (*PUSH, "list", "watch")
+#: What no deliverer needs, as verb and resource.
+NEEDLESS: Final = (
+    ("create", "workflows"),
+    ("delete", "workflows"),
+    ("get", "secrets"),
+    ("create", "pods"),
+)
+#: Whose controllers were tried.
+_TRIED: Final = re.compile(r":v?(3\.7|4\.1)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSurvey:
+    """What an account sees of a cluster. `controller` is its image; None: it may not see it."""
+
+    namespace: str
+    has_workflows: bool  # whether the API knows that resource type
+    may: Mapping[tuple[str, str], bool]  # by verb and resource, in the namespace
+    controller: str | None
+
+
+def examine_cluster(survey: ClusterSurvey) -> tuple[Check, ...]:
+    return (_types(survey), *_access(survey), _controller(survey))
+
+
+def _types(survey: ClusterSurvey) -> Check:
+    if survey.has_workflows:
+        return Check("argo", Level.FINE, "the cluster knows Argo's workflows")
+    return Check(
+        "argo",
+        Level.FAULT,
+        "the cluster knows no workflows of Argo",
+        "install Argo Workflows there, or set KUBECONFIG to the cluster that has it",
+    )
+
+
+def _access(survey: ClusterSurvey) -> Iterator[Check]:
+    lacks = [verb for verb in PULL if not survey.may[verb, "workflows"]]
+    place = f"workflows in {survey.namespace}"
+    if not lacks:
+        says = f"this account delivers to {place}, by push and by pull"
+        yield Check("access", Level.FINE, says)
+    elif set(lacks) & set(PUSH):
+        yield Check(
+            "access",
+            Level.FAULT,
+            f"this account may not {', '.join(lacks)} {place}",
+            "apply kubernetes/reconciler.yaml or kubernetes/push.yaml (`hitl init --kubernetes`)",
+        )
+    else:
+        says = f"this account delivers to {place} by push; for pull it lacks {', '.join(lacks)}"
+        yield Check("access", Level.FINE, says)
+    more = [" ".join(each) for each in NEEDLESS if survey.may[each]]
+    if more:
+        yield Check(
+            "least",
+            Level.NOTE,
+            f"this account may also {', '.join(more)}, which no delivery needs",
+            "take an account of `hitl init --kubernetes`",
+        )
+
+
+def _controller(survey: ClusterSurvey) -> Check:
+    image = survey.controller
+    if image is None:
+        says = "which version the controller has cannot be seen with this account"
+        return Check("controller", Level.NOTE, says)
+    if _TRIED.search(image):
+        return Check("controller", Level.FINE, f"the controller is {image}")
+    says = f"the controller is {image}; gates were tried with 3.7 and 4.1"
+    return Check("controller", Level.NOTE, says)

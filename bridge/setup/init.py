@@ -1,0 +1,141 @@
+"""Init: make a repository ready for gates, as far as files go, and name what only a person can set.
+
+Run twice, it changes nothing. What somebody changed by hand is kept, and that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from bridge.ledger.git_ledger import README
+from bridge.setup import workflow_files
+from bridge.setup.checkout import Checkout
+from bridge.setup.kubernetes_manifests import Deployed, files
+from bridge.setup.workflow_files import MAIN, POLICY, RELAY
+
+
+class Deed(StrEnum):
+    """What became of one file."""
+
+    WRITTEN = "written"
+    REPLACED = "replaced"
+    KEPT = "kept"  # it is there, and is the user's own
+    CHANGED = "changed by hand, and kept"
+    FILLED = "filled in"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One file of the checkout, or one of the ledger's branch."""
+
+    path: str
+    deed: Deed
+    in_ledger: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What the workflow's placeholders stand for; None: nobody has said."""
+
+    action: str | None = None  # acme/approval-bridge/action@<commit>
+    opener: str | None = None  # the App that opens gates: acme-approvals-opener
+
+
+def init(checkout: Checkout, filling: Filling, *, overwrite: bool = False) -> tuple[Done, ...]:
+    """Write what is missing. `overwrite`: also the workflows that somebody changed.
+
+    The ledger's branch is written in the checkout and not pushed. Raises `BridgeError`.
+    """
+    checkout.catch_up()
+    return (
+        _policy(checkout),
+        _workflow(checkout, filling, overwrite),
+        *_ledger(checkout, overwrite),
+    )
+
+
+def deploy(checkout: Checkout, deployed: Deployed, *, overwrite: bool = False) -> Iterator[Done]:
+    """Write the manifests of the cluster. `overwrite`: also those that somebody changed."""
+    for path, text in files(deployed).items():
+        found = checkout.read(path)
+        if found == text:
+            yield Done(path, Deed.UNCHANGED)
+        elif found is None or overwrite:
+            checkout.write(path, text)
+            yield Done(path, Deed.WRITTEN if found is None else Deed.REPLACED)
+        else:
+            yield Done(path, Deed.CHANGED)
+
+
+def _policy(checkout: Checkout) -> Done:
+    if checkout.read(POLICY) is not None:
+        return Done(POLICY, Deed.KEPT)
+    checkout.write(POLICY, workflow_files.text(POLICY))
+    return Done(POLICY, Deed.WRITTEN)
+
+
+def _workflow(checkout: Checkout, filling: Filling, overwrite: bool) -> Done:
+    found = checkout.read(MAIN)
+    deed = _deed(MAIN, found, overwrite)
+    if deed in _WRITES:
+        checkout.write(MAIN, workflow_files.text(MAIN, filling.action, filling.opener))
+    elif found is not None:
+        filled = workflow_files.filled(found, filling.action, filling.opener)
+        if filled != found:
+            checkout.write(MAIN, filled)
+            return Done(MAIN, Deed.FILLED)
+    return Done(MAIN, deed)
+
+
+def _ledger(checkout: Checkout, overwrite: bool) -> Iterator[Done]:
+    deed = _deed(RELAY, checkout.in_ledger(RELAY), overwrite)
+    files = {RELAY: workflow_files.text(RELAY)} if deed in _WRITES else {}
+    begins = not checkout.has_ledger()
+    if begins:
+        files["README.md"] = README
+    if files:
+        message = "The ledger begins" if begins else "Write the relay that this bridge expects"
+        checkout.add_to_ledger(files, message)
+    yield Done("README.md", Deed.WRITTEN if begins else Deed.KEPT, in_ledger=True)
+    yield Done(RELAY, deed, in_ledger=True)
+
+
+_WRITES: Final = (Deed.WRITTEN, Deed.REPLACED)
+
+
+def _deed(path: str, found: str | None, overwrite: bool) -> Deed:
+    if found is None:
+        return Deed.WRITTEN
+    if workflow_files.is_current(path, found):
+        return Deed.UNCHANGED
+    return Deed.REPLACED if overwrite else Deed.CHANGED
+
+
+def for_a_person(repository: str | None, main: str) -> Iterator[str]:
+    """What only a person can set, in the order in which it is best done. `main`: the workflow."""
+    owner, _, name = (repository or "OWNER/REPOSITORY").partition("/")
+    yield "Merge the new files into the default branch, and push the branch approvals."
+    yield (
+        f"Two GitHub Apps of {owner}, installed on {name} alone. The opener, for pods and jobs:"
+        " contents, pull requests, issues and commit statuses, each read and write. The decider,"
+        " for the workflow: the same, and members read where the policy names teams."
+    )
+    yield (
+        f"An environment {workflow_files.ENVIRONMENT!r}, its deployment branches limited to the"
+        " default branch, with the decider's private key as the secret HITL_APP_KEY and its id as"
+        " the variable HITL_APP_ID. As a secret of the repository, anybody who can push a branch"
+        " could use the key."
+    )
+    yield "A ruleset for the branch approvals: restrict deletions, block force pushes. No bypass."
+    yield "A ruleset for the branch approvals: restrict updates. Bypass: the decider."
+    yield (
+        "A ruleset for the branches gate/**/*: restrict creations, updates and deletions. Bypass:"
+        " the opener and the decider."
+    )
+    for blank in workflow_files.blanks(main):
+        yield f"In {MAIN}, line {blank.line}: put yours for {blank.what}."
+    yield "Then `hitl doctor`, which checks each of these on the live repository."

@@ -1,0 +1,365 @@
+"""Gates in plain Argo workflows: an annotation, a file of manifests, and the pods they start."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bridge.argo.annotations import annotated, injected
+from bridge.argo.inject import inject
+from bridge.argo.templates import asking
+from bridge.cli import main as cli
+from bridge.core.errors import Faults
+from bridge.core.settings import from_environment, pods_from_environment
+from bridge.entrypoints import argo_pod
+from bridge.ledger.git_ledger import GitLedger
+from tests.test_inject import PODS, container, dag, task, tasks, template, workflow
+
+SHIPPED = Path(__file__).parents[1] / "templates" / "argo" / "approval-gate.yaml"
+HERA = Path(__file__).parents[1] / "examples" / "hera_gate.py"
+
+ASKS = """
+message: Deploy {{tasks.train.outputs.parameters.accuracy}}?
+approvers: [ann, bob]
+timeout: 2h
+input: {target: str}
+artifacts:
+  accuracy: "{{tasks.train.outputs.parameters.accuracy}}"
+"""
+
+
+def asking_for(text: str, **spec: Any) -> Any:
+    made = workflow(
+        dag(task("train"), task("deploy", "train.Succeeded"), task("end", "deploy.Succeeded")),
+        container("train"),
+        container("deploy"),
+        container("end"),
+        kind="Workflow",
+        **spec,
+    )
+    made["metadata"]["annotations"] = {"approval-bridge/deploy": text, "else": "x"}
+    return made
+
+
+def gated(manifest: Any) -> Any:
+    return inject(manifest, annotated(manifest, PODS))
+
+
+def faults_of(manifest: Any) -> tuple[str, ...]:
+    with pytest.raises(Faults) as raised:
+        gated(manifest)
+    return raised.value.faults
+
+
+# -- an annotation -------------------------------------------------------------------------------
+
+
+def test_the_guarded_task_stands_behind_a_pod_that_verifies() -> None:
+    row = tasks(gated(asking_for(ASKS)))
+    assert list(row)[1:5] == [
+        "hitl-notify-deploy",
+        "hitl-suspend-deploy",
+        "hitl-verify-deploy",
+        "deploy",
+    ]
+    assert row["hitl-verify-deploy"]["depends"] == "hitl-suspend-deploy.Succeeded"
+    assert row["deploy"]["depends"] == "(train.Succeeded) && hitl-verify-deploy.Succeeded"
+    assert row["deploy"]["arguments"] == task("deploy")["arguments"]
+
+
+def test_notify_and_verify_are_told_the_same() -> None:
+    row = tasks(gated(asking_for(ASKS)))
+    told = {
+        each["name"]: each["value"] for each in row["hitl-notify-deploy"]["arguments"]["parameters"]
+    }
+    assert row["hitl-verify-deploy"]["arguments"] == row["hitl-notify-deploy"]["arguments"]
+    assert told["message"] == "Deploy {{tasks.train.outputs.parameters.accuracy}}?"
+    assert told["approvers"] == "ann, bob"
+    assert told["timeout"] == "7200"
+    assert told["artifact-accuracy"] == "{{tasks.train.outputs.parameters.accuracy}}"
+    assert json.loads(told["input"])["properties"] == {"target": {"type": "string"}}
+
+
+def test_decision_and_inputs_come_out_of_verify() -> None:
+    outputs = template(gated(asking_for(ASKS)), "hitl-verify-deploy")["outputs"]["parameters"]
+    assert [each["name"] for each in outputs] == ["decision", "inputs"]
+
+
+def test_the_guarded_template_is_not_touched() -> None:
+    before = asking_for(ASKS)
+    assert template(gated(before), "deploy") is template(before, "deploy")
+
+
+def test_what_an_artifact_holds_reaches_no_shell_and_no_variable_of_kubernetes() -> None:
+    for each in asking("deploy", ["message", "artifact-accuracy"], PODS):
+        asked = each["container"]["env"][0]["value"]
+        assert re.sub(r"[\w-]+=\{\{=toBase64\([^{}]*\)\}\}", "", asked).strip() == ""
+        assert "{{" not in json.dumps(each["container"]["command"])
+
+
+def test_a_gate_in_steps_gets_groups_of_its_own() -> None:
+    steps = [[{"name": "train", "template": "t"}], [{"name": "deploy", "template": "d"}]]
+    steps[1][0]["when"] = "{{steps.train.outputs.result}} == yes"
+    made = workflow({"name": "main", "steps": steps}, kind="Workflow")
+    made["metadata"]["annotations"] = {"approval-bridge/deploy": "message: Deploy?"}
+    groups = template(gated(made), "main")["steps"]
+    assert [[each["name"] for each in group] for group in groups] == [
+        ["train"],
+        ["hitl-notify-deploy"],
+        ["hitl-suspend-deploy"],
+        ["hitl-verify-deploy"],
+        ["deploy"],
+    ]
+    whens = [group[0].get("when") for group in groups]
+    assert whens == [None, *(4 * ["{{steps.train.outputs.result}} == yes"])]
+
+
+def test_a_dag_that_speaks_of_dependencies_is_put_in_words_that_know_success() -> None:
+    made = asking_for(ASKS)
+    for each in template(made, "Flow")["dag"]["tasks"]:
+        depends = each.pop("depends", None)
+        if depends:
+            each["dependencies"] = [depends.removesuffix(".Succeeded")]
+    row = tasks(gated(made))
+    assert not any("dependencies" in each for each in row.values())
+    assert row["deploy"]["depends"] == "(train) && hitl-verify-deploy.Succeeded"
+    assert row["end"]["depends"] == "deploy"
+
+
+def test_a_cron_workflow_is_gated_one_level_down_and_its_runs_are_labelled() -> None:
+    plain = asking_for(ASKS)
+    cron = {**plain, "kind": "CronWorkflow", "spec": {"workflowSpec": plain["spec"]}}
+    after = gated(cron)
+    names = [each["name"] for each in after["spec"]["workflowSpec"]["templates"]]
+    assert "hitl-verify-deploy" in names
+    assert after["spec"]["workflowMetadata"]["labels"] == {"approval-bridge/gated": "true"}
+
+
+# -- what cannot stand ---------------------------------------------------------------------------
+
+
+def test_every_fault_of_an_annotation_is_named_at_once() -> None:
+    faults = faults_of(
+        asking_for("mesage: x\ntimeout: soon\non_timeout: panic\napprovers: 7\nartifacts: [1]")
+    )
+    said = "\n".join(faults)
+    for word in ("mesage is no word of a gate", "write it like 30m", "on_timeout is 'panic'"):
+        assert word in said
+    assert "approvers is a name" in said
+    assert "artifacts is a mapping" in said
+    assert all(fault.startswith("approval-bridge/deploy: ") for fault in faults)
+
+
+def test_an_annotation_that_names_no_task_is_an_error() -> None:
+    made = asking_for(ASKS)
+    made["metadata"]["annotations"] = {"approval-bridge/deplyo": ASKS}
+    [fault] = faults_of(made)
+    assert "0 tasks and steps are called deplyo" in fault
+
+
+def test_a_task_that_fans_out_is_refused_with_the_way_out() -> None:
+    made = asking_for(ASKS)
+    tasks(made)["deploy"]["withItems"] = [1, 2]
+    [fault] = faults_of(made)
+    assert "fans out with withItems" in fault
+
+
+def test_a_step_beside_others_is_refused_for_they_would_wait_too() -> None:
+    group = [{"name": "deploy", "template": "d"}, {"name": "other", "template": "o"}]
+    made = workflow({"name": "main", "steps": [group]}, kind="Workflow")
+    made["metadata"]["annotations"] = {"approval-bridge/deploy": ""}
+    made["metadata"]["annotations"]["approval-bridge/deploy"] = "message: Deploy?"
+    [fault] = faults_of(made)
+    assert "give it a group of its own" in fault
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def test_a_file_injected_twice_is_the_file_injected_once() -> None:
+    text = yaml.safe_dump_all([asking_for(ASKS), {"kind": "ConfigMap", "data": {"a": "b"}}])
+    once = injected(text, "wf.yaml", PODS)
+    assert injected(once, "wf.yaml", PODS) == once
+    assert list(yaml.safe_load_all(once))[1] == {"kind": "ConfigMap", "data": {"a": "b"}}
+
+
+def test_the_command_prints_the_manifest_with_its_gates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "wf.yaml"
+    path.write_text(yaml.safe_dump(asking_for(ASKS)))
+    url = "https://git.example/l.git"
+    assert cli.main(["--ledger", url, "inject", "--image", "mine", "--no-setup", str(path)]) == 0
+    [made] = yaml.safe_load_all(capsys.readouterr().out)
+    notify = template(made, "hitl-notify-deploy")["container"]
+    assert notify["image"] == "mine"
+    assert notify["command"] == ["sh", "-c", "python -m bridge.entrypoints.argo_pod open"]
+    assert {"name": "HITL_LEDGER", "value": url} in notify["env"]
+
+
+def test_a_file_that_is_no_manifest_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "wf.yaml"
+    path.write_text("- just\n- a list\n")
+    code = cli.main(["--ledger", "https://g.example/l", "inject", "--no-setup", str(path)])
+    assert code == 2
+    assert "it holds something that is no manifest" in capsys.readouterr().err
+
+
+# -- the pods ------------------------------------------------------------------------------------
+
+
+class Pod:
+    """What Argo makes of a node: its variables, with the parameters filled in."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, ledger: Path) -> None:
+        self.folder = folder
+        self._patch = monkeypatch
+        self.ledger = GitLedger(str(ledger), from_environment({"HOME": str(folder)}).cache)
+
+    def run(self, verb: str, place: str = "wf", uid: str = "u-1", **parameters: str) -> int:
+        given = {"gate": "deploy", "message": "Deploy?", "approvers": "Ann", **parameters}
+        opens, verifies = asking("deploy", [each.replace("_", "-") for each in given], PODS)
+        made = opens if verb == "open" else verifies
+        values = {key.replace("_", "-"): value for key, value in given.items()}
+
+        def filled(match: re.Match[str]) -> str:
+            return base64.b64encode(values[match[1]].encode()).decode()
+
+        asked = re.sub(
+            r"\{\{=toBase64\(inputs\.parameters\['([^']*)'\]\)\}\}",
+            filled,
+            made["container"]["env"][0]["value"],
+        )
+        name = base64.b64encode(f"{place}.{made['name']}".encode()).decode()
+        self._patch.setenv("HITL_ASKED", asked.replace("{{=toBase64(node.name)}}", name))
+        self._patch.setenv("HITL_WORKFLOW", f"argo/wf/{uid}")
+        self._patch.setenv("HITL_OUT", str(self.folder / "out"))
+        return argo_pod.main([verb])
+
+    def out(self, name: str) -> str:
+        return (self.folder / "out" / name).read_text()
+
+    def approve(self, **inputs: str) -> None:
+        pairs = [part for key, value in inputs.items() for part in ("-i", f"{key}={value}")]
+        assert cli.main(["approve", self.out("gate"), *pairs]) == 0
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: Path) -> Pod:
+    return Pod(tmp_path, monkeypatch, ledger)
+
+
+def test_an_approved_gate_hands_on_the_decision_and_the_input(pod: Pod) -> None:
+    asked = {"input": '{"target": "str"}', "artifact_accuracy": "0.93"}
+    assert pod.run("open", **asked) == 0
+    pod.approve(target="staging")
+    assert pod.run("verify", **asked) == 0
+    assert pod.out("decision") == "approved"
+    assert json.loads(pod.out("inputs")) == {"target": "staging"}
+
+
+def test_a_gate_that_nobody_decided_stays_shut(
+    pod: Pod, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pod.run("verify") == 202
+    assert "nobody was asked" in capsys.readouterr().err
+    assert pod.run("open") == 0
+    assert pod.run("verify") == 202
+    assert "it is still waiting for a decision" in capsys.readouterr().err
+    assert not (pod.folder / "out" / "decision").exists()
+
+
+def test_an_approval_of_another_value_is_none(pod: Pod, capsys: pytest.CaptureFixture[str]) -> None:
+    pod.run("open", artifact_accuracy="0.93")
+    pod.approve()
+    assert pod.run("verify", artifact_accuracy="0.12") == 202
+    assert "changed: accuracy" in capsys.readouterr().err
+
+
+def test_a_workflow_made_again_under_the_same_name_inherits_nothing(pod: Pod) -> None:
+    pod.run("open")
+    pod.approve()
+    assert pod.run("verify") == 0
+    assert pod.run("verify", uid="u-2") == 202
+
+
+def test_each_node_of_a_fan_out_has_a_gate_of_its_own(pod: Pod) -> None:
+    pod.run("open", place="wf.each(0:a.b)")
+    first = pod.out("gate")
+    pod.run("open", place="wf.each(1:a.c)")
+    assert pod.out("gate") != first
+
+
+def test_in_steps_notify_and_verify_stand_in_different_groups_and_mean_one_gate(pod: Pod) -> None:
+    pod.run("open", place="wf.approve[0]")
+    pod.approve()
+    assert pod.run("verify", place="wf.approve[2]") == 0
+
+
+def test_what_is_asked_says_where_the_decision_is_delivered(pod: Pod) -> None:
+    pod.run("open")
+    standing = pod.ledger.read(pod.out("gate"))
+    assert standing
+    workflow = standing.request.workflow
+    assert workflow
+    assert (workflow.namespace, workflow.name, workflow.uid) == ("argo", "wf", "u-1")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"input": "no json"}, {"artifacts": "[1]"}, {"timeout": "soon"}, {"on_timeout": "panic"}],
+)
+def test_a_wrong_parameter_is_one_sentence_and_not_tried_again(
+    pod: Pod, capsys: pytest.CaptureFixture[str], wrong: dict[str, str]
+) -> None:
+    assert pod.run("open", **wrong) == 202
+    assert capsys.readouterr().err.startswith("hitl: the ")
+
+
+def test_a_ledger_that_cannot_be_reached_may_be_tried_again(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HITL_LEDGER", "http://127.0.0.1:1/l.git")
+    assert pod.run("open") == 6
+    assert "the gate could not be opened" in capsys.readouterr().err
+    assert pod.run("verify") == 202
+
+
+# -- what is shipped -----------------------------------------------------------------------------
+
+
+def test_the_shipped_template_runs_what_the_injection_runs() -> None:
+    shipped = yaml.safe_load(SHIPPED.read_text())
+    parameters = ["message", "gate", "approvers", "timeout", "input", "artifacts"]
+    pods = pods_from_environment({"HITL_LEDGER": "https://git.example/l.git"})
+    for made in asking("gate", parameters, pods):
+        own = template(shipped, made["name"])
+        assert {**own, "container": None} == {**made, "container": None}
+        assert own["container"]["command"] == made["container"]["command"]
+        names = {each["name"]: each["value"] for each in made["container"]["env"]}
+        for each in own["container"]["env"]:
+            assert each["value"] == names[each["name"]]
+
+
+def test_the_hera_example_makes_a_workflow_that_refers_to_the_shipped_template() -> None:
+    said = subprocess.run(
+        [sys.executable, str(HERA)], capture_output=True, text=True, check=True
+    ).stdout
+    made = yaml.safe_load(said)
+    row = tasks(made, "main")
+    shipped = yaml.safe_load(SHIPPED.read_text())
+    assert row["approve"]["templateRef"] == {"name": "approval-gate", "template": "gate"}
+    known = {each["name"] for each in template(shipped, "gate")["inputs"]["parameters"]}
+    assert {each["name"] for each in row["approve"]["arguments"]["parameters"]} <= known
+    assert row["deploy"]["depends"] == "approve.Succeeded"
+    assert made["metadata"]["labels"] == {"approval-bridge/gated": "true"}

@@ -1,0 +1,53 @@
+"""What the doctor says of a cluster, from what an account sees there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bridge.setup.argo_doctor import NEEDLESS, PULL, PUSH, ClusterSurvey, examine_cluster
+from bridge.setup.doctor import Level, is_safe
+
+GOOD = ClusterSurvey(
+    "argo",
+    has_workflows=True,
+    may={**{(verb, "workflows"): True for verb in PULL}, **dict.fromkeys(NEEDLESS, False)},
+    controller="quay.io/argoproj/workflow-controller:v4.1.2",
+)
+
+
+def level(survey: ClusterSurvey, name: str) -> Level:
+    [found] = [each for each in examine_cluster(survey) if each.name == name]
+    return found.level
+
+
+def test_a_cluster_with_argo_and_the_shipped_account_is_fine() -> None:
+    assert {each.level for each in examine_cluster(GOOD)} == {Level.FINE}
+
+
+def test_without_argos_types_nothing_can_be_delivered() -> None:
+    bare = replace(GOOD, has_workflows=False)
+    assert level(bare, "argo") is Level.FAULT
+    assert not is_safe(examine_cluster(bare))
+
+
+@pytest.mark.parametrize("verb", PULL)
+def test_what_push_needs_must_be_there_and_what_pull_needs_besides_is_told(verb: str) -> None:
+    without = replace(GOOD, may={**GOOD.may, (verb, "workflows"): False})
+    assert level(without, "access") is (Level.FAULT if verb in PUSH else Level.FINE)
+    assert any(f"{verb}" in each.says for each in examine_cluster(without))
+
+
+@pytest.mark.parametrize("right", NEEDLESS)
+def test_an_account_that_may_more_than_it_needs_is_told(right: tuple[str, str]) -> None:
+    more = replace(GOOD, may={**GOOD.may, right: True})
+    assert level(more, "least") is Level.NOTE
+    assert is_safe(examine_cluster(more))
+
+
+@pytest.mark.parametrize(
+    "image", [None, "workflow-controller:v3.4.0", "workflow-controller:latest"]
+)
+def test_a_controller_that_was_not_tried_is_told_and_is_no_fault(image: str | None) -> None:
+    assert level(replace(GOOD, controller=image), "controller") is Level.NOTE

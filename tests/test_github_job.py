@@ -1,0 +1,289 @@
+"""A gate of a GitHub Actions run: asked by a job that ends, proven by the run that it starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bridge.cli.main import main as hitl
+from bridge.core.model import Outcome
+from bridge.entrypoints import github_job
+from bridge.gates.open_page import ask
+from tests.forge import World
+from tests.github import GitHub
+from tests.github.pulls import PullRequest
+from tests.test_github_action import Runner
+
+COMMIT = "0123456789" * 4
+POLICY = """\
+gates:
+  - name: deploy
+    when: {flow: deploy.yml, step: production}
+    require: {users: [alice, bob]}
+"""
+
+
+class Ci(World):
+    """A repository whose `deploy.yml` asks before it goes on."""
+
+    def __init__(self, github: GitHub, folder: Path) -> None:
+        super().__init__(github, folder, POLICY)
+        self.runner = Runner(self, folder)
+        self.model = folder / "model.bin"
+        self.model.write_bytes(b"weights")
+        self.runner.env |= {
+            "GITHUB_WORKFLOW_REF": "acme/models/.github/workflows/deploy.yml@refs/heads/main",
+            "GITHUB_RUN_ID": "77",
+            "GITHUB_SHA": COMMIT,
+            "GITHUB_ACTOR": "mallory",
+            "HITL_GATE": "production",
+        }
+
+    def ask(self, **env: str) -> PullRequest:
+        token = {"HITL_TOKEN": self.tokens[self.opener]}
+        assert self.runner.run(HITL_MODE="open", **{**token, **env}) == 0
+        assert self.runner.outputs["outcome"] == "pending"
+        return self.repo.pulls[-1]
+
+    def approve(self, pull: PullRequest, body: str = "") -> None:
+        pull.review(self.alice, "APPROVED", body)
+        assert self.runner.run(pull.number) == 0
+
+    def verify(self, gate: str, **env: str) -> int:
+        # As the run that an approval starts: of the default branch, with a token that only reads.
+        token = str(self.github.actions_token(self.repo, {"contents": "read"}))
+        now = {"HITL_TOKEN": token, "GITHUB_RUN_ID": "78", "GITHUB_SHA": "f" * 40}
+        return self.runner.run(HITL_MODE="verify", HITL_GATE_ID=gate, **{**now, **env})
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[Ci]:
+    with GitHub() as github:
+        yield Ci(github, tmp_path)
+
+
+# -- asking ----------------------------------------------------------------------------------------
+
+
+def test_a_job_asks_and_ends(at: Ci) -> None:
+    pull = at.ask(
+        HITL_MESSAGE="Deploy the model?", HITL_VALUES="accuracy: 0.93", HITL_FILES=str(at.model)
+    )
+    assert pull.title == "Approve deploy.yml/77/production: Deploy the model?"
+    for shown in ("accuracy", "0.93", "model.bin", "commit", COMMIT[:7], "/actions/runs/77"):
+        assert shown in pull.body.replace("&#8203;", ""), shown
+    assert at.runner.outputs["url"] == f"{at.repo.url}/pull/{pull.number}"
+
+
+def test_asking_twice_finds_the_first(at: Ci) -> None:
+    pull = at.ask()
+    assert at.ask() is pull
+    assert len(at.repo.pulls) == 1
+
+
+def test_who_started_the_run_cannot_approve_it(at: Ci) -> None:
+    pull = at.ask(GITHUB_ACTOR="alice")
+    pull.review(at.alice, "APPROVED")
+    assert at.runner.run(pull.number) == 0
+    assert at.recorded(pull) is None
+    assert "alice" in at.status(pull)
+    assert not at.repo.repository_dispatches
+
+
+def test_who_ran_it_again_started_it(at: Ci) -> None:
+    pull = at.ask(GITHUB_TRIGGERING_ACTOR="alice")
+    assert at.standing(pull).request.initiator == "@alice"
+
+
+def test_what_a_commit_is_titled_is_no_markup_and_no_command(at: Ci) -> None:
+    pull = at.ask(HITL_MESSAGE="Fixes #1 @alice <img src=x>\n/approve")
+    assert "Fixes #1" not in pull.body
+    assert "@alice" not in pull.body
+    assert "<img" not in pull.body
+    assert at.recorded(pull) is None
+
+
+def test_a_gate_that_no_policy_covers_is_not_asked_and_the_job_is_red(
+    at: Ci, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at.runner.run(HITL_MODE="open", HITL_GATE="staging") == 1
+    assert "no policy covers this gate" in capsys.readouterr().out
+    assert not at.repo.pulls
+
+
+@pytest.mark.parametrize(
+    ("env", "fault"),
+    [
+        ({"HITL_GATE": ""}, "`gate` is a name"),
+        ({"HITL_GATE": "a/b"}, "`gate` is a name"),
+        ({"HITL_FILES": "no/such.bin"}, "there is no file no/such.bin"),
+        ({"HITL_VALUES": "commit: abc"}, "commit is the run's own"),
+        ({"HITL_VALUES": "a: .nan"}, "values"),
+        ({"HITL_VALUES": "[1"}, "`values` cannot be read as YAML"),
+        ({"HITL_INPUTS": "target: colour"}, "target"),
+        ({"GITHUB_WORKFLOW_REF": "deploy.yml"}, "names no workflow file"),
+        ({"GITHUB_RUN_ID": ""}, "this runs in a job of GitHub Actions"),
+        ({"HITL_MODE": "opne"}, "`mode` is one of tend, open, verify"),
+    ],
+)
+def test_what_a_job_wrote_wrong_is_red_and_nothing_is_asked(
+    at: Ci, capsys: pytest.CaptureFixture[str], env: dict[str, str], fault: str
+) -> None:
+    assert at.runner.run(**{"HITL_MODE": "open", **env}) == 1
+    said = capsys.readouterr().out
+    assert fault in said
+    assert "bug" not in said
+    assert not at.repo.pulls
+
+
+# -- going on --------------------------------------------------------------------------------------
+
+
+def test_an_approval_starts_one_run_with_the_gate_and_the_commit(at: Ci) -> None:
+    pull = at.ask()
+    at.approve(pull)
+    gate = at.standing(pull).request.gate.id
+    told = {"gate": gate, "workflow": "deploy.yml", "run": "77", "commit": COMMIT}
+    assert at.repo.repository_dispatches == [("approved-production", told)]
+    for _ in range(2):
+        at.github.tick()
+        assert at.runner.run(pull.number) == 0
+        assert at.runner.run() == 0
+    assert len(at.repo.repository_dispatches) == 1
+
+
+def test_a_rejection_starts_nothing(at: Ci) -> None:
+    pull = at.ask()
+    pull.comment(at.bob, "/reject no")
+    assert at.runner.run(pull.number) == 0
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.outcome is Outcome.REJECTED
+    assert not at.repo.repository_dispatches
+
+
+def test_the_approval_of_another_kind_of_gate_starts_nothing(at: Ci) -> None:
+    at.write_policy("gates: [{name: all, require: {users: [alice]}, bar: {initiator: false}}]")
+    pull = at.open()
+    at.approve(pull)
+    assert at.recorded(pull)
+    assert not at.repo.repository_dispatches
+
+
+def test_a_run_that_could_not_be_started_is_started_by_the_next_sweep_and_only_then_told(
+    at: Ci,
+) -> None:
+    pull = at.ask()
+    fault = at.github.faults.answer(403, path="*/dispatches")
+    pull.review(at.alice, "APPROVED")
+    assert at.runner.run(pull.number) == 1
+    assert at.recorded(pull), "recorded first"
+    assert "✅" not in at.status(pull)
+    assert fault
+    assert at.runner.run() == 0
+    assert len(at.repo.repository_dispatches) == 1
+    assert "✅" in at.status(pull)
+
+
+# -- proving ---------------------------------------------------------------------------------------
+
+
+def test_the_new_run_proves_the_approval_and_learns_what_was_approved(at: Ci) -> None:
+    pull = at.ask(HITL_INPUTS="target: str", HITL_FILES=str(at.model))
+    at.approve(pull, "/approve target=staging")
+    assert at.verify(at.standing(pull).request.gate.id, HITL_FILES=str(at.model)) == 0
+    out = at.runner.outputs
+    assert (out["outcome"], out["commit"], out["run"]) == ("approved", COMMIT, "77")
+    assert json.loads(out["answer"]) == {"target": "staging"}
+
+
+def test_a_run_without_a_gate_proves_nothing(at: Ci, capsys: pytest.CaptureFixture[str]) -> None:
+    at.approve(at.ask())
+    assert at.verify("") == 1
+    assert "told of no gate" in capsys.readouterr().out
+    assert at.runner.outputs == {}
+
+
+def test_a_gate_that_waits_or_was_rejected_or_never_was_proves_nothing(at: Ci) -> None:
+    waiting, rejected = at.ask(), at.ask(GITHUB_RUN_ID="79")
+    rejected.comment(at.bob, "/reject no")
+    assert at.runner.run(rejected.number) == 0
+    for gate in (at.standing(waiting).request.gate.id, at.standing(rejected).request.gate.id):
+        assert at.verify(gate) == 1
+    assert at.verify("0" * 12) == 1
+    assert at.runner.outputs == {}
+
+
+def test_the_approval_of_another_gate_or_workflow_or_repository_proves_nothing(
+    at: Ci, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at.write_policy("gates: [{name: all, require: {users: [alice]}}]")
+    pull = at.ask(HITL_GATE="staging")
+    at.approve(pull)
+    gate = at.standing(pull).request.gate.id
+    assert at.verify(gate, HITL_GATE="staging") == 0
+    assert at.verify(gate, HITL_GATE="production") == 1
+    ref = "acme/models/.github/workflows/other.yml@refs/heads/main"
+    assert at.verify(gate, HITL_GATE="staging", GITHUB_WORKFLOW_REF=ref) == 1
+    assert capsys.readouterr().out.count("its approval is for something else") == 2
+
+
+def test_a_file_that_is_not_the_one_approved_stops_the_run(
+    at: Ci, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pull = at.ask(HITL_FILES=str(at.model))
+    at.approve(pull)
+    at.model.write_bytes(b"other weights")
+    assert at.verify(at.standing(pull).request.gate.id, HITL_FILES=str(at.model)) == 1
+    assert "what was approved is not what is here now" in capsys.readouterr().out
+
+
+def test_a_value_that_nobody_was_shown_stops_the_run(at: Ci) -> None:
+    pull = at.ask()
+    at.approve(pull)
+    gate = at.standing(pull).request.gate.id
+    assert at.verify(gate, HITL_VALUES="accuracy: 1") == 1
+    assert at.verify(gate) == 0
+
+
+def test_the_command_proves_nothing_for_a_gate_that_was_not_named(
+    at: Ci, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at.approve(at.ask())
+    # `hitl verify "$GATE"` of a variable that is not set must not prove the ledger instead.
+    assert hitl(["--ledger", str(at.repo.bare.path), "verify", ""]) != 0
+    assert "no gate is called ''" in capsys.readouterr().err
+
+
+def test_the_command_asks_as_the_action_does(
+    at: Ci, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in at.runner.env.items():
+        monkeypatch.setenv(name, value)
+    assert hitl(["open", "production", "--message", "Deploy?", "--file", str(at.model)]) == 0
+    (pull,) = at.repo.pulls
+    assert f"{at.repo.url}/pull/{pull.number}" in capsys.readouterr().out
+    pull.review(at.alice, "APPROVED")
+    assert hitl(["tend", str(pull.number)]) == 0
+    assert "approved by alice" in capsys.readouterr().out
+    assert hitl(["sweep"]) == 0
+    assert len(at.repo.repository_dispatches) == 1
+
+
+def test_a_commit_that_was_shown_but_is_not_the_one_bound_stops_the_run(at: Ci) -> None:
+    # The opener runs beside the code of whoever started the run, and may write any request.
+    honest = github_job.request(
+        github_job.job_of(at.runner.env), github_job.asked_by(at.runner.env), at.now()
+    )
+    shown = tuple(replace(each, value="f" * 40) for each in honest.artifacts)
+    _, page = ask(at.desk(at.opener), replace(honest, artifacts=shown))
+    assert page
+    pull = at.repo.pull(page.number)
+    at.approve(pull)
+    assert at.recorded(pull)
+    assert at.verify(at.standing(pull).request.gate.id) == 1
+    assert at.runner.outputs == {}

@@ -1,0 +1,186 @@
+"""Notices through Apprise: told, and never in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import Queue
+from typing import Any
+
+import pytest
+
+from bridge import wiring
+from bridge.core.model import Decider, Decision, Outcome
+from bridge.core.records import digest_of
+from bridge.core.settings import Settings
+from bridge.local.notify import Silent, Told
+from tests.gates import TARGET, a_request
+
+REQUEST = a_request("Flow/1/gate/3", timeout=3_600, schema=TARGET)
+REJECTED = Decision(
+    REQUEST.gate.id,
+    Outcome.REJECTED,
+    Decider.PERSON,
+    "rejected by Ann: too low",
+    digest_of(REQUEST),
+    REQUEST.opened_at,
+)
+
+
+class Server:
+    """Takes what Apprise's `json://` posts, and answers with `status`."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.got: Queue[dict[str, Any]] = Queue()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                outer.got.put(json.loads(self.rfile.read(length)))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"json://127.0.0.1:{self._server.server_port}/t0ken-{status}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def next(self) -> dict[str, Any]:
+        return self.got.get(timeout=30)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A server that takes a connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        yield made.getsockname()[1]
+
+
+def ended(told: Told) -> None:
+    """What was said went out, or failed to: the helper has nothing left to do."""
+    assert told._pipe is not None
+    os.close(told._pipe)
+    told.helper.join(60)
+    assert not told.helper.is_alive()
+
+
+def killed(told: Told) -> None:
+    os.kill(int(told.helper.name), signal.SIGKILL)
+    told.helper.join(60)
+
+
+def test_an_opened_gate_is_told_with_the_command_that_decides(server: Server) -> None:
+    told = Told([server.url], "/ledger.git", "https://argo.example.org")
+    told.opened(REQUEST)
+    got = server.next()
+    ended(told)
+    assert got["title"] == "Approval wanted: Deploy 0.94?"
+    for words in (
+        "Gate: Flow/1/gate/3",
+        f"hitl --ledger /ledger.git approve {REQUEST.gate.id} -i target=…",
+        "Workflows: https://argo.example.org",
+        "Until: ",
+    ):
+        assert words in got["message"]
+
+
+def test_reminded_and_decided_are_told_in_that_order(server: Server) -> None:
+    told = Told([server.url], "/ledger.git")
+    told.reminded(REQUEST)
+    told.decided(REQUEST, REJECTED)
+    titles = [server.next()["title"], server.next()["title"]]
+    ended(told)
+    assert titles == ["Still waiting for approval: Deploy 0.94?", "Rejected: Deploy 0.94?"]
+
+
+def test_no_mention_gets_through(server: Server) -> None:
+    told = Told([server.url], "/ledger.git")
+    told.opened(a_request(message="@everyone <!channel> <@U123> &#8203;@here &#64;here"))
+    got = server.next()
+    ended(told)
+    for mention in ("@everyone", "@here", "<!channel", "<@U123"):
+        assert mention not in got["title"] + got["message"]
+
+
+@pytest.mark.parametrize(
+    "url", ["json://127.0.0.1:{closed}/t0ken", "nonsense-t0ken", "nope://t0ken"]
+)
+def test_a_dead_notifier_is_reported_once_without_its_secret(
+    url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        closed = made.getsockname()[1]
+    told = Told([url.format(closed=closed)], "/ledger.git")
+    told.opened(REQUEST)
+    told.decided(REQUEST, REJECTED)
+    ended(told)
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.count("no notification went out through") == 1
+    assert said.err.count("\n") == 1
+    assert "t0ken" not in said.err
+
+
+def test_a_server_that_refuses_is_reported_too(capfd: pytest.CaptureFixture[str]) -> None:
+    server = Server(500)
+    told = Told([server.url], "/ledger.git")
+    told.opened(REQUEST)
+    server.next()
+    ended(told)
+    server.close()
+    assert "through json://…" in capfd.readouterr().err
+
+
+def test_a_notifier_that_hangs_keeps_neither_the_gate_nor_another_notifier_waiting(
+    server: Server, silent_port: int
+) -> None:
+    told = Told([f"json://127.0.0.1:{silent_port}/", server.url], "/ledger.git")
+    told.opened(REQUEST)  # returned: nothing waits for an answer that never comes
+    assert server.next()["title"] == "Approval wanted: Deploy 0.94?"
+    assert told.helper.is_alive(), "the one that hangs is still being tried"
+    killed(told)
+
+
+def test_a_helper_that_was_killed_fails_nothing_and_is_reported_once(
+    server: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = Told([server.url], "/ledger.git")
+    told.opened(REQUEST)
+    server.next()
+    killed(told)
+    told.reminded(REQUEST)
+    told.decided(REQUEST, REJECTED)
+    assert capfd.readouterr().err.count("no notification can be sent") == 1
+
+
+def test_without_a_python_to_start_nothing_fails(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    Told(["json://127.0.0.1/t0ken"], "/ledger.git").opened(REQUEST)
+    said = capfd.readouterr().err
+    assert "no notification can be sent" in said
+    assert "t0ken" not in said
+
+
+def test_without_a_url_nobody_is_told() -> None:
+    assert isinstance(wiring.notices(Settings()), Silent)

@@ -1,0 +1,272 @@
+"""The workflow files and the action: what linters and act do not look at is held here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bridge.setup.workflow_files import ACTION, MAIN, RELAY, blanks, is_current, text
+from tests.actions import ROOT, USED, example, load, written
+
+PATHS = (MAIN, RELAY)
+DECIDING, PASSING = (load(written(path)) for path in PATHS)
+MANIFEST = load((ROOT / "action" / "action.yml").read_text())
+
+
+def job(workflow: dict[str, Any]) -> dict[str, Any]:
+    (only,) = workflow["jobs"].values()
+    made: dict[str, Any] = only
+    return made
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the workflows as `hitl init` writes them, our own, and the action."""
+    folder = tmp_path_factory.mktemp("linted")
+    (folder / ".github" / "workflows").mkdir(parents=True)
+    for path in PATHS:
+        (folder / path).write_text(written(path))
+    (folder / ".github" / "workflows" / "deploy.yml").write_text(example())
+    for own in (ROOT / ".github" / "workflows").iterdir():
+        (folder / ".github" / "workflows" / own.name).write_text(own.read_text())
+    (folder / "action").mkdir()
+    (folder / "action" / "action.yml").write_text((ROOT / "action" / "action.yml").read_text())
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    return folder
+
+
+def linted(folder: Path, tool: str, *args: str) -> subprocess.CompletedProcess[str]:
+    tools = Path(sys.executable).parent
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"  # actionlint looks for shellcheck there
+    return subprocess.run(
+        [str(tools / tool), *args],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "command", [("zizmor", "--offline", "--no-progress", "."), ("actionlint",)]
+)
+def test_the_linters_find_nothing(repository: Path, command: tuple[str, ...]) -> None:
+    done = linted(repository, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_zizmor_would_find_a_secret_put_into_a_script(repository: Path, tmp_path: Path) -> None:
+    bad = written(RELAY).replace('"$BRANCH"', '"${{ github.event.pull_request.title }}"')
+    (tmp_path / "bad.yml").write_text(bad)
+    done = linted(tmp_path, "zizmor", "--offline", "--no-progress", "bad.yml")
+    assert "template-injection" in done.stdout
+
+
+def test_actionlint_would_find_a_fault_in_a_script(tmp_path: Path) -> None:
+    (tmp_path / "bad.yml").write_text(written(RELAY).replace('"$TOKEN"', "$TOKEN"))
+    assert "SC2086" in linted(tmp_path, "actionlint", "bad.yml").stdout
+
+
+def test_the_shell_of_the_action_is_sound() -> None:
+    done = linted(ROOT, "shellcheck", "action/install.sh")
+    assert done.returncode == 0, done.stdout
+
+
+# -- who starts what -------------------------------------------------------------------------------
+
+
+def test_the_relay_hears_what_runs_a_branchs_own_file_and_the_other_what_does_not() -> None:
+    assert set(PASSING["on"]) == {"pull_request_review", "pull_request"}
+    assert set(DECIDING["on"]) == {
+        "issue_comment",
+        "issues",
+        "workflow_dispatch",
+        "repository_dispatch",
+        "schedule",
+    }
+
+
+def test_the_relay_hears_every_change_of_a_review_and_of_the_pull_request() -> None:
+    assert set(PASSING["on"]["pull_request_review"]["types"]) == {
+        "submitted",
+        "edited",
+        "dismissed",
+    }
+    kinds = set(PASSING["on"]["pull_request"]["types"])
+    assert kinds == {"closed", "reopened", "synchronize", "edited"}
+
+
+def test_edited_and_deleted_comments_are_looked_at_too() -> None:
+    assert set(DECIDING["on"]["issue_comment"]["types"]) == {"created", "edited", "deleted"}
+    assert "closed" in DECIDING["on"]["issues"]["types"]
+
+
+def test_the_sweep_is_hourly_and_not_on_the_hour() -> None:
+    (at,) = DECIDING["on"]["schedule"]
+    assert re.fullmatch(r"[1-9]\d? \* \* \* \*", at["cron"])
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_pull_request_target_is_not_used(path: str) -> None:
+    assert "pull_request_target" not in written(path)
+
+
+# -- what they may ---------------------------------------------------------------------------------
+
+
+def test_the_relay_may_start_workflows_and_nothing_else() -> None:
+    assert PASSING["permissions"] == {}
+    assert job(PASSING)["permissions"] == {"actions": "write"}
+    assert "environment" not in job(PASSING)
+    assert "secrets." not in written(RELAY)
+
+
+def test_the_decider_uses_its_own_key_and_nothing_of_the_runs_token() -> None:
+    assert DECIDING["permissions"] == {}
+    assert job(DECIDING)["permissions"] == {}
+    assert "github.token" not in written(MAIN)
+
+
+def test_the_deciders_key_comes_from_an_environment() -> None:
+    assert job(DECIDING)["environment"] == "approvals"
+    assert set(re.findall(r"secrets\.\w+", written(MAIN))) == {
+        "secrets.HITL_APP_KEY",
+        "secrets.HITL_ARGO_TOKEN",
+    }
+
+
+def test_who_speaks_for_the_bridge_is_said_in_the_file_and_not_in_a_variable() -> None:
+    # Whoever may write can set a repository's variables, and would speak for the bridge.
+    (step,) = job(DECIDING)["steps"]
+    assert step["with"]["voices"] == "approval-opener[bot]"
+
+
+def test_where_the_token_of_argo_server_goes_is_said_in_the_file_and_not_in_a_variable() -> None:
+    (step,) = job(DECIDING)["steps"]
+    assert step["with"]["argo-server"] == ""
+    assert is_current(MAIN, written(MAIN).replace('argo-server: ""', "argo-server: https://a.b"))
+
+
+def test_nothing_is_checked_out_and_no_action_is_used_but_the_bridges() -> None:
+    used = [step.get("uses") for each in (PASSING, DECIDING) for step in job(each)["steps"]]
+    assert [each for each in used if each] == [USED]
+    assert all("uses" not in step for step in MANIFEST["runs"]["steps"])
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_an_event_says_reaches_a_shell_through_its_environment_alone(path: str) -> None:
+    for step in job(load(written(path)))["steps"]:
+        assert "${{" not in step.get("run", "")
+    for step in MANIFEST["runs"]["steps"]:
+        assert "${{" not in step["run"]
+
+
+def test_the_key_is_not_there_while_packages_are_installed() -> None:
+    install, run = MANIFEST["runs"]["steps"]
+    assert "env" not in install
+    assert "HITL_APP_KEY" in run["env"]
+
+
+# -- one look after the other ----------------------------------------------------------------------
+
+
+def test_looks_at_one_gate_queue_behind_each_other_and_none_is_cancelled() -> None:
+    assert "concurrency" not in DECIDING, "a run that is skipped would push a waiting one out"
+    held = job(DECIDING)["concurrency"]
+    assert held["cancel-in-progress"] == "false"
+    number = job(DECIDING)["steps"][0]["with"]["number"]
+    asked = number.removeprefix("${{ ").removesuffix(" }}")
+    assert held["group"] == f"approvals-${{{{ {asked} || 'all' }}}}"
+
+
+@pytest.mark.parametrize("workflow", [PASSING, DECIDING])
+def test_a_job_stands_behind_an_if_and_ends_by_itself(workflow: dict[str, Any]) -> None:
+    assert "sender.type != 'Bot'" in job(workflow)["if"]
+    assert int(job(workflow)["timeout-minutes"]) <= 15
+
+
+# -- what is filled in -----------------------------------------------------------------------------
+
+
+def test_what_hitl_init_fills_in_stands_once_in_the_one_file_and_nowhere_in_the_relay() -> None:
+    assert [blank.what for blank in blanks(text(MAIN))] == [ACTION, "OPENER[bot]"]
+    assert not blanks(text(RELAY))
+    assert not blanks(written(MAIN))
+
+
+@pytest.mark.parametrize("name", ["requirements", "kubernetes"])
+def test_the_actions_locks_have_a_hash_for_everything_and_no_address(name: str) -> None:
+    lock = (ROOT / "action" / f"{name}.lock").read_text()
+    assert "://" not in lock
+    assert len(re.findall(r"(?m)^[\w.-]+==", lock)) == len(
+        re.findall(r"(?m)^[\w.-]+==\S+ .*\\$", lock)
+    )
+    assert all(
+        line.startswith(("    --hash=sha256:",)) or "==" in line for line in lock.splitlines()
+    )
+
+
+def test_the_action_installs_nothing_that_a_decision_does_not_need() -> None:
+    lock = (ROOT / "action" / "requirements.lock").read_text()
+    needless = {"apprise", "click", "metaflow", "flowyml", "pytest"}
+    assert not needless & set(re.findall(r"(?m)^([\w.-]+)==", lock))
+
+
+def test_the_example_proves_the_approval_first_and_deploys_what_the_record_says() -> None:
+    deploy = load(example())["jobs"]["deploy"]
+    first, *rest = deploy["steps"]
+    assert first["with"]["mode"] == "verify"
+    assert deploy["permissions"] == {"contents": "read"}
+    assert all("client_payload" not in str(step) for step in rest)
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "github.md").read_text()
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """The table under a heading: the first cell's code to the other cells."""
+    section = PAGE.split(f"\n### {heading}\n")[1].split("\n#")[0]
+    cells = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
+    return {cell[0].strip(" `"): [each.strip() for each in cell[1:]] for cell in cells}
+
+
+def test_the_page_tells_of_every_input_with_its_default_and_of_every_output() -> None:
+    told = {
+        name: [f"`{given['default']}`" if given["default"] else "", given["description"]]
+        for name, given in MANIFEST["inputs"].items()
+    }
+    assert rows("Inputs") == told
+    assert rows("Outputs") == {n: [o["description"]] for n, o in MANIFEST["outputs"].items()}
+
+
+def test_every_input_reaches_the_bridge_and_every_output_comes_from_it() -> None:
+    _, run = MANIFEST["runs"]["steps"]
+    assert sorted(run["env"].values()) == sorted(
+        f"${{{{ inputs.{n} }}}}" for n in MANIFEST["inputs"]
+    )
+    for name, output in MANIFEST["outputs"].items():
+        assert output["value"] == f"${{{{ steps.bridge.outputs.{name} }}}}"
+
+
+def test_the_page_names_what_the_workflows_listen_to_and_how_often() -> None:
+    assert f"`{DECIDING['on']['schedule'][0]['cron']}`" in PAGE
+    for name in ("HITL_APP_KEY", "HITL_APP_ID", job(DECIDING)["environment"]):
+        assert name in PAGE
+
+
+def test_what_the_page_shows_of_a_gate_in_ci_names_inputs_that_there_are() -> None:
+    shown = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert len(shown) == 2
+    for each in shown:
+        (step,) = yaml.safe_load(each)
+        assert set(step["with"]) <= set(MANIFEST["inputs"])
