@@ -144,8 +144,8 @@ def opening_desk(settings: Settings) -> Desk | None:
 
 def desk(settings: Settings, github: GitHubSettings) -> Desk:
     """What a gate on GitHub is tended with: the ledger is the repository itself."""
-    from bridge.entrypoints.github_job import Actions
     from bridge.gates.open_page import Desk
+    from bridge.github.dispatch import Actions
     from bridge.ledger.git_ledger import GitLedger
     from bridge.local.notify import Silent, Told
 

@@ -15,10 +15,11 @@ import yaml
 
 from bridge.argo.annotations import annotated, injected
 from bridge.argo.inject import inject
+from bridge.argo.pod_settings import pods_from_environment
 from bridge.argo.templates import asking
 from bridge.cli import main as cli
 from bridge.core.errors import Faults
-from bridge.core.settings import from_environment, pods_from_environment
+from bridge.core.settings import from_environment
 from bridge.entrypoints import argo_pod
 from bridge.ledger.git_ledger import GitLedger
 from tests.test_inject import PODS, container, dag, task, tasks, template, workflow

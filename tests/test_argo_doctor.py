@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.setup.argo_doctor import NEEDLESS, PULL, PUSH, ClusterSurvey, examine_cluster
+from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, ClusterSurvey
+from bridge.setup.argo_doctor import examine_cluster
 from bridge.setup.doctor import Level, is_safe
 
 GOOD = ClusterSurvey(

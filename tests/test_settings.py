@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.argo.pod_settings import pods_from_environment
 from bridge.core.errors import Faults
 from bridge.core.model import Workflow
-from bridge.core.settings import from_environment, pods_from_environment
+from bridge.core.settings import from_environment
 
 
 def test_nothing_set_is_a_laptop() -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from bridge.argo.inject import LABEL
 from bridge.argo.workflow import patch_of
 from bridge.core.errors import ClusterUnavailable, TooOld
 from bridge.core.model import Move, Workflow
-from bridge.setup.argo_doctor import NEEDLESS, PULL, ClusterSurvey
 
 Json = dict[str, Any]
 
@@ -26,6 +26,28 @@ _GONE = 410
 _PAGE = 500
 #: Of a run that ended, the controller says so by a label: then the watch tells of it as deleted.
 _SELECTOR = f"{LABEL}=true,workflows.argoproj.io/completed!=true"
+
+
+#: What each way of delivering asks of an account, of workflows in their namespace.
+PUSH: Final = ("get", "patch")
+PULL: Final = (*PUSH, "list", "watch")
+#: What no deliverer needs, as verb and resource.
+NEEDLESS: Final = (
+    ("create", "workflows"),
+    ("delete", "workflows"),
+    ("get", "secrets"),
+    ("create", "pods"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSurvey:
+    """What an account sees of a cluster. `controller` is its image; None: it may not see it."""
+
+    namespace: str
+    has_workflows: bool  # whether the API knows that resource type
+    may: Mapping[tuple[str, str], bool]  # by verb and resource, in the namespace
+    controller: str | None
 
 
 class Kubernetes:

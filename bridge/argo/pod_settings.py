@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.core.errors import BridgeError
+from bridge.core.errors import BridgeError, Faults
+from bridge.core.remote_url import names_path, part_secret
+from bridge.core.settings import (
+    API_URL,
+    APP_ID,
+    APP_KEY,
+    ARGO_UI_URL,
+    BRING,
+    CACHE,
+    CLUSTER,
+    ENVIRONMENT,
+    FORGE,
+    GRAPHQL_URL,
+    LABELS,
+    LEDGER,
+    OPENER_SECRET,
+    READER_SECRET,
+    SERVER_URL,
+    SWITCH,
+    TOKENS,
+    VOICES,
+    WORKFLOW,
+    faults_of_cluster,
+    forge_of,
+)
+
+#: What a deployer's pods are told besides: nothing here is secret.
+_PASSED_ON = (ENVIRONMENT, LABELS, CLUSTER, ARGO_UI_URL)
+_OF_FORGE = (API_URL, GRAPHQL_URL, SERVER_URL, VOICES)
+
+_SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +77,62 @@ def install() -> str:
         ) from None
     options = "-qqq --no-cache-dir --disable-pip-version-check"
     return f"python -c 'import bridge' 2>/dev/null || python -m pip install {options} {wanted}"
+
+
+def pods_from_environment(env: Mapping[str, str]) -> Pods:
+    """What the pods of a workflow are given, from the environment of whoever deploys it.
+
+    Raises `Faults` naming every variable that is wrong.
+    """
+    ledger = env.get(LEDGER, "")
+    opener, reader = env.get(OPENER_SECRET) or None, env.get(READER_SECRET) or None
+    faults = [
+        f"{name} is not the name of a Kubernetes Secret"
+        for name, value in ((OPENER_SECRET, opener), (READER_SECRET, reader))
+        if value and not _SECRET_NAME.fullmatch(value)
+    ]
+    faults += _of_forge(env, opener)
+    faults += faults_of_cluster(env.get(CLUSTER, ""))
+    secret = bool(ledger) and bool(part_secret(ledger)[1])
+    if not ledger or names_path(ledger):
+        faults.append(
+            f"{LEDGER} must be the URL of a git repository that pods can reach: it is"
+            f" {'a path of this machine' if ledger else 'not set'}"
+        )
+    elif secret and not (opener and reader):
+        faults.append(
+            f"{LEDGER} holds a credential, which must not stand in a workflow: put the whole URL"
+            f" into Kubernetes Secrets under the key {LEDGER}, and name these with {OPENER_SECRET}"
+            f" and {READER_SECRET}"
+        )
+    if faults:
+        raise Faults("the environment", faults)
+    told = passed_on(env)
+    if not secret:  # of a variable and a Secret's key of one name, the pod sees the variable
+        told[LEDGER] = ledger
+    place = "{{workflow.namespace}}/{{workflow.name}}/{{workflow.uid}}"
+    return Pods({**told, WORKFLOW: place, CACHE: "/tmp/hitl"}, opener, reader)  # noqa: S108
+
+
+def _of_forge(env: Mapping[str, str], opener: str | None) -> Iterator[str]:
+    try:
+        github = forge_of(env)
+    except Faults as found:
+        yield from found.faults
+        return
+    if github and not opener:
+        yield (
+            f"{OPENER_SECRET} is not set: gates on {github.name} are opened with a credential, so"
+            f" put {APP_ID} and {APP_KEY}, or {TOKENS[0]}, into a Kubernetes Secret, and name it"
+        )
+
+
+def passed_on(env: Mapping[str, str]) -> dict[str, str]:
+    """What the pod of a step is told of this environment besides the ledger's place."""
+    names = _PASSED_ON + (_OF_FORGE if env.get(LEDGER, "").startswith(FORGE) else ())
+    return {name: env[name] for name in names if env.get(name)}
+
+
+def brings(env: Mapping[str, str]) -> bool:
+    """Whether pods are brought what a gate needs; else their image has it."""
+    return SWITCH.get(env.get(BRING, "1").lower(), True)

@@ -507,7 +507,8 @@ def _vote(
 ) -> None:
     from bridge.core.model import Channel, Vote
     from bridge.core.records import digest_of
-    from bridge.local.identity import person, refusal
+    from bridge.local.identity import person
+    from bridge.policy.approvers import refusal
 
     standing = desk.gate(name)
     me = person()
@@ -562,7 +563,7 @@ def _cast(desk: _Desk, standing: Standing, vote: Vote) -> None:
 
 def _already(standing: Standing, me: Actor, verdict: Verdict) -> None:
     """Saying again what one has said is no fault; anything else came too late."""
-    from bridge.local.identity import same_person
+    from bridge.policy.approvers import same_person
 
     decision = standing.decision
     if decision is None:
@@ -713,8 +714,7 @@ def inject(desk: _Desk, manifests: tuple[Any, ...], image: str | None, no_setup:
     from dataclasses import replace
 
     from bridge.argo.annotations import injected
-    from bridge.argo.pod_settings import install
-    from bridge.core.settings import pods_from_environment
+    from bridge.argo.pod_settings import install, pods_from_environment
 
     env = {**os.environ, "HITL_LEDGER": desk.address} if desk.address else os.environ
     pods = pods_from_environment(env)

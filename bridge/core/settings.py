@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bridge.argo.pod_settings import Pods
 from bridge.core.errors import Faults
 from bridge.core.model import Workflow
-from bridge.core.remote_url import names_path, part_secret
 
 #: The three variables of metaflow-hitl keep their names.
 APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"
@@ -45,16 +43,11 @@ OPENER_SECRET = "HITL_OPENER_SECRET"  # noqa: S105 - a name
 READER_SECRET = "HITL_READER_SECRET"  # noqa: S105 - a name
 BRING = "HITL_BRING"
 
-#: What a deployer's pods are told besides: nothing here is secret.
-_PASSED_ON = (ENVIRONMENT, LABELS, CLUSTER, ARGO_UI_URL)
-_OF_FORGE = (API_URL, GRAPHQL_URL, SERVER_URL, VOICES)
-
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 #: A managed cluster's own identifier is one too: `arn:aws:eks:eu-west-1:123:cluster/ml`.
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9]([\w.:/-]{0,251}[A-Za-z0-9])?", re.ASCII)
-_SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
-_SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +78,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     server = env.get(ARGO_SERVER) or None
     if server and not _keeps_secrets(server):
         faults.append(f"{ARGO_SERVER} is not an https address: the token would travel in the open")
-    sign = _SWITCH.get(env.get(SIGN, "").lower())
+    sign = SWITCH.get(env.get(SIGN, "").lower())
     if sign is None:
         faults.append(f"{SIGN} is {env[SIGN]!r}; it is one of 1, true, yes, 0, false, no")
     cluster = env.get(CLUSTER, "")
@@ -96,7 +89,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         faults.append(f"{WORKFLOW} is not namespace/name/uid")
     github = None
     try:
-        github = _forge_of(env)
+        github = forge_of(env)
     except Faults as found:
         faults += found.faults
     if faults:
@@ -135,7 +128,7 @@ def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(each.strip() for each in env.get(name, "").split(",") if each.strip())
 
 
-def _forge_of(env: Mapping[str, str]) -> GitHubSettings | None:
+def forge_of(env: Mapping[str, str]) -> GitHubSettings | None:
     """The repository that HITL_LEDGER names as a forge; who only reads may lack a credential."""
     ledger = env.get(LEDGER, "")
     if not ledger.startswith(FORGE):
@@ -215,65 +208,6 @@ def _github(env: Mapping[str, str], *, credential: bool) -> GitHubSettings:
 def _graphql_of(api_url: str) -> str:
     # Enterprise Server has its REST at /api/v3 and GraphQL beside it, at /api/graphql.
     return api_url.rstrip("/").removesuffix("/v3") + "/graphql"
-
-
-def pods_from_environment(env: Mapping[str, str]) -> Pods:
-    """What the pods of a workflow are given, from the environment of whoever deploys it.
-
-    Raises `Faults` naming every variable that is wrong.
-    """
-    ledger = env.get(LEDGER, "")
-    opener, reader = env.get(OPENER_SECRET) or None, env.get(READER_SECRET) or None
-    faults = [
-        f"{name} is not the name of a Kubernetes Secret"
-        for name, value in ((OPENER_SECRET, opener), (READER_SECRET, reader))
-        if value and not _SECRET_NAME.fullmatch(value)
-    ]
-    faults += _of_forge(env, opener)
-    faults += faults_of_cluster(env.get(CLUSTER, ""))
-    secret = bool(ledger) and bool(part_secret(ledger)[1])
-    if not ledger or names_path(ledger):
-        faults.append(
-            f"{LEDGER} must be the URL of a git repository that pods can reach: it is"
-            f" {'a path of this machine' if ledger else 'not set'}"
-        )
-    elif secret and not (opener and reader):
-        faults.append(
-            f"{LEDGER} holds a credential, which must not stand in a workflow: put the whole URL"
-            f" into Kubernetes Secrets under the key {LEDGER}, and name these with {OPENER_SECRET}"
-            f" and {READER_SECRET}"
-        )
-    if faults:
-        raise Faults("the environment", faults)
-    told = passed_on(env)
-    if not secret:  # of a variable and a Secret's key of one name, the pod sees the variable
-        told[LEDGER] = ledger
-    place = "{{workflow.namespace}}/{{workflow.name}}/{{workflow.uid}}"
-    return Pods({**told, WORKFLOW: place, CACHE: "/tmp/hitl"}, opener, reader)  # noqa: S108
-
-
-def _of_forge(env: Mapping[str, str], opener: str | None) -> Iterator[str]:
-    try:
-        github = _forge_of(env)
-    except Faults as found:
-        yield from found.faults
-        return
-    if github and not opener:
-        yield (
-            f"{OPENER_SECRET} is not set: gates on {github.name} are opened with a credential, so"
-            f" put {APP_ID} and {APP_KEY}, or {TOKENS[0]}, into a Kubernetes Secret, and name it"
-        )
-
-
-def passed_on(env: Mapping[str, str]) -> dict[str, str]:
-    """What the pod of a step is told of this environment besides the ledger's place."""
-    names = _PASSED_ON + (_OF_FORGE if env.get(LEDGER, "").startswith(FORGE) else ())
-    return {name: env[name] for name in names if env.get(name)}
-
-
-def brings(env: Mapping[str, str]) -> bool:
-    """Whether pods are brought what a gate needs; else their image has it."""
-    return _SWITCH.get(env.get(BRING, "1").lower(), True)
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:

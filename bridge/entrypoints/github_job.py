@@ -34,17 +34,14 @@ from bridge.core.model import (
 from bridge.core.records import canonical, load
 from bridge.core.sanitize import harmless_line
 from bridge.core.settings import ENVIRONMENT
-from bridge.gates.ports import Forge, Ledger
+from bridge.gates.ports import Ledger
 from bridge.gates.verify import verify
+from bridge.github.dispatch import COMMIT, approved_commit, origin_of
 
 GATE, MESSAGE, INPUTS = "HITL_GATE", "HITL_MESSAGE", "HITL_INPUTS"
 VALUES, FILES = "HITL_VALUES", "HITL_FILES"
-#: The event that an approval sends, with the gate's name after it.
-EVENT: Final = "approved-"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KEY: Final = re.compile(r"(?P<workflow>[^/]+)/(?P<run>[0-9]+)/(?P<name>[^/]+)", re.ASCII)
-_HASH: Final = re.compile(r"[0-9a-f]{40,64}")
-_COMMIT: Final = "commit"
 _FILE: Final = "file"
 _WORKFLOW: Final = re.compile(r"[^/]+/[^/]+/\.github/workflows/([^/@]+)@.+")
 _AT_A_TIME: Final = 1 << 20
@@ -87,11 +84,6 @@ class Asked:
         return {k: v for k, v in self.values.items() if isinstance(v, str | int | float | bool)}
 
 
-def origin_of(repository_url: str) -> str:
-    """Where the gates of a repository's own runs live: no other gate has this origin."""
-    return f"{repository_url}/actions"
-
-
 def job_of(env: Mapping[str, str]) -> Job:
     """Raises `Faults` outside of GitHub Actions."""
     names = ("GITHUB_REPOSITORY", "GITHUB_WORKFLOW_REF", "GITHUB_RUN_ID", "GITHUB_SHA")
@@ -117,8 +109,8 @@ def asked_by(env: Mapping[str, str]) -> Asked:
     if not _NAME.fullmatch(name):
         faults.append("`gate` is a name of letters, digits, dots and dashes, 64 at most")
     schema, values = (_mapping(env, each, faults) for each in (INPUTS, VALUES))
-    if _COMMIT in values:
-        faults.append(f"`values`: {_COMMIT} is the run's own, and shown in any case")
+    if COMMIT in values:
+        faults.append(f"`values`: {COMMIT} is the run's own, and shown in any case")
     faults += not_plain(values, "values")
     files = tuple(line.strip() for line in env.get(FILES, "").splitlines() if line.strip())
     faults += [f"`files`: there is no file {each}" for each in files if not Path(each).is_file()]
@@ -149,7 +141,7 @@ def request(job: Job, asked: Asked, now: datetime) -> ApprovalRequest:
         opened_at=now,
         artifacts=ordered(
             [
-                _value(_COMMIT, job.commit),
+                _value(COMMIT, job.commit),
                 *(_value(name, value) for name, value in asked.values.items()),
                 *_files(asked.files),
             ]
@@ -197,30 +189,6 @@ def prove(ledger: Ledger, job: Job, gate_id: str, asked: Asked) -> Proof:
     return Proof(standing, decision, key["run"], approved_commit(recorded))
 
 
-class Actions:
-    """The `Engine` port for the gates that jobs of this repository asked; others are left alone."""
-
-    def __init__(self, forge: Forge, repository_url: str) -> None:
-        self._forge = forge
-        self._origin = origin_of(repository_url)
-
-    def resume(self, standing: Standing) -> None:
-        request = standing.request
-        if request.gate.origin != self._origin:
-            return
-        workflow, run, name = request.gate.key.split("/", 2)
-        told = {"gate": request.gate.id, "workflow": workflow, "run": run}
-        self._forge.send(EVENT + name, {**told, "commit": approved_commit(request)})
-
-
-def approved_commit(request: ApprovalRequest) -> str:
-    """The commit that the asking run was of. Raises `GateShut` where it names none."""
-    said = next((each.value or "" for each in request.artifacts if each.name == _COMMIT), "")
-    if not _HASH.fullmatch(said):
-        raise GateShut(f"{request.gate.key} does not run: its request names no commit")
-    return said
-
-
 # -- artifacts -------------------------------------------------------------------------------------
 
 
@@ -228,7 +196,7 @@ def _again(recorded: ApprovalRequest, asked: Asked) -> tuple[Artifact, ...]:
     given = {name: _value(name, value) for name, value in asked.values.items()}
     given |= {each.name: each for each in _files(asked.files)}
     # What the new run will check out is the text that people were shown: the digest must be of it.
-    given[_COMMIT] = _value(_COMMIT, approved_commit(recorded))
+    given[COMMIT] = _value(COMMIT, approved_commit(recorded))
     strange = given.keys() - {each.name for each in recorded.artifacts}
     if strange:
         raise GateShut(

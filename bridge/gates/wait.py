@@ -30,8 +30,7 @@ from bridge.gates.open_gate import open_gate
 from bridge.gates.open_page import Desk, ask
 from bridge.gates.ports import Here, Ledger, Notices
 from bridge.gates.verify import verify
-from bridge.local.identity import refusal
-from bridge.policy.approvers import who_may
+from bridge.policy.approvers import refusal, who_may
 from bridge.policy.evaluate import overdue
 from bridge.render import suggested_commands
 

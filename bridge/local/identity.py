@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import getpass
-import shlex
 import socket
 import subprocess
 
-from bridge.core.model import Actor, ApprovalRequest, Rule
+from bridge.core.model import Actor
 from bridge.core.sanitize import one_line
-from bridge.policy.approvers import leaves, may_decide, who_may
 
 _KEYS = r"^(user\.(name|email)|hitl\.team)$"
 
@@ -51,30 +49,3 @@ def _claims() -> dict[str, list[str]]:
         if shown:
             found.setdefault(key, []).append(shown)
     return found
-
-
-def same_person(one: Actor, other: Actor) -> bool:
-    """Whether two unproven identities claim to be one person: by e-mail, else by name."""
-    return (one.email or one.name).casefold() == (other.email or other.name).casefold()
-
-
-def refusal(request: ApprovalRequest, person: Actor) -> str | None:
-    """Why this person may not decide this gate, and what to do about it; None where they may."""
-    if request.forge and not person.proven:
-        return f"{request.gate.key} is decided on {request.forge}, which vouches for who decides"
-    if may_decide(request.policy.require, person).surely:
-        return None
-    claims = " or ".join(
-        f"`git config --global --add hitl.team {shlex.quote(name)}`"
-        for name in _names(request.policy.require)
-    )
-    return (
-        f"{person} may not decide {request.gate.key}: that is for"
-        f" {who_may(request.policy.require)}. If you are one of them under another name, or answer"
-        f" for a team of them, say so on this machine with {claims}; the record will say that this"
-        " is unverified"
-    )
-
-
-def _names(rule: Rule) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for actors in leaves(rule) for name in actors.names))

@@ -5,6 +5,7 @@ Three answers, never two: what could not be read is unknown, and unknown never c
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -297,3 +298,30 @@ def match_up(choices: Sequence[frozenset[T]] | Sequence[Sequence[T]]) -> Mapping
     for index in range(len(choices)):
         place(index, set())
     return {index: each for each, index in taken.items()}
+
+
+def same_person(one: Actor, other: Actor) -> bool:
+    """Whether two unproven identities claim to be one person: by e-mail, else by name."""
+    return (one.email or one.name).casefold() == (other.email or other.name).casefold()
+
+
+def refusal(request: ApprovalRequest, person: Actor) -> str | None:
+    """Why this person may not decide this gate, and what to do about it; None where they may."""
+    if request.forge and not person.proven:
+        return f"{request.gate.key} is decided on {request.forge}, which vouches for who decides"
+    if may_decide(request.policy.require, person).surely:
+        return None
+    claims = " or ".join(
+        f"`git config --global --add hitl.team {shlex.quote(name)}`"
+        for name in _names(request.policy.require)
+    )
+    return (
+        f"{person} may not decide {request.gate.key}: that is for"
+        f" {who_may(request.policy.require)}. If you are one of them under another name, or answer"
+        f" for a team of them, say so on this machine with {claims}; the record will say that this"
+        " is unverified"
+    )
+
+
+def _names(rule: Rule) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for actors in leaves(rule) for name in actors.names))

@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
 
+from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, ClusterSurvey
 from bridge.setup.doctor import Check, Level
 
-#: What each way of delivering asks of an account, of workflows in their namespace.
-PUSH: Final = ("get", "patch")
-PULL: Final = (*PUSH, "list", "watch")
-#: What no deliverer needs, as verb and resource.
-NEEDLESS: Final = (
-    ("create", "workflows"),
-    ("delete", "workflows"),
-    ("get", "secrets"),
-    ("create", "pods"),
-)
 #: Whose controllers were tried.
 _TRIED: Final = re.compile(r":v?(3\.7|4\.1)\.")
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterSurvey:
-    """What an account sees of a cluster. `controller` is its image; None: it may not see it."""
-
-    namespace: str
-    has_workflows: bool  # whether the API knows that resource type
-    may: Mapping[tuple[str, str], bool]  # by verb and resource, in the namespace
-    controller: str | None
 
 
 def examine_cluster(survey: ClusterSurvey) -> tuple[Check, ...]:

@@ -67,9 +67,10 @@ def _gate_of(node: Any) -> Any | None:
 
 def _with_gates(compiler: Any, payload: Any, nodes: list[Any]) -> Any:
     from bridge.argo.inject import inject
+    from bridge.argo.pod_settings import brings, pods_from_environment
     from bridge.argo.templates import posts_of
     from bridge.core.errors import Faults
-    from bridge.core.settings import FORGE, LEDGER, brings, pods_from_environment
+    from bridge.core.settings import FORGE, LEDGER
 
     try:
         pods = pods_from_environment(os.environ)

@@ -145,7 +145,7 @@ class HitlDecorator(StepDecorator):
             raise HitlException(f"{faults.subject}:\n{listed}") from None
 
     def add_to_package(self) -> Iterable[tuple[str, str]]:
-        from bridge.core.settings import brings
+        from bridge.argo.pod_settings import brings
 
         return brought.files() if brings(os.environ) else ()
 
@@ -219,11 +219,12 @@ class HitlDecorator(StepDecorator):
         """Tell the pod where the decision lies; it inherits nothing of this environment. The
         address alone, without a credential: a pod's variables can be read in the cluster."""
         from bridge import wiring
+        from bridge.argo.pod_settings import passed_on
         from bridge.core import settings
 
         now = _settings()
         forge = now.github and now.github.name
-        ours = settings.passed_on(os.environ)
+        ours = passed_on(os.environ)
         ours[settings.LEDGER] = forge or wiring.existing_ledger(now).where
         decorators = _decorators(self._flow, self._step)
         for each in decorators:

@@ -1,0 +1,45 @@
+"""The repository dispatch that starts the run which a GitHub Actions job asked an approval for."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from bridge.core.errors import GateShut
+from bridge.core.model import ApprovalRequest, Standing
+from bridge.gates.ports import Forge
+
+#: The event that an approval sends, with the gate's name after it.
+EVENT: Final = "approved-"
+#: The artifact that names the commit of the run that asked.
+COMMIT: Final = "commit"
+_HASH: Final = re.compile(r"[0-9a-f]{40,64}")
+
+
+def origin_of(repository_url: str) -> str:
+    """Where the gates of a repository's own runs live: no other gate has this origin."""
+    return f"{repository_url}/actions"
+
+
+class Actions:
+    """The `Engine` port for the gates that jobs of this repository asked; others are left alone."""
+
+    def __init__(self, forge: Forge, repository_url: str) -> None:
+        self._forge = forge
+        self._origin = origin_of(repository_url)
+
+    def resume(self, standing: Standing) -> None:
+        request = standing.request
+        if request.gate.origin != self._origin:
+            return
+        workflow, run, name = request.gate.key.split("/", 2)
+        told = {"gate": request.gate.id, "workflow": workflow, "run": run}
+        self._forge.send(EVENT + name, {**told, "commit": approved_commit(request)})
+
+
+def approved_commit(request: ApprovalRequest) -> str:
+    """The commit that the asking run was of. Raises `GateShut` where it names none."""
+    said = next((each.value or "" for each in request.artifacts if each.name == COMMIT), "")
+    if not _HASH.fullmatch(said):
+        raise GateShut(f"{request.gate.key} does not run: its request names no commit")
+    return said
