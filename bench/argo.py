@@ -34,7 +34,9 @@ from metaflow.util import compress_list  # noqa: E402
 from bridge import wiring  # noqa: E402
 from bridge.argo.inject import LABEL  # noqa: E402
 from bridge.argo.workflow import json_patch  # noqa: E402
-from bridge.core.model import ApprovalRequest, Move, Outcome, Workflow  # noqa: E402
+from bridge.core.delivery import Move, Workflow  # noqa: E402
+from bridge.core.evaluation import Outcome  # noqa: E402
+from bridge.core.model import ApprovalRequest  # noqa: E402
 from bridge.core.records import decision_out  # noqa: E402
 from bridge.ledger.git_ledger import GitLedger, create  # noqa: E402
 from tests import objectstore  # noqa: E402
@@ -59,7 +61,7 @@ import sys, time
 from pathlib import Path
 from bridge.gates.deliver import deliver
 from bridge.ledger.git_ledger import GitLedger
-from bridge.core.model import Delivery
+from bridge.core.delivery import Delivery
 from bridge.core.records import decision_in
 from bridge.wiring import clock
 ledger = GitLedger(sys.argv[2], Path(sys.argv[3]))

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from bridge.core.model import (
-    Actors,
     ApprovalRequest,
-    Approvals,
     Decision,
     Declared,
     Gate,
-    Policy,
     Standing,
     Subject,
 )
+from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.settings import GitHubSettings
 from bridge.gates.open_page import Desk, ask
 from bridge.gates.process_page import Tended, sweep, tend

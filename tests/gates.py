@@ -14,21 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bridge import wiring
-from bridge.core.model import (
-    Actor,
-    Actors,
-    ApprovalRequest,
-    Approvals,
-    Channel,
-    Decision,
-    Gate,
-    OnTimeout,
-    OpenGate,
-    Policy,
-    Verdict,
-    Vote,
-)
+from bridge.core.evaluation import Actor, Channel, Verdict, Vote
+from bridge.core.model import ApprovalRequest, Decision, Gate, OpenGate
 from bridge.core.records import digest_of
+from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.settings import from_environment
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Here

@@ -11,23 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from bridge.core.model import (
-    Actor,
-    Actors,
-    ApprovalRequest,
-    Approvals,
-    Artifact,
-    Channel,
-    Decider,
-    Decision,
-    Gate,
-    Outcome,
-    Policy,
-    Standing,
-    Verdict,
-    Vote,
-)
+from bridge.core.evaluation import Actor, Channel, Decider, Outcome, Verdict, Vote
+from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Standing
 from bridge.core.records import decision_out, digest_of, request_out
+from bridge.core.rules import Actors, Approvals, Policy
 from bridge.ledger.commit_message import decision_message, request_message
 from bridge.ledger.git_ledger import GitLedger, create
 

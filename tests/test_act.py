@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.model import Outcome
+from bridge.core.evaluation import Outcome
 from bridge.setup.workflow_files import MAIN, RELAY
 from tests import objectstore
 from tests.actions import Runner, example, load, written

@@ -19,7 +19,9 @@ from bridge import wiring
 from bridge.argo import workflow as argo
 from bridge.argo.templates import GRACE
 from bridge.cli import main as cli
-from bridge.core.model import Decider, Move, Outcome, Standing
+from bridge.core.delivery import Move
+from bridge.core.evaluation import Decider, Outcome
+from bridge.core.model import Standing
 from bridge.ledger.git_ledger import GitLedger, create
 from tests import objectstore
 from tests.argo import api

@@ -23,7 +23,8 @@ from kubernetes import client, config
 
 from bridge.argo.kubernetes import Kubernetes
 from bridge.argo.workflow import json_patch, nodes_of, waiting
-from bridge.core.model import Decider, Move, Outcome
+from bridge.core.delivery import Move
+from bridge.core.evaluation import Decider, Outcome
 from bridge.gates.open_page import Desk
 from tests import objectstore
 from tests.github import GitHub

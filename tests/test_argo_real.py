@@ -18,7 +18,9 @@ from bridge.argo.inject import GATE, LABEL
 from bridge.argo.kubernetes import Kubernetes
 from bridge.argo.templates import suspend
 from bridge.argo.workflow import nodes_of
-from bridge.core.model import ApprovalRequest, Decision, Delivery, OnTimeout, Standing, Workflow
+from bridge.core.delivery import Delivery, Workflow
+from bridge.core.model import ApprovalRequest, Decision, Standing
+from bridge.core.rules import OnTimeout
 from bridge.gates.deliver import amiss, deliver, over
 from bridge.gates.ports import Cluster
 from bridge.wiring import clock

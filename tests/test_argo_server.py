@@ -14,8 +14,10 @@ import yaml
 
 from bridge import wiring
 from bridge.argo.argo_server import ArgoServer
+from bridge.core.delivery import Delivery, Move, Workflow
 from bridge.core.errors import ClusterUnavailable, Faults
-from bridge.core.model import Delivery, Move, Outcome, Standing, Workflow
+from bridge.core.evaluation import Outcome
+from bridge.core.model import Standing
 from bridge.core.settings import from_environment
 from bridge.gates.deliver import deliver
 from tests.ledgers import NOON, a_decision, a_request

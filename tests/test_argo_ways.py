@@ -18,7 +18,8 @@ from jsonpatch import apply_patch
 
 from bridge.argo import workflow
 from bridge.argo.kubernetes import Kubernetes
-from bridge.core.model import Decider, Move, Outcome
+from bridge.core.delivery import Move
+from bridge.core.evaluation import Decider, Outcome
 from bridge.gates.open_page import Desk
 from bridge.gates.reconciler import Watch
 from bridge.github.client import GitHub as Forge

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from bridge.core.errors import BridgeError
-from bridge.core.model import Actors, Approvals, Artifact, Outcome, Subject
+from bridge.core.evaluation import Outcome
+from bridge.core.model import Artifact, Subject
 from bridge.core.records import digest_of, request_out
+from bridge.core.rules import Actors, Approvals
 from bridge.gates.open_page import Desk, ask
 from bridge.gates.process_page import tend
 from bridge.github.client import GitHub

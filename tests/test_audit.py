@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.errors import LedgerUnavailable
-from bridge.core.model import Decider, Outcome
+from bridge.core.evaluation import Decider, Outcome
 from bridge.core.records import decision_out, request_out
 from bridge.gates.audit import audit
 from bridge.ledger.git_ledger import GitLedger, create

@@ -17,7 +17,9 @@ import pytest
 
 from bridge import wiring
 from bridge.cli import main as cli
-from bridge.core.model import Gate, OnTimeout, Outcome
+from bridge.core.evaluation import Outcome
+from bridge.core.model import Gate
+from bridge.core.rules import OnTimeout
 from bridge.render import request as render
 from tests.gates import ROOT, TARGET, a_request, decision_of, hitl, opened
 

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from bridge.argo.kubernetes import Kubernetes
+from bridge.core.delivery import Delivery, Move, Workflow
 from bridge.core.errors import ClusterUnavailable, NothingToDeliver
-from bridge.core.model import Delivery, Move, Outcome, Standing, Workflow
+from bridge.core.evaluation import Outcome
+from bridge.core.model import Standing
 from bridge.gates.deliver import amiss, deliver, over
 from tests.argo import api
 from tests.ledgers import NOON, a_decision, a_rejection, a_request

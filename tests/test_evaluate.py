@@ -11,27 +11,19 @@ from hypothesis import strategies as st
 
 from bridge.core import input_fields
 from bridge.core.errors import Faults
-from bridge.core.model import (
+from bridge.core.evaluation import (
     Actor,
-    Actors,
-    AllOf,
-    AnyOf,
-    ApprovalRequest,
-    Approvals,
     Channel,
     Condition,
     Decider,
     Evidence,
-    Gate,
-    OnTimeout,
     Outcome,
-    Policy,
-    Rule,
-    Standing,
     Verdict,
     Vote,
 )
+from bridge.core.model import ApprovalRequest, Gate, Standing
 from bridge.core.records import decision_in, decision_out, digest_of
+from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, OnTimeout, Policy, Rule
 from bridge.gates.decide import decision_of
 from bridge.policy.evaluate import check_policy, evaluate, takes
 

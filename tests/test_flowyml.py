@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.core.errors import Faults, GateShut
-from bridge.core.model import Decider, Outcome
+from bridge.core.evaluation import Decider, Outcome
 from bridge.entrypoints.flowyml import approval
 
 from .gates import ROOT, asked, hitl, running, the_decision

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.errors import BridgeError
-from bridge.core.model import Outcome
+from bridge.core.evaluation import Outcome
 from bridge.gates.open_page import ask
 from bridge.gates.process_page import tend
 from bridge.github.client import GitHub

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bridge.core.errors import Faults, LedgerCorrupt, LedgerUnavailable, LostRequest, NoSuchGate
-from bridge.core.model import Actor, Decider, Gate, Outcome
+from bridge.core.evaluation import Actor, Decider, Outcome
+from bridge.core.model import Gate
 from bridge.core.records import decision_out, digest_of, request_out
 from bridge.core.settings import from_environment
 from bridge.ledger.git_ledger import GitLedger, create

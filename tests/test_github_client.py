@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bridge.core.errors import BridgeError, ForgeUnavailable, LedgerUnavailable
-from bridge.core.model import Actor, Answer, Group, GroupKind, Outcome, Question, Via
+from bridge.core.evaluation import Actor, Answer, Outcome, Question
+from bridge.core.rules import Group, GroupKind, Via
 from bridge.gates.open_page import ask
 from bridge.gates.process_page import tend
 from bridge.github.client import GitHub

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bridge.core.errors import Faults, ForgeUnavailable, NoSuchPage
-from bridge.core.model import Actor, Answer, Group, GroupKind, Question
+from bridge.core.evaluation import Actor, Answer, Question
+from bridge.core.rules import Group, GroupKind
 from bridge.core.settings import GitHubSettings, github_from_environment
 from bridge.github.client import GitHub
 from bridge.github.transport import PATIENCE

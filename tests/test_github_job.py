@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.main import main as hitl
-from bridge.core.model import Outcome
+from bridge.core.evaluation import Outcome
 from bridge.entrypoints import github_job
 from bridge.gates.open_page import ask
 from tests.forge import World

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.model import Actor, Actors, AllOf, AnyOf, Approvals, Policy
+from bridge.core.evaluation import Actor
+from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, Policy
 from bridge.local.identity import person
 from bridge.policy.approvers import refusal, same_person
 from tests.gates import a_request

@@ -15,7 +15,7 @@ from bridge.argo.inject import LABEL, calls, inject
 from bridge.argo.pod_settings import Pods
 from bridge.argo.templates import GatedStep, posts_of
 from bridge.core.errors import Faults
-from bridge.core.model import Actors, Approvals, OnTimeout, Policy
+from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 
 DAY = 86_400
 ANYONE = Approvals(Actors(anyone=True))

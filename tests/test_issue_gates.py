@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bridge.core.model import Artifact, Decision, Gate, Outcome, Standing
+from bridge.core.evaluation import Outcome
+from bridge.core.model import Artifact, Decision, Gate, Standing
 from bridge.core.records import digest_of
 from bridge.gates.open_page import ask
 from bridge.pages.marker import short

@@ -24,8 +24,9 @@ from bridge.argo.inject import LABEL
 from bridge.argo.kubernetes import Kubernetes
 from bridge.argo.workflow import nodes_of, packed_again
 from bridge.cli import main as cli
+from bridge.core.delivery import Delivery, Move, Workflow
 from bridge.core.errors import ClusterUnavailable
-from bridge.core.model import ApprovalRequest, Decision, Delivery, Move, Standing, Workflow
+from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.deliver import deliver, over
 from bridge.gates.reconciler import Watch
 from bridge.ledger.git_ledger import GitLedger, create

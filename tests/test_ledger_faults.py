@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from bridge.core.errors import BridgeError, GateShut, LedgerUnavailable
-from bridge.core.model import ApprovalRequest, Decision, Evidence, Outcome
+from bridge.core.evaluation import Evidence, Outcome
+from bridge.core.model import ApprovalRequest, Decision
 from bridge.gates.audit import audit
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.model import Outcome as Decided
+from bridge.core.evaluation import Outcome as Decided
 from tests.metaflows import Outcome, Project
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.model import Actor, Channel, Decider, Decision, Outcome, Verdict, Vote
+from bridge.core.evaluation import Actor, Channel, Decider, Outcome, Verdict, Vote
+from bridge.core.model import Decision
 from bridge.core.records import digest_of
 from tests.forge import World
 from tests.github import GitHub

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.model import Decider
+from bridge.core.evaluation import Decider
 from tests.metaflows import Outcome, Project
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from bridge import wiring
-from bridge.core.model import Decider, Decision, Outcome
+from bridge.core.evaluation import Decider, Outcome
+from bridge.core.model import Decision
 from bridge.core.records import digest_of
 from bridge.core.settings import Settings
 from bridge.local.notify import Silent, Told

@@ -9,17 +9,8 @@ import pytest
 
 from bridge.cli.main import main
 from bridge.core.errors import Faults
-from bridge.core.model import (
-    Actors,
-    ApprovalRequest,
-    Approvals,
-    Declared,
-    Gate,
-    Group,
-    GroupKind,
-    Policy,
-    Subject,
-)
+from bridge.core.model import ApprovalRequest, Declared, Gate, Subject
+from bridge.core.rules import Actors, Approvals, Group, GroupKind, Policy
 from bridge.gates.open_gate import open_gate
 from bridge.ledger.git_ledger import GitLedger
 from bridge.local.notify import Silent

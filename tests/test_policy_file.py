@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from bridge.core.errors import Faults, NoPolicy
-from bridge.core.model import (
+from bridge.core.model import Subject
+from bridge.core.rules import (
     Actors,
     AllOf,
     AnyOf,
@@ -30,7 +31,6 @@ from bridge.core.model import (
     Policy,
     RequestChanges,
     Selected,
-    Subject,
     UnknownInitiator,
     Via,
 )

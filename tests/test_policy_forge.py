@@ -11,41 +11,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.errors import Faults
-from bridge.core.model import (
+from bridge.core.evaluation import (
     Actor,
-    Actors,
-    AllOf,
     Answer,
-    AnyOf,
-    ApprovalRequest,
-    Approvals,
-    Bars,
     Channel,
     Condition,
     Decider,
-    Declared,
     Dismissal,
-    DismissedReviews,
-    EachOf,
     Evaluation,
     Evidence,
-    Gate,
+    Membership,
+    Outcome,
+    Verdict,
+    Vote,
+)
+from bridge.core.model import ApprovalRequest, Declared, Gate, Standing, Subject
+from bridge.core.records import decision_in, decision_out, digest_of, request_in, request_out
+from bridge.core.rules import (
+    Actors,
+    AllOf,
+    AnyOf,
+    Approvals,
+    Bars,
+    DismissedReviews,
+    EachOf,
     Group,
     GroupKind,
-    Membership,
     OnTimeout,
-    Outcome,
     Policy,
     RequestChanges,
     Rule,
     Selected,
-    Standing,
-    Subject,
     UnknownInitiator,
-    Verdict,
-    Vote,
 )
-from bridge.core.records import decision_in, decision_out, digest_of, request_in, request_out
 from bridge.gates.decide import decision_of
 from bridge.policy.approvers import LEVELS, match_up, reaches
 from bridge.policy.evaluate import check_policy, evaluate, narrow, questions, simulated

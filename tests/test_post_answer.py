@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.cli.main import main
-from bridge.core.model import Outcome
+from bridge.core.evaluation import Outcome
 from bridge.gates.open_page import ask
 from bridge.pages import comment_commands
 from tests.forge import POLICY, World, world

@@ -9,16 +9,9 @@ from typing import Any
 import pytest
 
 from bridge.core.errors import GateShut, NoPolicy
-from bridge.core.model import (
-    Actor,
-    ApprovalRequest,
-    Artifact,
-    Decider,
-    Declared,
-    OnTimeout,
-    Outcome,
-    Subject,
-)
+from bridge.core.evaluation import Actor, Decider, Outcome
+from bridge.core.model import ApprovalRequest, Artifact, Declared, Subject
+from bridge.core.rules import OnTimeout
 from bridge.gates.open_page import ask
 from bridge.gates.ports import Here
 from bridge.gates.settle import settle

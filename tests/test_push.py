@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bridge.argo.kubernetes import Kubernetes
-from bridge.core.model import Decider, Outcome, Workflow
+from bridge.core.delivery import Workflow
+from bridge.core.evaluation import Decider, Outcome
 from bridge.gates.open_page import Desk
 from bridge.gates.process_page import tend
 from tests.argo import api

@@ -19,7 +19,7 @@ import pytest
 
 from bridge import approval
 from bridge.core.errors import Faults
-from bridge.core.model import Decider, Outcome
+from bridge.core.evaluation import Decider, Outcome
 from bridge.entrypoints.python import look_at, words_of
 
 from .gates import ROOT, TARGET, asked, hitl, hitl_json, running, the_decision

@@ -19,8 +19,10 @@ import pytest
 
 from bridge.argo.inject import LABEL
 from bridge.argo.kubernetes import Kubernetes
+from bridge.core.delivery import Workflow
 from bridge.core.errors import ClusterUnavailable, LedgerCorrupt, TooOld
-from bridge.core.model import ApprovalRequest, Decider, Outcome, Workflow
+from bridge.core.evaluation import Decider, Outcome
+from bridge.core.model import ApprovalRequest
 from bridge.entrypoints.metrics import listening
 from bridge.gates.reconciler import Progress, Watch
 from bridge.ledger.git_ledger import GitLedger, create

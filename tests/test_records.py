@@ -9,28 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.core.delivery import Workflow
 from bridge.core.errors import LedgerCorrupt
-from bridge.core.model import (
-    Actor,
-    Actors,
-    AllOf,
-    AnyOf,
-    ApprovalRequest,
-    Approvals,
-    Artifact,
-    Channel,
-    Condition,
-    Decider,
-    Decision,
-    Gate,
-    OnTimeout,
-    Outcome,
-    Policy,
-    Verdict,
-    Vote,
-    Workflow,
-)
+from bridge.core.evaluation import Actor, Channel, Condition, Decider, Outcome, Verdict, Vote
+from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate
 from bridge.core.records import decision_in, decision_out, digest_of, request_in, request_out
+from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, OnTimeout, Policy
 from bridge.ledger.commit_message import decision_message, open_gate, recorded, request_message
 from tests.ledgers import NOON, a_decision, a_rejection, a_request
 

@@ -14,25 +14,10 @@ from markdown_it.token import Token
 
 from bridge.core import input_fields, message_template
 from bridge.core.artifacts import summarise
-from bridge.core.model import (
-    Actor,
-    Actors,
-    ApprovalRequest,
-    Approvals,
-    Artifact,
-    Channel,
-    Decider,
-    Decision,
-    Evidence,
-    Gate,
-    OnTimeout,
-    Outcome,
-    Policy,
-    Standing,
-    Verdict,
-    Vote,
-)
+from bridge.core.evaluation import Actor, Channel, Decider, Evidence, Outcome, Verdict, Vote
+from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Standing
 from bridge.core.records import digest_of
+from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.sanitize import (
     harmless_block,
     harmless_line,

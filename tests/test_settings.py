@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bridge.argo.pod_settings import pods_from_environment
+from bridge.core.delivery import Workflow
 from bridge.core.errors import Faults
-from bridge.core.model import Workflow
 from bridge.core.settings import from_environment
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge import wiring
-from bridge.core.model import ApprovalRequest, Outcome
+from bridge.core.evaluation import Outcome
+from bridge.core.model import ApprovalRequest
 from bridge.core.settings import from_environment
 from bridge.gates.ports import Ledger
 from bridge.gates.settle import reconcile, settle, settle_overdue

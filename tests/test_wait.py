@@ -15,7 +15,8 @@ import pytest
 
 from bridge import wiring
 from bridge.core.errors import GateShut, LedgerUnavailable
-from bridge.core.model import Condition, Evidence, Outcome, Standing
+from bridge.core.evaluation import Condition, Evidence, Outcome
+from bridge.core.model import Standing
 from bridge.core.settings import from_environment
 from bridge.gates.decide import decide
 from bridge.gates.ports import Here

@@ -16,7 +16,8 @@ import zstandard
 from jsonpatch import apply_patch
 
 from bridge.argo import workflow
-from bridge.core.model import Delivery, Move, Outcome, Workflow
+from bridge.core.delivery import Delivery, Move, Workflow
+from bridge.core.evaluation import Outcome
 
 DATA = Path(__file__).parent / "data" / "argo"
 PATCHES = sorted(DATA.glob("*/*-patch.json"))

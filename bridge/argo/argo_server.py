@@ -15,8 +15,8 @@ import requests
 
 from bridge.argo.inject import GATE
 from bridge.argo.workflow import nodes_of
+from bridge.core.delivery import Move, Workflow
 from bridge.core.errors import ClusterUnavailable
-from bridge.core.model import Move, Workflow
 
 Json = dict[str, Any]
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from bridge.argo.inject import LABEL
 from bridge.argo.workflow import patch_of
+from bridge.core.delivery import Move, Workflow
 from bridge.core.errors import ClusterUnavailable, TooOld
-from bridge.core.model import Move, Workflow
 
 Json = dict[str, Any]
 

@@ -20,7 +20,7 @@ from bridge.argo.inject import (
 )
 from bridge.argo.pod_settings import Pods
 from bridge.core.errors import Faults
-from bridge.core.model import OnTimeout, Policy
+from bridge.core.rules import OnTimeout, Policy
 
 #: Where Metaflow's templates put what they hand on, on a volume of their own.
 GATE_FILE: Final = "/mnt/out/gate"

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bridge.argo.inject import GATE
+from bridge.core.delivery import Delivery, Move, Resumption, Workflow
 from bridge.core.errors import ClusterUnavailable
-from bridge.core.model import Delivery, Move, Resumption, Workflow
 from bridge.core.records import moment_out
 
 Json = dict[str, Any]

@@ -33,7 +33,8 @@ from bridge.core.errors import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bridge.core.model import Actor, OpenGate, Recorded, Standing, Verdict, Vote
+    from bridge.core.evaluation import Actor, Verdict, Vote
+    from bridge.core.model import OpenGate, Recorded, Standing
     from bridge.core.settings import Settings
     from bridge.gates.ports import Forge, Ledger, Notices
 
@@ -362,7 +363,7 @@ def _standing_json(desk: _Desk, standing: Standing) -> dict[str, Any]:
 @_pass_desk
 def explain(desk: _Desk, gate: str) -> None:
     """Where a gate stands and why, as a tree of reasons."""
-    from bridge.core.model import Evidence, Outcome
+    from bridge.core.evaluation import Evidence, Outcome
     from bridge.policy.evaluate import evaluate
     from bridge.render.request import explanation
 
@@ -459,7 +460,7 @@ def approve(desk: _Desk, gate: str, text: str | None, pairs: tuple[str, ...], re
 
     `hitl show ID` tells what input it asks for.
     """
-    from bridge.core.model import Verdict
+    from bridge.core.evaluation import Verdict
 
     def given(standing: Standing) -> dict[str, Any] | None:
         from bridge.core import input_fields
@@ -491,7 +492,7 @@ def reject(desk: _Desk, gate: str, reason: str) -> None:
 
     Only a new run can ask again.
     """
-    from bridge.core.model import Verdict
+    from bridge.core.evaluation import Verdict
 
     if not reason.strip():
         raise click.BadParameter("say why", param_hint="--reason")
@@ -505,7 +506,7 @@ def _vote(
     reason: str,
     given: Callable[[Standing], dict[str, Any] | None],
 ) -> None:
-    from bridge.core.model import Channel, Vote
+    from bridge.core.evaluation import Channel, Vote
     from bridge.core.records import digest_of
     from bridge.local.identity import person
     from bridge.policy.approvers import refusal
@@ -545,7 +546,7 @@ def _post(
 
 
 def _cast(desk: _Desk, standing: Standing, vote: Vote) -> None:
-    from bridge.core.model import Evidence
+    from bridge.core.evaluation import Evidence
     from bridge.gates.decide import decide
     from bridge.render import suggested_commands
 
@@ -685,7 +686,7 @@ def resume(desk: _Desk, gate: str) -> None:
     Approved, the node succeeds; anything else, it fails. Doing it twice changes nothing.
     """
     from bridge import wiring
-    from bridge.core.model import Delivery
+    from bridge.core.delivery import Delivery
     from bridge.gates.deliver import deliver
 
     cluster = wiring.cluster(desk.settings)

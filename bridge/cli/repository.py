@@ -115,8 +115,9 @@ class _Described(NamedTuple):
         return standing.request
 
     def _made_up(self) -> ApprovalRequest:
-        from bridge.core.model import Actors, Approvals, Declared, Gate, Policy, Subject
         from bridge.core.model import ApprovalRequest as Request
+        from bridge.core.model import Declared, Gate, Subject
+        from bridge.core.rules import Actors, Approvals, Policy
         from bridge.wiring import clock
 
         if not self.flow or not self.step:
@@ -171,7 +172,7 @@ def simulate(
     approvers: tuple[str, ...], members: tuple[str, ...], file: str | None, **described: Any
 ) -> None:
     """Which entry a gate has, and whether these approvers would do; exit code 1 where not."""
-    from bridge.core.model import Outcome
+    from bridge.core.evaluation import Outcome
     from bridge.policy.simulate import belonging
     from bridge.policy.simulate import simulate as simulated
     from bridge.render.request import explanation

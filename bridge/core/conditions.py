@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bridge.core.errors import Faults
-from bridge.core.model import Condition
+from bridge.core.evaluation import Condition
 
 #: The name in a condition that stands for HITL_ENVIRONMENT.
 ENVIRONMENT: Final = "environment"

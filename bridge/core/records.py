@@ -13,39 +13,43 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from bridge.core.delivery import Workflow
 from bridge.core.errors import LedgerCorrupt
-from bridge.core.model import (
+from bridge.core.evaluation import (
     Actor,
-    Actors,
-    AllOf,
     Answer,
-    AnyOf,
-    ApprovalRequest,
-    Approvals,
-    Artifact,
-    Bars,
     Channel,
     Condition,
     Decider,
+    Membership,
+    Outcome,
+    Verdict,
+    Vote,
+)
+from bridge.core.model import (
+    ApprovalRequest,
+    Artifact,
     Decision,
     Declared,
+    Gate,
+    Subject,
+)
+from bridge.core.rules import (
+    Actors,
+    AllOf,
+    AnyOf,
+    Approvals,
+    Bars,
     DismissedReviews,
     EachOf,
-    Gate,
     Group,
     GroupKind,
-    Membership,
     OnTimeout,
-    Outcome,
     Policy,
     RequestChanges,
     Rule,
-    Subject,
     UnknownInitiator,
-    Verdict,
     Via,
-    Vote,
-    Workflow,
 )
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bridge.core.delivery import Workflow
 from bridge.core.errors import Faults
-from bridge.core.model import Workflow
 
 #: The three variables of metaflow-hitl keep their names.
 APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bridge.core.model import Outcome
+from bridge.core.evaluation import Outcome
 from bridge.core.sanitize import harmless_line, one_line
 from bridge.gates.process_page import Tended
 from bridge.pages import text

@@ -22,19 +22,11 @@ from bridge.argo.inject import GATE
 from bridge.argo.templates import ARTIFACT, ASKED, LABELLED, OUT
 from bridge.core import durations
 from bridge.core.artifacts import comparable, ordered
+from bridge.core.delivery import Workflow
 from bridge.core.errors import EXIT_SHUT, BridgeError, Faults, GateShut
 from bridge.core.input_fields import schema_of
-from bridge.core.model import (
-    Actors,
-    ApprovalRequest,
-    Approvals,
-    Declared,
-    Gate,
-    OnTimeout,
-    Policy,
-    Subject,
-    Workflow,
-)
+from bridge.core.model import ApprovalRequest, Declared, Gate, Subject
+from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.settings import WORKFLOW, Settings, from_environment
 from bridge.entrypoints.python import artifact
 from bridge.gates.open_gate import open_gate

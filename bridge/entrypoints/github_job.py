@@ -20,18 +20,16 @@ from bridge.core.artifacts import ordered, summarise
 from bridge.core.errors import Faults, GateShut, LedgerCorrupt, NoSuchGate
 from bridge.core.json_schema import not_plain
 from bridge.core.model import (
-    Actors,
     ApprovalRequest,
-    Approvals,
     Artifact,
     Decision,
     Declared,
     Gate,
-    Policy,
     Standing,
     Subject,
 )
 from bridge.core.records import canonical, load
+from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.sanitize import harmless_line
 from bridge.core.settings import ENVIRONMENT
 from bridge.gates.ports import Ledger

@@ -16,8 +16,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from bridge.core.delivery import Delivery
 from bridge.core.errors import Faults
-from bridge.core.model import Delivery
 from bridge.gates.ports import Clock
 from bridge.gates.reconciler import Progress
 

@@ -23,19 +23,11 @@ from bridge.core.artifacts import ordered, summarise
 from bridge.core.conditions import judge, parse
 from bridge.core.durations import seconds
 from bridge.core.errors import Faults, GateShut
+from bridge.core.evaluation import Condition
 from bridge.core.input_fields import schema_of
-from bridge.core.model import (
-    Actors,
-    ApprovalRequest,
-    Approvals,
-    Artifact,
-    Condition,
-    Decision,
-    Gate,
-    OnTimeout,
-    Policy,
-)
+from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate
 from bridge.core.records import canonical
+from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.sanitize import one_line, shortened
 from bridge.core.settings import Settings, from_environment
 from bridge.gates.wait import pass_gate

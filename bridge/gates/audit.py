@@ -7,15 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bridge.core.errors import BridgeError
-from bridge.core.model import (
-    ID_LENGTH,
-    ApprovalRequest,
-    Decider,
-    Decision,
-    Entry,
-    Outcome,
-    folder_of,
-)
+from bridge.core.evaluation import Decider, Outcome
+from bridge.core.model import ID_LENGTH, ApprovalRequest, Decision, Entry, folder_of
 from bridge.core.records import decision_in, digest_of, request_in
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate

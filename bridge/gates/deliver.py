@@ -7,17 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from bridge.argo.workflow import classify, ended, lost
+from bridge.core.delivery import Delivery, Move, Resumption, Workflow
 from bridge.core.errors import NothingToDeliver
-from bridge.core.model import (
-    ApprovalRequest,
-    Decision,
-    Delivery,
-    Move,
-    Outcome,
-    Resumption,
-    Standing,
-    Workflow,
-)
+from bridge.core.evaluation import Outcome
+from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.ports import Cluster
 
 #: Each is a new look at what stands there: the controller writes a running workflow often.

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from bridge.core import conditions
 from bridge.core.errors import Faults
-from bridge.core.model import ApprovalRequest, Condition, Evidence
+from bridge.core.evaluation import Condition, Evidence
+from bridge.core.model import ApprovalRequest
 from bridge.gates.ports import Forge
 from bridge.pages import votes as gather
 from bridge.pages.model import Page

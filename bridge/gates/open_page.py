@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bridge.core.errors import Faults, NoPolicy
-from bridge.core.model import ApprovalRequest, Declared, Evidence, Standing, Subject, Via
+from bridge.core.evaluation import Evidence
+from bridge.core.model import ApprovalRequest, Declared, Standing, Subject
 from bridge.core.records import digest_of
+from bridge.core.rules import Via
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
 from bridge.pages import text, votes

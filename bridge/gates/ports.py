@@ -7,21 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from bridge.core.delivery import Move, Workflow
+from bridge.core.evaluation import Actor, Membership, Question, Vote
 from bridge.core.model import (
-    Actor,
     ApprovalRequest,
     Decision,
     Entry,
-    Membership,
-    Move,
     OpenGate,
-    Question,
     Recorded,
     Standing,
-    Via,
-    Vote,
-    Workflow,
 )
+from bridge.core.rules import Via
 from bridge.pages.model import Look, Page, Site, Write
 
 

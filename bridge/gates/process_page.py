@@ -19,14 +19,8 @@ from bridge.core.errors import (
     LostRequest,
     NoPolicy,
 )
-from bridge.core.model import (
-    ApprovalRequest,
-    Decision,
-    Evaluation,
-    Outcome,
-    Standing,
-    Vote,
-)
+from bridge.core.evaluation import Evaluation, Outcome, Vote
+from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.core.records import digest_of
 from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over

@@ -14,8 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from bridge.argo import workflow as argo
+from bridge.core.delivery import Delivery, Resumption, Workflow
 from bridge.core.errors import BridgeError, ClusterUnavailable, TooOld
-from bridge.core.model import Delivery, Evidence, OpenGate, Resumption, Standing, Workflow
+from bridge.core.evaluation import Evidence
+from bridge.core.model import OpenGate, Standing
 from bridge.gates.decide import decide
 from bridge.gates.deliver import deliver
 from bridge.gates.ports import Clock, Ledger, Notices, Watched

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from bridge.core.errors import LostRequest
-from bridge.core.model import Evidence, OpenGate, Standing
+from bridge.core.evaluation import Evidence
+from bridge.core.model import OpenGate, Standing
 from bridge.gates.decide import decide
 from bridge.gates.ports import Ledger, Notices
 from bridge.policy.evaluate import overdue

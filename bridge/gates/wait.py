@@ -13,18 +13,10 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from bridge.core.errors import BridgeError, GateShut, LedgerUnavailable, LostRequest
-from bridge.core.model import (
-    ApprovalRequest,
-    Condition,
-    Decider,
-    Decision,
-    Evidence,
-    OnTimeout,
-    Outcome,
-    Standing,
-    Vote,
-)
+from bridge.core.evaluation import Condition, Decider, Evidence, Outcome, Vote
+from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.core.records import digest_of
+from bridge.core.rules import OnTimeout
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
 from bridge.gates.open_page import Desk, ask

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from bridge.core.errors import ForgeUnavailable, NoSuchPage, NothingToShow
-from bridge.core.model import Answer, Group, GroupKind, Membership, Question, Via
+from bridge.core.evaluation import Answer, Membership, Question
 from bridge.core.remote_url import of_repository
+from bridge.core.rules import Group, GroupKind, Via
 from bridge.core.settings import GitHubSettings
 from bridge.github import graphql as words
 from bridge.github.graphql import ACCOUNT, ISSUE, LABELS, MORE, PAGE, SITE

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.core.model import Answer, Group
+from bridge.core.evaluation import Answer
+from bridge.core.rules import Group
 from bridge.pages.model import (
     Account,
     Amend,

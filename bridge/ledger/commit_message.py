@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 
 from bridge.core.errors import LedgerCorrupt
-from bridge.core.model import ApprovalRequest, Decider, Decision, OpenGate, Outcome, Recorded
+from bridge.core.evaluation import Decider, Outcome
+from bridge.core.model import ApprovalRequest, Decision, OpenGate, Recorded
 from bridge.core.records import digest_of, moment, moment_out
 
 #: Control characters, what turns the direction of writing, and halves of characters.

@@ -24,15 +24,14 @@ from bridge.core.errors import (
     LostRequest,
     NoSuchGate,
 )
+from bridge.core.evaluation import Actor, Outcome
 from bridge.core.model import (
     ID_LENGTH,
-    Actor,
     ApprovalRequest,
     Change,
     Decision,
     Entry,
     OpenGate,
-    Outcome,
     Recorded,
     Standing,
     branch_of,

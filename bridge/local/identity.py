@@ -6,7 +6,7 @@ import getpass
 import socket
 import subprocess
 
-from bridge.core.model import Actor
+from bridge.core.evaluation import Actor
 from bridge.core.sanitize import one_line
 
 _KEYS = r"^(user\.(name|email)|hitl\.team)$"

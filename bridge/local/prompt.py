@@ -19,8 +19,9 @@ from typing import Any
 
 from bridge.core import input_fields
 from bridge.core.errors import Faults
+from bridge.core.evaluation import Actor, Channel, Verdict, Vote
 from bridge.core.input_fields import Field
-from bridge.core.model import Actor, ApprovalRequest, Channel, Verdict, Vote
+from bridge.core.model import ApprovalRequest
 from bridge.core.records import digest_of
 from bridge.core.sanitize import one_line
 from bridge.gates.ports import Clock

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from bridge.core.model import Outcome, Via
+from bridge.core.evaluation import Outcome
+from bridge.core.rules import Via
 
 #: A gate's branch, and what it is merged into.
 GATE_BRANCH = "gate/"

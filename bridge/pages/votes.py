@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from bridge.core.errors import Faults
-from bridge.core.model import Actor, ApprovalRequest, Channel, Dismissal, Verdict, Vote
+from bridge.core.evaluation import Actor, Channel, Dismissal, Verdict, Vote
+from bridge.core.model import ApprovalRequest
 from bridge.core.records import digest_of
 from bridge.pages import comment_commands
 from bridge.pages.comment_commands import Command, Unreadable, Word

@@ -10,18 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from bridge.core.model import (
-    Actor,
+from bridge.core.evaluation import Actor, Answer, Membership
+from bridge.core.model import ApprovalRequest
+from bridge.core.rules import (
     Actors,
     AllOf,
-    Answer,
     AnyOf,
-    ApprovalRequest,
     Approvals,
     EachOf,
     Group,
     GroupKind,
-    Membership,
     Policy,
     Rule,
     UnknownInitiator,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.core import durations
-from bridge.core.model import (
+from bridge.core.rules import (
     DismissedReviews,
     OnTimeout,
     Policy,

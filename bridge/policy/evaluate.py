@@ -18,39 +18,40 @@ from datetime import datetime
 from typing import Any, Final
 
 from bridge.core.errors import Faults
-from bridge.core.input_fields import owed
-from bridge.core.model import (
+from bridge.core.evaluation import (
     Actor,
-    Actors,
-    AllOf,
     Answer,
-    AnyOf,
-    ApprovalRequest,
-    Approvals,
-    Bars,
     Channel,
     Decider,
-    Declared,
     Dismissal,
-    DismissedReviews,
-    EachOf,
     Evaluation,
     Evidence,
     Finding,
-    Group,
-    GroupKind,
     Membership,
-    OnTimeout,
     Outcome,
-    Policy,
     Question,
-    RequestChanges,
-    Rule,
-    Selected,
     Verdict,
     Vote,
 )
+from bridge.core.input_fields import owed
+from bridge.core.model import ApprovalRequest, Declared
 from bridge.core.records import digest_of
+from bridge.core.rules import (
+    Actors,
+    AllOf,
+    AnyOf,
+    Approvals,
+    Bars,
+    DismissedReviews,
+    EachOf,
+    Group,
+    GroupKind,
+    OnTimeout,
+    Policy,
+    RequestChanges,
+    Rule,
+    Selected,
+)
 from bridge.policy.approvers import (
     Facts,
     among,

@@ -13,7 +13,8 @@ from typing import Final
 from bridge.core import conditions
 from bridge.core.durations import seconds
 from bridge.core.errors import Faults, NoPolicy
-from bridge.core.model import (
+from bridge.core.model import Subject
+from bridge.core.rules import (
     Actors,
     AllOf,
     AnyOf,
@@ -28,7 +29,6 @@ from bridge.core.model import (
     RequestChanges,
     Rule,
     Selected,
-    Subject,
     UnknownInitiator,
     Via,
 )

@@ -10,16 +10,9 @@ from dataclasses import dataclass, replace
 
 from bridge.core import conditions
 from bridge.core.errors import Faults
-from bridge.core.model import (
-    Actor,
-    ApprovalRequest,
-    Condition,
-    Evaluation,
-    Evidence,
-    Finding,
-    Group,
-    GroupKind,
-)
+from bridge.core.evaluation import Actor, Condition, Evaluation, Evidence, Finding
+from bridge.core.model import ApprovalRequest
+from bridge.core.rules import Group, GroupKind
 from bridge.policy.evaluate import evaluate, narrow, simulated
 from bridge.policy.policy_file import PERMISSIONS, PolicyFile
 

@@ -16,19 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.core import durations
 from bridge.core.artifacts import ordered
+from bridge.core.evaluation import Decider, Evaluation, Finding, Outcome
 from bridge.core.input_fields import Field, fields, owed
-from bridge.core.model import (
-    ApprovalRequest,
-    Artifact,
-    Decider,
-    Decision,
-    Evaluation,
-    Finding,
-    OnTimeout,
-    Outcome,
-    Standing,
-)
+from bridge.core.model import ApprovalRequest, Artifact, Decision, Standing
 from bridge.core.records import digest_of
+from bridge.core.rules import OnTimeout
 from bridge.core.sanitize import (
     columns,
     cut,

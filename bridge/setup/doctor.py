@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from bridge.core.errors import Faults, ForgeUnavailable
-from bridge.core.model import Group, GroupKind
+from bridge.core.rules import Group, GroupKind
 from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files

@@ -10,7 +10,8 @@ from bridge.core import conditions, durations, message_template
 from bridge.core import input_fields as typed
 from bridge.core.errors import Faults
 from bridge.core.message_template import Known
-from bridge.core.model import Actors, Approvals, Declared, OnTimeout, Policy
+from bridge.core.model import Declared
+from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.policy.evaluate import check_policy
 
 T = TypeVar("T")

@@ -10,7 +10,8 @@ from typing import Any
 from bridge import wiring
 from bridge.core import input_fields
 from bridge.core.errors import BridgeError, GateShut
-from bridge.core.model import ApprovalRequest, Decision, Evidence, Gate, Standing, Subject
+from bridge.core.evaluation import Evidence
+from bridge.core.model import ApprovalRequest, Decision, Gate, Standing, Subject
 from bridge.core.settings import Settings
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate

@@ -16,7 +16,8 @@ from typing import Any
 from bridge.core import artifacts as shown
 from bridge.core import conditions, message_template
 from bridge.core.errors import Faults
-from bridge.core.model import ApprovalRequest, Artifact, Condition, Gate, Subject
+from bridge.core.evaluation import Condition
+from bridge.core.model import ApprovalRequest, Artifact, Gate, Subject
 
 from .declaration import Declaration
 

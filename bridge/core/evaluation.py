@@ -1,0 +1,172 @@
+"""What people said, what it is judged by, and what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from bridge.core.rules import Group
+
+
+class Outcome(StrEnum):
+    """Where a gate stands. Only the last four are ever recorded."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
+class Verdict(StrEnum):
+    """What one person said."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    CHANGES = "request changes"  # a hold or a rejection: the policy says which
+    HOLD = "hold"  # nobody decides until it is released
+    RELEASE = "unhold"
+
+
+class Decider(StrEnum):
+    """Who a decision is owed to."""
+
+    PERSON = "person"
+    CLOCK = "clock"
+    CONDITION = "condition"
+    RUN = "run"  # the run ended or vanished: the gate is withdrawn
+
+
+class Answer(StrEnum):
+    """Whether somebody is in a group. Unknown is neither, and never counts."""
+
+    MEMBER = "member"
+    NOT = "not"
+    UNKNOWN = "unknown"
+
+
+class Channel(StrEnum):
+    """The way a vote came in."""
+
+    TERMINAL = "terminal"
+    CLI = "cli"
+    PYTHON = "python"
+    REVIEW = "review"
+    COMMENT = "comment"
+    CLOSING = "closing"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person, as far as the channel can tell.
+
+    `proven` is true only where somebody other than this machine vouches for it. `teams` are claims
+    of the same strength as the name.
+    """
+
+    name: str
+    email: str | None = None
+    login: str | None = None
+    id: int | None = None
+    teams: tuple[str, ...] = ()
+    proven: bool = False
+    bot: bool = False
+
+    def answers_to(self, name: str) -> bool:
+        own = (self.name, self.email, self.login, *self.teams)
+        return name.casefold() in {each.casefold() for each in own if each}
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.email}>" if self.email else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One person's answer to one request, as it was found."""
+
+    actor: Actor
+    verdict: Verdict
+    at: datetime
+    digest: str  # of the request that was shown to them
+    channel: Channel
+    reason: str = ""
+    inputs: Mapping[str, Any] | None = None
+    url: str | None = None
+    body_sha256: str | None = None
+    dismissed_by: Actor | None = None  # who dismissed the review, where somebody did
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something only the forge can answer."""
+
+    actor: Actor
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The forge's answer, as it was looked up. `why` says why it is not known, in words."""
+
+    user: int  # the account's number
+    group: Group
+    answer: Answer
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition that was looked at: in words, the values that it saw, and whether it held."""
+
+    text: str
+    seen: Mapping[str, Any]
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All an evaluation may look at. What could not be read is not in here, so it never counts."""
+
+    now: datetime
+    votes: tuple[Vote, ...] = ()
+    condition: Condition | None = None
+    memberships: tuple[Membership, ...] = ()
+    author: Actor | None = None  # who opened the pull request or issue
+    dismissed: tuple[Dismissal, ...] = ()  # what the forge itself voids: edited, of an older head
+    ended: str | None = None  # why nothing waits any more: the run ended or vanished
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissal:
+    """A vote that does not count, and why, in words for the one who cast it."""
+
+    vote: Vote
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One node of the tree that explains an evaluation."""
+
+    says: str
+    met: bool
+    children: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Where the gate stands, and always why."""
+
+    outcome: Outcome
+    by: Decider | None
+    finding: Finding
+    candidates: tuple[Vote, ...] = ()
+    dismissals: tuple[Dismissal, ...] = ()
+    heeded: tuple[Vote, ...] = ()  # the holds that stand, and what released others
+
+    @property
+    def reason(self) -> str:
+        return self.finding.says
