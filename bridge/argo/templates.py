@@ -21,6 +21,7 @@ from bridge.argo.inject import (
 from bridge.argo.pod_settings import Pods
 from bridge.core.errors import Faults
 from bridge.core.rules import OnTimeout, Policy
+from bridge.core.settings import ASKED, LABELLED
 
 #: Where Metaflow's templates put what they hand on, on a volume of their own.
 GATE_FILE: Final = "/mnt/out/gate"
@@ -83,14 +84,8 @@ def suspend(name: str, policy: Policy) -> Json:
 #: Begins the parameters that hold an artifact each.
 ARTIFACT: Final = "artifact-"
 
-#: What `python -m bridge.entrypoints.argo_pod` is told, in this one variable.
-ASKED: Final = "HITL_ASKED"
-
-#: The labels of its workflow, as a JSON object: Argo says there who submitted it, and of what.
-LABELLED: Final = "HITL_WORKFLOW_LABELS"
-
-#: Where it leaves what it hands on.
-OUT: Final = "/tmp/hitl-out"  # noqa: S108 - a pod's own
+#: The folder in which a pod leaves what it hands on.
+OUT_FOLDER: Final = "/tmp/hitl-out"  # noqa: S108 - a pod's own
 
 
 def asking(name: str, parameters: list[str], pods: Pods) -> tuple[Json, Json]:
@@ -123,7 +118,7 @@ def _node(
         "inputs": {"parameters": [{"name": each} for each in parameters]},
         "outputs": {
             "parameters": [
-                {"name": each, "valueFrom": {"path": f"{OUT}/{each}"}} for each in hands_on
+                {"name": each, "valueFrom": {"path": f"{OUT_FOLDER}/{each}"}} for each in hands_on
             ]
         },
         "activeDeadlineSeconds": _OPENING_TAKES,

@@ -52,16 +52,16 @@ def open_(
 
     The approval sends the event `approved-NAME` to the repository.
     """
-    from bridge.core.settings import ENVIRONMENT
+    from bridge.core.settings import ENVIRONMENT, FILES, GATE, INPUTS, MESSAGE, VALUES
     from bridge.entrypoints import github_job
     from bridge.gates.open_page import ask
 
     given = {
-        github_job.GATE: name,
-        github_job.MESSAGE: message,
-        github_job.VALUES: values,
-        github_job.FILES: "\n".join(files),
-        github_job.INPUTS: inputs,
+        GATE: name,
+        MESSAGE: message,
+        VALUES: values,
+        FILES: "\n".join(files),
+        INPUTS: inputs,
         ENVIRONMENT: environment,
     }
     job, asked = github_job.job_of(os.environ), github_job.asked_by(given)

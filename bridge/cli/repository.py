@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from bridge.core.errors import BridgeError, Faults
+from bridge.core.settings import ARGO_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from bridge.setup.doctor import Check
 
 #: Of a seed, as is its default.
-ARGO_NAMESPACE = "METAFLOW_HITL_ARGO_NAMESPACE"
 _file = click.argument("file", metavar="[FILE]", required=False, type=click.Path())
 _namespace = click.option(
     "--namespace",

@@ -42,6 +42,24 @@ CLUSTER = "HITL_CLUSTER"
 OPENER_SECRET = "HITL_OPENER_SECRET"  # noqa: S105 - a name
 READER_SECRET = "HITL_READER_SECRET"  # noqa: S105 - a name
 BRING = "HITL_BRING"
+#: The namespace of `hitl init --kubernetes` and `hitl doctor --kubernetes`.
+ARGO_NAMESPACE = "METAFLOW_HITL_ARGO_NAMESPACE"
+
+# The bridge sets these for itself: no user does.
+
+#: The action's inputs.
+MODE, NUMBER, GATE_ID = "HITL_MODE", "HITL_NUMBER", "HITL_GATE_ID"
+GATE, MESSAGE, INPUTS = "HITL_GATE", "HITL_MESSAGE", "HITL_INPUTS"
+VALUES, FILES = "HITL_VALUES", "HITL_FILES"
+#: In the pods of a plain workflow: what the gate asks, the workflow's labels as a JSON object, and
+#: the folder for what the pod hands on.
+ASKED = "HITL_ASKED"
+LABELLED = "HITL_WORKFLOW_LABELS"
+OUT = "HITL_OUT"
+
+INTERNAL = frozenset(
+    (MODE, NUMBER, GATE_ID, GATE, MESSAGE, INPUTS, VALUES, FILES, ASKED, LABELLED, OUT)
+)
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 #: A managed cluster's own identifier is one too: `arn:aws:eks:eu-west-1:123:cluster/ml`.

@@ -19,7 +19,7 @@ from typing import Any
 
 from bridge import wiring
 from bridge.argo.inject import GATE
-from bridge.argo.templates import ARTIFACT, ASKED, LABELLED, OUT
+from bridge.argo.templates import ARTIFACT, OUT_FOLDER
 from bridge.core import durations
 from bridge.core.artifacts import comparable, ordered
 from bridge.core.delivery import Workflow
@@ -27,7 +27,7 @@ from bridge.core.errors import EXIT_SHUT, BridgeError, Faults, GateShut
 from bridge.core.input_fields import schema_of
 from bridge.core.model import ApprovalRequest, Declared, Gate, Subject
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
-from bridge.core.settings import WORKFLOW, Settings, from_environment
+from bridge.core.settings import ASKED, LABELLED, OUT, WORKFLOW, Settings, from_environment
 from bridge.entrypoints.python import artifact
 from bridge.gates.open_gate import open_gate
 from bridge.gates.open_page import ask
@@ -43,7 +43,7 @@ _TEMPLATE = (f"{_ARGO}workflow-template", f"{_ARGO}cron-workflow")
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code. 202 where trying again cannot help: Argo's retries leave that alone."""
     [verb] = sys.argv[1:] if argv is None else argv
-    out = Path(os.environ.get("HITL_OUT", OUT))
+    out = Path(os.environ.get(OUT, OUT_FOLDER))
     try:
         settings = from_environment(os.environ)
         request = request_from(os.environ, settings)

@@ -18,12 +18,19 @@ from pathlib import Path
 from bridge import wiring
 from bridge.core.errors import BridgeError, Faults, NoSuchPage
 from bridge.core.sanitize import harmless_line
-from bridge.core.settings import APP_ID, APP_KEY, TOKENS, from_environment, github_from_environment
+from bridge.core.settings import (
+    APP_ID,
+    APP_KEY,
+    GATE_ID,
+    MODE,
+    NUMBER,
+    TOKENS,
+    from_environment,
+    github_from_environment,
+)
 from bridge.entrypoints import action_summary, github_job
 from bridge.gates.open_page import Desk, ask
 from bridge.gates.process_page import Tended, sweep, tend
-
-MODE, NUMBER, GATE_ID = "HITL_MODE", "HITL_NUMBER", "HITL_GATE_ID"
 
 
 def main(env: Mapping[str, str]) -> int:

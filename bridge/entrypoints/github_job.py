@@ -31,13 +31,11 @@ from bridge.core.model import (
 from bridge.core.records import canonical, load
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.sanitize import harmless_line
-from bridge.core.settings import ENVIRONMENT
+from bridge.core.settings import ENVIRONMENT, FILES, GATE, INPUTS, MESSAGE, VALUES
 from bridge.gates.ports import Ledger
 from bridge.gates.verify import verify
 from bridge.github.dispatch import COMMIT, approved_commit, origin_of
 
-GATE, MESSAGE, INPUTS = "HITL_GATE", "HITL_MESSAGE", "HITL_INPUTS"
-VALUES, FILES = "HITL_VALUES", "HITL_FILES"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KEY: Final = re.compile(r"(?P<workflow>[^/]+)/(?P<run>[0-9]+)/(?P<name>[^/]+)", re.ASCII)
 _FILE: Final = "file"

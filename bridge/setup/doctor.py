@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from bridge.core.errors import Faults, ForgeUnavailable
 from bridge.core.rules import Group, GroupKind
+from bridge.core.settings import APP_ID, APP_KEY
 from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files
@@ -22,7 +23,6 @@ from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
 #: The ledger's branch, and one of the form that every gate's branch has.
 LEDGER: Final = "approvals"
 A_GATE: Final = "gate/000000000000"
-_KEY, _ID = "HITL_APP_KEY", "HITL_APP_ID"
 _IDLE_DAYS: Final = 60
 
 
@@ -174,7 +174,7 @@ def examine(survey: Survey, now: datetime) -> tuple[Check, ...]:
         ("branches", doctor.branches, "no branch stands in the way"),
         ("opener", doctor.opener, "the opener may open gates, and may change no setting"),
         ("decider", doctor.decider, "the decider may record decisions"),
-        ("key", doctor.key, f"only the default branch's workflow can read {_KEY}"),
+        ("key", doctor.key, f"only the default branch's workflow can read {APP_KEY}"),
         ("ledger rules", doctor.ledger_rules, "only the decider can push the ledger, nobody force"),
         ("gate rules", doctor.gate_rules, "only opener and decider can push the gates' branches"),
     )
@@ -369,8 +369,8 @@ class _Doctor:
 
     def _decider_id(self) -> int | None:
         environment = self._survey.environment(ENVIRONMENT)
-        found = (environment.variables if environment else {}).get(_ID)
-        found = found or self._survey.variables().get(_ID) or ""
+        found = (environment.variables if environment else {}).get(APP_ID)
+        found = found or self._survey.variables().get(APP_ID) or ""
         return int(found) if re.fullmatch(r"[1-9][0-9]{0,18}", found.strip()) else None
 
     def _decider(self) -> App | None:
@@ -406,7 +406,7 @@ class _Doctor:
     def decider(self) -> Iterator[Said]:
         if self._decider_id() is None:
             yield _fault(
-                f"no variable {_ID} says which App decides",
+                f"no variable {APP_ID} says which App decides",
                 f"set it in the environment {ENVIRONMENT}: the number of the App",
             )
             return
@@ -421,15 +421,15 @@ class _Doctor:
         if app is None:
             yield _fault(
                 f"no App {self._decider_id()} is installed for {self._survey.repository().owner}",
-                f"install it, or correct the variable {_ID}",
+                f"install it, or correct the variable {APP_ID}",
             )
             return
         yield from _lacking(app, "the decider", _OPENS)
 
     def key(self) -> Iterator[Said]:
-        if _KEY in self._survey.secrets():
+        if APP_KEY in self._survey.secrets():
             yield _fault(
-                f"{_KEY} is a secret of the repository or its organization: whoever can push a"
+                f"{APP_KEY} is a secret of the repository or its organization: whoever can push a"
                 " branch can write a workflow that takes it",
                 f"delete it there, and set it in the environment {ENVIRONMENT} alone",
             )
@@ -449,9 +449,9 @@ class _Doctor:
                 f"the environment {ENVIRONMENT} is open to other branches than {default} ({now})",
                 f"limit its deployment branches to {default}",
             )
-        if _KEY not in environment.secrets:
+        if APP_KEY not in environment.secrets:
             yield _fault(
-                f"the environment {ENVIRONMENT} has no secret {_KEY}",
+                f"the environment {ENVIRONMENT} has no secret {APP_KEY}",
                 "put the decider's private key there",
             )
         if environment.asks_people:

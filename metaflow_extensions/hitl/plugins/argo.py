@@ -32,7 +32,7 @@ def inject_gates() -> None:
     own = getattr(ArgoWorkflows, "_compile_workflow_template", None)
     if getattr(own, "puts_gates", False):
         return
-    _check(own)
+    own = _as_tried(own)
 
     @functools.wraps(own)
     def compiled(self: Any) -> Any:
@@ -46,7 +46,8 @@ def inject_gates() -> None:
     ArgoWorkflows._compile_workflow_template = compiled
 
 
-def _check(own: Callable[..., Any] | None) -> None:
+def _as_tried(own: Callable[..., Any] | None) -> Callable[..., Any]:
+    """Metaflow's own function. Raises if this is not the Metaflow that gates were tried with."""
     import metaflow
 
     if (
@@ -59,9 +60,11 @@ def _check(own: Callable[..., Any] | None) -> None:
             f" {_TRIED}x: install that (`pip install 'metaflow~={_TRIED}0'`), or a newer"
             " approval-bridge."
         )
+    return own
 
 
-def _gate_of(node: Any) -> Any | None:
+def _gate_of(node: Any) -> Any:
+    """The gate's decorator on this step; None if it has none."""
     return next((each for each in node.decorators if each.name == "hitl"), None)
 
 

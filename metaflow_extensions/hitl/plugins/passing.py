@@ -62,7 +62,7 @@ def open_task(
     request, desk = request_for(settings, asked, declared), wiring.opening_desk(settings)
     if desk:
         standing, page = ask(desk, request)
-        return standing, page and page.url
+        return standing, page.url if page else None
     ledger, notices = wiring.existing_ledger(settings), wiring.notices(settings)
     standing = open_gate(ledger, notices, request)
     condition = condition_of(asked, declared, settings.environment)
