@@ -1,20 +1,25 @@
-"""Conditions that may approve by themselves: `accuracy >= 0.9`, `environment in [staging, dev]`.
+"""Conditions that may approve by themselves: `accuracy >= 0.9`, or a function of the caller's own.
 
-A name, an operator, a literal. There is no expression language, so that whoever reads the record
-knows what was looked at.
+As text a condition is a name, an operator, a literal. There is no expression language, so that
+anyone who reads the record knows what was looked at. A function runs only in the process that has
+it: on GitHub, where somebody else judges, it approves nothing.
 """
 
 from __future__ import annotations
 
+import inspect
+import linecache
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any, Final
 
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Condition
+from bridge.core.sanitize import is_secret, one_line, shortened
 
 #: The name in a condition that stands for HITL_ENVIRONMENT.
 ENVIRONMENT: Final = "environment"
@@ -31,6 +36,7 @@ _FORM: Final = re.compile(r"\s*([A-Za-z_]\w*)\s*(==|!=|>=|<=|>|<|not\s+in\b|in\b
 _NUMBER: Final = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _WORD: Final = re.compile(r"[\w./:@+-]+")
 _LONGEST_TEXT: Final = 200
+_LONGEST_WORDS: Final = 200
 _EXAMPLES: Final = "write it like accuracy >= 0.9 or environment in [staging, dev]"
 
 
@@ -44,6 +50,60 @@ class Test:
     name: str
     operator: str
     literal: Scalar | tuple[Scalar, ...]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.name,)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """`text` is what the record says of it: a lambda's own source, else the function's name.
+
+    Everything that it closes over may change its answer, so two are equal only if they are one.
+    """
+
+    text: str
+    call: Callable[..., Any]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What it must be given, by name."""
+        return tuple(
+            each.name
+            for each in _parameters(self.call)
+            if each.default is each.empty
+            and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+        )
+
+
+class Readable(Mapping[str, Any]):
+    """What a condition may read: values by name, each taken when it is needed.
+
+    `environment` is HITL_ENVIRONMENT and nothing else: a value of that name never takes its place.
+    """
+
+    def __init__(self, values: Mapping[str, Any], environment: str | None) -> None:
+        self._values = values
+        self._environment = environment
+
+    def __getitem__(self, name: str) -> Any:
+        if name != ENVIRONMENT:
+            return self._values[name]
+        if self._environment is None:
+            raise KeyError(name)
+        return self._environment
+
+    def __contains__(self, name: object) -> bool:
+        return self._environment is not None if name == ENVIRONMENT else name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (name for name in self._values if name != ENVIRONMENT)
+        if self._environment is not None:
+            yield ENVIRONMENT
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def parse(text: str) -> Test:
@@ -91,12 +151,14 @@ def scalar(written: str) -> Scalar | None:
     return written if _WORD.fullmatch(written) else None
 
 
-def judge(test: Test, values: Mapping[str, Any]) -> Condition:
-    """Whether the condition holds on these values, and the value that it saw.
+def judge(test: Test | Function, values: Mapping[str, Any]) -> Condition:
+    """Whether the condition holds on these values, and the values that it saw.
 
     A missing name, a value of another kind and NaN never hold, whatever the operator: absence does
     not approve.
     """
+    if isinstance(test, Function):
+        return _called(test, values)
     if test.name not in values:
         return Condition(test.text, {}, False)
     seen = _plain(values[test.name])
@@ -135,3 +197,97 @@ def _plain(value: Any) -> Scalar | None:
         # Neither NaN nor infinity is a number to JSON, nor a measurement to anyone.
         return float(value) if math.isfinite(value) else str(float(value))
     return None
+
+
+# -- a condition that is a function --------------------------------------------------------------
+
+
+def function(call: Callable[..., Any]) -> Function:
+    return Function(_words_of(call), call)
+
+
+def _called(condition: Function, values: Mapping[str, Any]) -> Condition:
+    """What a function says of these values, with the values that it saw.
+
+    Only `True` holds: a function that raises, or answers with anything that is no yes or no (a
+    coroutine is true to Python), never approves.
+    """
+    seen = {name: _shown(name, value) for name, value in _closed_over(condition.call).items()}
+    try:
+        given = _wanted(condition.call, values)
+        seen.update({name: _shown(name, value) for name, value in given.items()})
+        answer = condition.call(**given)
+    except Exception as error:  # noqa: BLE001 - a condition that fails is one that does not hold
+        seen["raised"] = shortened(f"{type(error).__name__}: {error}", _LONGEST_WORDS)
+        return Condition(condition.text, seen, False)
+    if type(answer).__module__ == "numpy" and getattr(answer, "shape", None) == ():
+        answer = answer.item()
+    if not isinstance(answer, bool):
+        seen["answered"] = f"a {type(answer).__name__}, which is no yes or no"
+    return Condition(condition.text, seen, answer is True)
+
+
+def _wanted(call: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = _parameters(call)
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return dict(values)
+    return {each.name: values[each.name] for each in parameters if each.name in values}
+
+
+def _parameters(call: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    try:
+        return tuple(inspect.signature(call).parameters.values())
+    except (TypeError, ValueError):  # one written in C may not say
+        return ()
+
+
+def _closed_over(call: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        found = inspect.getclosurevars(call)
+    except (TypeError, ValueError):  # a callable object, or one written in C
+        return {}
+    scalars = {**found.nonlocals, **found.globals}
+    return {k: v for k, v in scalars.items() if isinstance(v, str | int | float | bool)}
+
+
+def _shown(name: str, value: Any) -> str | int | float | bool | None:
+    if is_secret(name, value):
+        return "(hidden)"
+    if isinstance(value, str):
+        return shortened(value, _LONGEST_WORDS)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    return f"a {type(value).__name__}"
+
+
+def _words_of(call: Callable[..., Any]) -> str:
+    """A function in words: a lambda's own source, else the name it was defined under."""
+    name = getattr(call, "__qualname__", type(call).__qualname__)
+    code = getattr(call, "__code__", None)
+    source = _source(code) if code is not None and code.co_name == "<lambda>" else None
+    if source:
+        # No defaults: a repr may hold an address, and the approval is bound to this text.
+        bare = (
+            each.replace(default=each.empty, annotation=each.empty) for each in _parameters(call)
+        )
+        given = ", ".join(map(str, bare))
+        return shortened(f"lambda {given}".rstrip() + f": {source}", _LONGEST_WORDS)
+    return f"{getattr(call, '__module__', None) or 'python'}.{name}"
+
+
+def _source(code: CodeType) -> str | None:
+    """The text of a lambda's body; `inspect.getsource` gives whatever else stands in its lines."""
+    spans = [(a, c, b, d) for a, b, c, d in code.co_positions() if a and b and c is not None and d]
+    if not spans:
+        return None
+    top, left = min(span[:2] for span in spans)
+    bottom, right = max(span[2:] for span in spans)
+    numbers = range(top, bottom + 1)
+    lines = [linecache.getline(code.co_filename, number).encode() for number in numbers]
+    lines[-1] = lines[-1][:right]
+    lines[0] = lines[0][left:]
+    return one_line(b" ".join(lines).decode(errors="replace")) or None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
 import re
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from bridge.core.errors import Faults
 
@@ -17,24 +18,35 @@ _NAMES: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)
 LONGEST: Final = 3_650 * 86_400
 
 
-def seconds(text: str | int) -> int:
+def seconds(text: str | float) -> int:
     """Whole seconds of `30m`, `24h`, `7d`, `90s`, `1h30m`, or of a plain number of seconds.
 
-    The number may be text: every parameter of an Argo workflow is.
+    The number may be text: every parameter of an Argo workflow is. `3600.0` is 3600.
 
     Raises `Faults` for anything else, and for lengths that are nothing or beyond ten years.
     """
-    found = text if isinstance(text, int) and not isinstance(text, bool) else _parsed(text)
+    # NumPy's numbers are Real as well.
+    found = _whole(text) if isinstance(text, numbers.Real) else _parsed(text)
     if found is None:
         raise Faults(
             f"the duration {_shown(text)}",
-            ["write it like 30m, 24h, 7d or 1h30m, or as a number of seconds"],
+            ["write it like 30m, 24h, 7d or 1h30m, or as a whole number of seconds"],
         )
     if found <= 0:
         raise Faults(f"the duration {_shown(text)}", ["it must be longer than nothing"])
     if found > LONGEST:
         raise Faults(f"the duration {_shown(text)}", ["it must not be longer than 3650d"])
     return found
+
+
+def _whole(number: Any) -> int | None:
+    if isinstance(number, bool):
+        return None
+    try:
+        whole = int(number)
+    except (ValueError, OverflowError):  # NaN, infinity
+        return None
+    return whole if whole == number else None
 
 
 def _shown(text: object) -> str:

@@ -27,13 +27,16 @@ from bridge.core.json_schema import (
 from bridge.core.json_schema import faults as faults_of
 from bridge.core.sanitize import is_secret, shortened
 
-#: The short form's words, and Python's own types.
+#: What a field's type may be written as: a short word, Python's own type, JSON Schema's word.
 _TYPES: Final[dict[object, str]] = {
     "str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array",
     "dict": "object", str: "string", int: "integer", float: "number", bool: "boolean",
-    list: "array", dict: "object",
+    list: "array", dict: "object", "string": "string", "integer": "integer", "number": "number",
+    "boolean": "boolean", "array": "array", "object": "object",
 }  # fmt: skip
-_KINDS: Final = {kind: word for word, kind in _TYPES.items() if isinstance(word, str)}
+_KINDS: Final = {
+    kind: word for word, kind in _TYPES.items() if isinstance(word, str) and word != kind
+}
 
 #: In the short form a person may leave these out: a remark on the decision is no part of it. The
 #: seed's own step reads `self.hitl_input["deploy_target"]`, but `.get("notes", "")`.
@@ -104,6 +107,12 @@ def _listed(value: Any, depth: int = 0) -> Any:
 def _short(declared: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     required = []
+    top = declared.get("type")
+    if isinstance(top, str) and top in _KINDS:  # a JSON Schema, or a field of that name?
+        faults.append(
+            f"type: write {_KINDS[top]!r} for a field called type; a JSON Schema has an object at"
+            " its top"
+        )
     for name, written in declared.items():
         try:
             properties[name], optional = _short_field(name, written)
@@ -137,8 +146,8 @@ def _short_field(name: object, written: object) -> tuple[dict[str, Any], bool]:
     kind = _TYPES.get(word) if isinstance(word, str | type) else None
     if kind is None:
         raise fault(
-            f"{quoted(written)} is no type; there are str, int, float, bool, list and dict,"
-            " 'str?' may be left out, 'int = 2' has a default, and anything more is JSON Schema"
+            f"{quoted(written)} is not a type; use str, int, float, bool, list or dict, 'str?' for"
+            " an optional field, 'int = 2' for a default, or JSON Schema for anything more"
         )
     if equals:
         try:
