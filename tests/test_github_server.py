@@ -494,6 +494,70 @@ def test_an_edit_shows_in_graphql_alone(
     assert event.payload["changes"] == {"body": {"from": "/approve"}}
 
 
+def test_a_deleted_revision_keeps_who_wrote_it_and_when_and_loses_its_text(
+    github: GitHub, repo: Repository, pull: PullRequest, ann: Account
+) -> None:
+    bob = github.user("bob")
+    repo.grant(bob, "write")
+    comment = pull.comment(ann, "/hold")
+    comment.edit("/hold wait", bob)
+    comment.delete_revision(0, bob)
+    with pytest.raises(Refusal, match="current revision"):
+        comment.delete_revision(1, bob)
+    query = """{repository(owner: "acme", name: "models") {pullRequest(number: 1) {
+      comments(first: 9) {nodes {userContentEdits(first: 5) {nodes {
+        editedAt editor {login} diff deletedAt deletedBy {login}}}}}}}}"""
+    seen = graphql(github, github.token(ann), query)["data"]["repository"]["pullRequest"]
+    newest, oldest = seen["comments"]["nodes"][0]["userContentEdits"]["nodes"]
+    assert newest["diff"] == "/hold wait"
+    assert newest["editor"] == {"login": "bob"}
+    assert newest["deletedAt"] is None
+    assert oldest["diff"] is None
+    assert oldest["editor"] == {"login": "ann"}
+    assert oldest["deletedBy"] == {"login": "bob"}
+    assert oldest["deletedAt"]
+
+
+def test_a_deleted_comment_leaves_an_event_that_says_whose_it_was_and_who_deleted_it(
+    github: GitHub, repo: Repository, pull: PullRequest, ann: Account
+) -> None:
+    bob = github.user("bob")
+    repo.grant(bob, "write")
+    comment = pull.comment(ann, "/hold")
+    as_(github, github.token(bob)).get_repo("acme/models").get_pull(1).get_issue_comment(
+        comment.id
+    ).delete()
+    query = """{repository(owner: "acme", name: "models") {pullRequest(number: 1) {
+      comments {totalCount}
+      timelineItems(first: 9, itemTypes: [COMMENT_DELETED_EVENT]) {nodes {
+        ... on CommentDeletedEvent {
+          databaseId createdAt actor {login} deletedCommentAuthor {login}}}}}}}"""
+    seen = graphql(github, github.token(ann), query)["data"]["repository"]["pullRequest"]
+    assert seen["comments"] == {"totalCount": 0}
+    (event,) = seen["timelineItems"]["nodes"]
+    assert event["actor"] == {"login": "bob"}
+    assert event["deletedCommentAuthor"] == {"login": "ann"}
+    assert event["databaseId"] != comment.id
+
+
+def test_inline_comments_are_in_threads_and_not_among_the_comments(
+    github: GitHub, repo: Repository, pull: PullRequest, ann: Account
+) -> None:
+    first = pull.comment_inline(ann, "/hold", path="request.yaml", line=3)
+    pull.comment_inline(ann, "still", reply_to=first)
+    query = """{repository(owner: "acme", name: "models") {pullRequest(number: 1) {
+      comments {totalCount} reviews(first: 9) {nodes {state body}}
+      reviewThreads(first: 9) {nodes {path line comments(first: 9) {nodes {
+        body url replyTo {id} pullRequestReview {state}}}}}}}}"""
+    seen = graphql(github, github.token(ann), query)["data"]["repository"]["pullRequest"]
+    assert seen["comments"] == {"totalCount": 0}
+    assert seen["reviews"]["nodes"] == [{"state": "COMMENTED", "body": ""}] * 2
+    (thread,) = seen["reviewThreads"]["nodes"]
+    assert (thread["path"], thread["line"]) == ("request.yaml", 3)
+    assert [each["body"] for each in thread["comments"]["nodes"]] == ["/hold", "still"]
+    assert thread["comments"]["nodes"][0]["replyTo"] is None
+
+
 def test_one_unknown_reviewer_fails_the_whole_request(
     github: GitHub, repo: Repository, pull: PullRequest, ann: Account, app: App
 ) -> None:

@@ -31,9 +31,12 @@ REACTIONS = {
 class Edit:
     """One state of a body; the first is the one it was created with."""
 
+    id: int
     at: datetime
     by: Account
     text: str
+    deleted_at: datetime | None = None
+    deleted_by: Account | None = None
 
 
 @dataclass(eq=False)
@@ -103,10 +106,25 @@ class Written:
         self.updated_at = self.world.clock.now()
         if body != former:
             if not self.edits:
-                self.edits.append(Edit(self.created_at, self.author, former))
-            self.edits.append(Edit(self.updated_at, by, body))
+                first = Edit(self.world.number(), self.created_at, self.author, former)
+                self.edits.append(first)
+            self.edits.append(Edit(self.world.number(), self.updated_at, by, body))
             self.body = body
         return former
+
+    def delete_revision(self, index: int, by: Account) -> None:
+        """GitHub forgets the text, and keeps who wrote it and when. The current text cannot go.
+
+        Its author may, and so may anybody with write access:
+        https://docs.github.com/en/communities/moderating-comments-and-conversations/tracking-changes-in-a-comment
+        """
+        with self.world.lock:
+            edit = self.edits[index]
+            if edit is self.edits[-1]:
+                raise Refusal(422, "The current revision cannot be deleted.")
+            if by is not self.author and self.repository.role(by) in ("none", "read", "triage"):
+                raise Refusal(403, "You may only delete revisions of your own text.")
+            edit.text, edit.deleted_at, edit.deleted_by = "", self.world.clock.now(), by
 
     @property
     def reacted(self) -> list[tuple[str, str]]:
@@ -155,9 +173,12 @@ class Comment(Written):
 
     def delete(self, by: Account | None = None) -> None:
         with self.world.lock:
+            by = by or self.author
             self.issue.comments.remove(self)
             self.deleted = True
-            self.world.emit("issue_comment", "deleted", by or self.author, self.issue, comment=self)
+            # The event says whose comment it was, and not which.
+            self.issue.happened("CommentDeletedEvent", by, author=self.author)
+            self.world.emit("issue_comment", "deleted", by, self.issue, comment=self)
 
     def minimize(self, reason: str = "OUTDATED") -> None:
         self.minimized = reason
@@ -322,6 +343,31 @@ class Review(Written):
                 "ReviewDismissedEvent", by, review=self, previous=former, message=message
             )
             self.world.emit("pull_request_review", "dismissed", by, self.pull, review=self)
+
+
+@dataclass(eq=False)
+class InlineComment(Written):
+    """A comment on a line of a pull request's change. The first of a thread is no reply."""
+
+    review: Review = field(kw_only=True, repr=False)
+    path: str = field(kw_only=True)
+    line: int = field(kw_only=True)
+    reply_to: InlineComment | None = field(default=None, kw_only=True, repr=False)
+
+    def edit(self, body: str, by: Account | None = None) -> None:
+        with self.world.lock:
+            self._rewrite(by or self.author, body)
+
+
+@dataclass(eq=False)
+class Thread:
+    """The inline comments on one line, oldest first."""
+
+    comments: list[InlineComment]
+
+    @property
+    def id(self) -> int:
+        return self.comments[0].id
 
 
 def groups(reactions: Iterable[Reaction]) -> dict[str, list[Account]]:

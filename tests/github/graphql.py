@@ -29,9 +29,11 @@ from tests.github.conversation import (
     REACTIONS,
     Comment,
     Edit,
+    InlineComment,
     Issue,
     Reaction,
     Review,
+    Thread,
     TimelineItem,
     Written,
     groups,
@@ -144,6 +146,7 @@ class Connection:
     start: int
     total: int
     edge_facts: Callable[[Any], dict[str, Any]] = lambda node: {}
+    unbounded: str | None = None  # its name, where neither `first` nor `last` was given
 
     def page_info(self) -> dict[str, Any]:
         end = self.start + len(self.nodes)
@@ -181,11 +184,7 @@ def connect(items: Iterable[Any], args: Mapping[str, Any], name: str) -> Connect
     start, end = 0, len(rows)
     size = args.get("first") if args.get("first") is not None else args.get("last")
     if size is None:
-        raise GraphQLError(
-            f"You must provide a `first` or `last` value to properly paginate the `{name}`"
-            " connection.",
-            extensions={"type": "MISSING_PAGINATION_BOUNDARIES"},
-        )
+        return Connection([], 0, len(rows), unbounded=name)
     if size > _MOST_PER_PAGE:
         raise GraphQLError(
             f"Requesting {size} records on the `{name}` connection exceeds the `first` limit of"
@@ -260,6 +259,8 @@ _NAMES = {
     Issue: "Issue",
     Comment: "IssueComment",
     Review: "PullRequestReview",
+    InlineComment: "PullRequestReviewComment",
+    Thread: "PullRequestReviewThread",
     Organisation: "Organization",
     Team: "Team",
     Ref: "Ref",
@@ -326,6 +327,12 @@ def _of_connection(source: Connection, info: GraphQLResolveInfo) -> Any:
     }
     if info.field_name not in values:
         raise GraphQLError(f"not served: {info.parent_type.name}.{info.field_name}")
+    if source.unbounded and info.field_name != "totalCount":  # which GitHub gives without
+        raise GraphQLError(
+            f"You must provide a `first` or `last` value to properly paginate the"
+            f" `{source.unbounded}` connection.",
+            extensions={"type": "MISSING_PAGINATION_BOUNDARIES"},
+        )
     return values[info.field_name]()
 
 
@@ -413,6 +420,9 @@ def _everything(asked: Asked) -> Iterable[Any]:
             yield from issue.comments
             if isinstance(issue, PullRequest):
                 yield from issue.reviews
+                for thread in issue.threads:
+                    yield thread
+                    yield from thread.comments
 
 
 # -- people ----------------------------------------------------------------------------------
@@ -715,6 +725,8 @@ def _url(noun: Written) -> str:
         return f"{noun.issue.url}#issuecomment-{noun.id}"
     if isinstance(noun, Review):
         return shapes.review_url(noun)
+    if isinstance(noun, InlineComment):
+        return f"{noun.review.pull.url}#discussion_r{noun.id}"
     assert isinstance(noun, Issue)
     return noun.url
 
@@ -734,7 +746,13 @@ def _did_author(noun: Written, asked: Asked) -> bool:
     return noun.author is asked.token.actor
 
 
-for _kind in ("Issue", "PullRequest", "IssueComment", "PullRequestReview"):
+for _kind in (
+    "Issue",
+    "PullRequest",
+    "IssueComment",
+    "PullRequestReview",
+    "PullRequestReviewComment",
+):
     simply(
         _kind,
         id=shapes.node_id,
@@ -760,12 +778,15 @@ for _kind in ("Issue", "PullRequest", "IssueComment", "PullRequestReview"):
 
 simply(
     "UserContentEdit",
-    id=lambda edit: f"UCE_{int(edit.at.timestamp())}",
+    id=shapes.node_id,
     createdAt=lambda edit: shapes.moment(edit.at),
     editedAt=lambda edit: shapes.moment(edit.at),
-    updatedAt=lambda edit: shapes.moment(edit.at),
+    updatedAt=lambda edit: shapes.moment(edit.deleted_at or edit.at),
     editor=lambda edit: edit.by,
-    diff=lambda edit: edit.text,
+    # GitHub calls it a diff and gives the whole text, as importers of comments rely on.
+    diff=lambda edit: None if edit.deleted_at else edit.text,
+    deletedAt=lambda edit: shapes.moment(edit.deleted_at),
+    deletedBy=lambda edit: edit.deleted_by,
 )
 simply(
     "Reaction",
@@ -829,6 +850,21 @@ simply(
     pullRequest=lambda r: r.pull,
 )
 simply(
+    "PullRequestReviewComment",
+    path=lambda c: c.path,
+    line=lambda c: c.line,
+    replyTo=lambda c: c.reply_to,
+    pullRequestReview=lambda c: c.review,
+    pullRequest=lambda c: c.review.pull,
+)
+simply(
+    "PullRequestReviewThread",
+    id=shapes.node_id,
+    path=lambda t: t.comments[0].path,
+    line=lambda t: t.comments[0].line,
+)
+listed("PullRequestReviewThread", "comments", lambda t, asked, a: t.comments)
+simply(
     "PullRequest",
     merged=lambda p: p.merged,
     mergedAt=lambda p: shapes.moment(p.merged_at),
@@ -868,6 +904,7 @@ def _latest(pull: PullRequest, asked: Asked, arguments: dict[str, Any]) -> list[
 
 listed("PullRequest", "reviews", _reviews)
 listed("PullRequest", "latestReviews", _latest)
+listed("PullRequest", "reviewThreads", lambda p, asked, a: p.threads)
 listed(
     "PullRequest",
     "reviewRequests",
@@ -914,6 +951,7 @@ for _kind in (
     "HeadRefForcePushedEvent",
     "BaseRefChangedEvent",
     "BaseRefDeletedEvent",
+    "CommentDeletedEvent",
 ):
     simply(
         _kind,
@@ -923,6 +961,11 @@ for _kind in (
     )
 simply("RenamedTitleEvent", previousTitle=_fact("previous"), currentTitle=_fact("current"))
 simply("BaseRefChangedEvent", previousRefName=_fact("previous"), currentRefName=_fact("current"))
+simply(
+    "CommentDeletedEvent",
+    databaseId=lambda item: item.id,  # of the event: which comment it was, GitHub does not say
+    deletedCommentAuthor=_fact("author"),
+)
 simply("HeadRefDeletedEvent", headRefName=_fact("ref"))
 simply("BaseRefDeletedEvent", baseRefName=_fact("ref"))
 simply(

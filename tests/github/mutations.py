@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.github.accounts import Account, Refusal, Team
-from tests.github.conversation import REACTIONS, Comment, Issue, Review, Written, groups
+from tests.github.conversation import (
+    REACTIONS,
+    Comment,
+    InlineComment,
+    Issue,
+    Review,
+    Written,
+    groups,
+)
 from tests.github.graphql import FIELDS, Asked, Group, Label, Root, found
 from tests.github.pulls import PullRequest
 from tests.github.repository import Repository
@@ -85,7 +93,8 @@ def _minimize(asked: Asked, given: Given) -> Given:
 
 
 def _reactable(asked: Asked, given: Given) -> Written:
-    noun: Written = _subject(asked, given["subjectId"], Issue, Comment, Review)
+    kinds = (Issue, Comment, Review, InlineComment)
+    noun: Written = _subject(asked, given["subjectId"], *kinds)
     asked.need(noun.repository, *_TALK, role="read")
     return noun
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tests.github.accounts import Account, Kind, Refusal, Team, invalid
-from tests.github.conversation import Issue, Review
+from tests.github.conversation import InlineComment, Issue, Review, Thread
 from tests.github.gitserver import NOTHING
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class PullRequest(Issue):
     merged_by: Account | None = field(default=None, init=False)
     merge_sha: str | None = field(default=None, init=False)
     reviews: list[Review] = field(default_factory=list, init=False, repr=False)
+    threads: list[Thread] = field(default_factory=list, init=False, repr=False)
     requested: list[Account] = field(default_factory=list, init=False)
     requested_teams: list[Team] = field(default_factory=list, init=False)
 
@@ -73,6 +74,38 @@ class PullRequest(Issue):
             self.reviews.append(made)
             if state != "PENDING":
                 self._submitted(made)
+            return made
+
+    def comment_inline(
+        self,
+        by: Account,
+        body: str,
+        path: str = "README.md",
+        line: int = 1,
+        reply_to: InlineComment | None = None,
+    ) -> InlineComment:
+        """A single inline comment: GitHub makes a review of it, which has no text of its own."""
+        with self.world.lock:
+            self._check_reviewer(by, "COMMENTED")
+            if not body.strip():
+                raise Refusal(422, "Unprocessable Entity", ["Body can not be blank"])
+            commit = reply_to.review.commit if reply_to else self.head_sha
+            about = (self.world, self.repository, by)
+            review = Review(
+                self.world.number(), *about, "", self.world.clock.now(),
+                state="COMMENTED", commit=commit, pull=self,
+            )  # fmt: skip
+            made = InlineComment(
+                self.world.number(), *about, body, self.world.clock.now(),
+                review=review, path=path, line=line, reply_to=reply_to,
+            )  # fmt: skip
+            self.reviews.append(review)
+            threads = [each for each in self.threads if reply_to in each.comments]
+            if threads:
+                threads[0].comments.append(made)
+            else:
+                self.threads.append(Thread([made]))
+            self._submitted(review)
             return made
 
     def submit(self, review: Review, state: str, body: str | None = None) -> None:

@@ -33,6 +33,9 @@ _PREFIXES = {
     "Organisation": "O",
     "Team": "T",
     "Reaction": "REA",
+    "Edit": "UCE",
+    "InlineComment": "PRRC",
+    "Thread": "PRRT",
 }
 
 

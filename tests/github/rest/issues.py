@@ -277,6 +277,7 @@ _EVENTS = {
     "RenamedTitleEvent": "renamed",
     "ReviewDismissedEvent": "review_dismissed",
     "ReviewRequestedEvent": "review_requested",
+    "CommentDeletedEvent": "comment_deleted",
 }
 
 
