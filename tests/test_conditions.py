@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.conditions import judge, parse
+from bridge.core.conditions import function, judge, parse
 from bridge.core.errors import Faults
 from bridge.core.records import dump
 
@@ -144,3 +145,52 @@ def test_any_text_is_refused_or_judged_without_a_word(text: str, value: object) 
 @given(st.sampled_from(EVERY_OPERATOR), ANYTHING)
 def test_what_was_seen_can_always_be_recorded(text: str, value: object) -> None:
     dump({"seen": dict(judge(parse(text), {"x": value}).seen)})
+
+
+# -- a condition that is a function --------------------------------------------------------------
+
+
+async def _coroutine() -> bool:
+    return True
+
+
+def _fails() -> bool:
+    raise ZeroDivisionError("no data")
+
+
+@pytest.mark.parametrize("condition", [_fails, lambda: 1, lambda: "yes", lambda: None])
+def test_only_a_plain_yes_approves(condition: Callable[..., Any]) -> None:
+    assert not judge(function(condition), {}).holds
+
+
+@pytest.mark.filterwarnings("ignore:coroutine '_coroutine' was never awaited")
+def test_a_coroutine_is_no_yes() -> None:
+    assert not judge(function(_coroutine), {}).holds
+
+
+def test_what_a_condition_raised_is_kept() -> None:
+    assert judge(function(_fails), {}).seen == {"raised": "ZeroDivisionError: no data"}
+
+
+def test_a_condition_sees_what_its_parameters_name_and_what_it_closes_over() -> None:
+    least = 0.9
+    found = judge(function(lambda accuracy: accuracy > least), {"accuracy": 0.94, "loss": 1.0})
+    assert found.holds
+    assert found.seen == {"accuracy": 0.94, "least": 0.9}
+
+
+def test_a_lambda_is_recorded_in_its_own_words_and_a_function_by_its_name() -> None:
+    assert function(lambda accuracy: accuracy > 0.9).text == "lambda accuracy: accuracy > 0.9"
+    assert function(_fails).text.endswith("test_conditions._fails")
+
+
+def test_the_words_of_a_function_are_the_same_in_every_process() -> None:
+    # The approval is bound to them, and a default's repr may be an address in memory.
+    model = object()
+    assert function(lambda a, b=model: a).text == "lambda a, b: a"
+
+
+def test_a_secret_that_a_function_reads_is_not_recorded() -> None:
+    api_token = "x" * 40
+    found = judge(function(lambda: bool(api_token)), {})
+    assert found.seen == {"api_token": "(hidden)"}

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import flowyml
 import pytest
 
 from bridge.core.errors import Faults, GateShut
@@ -157,6 +158,24 @@ def test_what_a_gate_is_declared_with_is_checked_when_it_is_declared() -> None:
     assert len(caught.value.faults) == 4
     with pytest.raises(Faults, match="acuracy"):
         approval(approver="Ann", inputs=["accuracy"], message="{self.acuracy}")
+    with pytest.raises(Faults, match="reads ctx, which does not exist"):
+        approval(approver="Ann", inputs=["accuracy"], auto_approve_if=lambda ctx: True)
+
+
+@pytest.mark.parametrize("said", [{}, {"approver": None}])
+def test_an_approver_left_out_or_none_is_one_sentence(said: dict[str, Any]) -> None:
+    with pytest.raises(Faults) as caught:
+        approval("review", **said)
+    assert caught.value.faults == ("`approver` is missing: name a person or a team, or 'anyone'",)
+
+
+def test_a_step_is_flowymls_own_kind_and_says_what_it_was_made_with() -> None:
+    step = approval("review", "ml-team", timeout_seconds=3600.0)
+    assert isinstance(step, flowyml.ApprovalStep)
+    assert (step.approver, step.timeout_seconds, step.auto_approve_if) == ("ml-team", 3600.0, None)
+    assert step.spec.timeout == 3600
+    with pytest.raises(GateShut, match="review does not run"):
+        step()  # FlowyML's own would read an answer from stdin
 
 
 def test_a_step_that_no_pipeline_announced_does_not_run(ledger: Path) -> None:

@@ -7,23 +7,26 @@ import inspect
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from flowyml.core.approval import ApprovalStep as FlowymlStep
 from flowyml.core.executor import MonitorThread
 from flowyml.core.hooks import get_global_hooks
 from flowyml.core.step import Step
 
 from bridge.core.errors import GateShut
-from bridge.core.message_template import Known, Scope, check, render
+from bridge.core.gate_spec import GateSpec
+from bridge.core.message_template import Known, Scope, render
 from bridge.core.model import Gate
 from bridge.core.sanitize import harmless_line
-from bridge.entrypoints.python import Asked
+from bridge.entrypoints import python
 
 
 def approval(
     name: str = "approval",
-    approver: str | Sequence[str] = (),
-    timeout_seconds: int | None = 3600,
+    approver: str | Sequence[str] | None = None,
+    timeout_seconds: float | None = 3600,
     auto_approve_if: str | Callable[..., bool] | None = None,
     *,
     inputs: Sequence[str] = (),
@@ -37,29 +40,45 @@ def approval(
     `inputs` are the assets that the person is shown and that the approval binds; the first of them
     goes on unchanged as the first of `outputs`. A second output is the input that the person gave.
     `message` is a template over the inputs: `{self.accuracy:.1%}`. The rest is as for
-    `bridge.approval`. Where it is not approved, the step fails and the pipeline ends.
+    `bridge.approval`. If it is not approved, the step fails and the pipeline ends.
     """
-    asked = Asked(
-        name, approver, timeout_seconds, auto_approve_if, message, input_schema, on_timeout
+    said = dict(locals())
+    known = Known(artifacts=frozenset(map(_identifier, inputs)))
+    step = ApprovalStep(
+        name,
+        python.declared(name, said, known),
+        list(inputs),
+        list(outputs),
+        templated=bool(message),
     )
-    if message is not None:
-        check(message, Known(artifacts=frozenset(map(_identifier, inputs))))
-    return ApprovalStep(asked, list(inputs), list(outputs))
+    # As FlowyML's own step has them.
+    step.approver, step.timeout_seconds = approver, timeout_seconds
+    step.auto_approve_if = auto_approve_if
+    return step
 
 
-class ApprovalStep(Step):  # type: ignore[misc]
-    """Neither cached nor retried: an approval is of one run, and a rejection is final."""
+class ApprovalStep(FlowymlStep):  # type: ignore[misc]
+    """Neither cached nor retried: an approval is of one run, and a rejection is final.
 
-    def __init__(self, asked: Asked, inputs: list[str], outputs: list[str]) -> None:
-        self.asked = asked
+    FlowyML's own class by kind alone: its `__init__` raises, and its `__call__` asks on stdin.
+    """
+
+    __call__ = Step.__call__
+
+    def __init__(
+        self, name: str, spec: GateSpec, inputs: list[str], outputs: list[str], *, templated: bool
+    ) -> None:
+        self.spec = spec
+        self.templated = templated
         self.flow: str | None = None
         self.handed_on = outputs
         self._names = {_identifier(each): each for each in inputs}
-        super().__init__(
+        Step.__init__(
+            self,
             self._function(),
-            asked.name,
+            name,
             inputs,
-            [*outputs, *_marks(asked.name)],
+            [*outputs, *_marks(name)],
             cache=False,
             retry=0,
         )
@@ -91,16 +110,14 @@ class ApprovalStep(Step):  # type: ignore[misc]
                 " pipeline, so nothing would make the steps after it wait"
             )
         gate = Gate("flowyml", f"{self.flow}/{_run_id(self.name)}/{self.name}/1")
-        decision = self._rendered(given).of(gate, given)
+        spec = self.spec
+        if self.templated:
+            message = render(spec.message, Scope(artifacts=given), harmless_line)
+            spec = replace(spec, message=message)
+        decision = python.ask(spec, gate, given)
         first = next(iter(given.values()), None)
         passed = [first if given else dict(decision.inputs), dict(decision.inputs)]
         return dict(zip(self.handed_on, passed, strict=False))
-
-    def _rendered(self, given: Mapping[str, Any]) -> Asked:
-        if self.asked.message is None:
-            return self.asked
-        message = render(self.asked.message, Scope(artifacts=given), harmless_line)
-        return Asked(**{**vars(self.asked), "message": message})
 
 
 def _identifier(asset: str) -> str:
