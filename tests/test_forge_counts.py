@@ -69,6 +69,15 @@ def test_deciding_takes_five_and_one_for_each_voter_who_is_looked_up(
     assert at.recorded(pull)
 
 
+def test_deciding_takes_one_more_for_what_was_edited(at: World) -> None:
+    pull = at.open()
+    for _ in range(3):
+        pull.comment(at.mallory, "hello").edit("hello there")
+    pull.review(at.alice, "APPROVED", "/approve")
+    assert asked(at, lambda: at.tend(pull)) <= 5 + 1
+    assert at.recorded(pull)
+
+
 def test_waiting_takes_none(at: World) -> None:
     pull = at.open()
     ledger = at.desk().ledger

@@ -14,9 +14,10 @@ from bridge.core.rules import Group, GroupKind, Via
 from bridge.gates.open_page import ask
 from bridge.gates.process_page import tend
 from bridge.github.client import GitHub
-from bridge.pages.model import State
-from tests.forge import World, world
+from bridge.pages.model import Page, State
+from tests.forge import POLICY, World, world
 from tests.github.accounts import Account
+from tests.github.conversation import Issue
 
 
 @pytest.fixture
@@ -72,6 +73,69 @@ def test_the_hundred_and_first_comment_and_review_count_too(at: World) -> None:
     pull.comment(at.alice, "/approve")
     at.tend(pull)
     assert at.recorded(pull)
+
+
+def read(at: World, page: Issue) -> Page:
+    (found,) = GitHub(at.settings(at.decider)).look(page.number).pages
+    return found
+
+
+def test_an_edited_comment_and_review_carry_what_each_editor_wrote(at: World) -> None:
+    pull = at.open()
+    comment = pull.comment(at.alice, "/hold")
+    comment.edit("/hold wait", at.mallory)
+    pull.review(at.bob, "CHANGES_REQUESTED", "too low").edit("too low.")
+    pull.comment(at.bob, "hello")
+    found = read(at, pull)
+    assert [(each.by.login, each.text) for each in found.comments[-2].revisions if each.by] == [
+        ("alice", "/hold"),
+        ("mallory", "/hold wait"),
+    ]
+    assert [each.text for each in found.reviews[0].revisions] == ["too low", "too low."]
+    assert found.comments[-1].revisions == ()
+
+
+def test_a_deleted_revision_says_who_wrote_it_and_no_text(at: World) -> None:
+    pull = at.open()
+    comment = pull.comment(at.alice, "/hold")
+    comment.edit("never mind", at.mallory)
+    comment.delete_revision(0, at.alice)
+    first, last = read(at, pull).comments[-1].revisions
+    assert first.by
+    assert (first.by.login, first.text) == ("alice", None)
+    assert last.text == "never mind"
+
+
+@pytest.mark.parametrize("via", ["pull_request", "issue"])
+def test_a_deleted_comment_leaves_whose_it_was_and_who_deleted_it(at: World, via: str) -> None:
+    at.write_policy(POLICY + f"    via: {via}\n")
+    _, page = ask(at.desk(at.opener), at.request())
+    assert page
+    issue = at.repo.issues[page.number]
+    issue.comment(at.alice, "/hold").delete(at.mallory)
+    (deletion,) = read(at, issue).deletions
+    assert deletion.of
+    assert deletion.by
+    assert (deletion.of.login, deletion.by.login) == ("alice", "mallory")
+
+
+def test_inline_comments_are_read_with_their_revisions(at: World) -> None:
+    pull = at.open()
+    first = pull.comment_inline(at.alice, "/hold")
+    pull.comment_inline(at.bob, "why?", reply_to=first)
+    first.edit("never mind", at.mallory)
+    found = read(at, pull).inline
+    assert [each.body for each in found] == ["never mind", "why?"]
+    assert [each.text for each in found[0].revisions] == ["/hold", "never mind"]
+
+
+def test_a_hundred_edited_texts_take_one_request_more(at: World) -> None:
+    pull = at.open()
+    for number in range(100):
+        pull.comment(at.mallory, f"chatter {number}").edit("chatter")
+    at.github.forget_requests()
+    assert len(read(at, pull).comments[-1].revisions) == 2
+    assert at.github.counts["graphql"] == 3  # the page, its hundred and first comment, the edits
 
 
 def test_pull_requests_from_forks_do_not_hide_the_bridges_own(at: World) -> None:

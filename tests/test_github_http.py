@@ -70,6 +70,7 @@ def node(**changes: Any) -> dict[str, Any]:
         "headRef": {"name": "gate/" + "0" * 12},
         "baseRefName": "approvals",
         "labels": {"nodes": []},
+        "threads": {"totalCount": 0},
         **dict.fromkeys(("userContentEdits", "reviews", "comments", "timelineItems"), NONE),
         **changes,
     }
@@ -330,6 +331,73 @@ def test_an_answer_with_a_hole_in_it_is_no_evidence(
 ) -> None:
     http.post(GRAPHQL, json={**looked(node()), "errors": [error]})
     assert "github:acme/models cannot be read" in told(lambda: forge.look(1))
+
+
+def edited(name: str, **changes: Any) -> dict[str, Any]:
+    at = "2026-01-01T00:01:00Z"
+    return {**comment(name), "body": "/hold.", "lastEditedAt": at, "editor": WHO, **changes}
+
+
+def states(name: str, *texts: str | None, **changes: Any) -> dict[str, Any]:
+    """Every state of a text, oldest first; GitHub gives them the other way round."""
+    nodes = [
+        {
+            "editedAt": f"2026-01-01T00:0{minute}:00Z",
+            "editor": WHO,
+            "diff": text,
+            "deletedAt": None,
+        }
+        for minute, text in enumerate(texts)
+    ]
+    found = {**NONE, "nodes": nodes[::-1]}
+    made = {"__typename": "IssueComment", "id": name, "includesCreatedEdit": True}
+    return {**made, "userContentEdits": found, **changes}
+
+
+def revisions(http: responses.RequestsMock, forge: GitHub, of: dict[str, Any]) -> list[str | None]:
+    """What the first comment's author and editors wrote, as the bridge reads it."""
+    http.post(GRAPHQL, json=looked(node(comments={**NONE, "nodes": [edited("one")]})))
+    http.post(GRAPHQL, json={"data": {"nodes": [of]}})
+    (page,) = forge.look(1).pages
+    assert json.loads(http.calls[-1].request.body)["variables"] == {"ids": ["one"]}
+    return [each.text for each in page.comments[0].revisions]
+
+
+def test_every_state_of_an_edited_text_is_read(http: responses.RequestsMock, forge: GitHub) -> None:
+    assert revisions(http, forge, states("one", "/hold", "/hold.")) == ["/hold", "/hold."]
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        states("one", None, "/hold."),
+        states("one", "/hold.", includesCreatedEdit=False),
+        states("one", "@@ -1 +1 @@", "@@ -1 +1 @@\n-/hold\n+/hold."),
+    ],
+    ids=["deleted", "older than GitHub's history", "no whole text"],
+)
+def test_a_state_whose_text_github_does_not_give_is_unknown(
+    http: responses.RequestsMock, forge: GitHub, of: dict[str, Any]
+) -> None:
+    assert revisions(http, forge, of) == [None, "/hold."]
+
+
+def test_the_hundred_and_first_state_of_a_text_is_read_or_the_look_fails(
+    http: responses.RequestsMock, forge: GitHub
+) -> None:
+    more = {"nodes": [], "pageInfo": MORE}
+    http.post(GRAPHQL, json=looked(node(comments={**NONE, "nodes": [edited("one")]})))
+    http.post(GRAPHQL, json={"data": {"nodes": [states("one", userContentEdits=more)]}})
+    http.post(GRAPHQL, status=502)
+    assert "answers 502" in told(lambda: forge.look(1))
+
+
+def test_a_text_that_is_gone_while_its_states_are_read_fails_the_look(
+    http: responses.RequestsMock, forge: GitHub
+) -> None:
+    http.post(GRAPHQL, json=looked(node(comments={**NONE, "nodes": [edited("one")]})))
+    http.post(GRAPHQL, json={"data": {"nodes": [None]}})
+    assert "not what GitHub describes" in told(lambda: forge.look(1))
 
 
 @pytest.mark.parametrize("name", ["reviews", "comments", "userContentEdits", "timelineItems"])

@@ -19,13 +19,26 @@ from bridge.core.settings import GitHubSettings
 from bridge.github import graphql as words
 from bridge.github.graphql import ACCOUNT, ISSUE, LABELS, MORE, PAGE, SITE
 from bridge.github.transport import Denied, Json, Line, told
-from bridge.pages.model import LEDGER_BRANCH, WAITING, Label, Look, Mark, Page, Site, State, Write
+from bridge.pages.model import (
+    LEDGER_BRANCH,
+    WAITING,
+    Label,
+    Look,
+    Mark,
+    Page,
+    Site,
+    State,
+    Voices,
+    Write,
+)
 from bridge.policy.policy_file import PATH
 
 #: The context of the commit status.
 STATUS = "approval"
 #: Gates in one query of a sweep: their pages cost GitHub little, and its answer stays in its time.
 _AT_ONCE = 50
+#: GitHub finds so many nodes by their ids in one query.
+_TEXTS_AT_ONCE = 100
 #: Mutations in one document: more of them than GitHub does in the time that a request may take.
 _WRITES_AT_ONCE = 50
 
@@ -124,12 +137,13 @@ class GitHub:
             yield from part["nodes"]
 
     def _look_of(self, found: Json, nodes: Callable[[], Iterable[Json | None]]) -> Look:
-        return self._understood(
-            lambda: Look(
-                self._site(found),
-                tuple(words.page(self._whole(node)) for node in nodes() if node),
-            )
-        )
+        def read() -> Look:
+            site = self._site(found)
+            whole = [self._whole(node) for node in nodes() if node]
+            self._add_revisions(whole, site.voices)
+            return Look(site, tuple(map(words.page, whole)))
+
+        return self._understood(read)
 
     def _site(self, found: Json) -> Site:
         if found["site"]["defaultBranchRef"] is None:
@@ -142,16 +156,45 @@ class GitHub:
     def _whole(self, node: Json) -> Json:
         """The page with what did not fit into the first answer."""
         kind = node["__typename"]
-        for name, arguments, fields in words.LISTS[kind]:
-            part = node[name]
-            while after := words.cursor(part):
-                part = self._query(
-                    words.rest_of(kind, name, arguments, fields),
-                    {"id": node["id"], "after": after},
-                    everywhere=True,
-                )["node"][name]
-                node[name]["nodes"] += part["nodes"]
+        for each in words.LISTS[kind]:
+            self._rest(kind, node, each)
+        if kind == "PullRequest" and node["threads"]["totalCount"]:
+            node["inline"] = list(self._inline(node["id"]))
         return node
+
+    def _inline(self, page: str) -> Iterator[Json]:
+        after: str | None = None
+        while True:
+            asked = {"id": page, "after": after}
+            part = self._query(words.threads_of_page(), asked, everywhere=True)["node"]
+            for thread in part["reviewThreads"]["nodes"]:
+                yield from self._rest("PullRequestReviewThread", thread, words.INLINE)
+            after = words.cursor(part["reviewThreads"])
+            if after is None:
+                return
+
+    def _add_revisions(self, pages: Sequence[Json], voices: Voices) -> None:
+        """Every state of the texts that were edited: one request for a hundred of them."""
+        texts = [text for page in pages for text in words.edited_texts(page, voices)]
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = texts[start : start + _TEXTS_AT_ONCE]
+            asked = {"ids": [each["id"] for each in some]}
+            found = self._query(words.revisions_of_texts(), asked, everywhere=True)["nodes"]
+            for text, states in zip(some, found, strict=True):
+                self._rest(states["__typename"], states, words.REVISIONS)
+                text.update(states)
+
+    def _rest(self, kind: str, node: Json, of: tuple[str, str, str]) -> list[Json]:
+        """A list of a node, with what did not fit into the first answer."""
+        name, arguments, fields = of
+        part = node[name]
+        while after := words.cursor(part):
+            query = words.rest_of(kind, name, arguments, fields)
+            asked = {"id": node["id"], "after": after}
+            part = self._query(query, asked, everywhere=True)["node"][name]
+            node[name]["nodes"] += part["nodes"]
+        found: list[Json] = node[name]["nodes"]
+        return found
 
     def memberships(self, questions: Sequence[Question]) -> tuple[Membership, ...]:
         permissions: dict[str, Json | str] = {}

@@ -7,6 +7,7 @@ Values in, values out. An answer that lacks what GitHub describes raises `KeyErr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from bridge.pages.model import (
     Close,
     Closing,
     Comment,
+    Deletion,
     Edit,
     Kind,
     Label,
@@ -30,6 +32,7 @@ from bridge.pages.model import (
     Reopen,
     Review,
     ReviewState,
+    Revision,
     Rewrite,
     Say,
     Site,
@@ -59,9 +62,12 @@ _SAID = (
     " reactionGroups { content viewerHasReacted }"
 )
 _CLOSED = f"... on ClosedEvent {{ createdAt actor {_WHO} closer {{ __typename }} }}"
-_DISMISSED = f"... on ReviewDismissedEvent {{ actor {_WHO} previousReviewState review {{ id }} }}"
+_DISMISSED = (
+    f"... on ReviewDismissedEvent {{ createdAt actor {_WHO} previousReviewState review {{ id }} }}"
+)
+_DELETED = f"... on CommentDeletedEvent {{ createdAt actor {_WHO} deletedCommentAuthor {_WHO} }}"
 #: What may be longer than one answer holds: name, further arguments, fields. All of it counts: an
-#: edit that is left out hides what a voter saw, a dismissal that is left out releases a hold.
+#: edit that is left out hides what a voter saw, a deletion that is left out hides an objection.
 _EDITS = ("userContentEdits", "", f"editedAt editor {_WHO}")
 _COMMENTS = ("comments", "", f"{_SAID} createdAt")
 _REVIEWS = ("reviews", "", f"{_SAID} state submittedAt commit {{ oid }}")
@@ -72,16 +78,30 @@ LISTS = {
         _REVIEWS,
         (
             "timelineItems",
-            ", itemTypes: [CLOSED_EVENT, REVIEW_DISMISSED_EVENT]",
-            f"__typename {_CLOSED} {_DISMISSED}",
+            ", itemTypes: [CLOSED_EVENT, COMMENT_DELETED_EVENT, REVIEW_DISMISSED_EVENT]",
+            f"__typename {_CLOSED} {_DELETED} {_DISMISSED}",
         ),
     ),
     "Issue": (
         _EDITS,
         _COMMENTS,
-        ("timelineItems", ", itemTypes: [CLOSED_EVENT]", f"__typename {_CLOSED}"),
+        (
+            "timelineItems",
+            ", itemTypes: [CLOSED_EVENT, COMMENT_DELETED_EVENT]",
+            f"__typename {_CLOSED} {_DELETED}",
+        ),
     ),
 }
+_THREADS = (
+    "reviewThreads",
+    "",
+    f"id comments(first: 100) {{ nodes {{ {_SAID} createdAt }} {MORE} }}",
+)
+INLINE = ("comments", "", f"{_SAID} createdAt")
+#: Of a text that was edited. GitHub calls it a diff, and gives the whole text of the revision.
+REVISIONS = ("userContentEdits", "", f"editedAt editor {_WHO} diff deletedAt")
+#: What can be edited and may hold a command, as GraphQL names the types.
+_EDITABLE = ("IssueComment", "PullRequestReview", "PullRequestReviewComment")
 
 
 def _lists(kind: str) -> str:
@@ -98,7 +118,8 @@ _TEXTS = (
 #: With `ACCOUNT`; asked as `...Page` and `...Issue`.
 PAGE = (
     f"fragment Page on PullRequest {{ {_TEXTS} state headRepository {{ nameWithOwner }}"
-    f" headRefName headRefOid headRef {{ name }} baseRefName {_lists('PullRequest')} }}"
+    f" headRefName headRefOid headRef {{ name }} baseRefName"
+    f" threads: reviewThreads {{ totalCount }} {_lists('PullRequest')} }}"
 )
 ISSUE = f"fragment Issue on Issue {{ {_TEXTS} issueState: state {_lists('Issue')} }}"
 #: With `$owner` and `$name`.
@@ -118,6 +139,34 @@ def rest_of(kind: str, name: str, arguments: str, fields: str) -> str:
         f" {name}(first: 100, after: $after{arguments}) {{ nodes {{ {fields} }} {MORE} }}"
         f" }} }} }} {ACCOUNT}"
     )
+
+
+def threads_of_page() -> str:
+    """The query for the inline comments of a page; `$id` and `$after`.
+
+    Asked apart, of a page that has some: a list within a list is dear, and a gate rarely has any.
+    """
+    name, _, fields = _THREADS
+    return (
+        f"query($id: ID!, $after: String) {{ node(id: $id) {{ ... on PullRequest {{"
+        f" {name}(first: 100, after: $after) {{ nodes {{ {fields} }} {MORE} }} }} }} }} {ACCOUNT}"
+    )
+
+
+def revisions_of_texts() -> str:
+    """The query for every state of texts that were edited; `$ids`. Asked apart, as the threads."""
+    name, _, fields = REVISIONS
+    states = f"includesCreatedEdit {name}(first: 100) {{ nodes {{ {fields} }} {MORE} }}"
+    kinds = " ".join(f"... on {kind} {{ {states} }}" for kind in _EDITABLE)
+    return f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ __typename id {kinds} }} }} {ACCOUNT}"
+
+
+def edited_texts(node: Json, voices: Voices) -> Iterator[Json]:
+    """The texts of a page that somebody edited, but for the bridge's own."""
+    lists = [node["comments"]["nodes"], node.get("reviews", {}).get("nodes", [])]
+    for text in [*(each for found in lists for each in found), *node.get("inline", [])]:
+        if text["lastEditedAt"] and not voices.own(_account(text["author"])):
+            yield text
 
 
 def cursor(part: Json) -> str | None:
@@ -172,6 +221,8 @@ def page(node: Json) -> Page:
         edits=tuple(sorted(edits, key=lambda each: each.at)),
         reviews=tuple(_reviews(node)) if node["__typename"] == "PullRequest" else (),
         comments=tuple(_comment(each) for each in node["comments"]["nodes"]),
+        inline=tuple(_comment(each) for each in node.get("inline", ())),
+        deletions=tuple(_deletions(node)),
         closing=_closing(node),
         labels=tuple(each["name"] for each in node["labels"]["nodes"]),
     )
@@ -198,19 +249,19 @@ def _reviews(node: Json) -> Iterator[Review]:
         if each["state"] == ReviewState.PENDING:
             continue
         event = dismissals.get(each["id"]) if each["state"] == ReviewState.DISMISSED else None
-        by = _account(event["actor"]) if event else None
         yield Review(
             node=each["id"],
             author=_account(each["author"]),
-            # Whoever cannot be told from nobody has not dismissed it in a way that could be judged.
-            state=ReviewState(event["previousReviewState"] if event and by else each["state"]),
+            state=ReviewState(event["previousReviewState"] if event else each["state"]),
             body=_lines(each["body"]),
             at=_moment(each["submittedAt"]),
             url=each["url"],
             commit=each["commit"]["oid"] if each["commit"] else None,
             edited=_edit(each),
-            dismissed_by=by,
+            dismissed_by=_account(event["actor"]) if event else None,
+            dismissed_at=_moment(event["createdAt"]) if event else None,
             reactions=_reactions(each),
+            revisions=_revisions(each, each["submittedAt"]),
         )
 
 
@@ -223,7 +274,39 @@ def _comment(node: Json) -> Comment:
         url=node["url"],
         edited=_edit(node),
         reactions=_reactions(node),
+        revisions=_revisions(node, node["createdAt"]),
     )
+
+
+def _revisions(text: Json, written_at: str) -> tuple[Revision, ...]:
+    """Every state of an edited text, oldest first; none if they were not asked for."""
+    name, _, _ = REVISIONS
+    if name not in text:
+        return ()
+    body = _lines(text["body"])
+    found = [
+        Revision(
+            _account(each["editor"]),
+            _moment(each["editedAt"]),
+            None if each["deletedAt"] or each["diff"] is None else _lines(each["diff"]),
+        )
+        for each in reversed(text[name]["nodes"])  # GitHub gives the newest first
+    ]
+    newest = found.pop().text if found else None
+    if newest is not None and newest.strip() != body.strip():
+        # Then this is no list of whole texts, and nothing is known of the older ones.
+        found = [replace(each, text=None) for each in found]
+    if not text["includesCreatedEdit"]:
+        found.insert(0, Revision(_account(text["author"]), _moment(written_at), None))
+    last = Revision(_account(text["editor"]), _moment(text["lastEditedAt"]), body)
+    return (*found, last)
+
+
+def _deletions(node: Json) -> Iterator[Deletion]:
+    for each in node["timelineItems"]["nodes"]:
+        if each["__typename"] == "CommentDeletedEvent":
+            of, by = _account(each["deletedCommentAuthor"]), _account(each["actor"])
+            yield Deletion(of, by, _moment(each["createdAt"]))
 
 
 def _closing(node: Json) -> Closing | None:

@@ -88,8 +88,30 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """A text as it was from one moment on. `text` is None if the revision was deleted."""
+
+    by: Account | None
+    at: datetime
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A comment that somebody deleted. GitHub says whose it was, and not which."""
+
+    of: Account | None
+    by: Account | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Comment:
-    """What somebody wrote on the page. `node` is its handle; `reactions` are the bridge's own."""
+    """What somebody wrote on the page. `node` is its handle; `reactions` are the bridge's own.
+
+    `revisions` are all states of an edited text, oldest first. They are not read of the bridge's
+    own comments.
+    """
 
     node: str
     author: Account | None
@@ -98,14 +120,15 @@ class Comment:
     url: str
     edited: Edit | None = None  # the last change
     reactions: frozenset[Reaction] = frozenset()
+    revisions: tuple[Revision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
     """A review. `commit` is the head it was given for.
 
-    Of a dismissed one, `state` is what it was before, and `dismissed_by` who dismissed it; where
-    that cannot be known, `state` is DISMISSED.
+    If it was dismissed, `state` is what it was before, or DISMISSED if GitHub does not say;
+    `dismissed_by` is None if that account is gone. `revisions` as in `Comment`.
     """
 
     node: str
@@ -117,7 +140,13 @@ class Review:
     commit: str | None
     edited: Edit | None = None
     dismissed_by: Account | None = None
+    dismissed_at: datetime | None = None
     reactions: frozenset[Reaction] = frozenset()
+    revisions: tuple[Revision, ...] = ()
+
+    @property
+    def dismissed(self) -> bool:
+        return self.dismissed_at is not None or self.state is ReviewState.DISMISSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +171,10 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A pull request or an issue, with all of its reviews and comments, oldest first."""
+    """A pull request or an issue, with all of its reviews and comments, oldest first.
+
+    `inline` are the comments on lines of a pull request's change.
+    """
 
     node: str
     number: int
@@ -156,6 +188,8 @@ class Page:
     edits: tuple[Edit, ...] = ()  # of the body, oldest first
     reviews: tuple[Review, ...] = ()
     comments: tuple[Comment, ...] = ()
+    inline: tuple[Comment, ...] = ()
+    deletions: tuple[Deletion, ...] = ()
     closing: Closing | None = None
     labels: tuple[str, ...] = ()
 

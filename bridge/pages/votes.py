@@ -342,7 +342,7 @@ class _Reader:
         return None
 
     def _void(self, said: Comment | Review) -> str | None:
-        if isinstance(said, Review) and said.state is ReviewState.DISMISSED:
+        if isinstance(said, Review) and said.dismissed and said.dismissed_by is None:
             return "it was dismissed"
         if said.edited:
             return "it was edited after it was written: say it again in a new one"
