@@ -31,6 +31,14 @@ test: setup
 test-act: setup
 	@$(BIN)/python -m pytest tests/test_act.py
 
+# Beside a Metaflow that is too old for a gate, from an index: make test-old-metaflow METAFLOW=2.18.13
+.PHONY: test-old-metaflow
+METAFLOW ?= 2.18.13
+test-old-metaflow: setup
+	$(PYTHON) -m venv --clear build/metaflow-$(METAFLOW)
+	build/metaflow-$(METAFLOW)/bin/python -m pip install --quiet --disable-pip-version-check metaflow==$(METAFLOW) setuptools .
+	HITL_OLD_METAFLOW=$(abspath build/metaflow-$(METAFLOW))/bin/python $(BIN)/python -m pytest tests/test_metaflow_old.py
+
 # What people see on GitHub, as pictures to look at; needs chromium.
 .PHONY: eye
 eye: setup

@@ -22,6 +22,8 @@ from metaflow.decorators import StepDecorator, _base_step_decorator
 from metaflow.exception import MetaflowException
 from metaflow.plugins.environment_decorator import EnvironmentDecorator
 
+from metaflow_extensions.hitl import metaflow_version
+
 from . import brought, guard
 
 if TYPE_CHECKING:
@@ -78,6 +80,12 @@ class HitlDecorator(StepDecorator):
         "approvers": None,
         "auto_approve_if": None,
     }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Here, because every way to a gate comes through: `@hitl`, `--with hitl`, a mutator.
+        if metaflow_version.is_too_old():
+            metaflow_version.refuse()
+        super().__init__(*args, **kwargs)
 
     # -- when the flow is checked ------------------------------------------------------------
 
