@@ -19,6 +19,7 @@ import pandas as pd
 from cmarkgfm.cmark import Options
 
 from bridge.core.artifacts import summarise
+from bridge.core.model import Link
 from tests.forge import World, world
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +89,7 @@ def states(at: World) -> list[tuple[str, str]]:
     artifacts = tuple(
         summarise(name, value, digest=f"sha256:{name:0<64}") for name, value in VALUES.items()
     )
-    links = (("the run", "https://argo.example/run/7"),)
+    links = (Link("the run", "https://argo.example/run/7"),)
     pull = at.open(schema=SCHEMA, artifacts=artifacts, links=links, message=MESSAGE)
     seen = [("body", f"# {pull.title}\n\n{pull.body}")]
     pull.comment(at.mallory, "/approve target=staging")

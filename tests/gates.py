@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge import wiring
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Actor, Channel, Verdict, Vote
 from bridge.core.model import ApprovalRequest, Decision, Gate, OpenGate
-from bridge.core.records import digest_of
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.settings import from_environment
 from bridge.gates.open_gate import open_gate

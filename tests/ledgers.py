@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Actor, Channel, Decider, Outcome, Verdict, Vote
 from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Standing
-from bridge.core.records import decision_out, digest_of, request_out
+from bridge.core.records import decision_out, request_out
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.ledger.commit_message import decision_message, request_message
 from bridge.ledger.git_ledger import GitLedger, create

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from bridge.core.artifacts import ordered, summarise, unread, worth_reading
 from bridge.core.model import Artifact
-from bridge.core.records import dump, load
 from bridge.core.sanitize import one_line
+from bridge.core.yaml_text import dump, load
 
 
 class Raises:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Outcome
 from bridge.core.model import Artifact, Subject
-from bridge.core.records import digest_of, request_out
+from bridge.core.records import request_out
 from bridge.core.rules import Actors, Approvals
 from bridge.gates.open_page import Desk, ask
 from bridge.gates.process_page import tend

@@ -218,7 +218,7 @@ def forge_one(
         (claim_another_place, "says that it was recorded upon ffff"),
         (name_another_gate, "decision.yaml is that of gate 000000000000"),
         (answer_another_request, "decision.yaml answers another request than the one beside it"),
-        (add_an_unknown_key, "decision.trust is not known"),
+        (add_an_unknown_key, "unknown key decision.trust"),
         (approve_without_the_gates_commit, "does not hold the same request"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.core.conditions import function, judge, parse
 from bridge.core.errors import Faults
-from bridge.core.records import dump
+from bridge.core.yaml_text import dump
 
 
 def holds(text: str, **values: Any) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import input_fields
+from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
 from bridge.core.evaluation import (
     Actor,
@@ -22,7 +23,7 @@ from bridge.core.evaluation import (
     Vote,
 )
 from bridge.core.model import ApprovalRequest, Gate, Standing
-from bridge.core.records import decision_in, decision_out, digest_of
+from bridge.core.records import decision_in, decision_out
 from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, OnTimeout, Policy, Rule
 from bridge.gates.decide import decision_of
 from bridge.policy.evaluate import check_policy, evaluate, takes

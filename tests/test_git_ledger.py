@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, LedgerCorrupt, LedgerUnavailable, LostRequest, NoSuchGate
 from bridge.core.evaluation import Actor, Decider, Outcome
 from bridge.core.model import Gate
-from bridge.core.records import decision_out, digest_of, request_out
+from bridge.core.records import decision_out, request_out
 from bridge.core.settings import from_environment
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import (
@@ -462,7 +463,10 @@ def in_folder(name: str, content: str) -> dict[str, str]:
             in_folder("decision.yaml", decision_out(a_decision(a_request(), gate_id="0" * 12))),
             "another request",
         ),
-        (in_folder("decision.yaml", decision_out(a_decision(a_request())) + "x: 1\n"), "not known"),
+        (
+            in_folder("decision.yaml", decision_out(a_decision(a_request())) + "x: 1\n"),
+            "unknown key decision.x",
+        ),
         (in_folder("decision.yaml", "\x00"), "cannot be read as YAML"),
         (in_folder("decision.yaml/x", "x"), "is a tree where a blob belongs"),
     ],

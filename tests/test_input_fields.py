@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import input_fields
+from bridge.core.digest import canonical
 from bridge.core.errors import Faults
-from bridge.core.records import canonical, dump, load
+from bridge.core.yaml_text import dump, load
 
 SEED = {"deploy_target": "str", "notes": "str"}
 DEPLOY = {

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Outcome
 from bridge.core.model import Artifact, Decision, Gate, Standing
-from bridge.core.records import digest_of
 from bridge.gates.open_page import ask
 from bridge.pages.marker import short
 from tests.forge import POLICY, World, world

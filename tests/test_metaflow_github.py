@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Actor, Channel, Decider, Outcome, Verdict, Vote
 from bridge.core.model import Decision
-from bridge.core.records import digest_of
 from tests.forge import World
 from tests.github import GitHub
 from tests.github.pulls import PullRequest

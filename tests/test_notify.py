@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from bridge import wiring
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import Decision
-from bridge.core.records import digest_of
 from bridge.core.settings import Settings
 from bridge.local.notify import Silent, Told
 from tests.gates import TARGET, a_request

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
 from bridge.core.evaluation import (
     Actor,
@@ -26,7 +27,7 @@ from bridge.core.evaluation import (
     Vote,
 )
 from bridge.core.model import ApprovalRequest, Declared, Gate, Standing, Subject
-from bridge.core.records import decision_in, decision_out, digest_of, request_in, request_out
+from bridge.core.records import decision_in, decision_out, request_in, request_out
 from bridge.core.rules import (
     Actors,
     AllOf,

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.core.errors import GateShut, NoPolicy
 from bridge.core.evaluation import Actor, Decider, Outcome
-from bridge.core.model import ApprovalRequest, Artifact, Declared, Subject
+from bridge.core.model import ApprovalRequest, Artifact, Declared, Link, Subject
 from bridge.core.rules import OnTimeout
 from bridge.gates.open_page import ask
 from bridge.gates.ports import Here
@@ -87,7 +87,7 @@ def test_the_page_says_once_what_is_asked_until_when_of_whom_and_how_to_answer(a
         schema=INPUT,
         initiator="carol",
         artifacts=(Artifact("accuracy", "float", "sha256:" + "a" * 64, 8, "0.93"),),
-        links=(("Run", "https://metadata.test/Train/7"),),
+        links=(Link("Run", "https://metadata.test/Train/7"),),
     )
     until = at.standing(pull).request.expires_at
     assert pull.body.startswith("> Deploy the model with accuracy 93 %?")

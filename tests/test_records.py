@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.core.delivery import Workflow
+from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt
 from bridge.core.evaluation import Actor, Channel, Condition, Decider, Outcome, Verdict, Vote
-from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate
-from bridge.core.records import decision_in, decision_out, digest_of, request_in, request_out
+from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Link
+from bridge.core.records import decision_in, decision_out, request_in, request_out
 from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, OnTimeout, Policy
 from bridge.ledger.commit_message import decision_message, open_gate, recorded, request_message
 from tests.ledgers import NOON, a_decision, a_rejection, a_request
@@ -92,7 +93,7 @@ requests = st.builds(
     schema=st.none() | objects,
     initiator=st.none() | text,
     forge=st.none() | text,
-    links=st.lists(st.tuples(text, text), max_size=2).map(tuple),
+    links=st.lists(st.builds(Link, text, text), max_size=2).map(tuple),
     workflow=st.none() | st.builds(Workflow, text, text, text, st.just("") | text),
 )
 actors = st.builds(
@@ -228,9 +229,12 @@ def test_another_digest_means_another_thing_was_shown(
         (("outcome: approved\n", ""), "decision.outcome is missing"),
         (("outcome: approved", "outcome: approved\noutcome: approved"), "stands twice"),
         (("format: 1", "format: 2"), "reads format 1"),
-        (("format: 1", "format: 1\nsurprise: 1"), "decision.surprise is not known"),
+        (("format: 1", "format: 1\nsurprise: 1"), "unknown key decision.surprise"),
         (("proven: false", "proven: 'false'"), "proven is str, not bool"),
-        (("proven: false", "proven: false\n    root: yes"), "root is not known"),
+        (
+            ("proven: false", "proven: false\n    root: yes"),
+            r"unknown key decision.votes\[0\].actor.root",
+        ),
         (("decided_at: '2026", "decided_at: 'about 2026"), "decided_at cannot be"),
         (("votes:", "votes: !!python/object:os.system\n-"), "cannot be read as YAML"),
     ],
@@ -247,8 +251,71 @@ def test_a_decision_with_a_fault_is_refused_and_the_fault_named(
 def test_every_fault_is_told_at_once() -> None:
     written = decision_out(a_rejection(a_request()))
     broken = written.replace("format: 1", "format: 3\nx: 1").replace("by: person", "by: dog")
-    with pytest.raises(LedgerCorrupt, match=r"format 3.*'dog'.*x is not known"):
+    with pytest.raises(
+        LedgerCorrupt, match=r"format 3.*upgrade the bridge.*'dog'.*unknown key decision.x"
+    ):
         decision_in(broken)
+
+
+def a_request_with(schema: str) -> str:
+    """A request whose schema holds this YAML, under the digest that it had without."""
+    return request_out(a_request()) + f"schema: {{default: {schema}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("schema", "fault"),
+    [
+        ("2026-03-01", "request.schema.default is date, which JSON does not have"),
+        ("2026-03-01T12:00:00Z", "request.schema.default is datetime"),
+        (".nan", "request.schema.default is nan, which is not a number"),
+        ("[1, -.inf]", r"request.schema.default\[1\] is -inf"),
+        ("9" * 6_000, "a number is too large"),
+        ("1_" * 6_000, "a number is too large"),
+        ("[" * 5_000 + "]" * 5_000, "nested more than 100 deep"),
+        ("{1: x}", "the key 1 of request.schema.default is int, not str"),
+        ("0001-01-01T00:00:00+14:00", "cannot be read as YAML|is datetime"),
+        ("99999-01-01", "changed after it was written"),  # plain text to YAML
+    ],
+)
+def test_what_json_does_not_have_is_a_fault_of_the_record_and_never_a_crash(
+    schema: str, fault: str
+) -> None:
+    with pytest.raises(LedgerCorrupt, match=fault):
+        request_in(a_request_with(schema))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (("opened_at: '2026", "opened_at: '0001-01-01T00:00:00+14:00' #"), "opened_at cannot be"),
+        (("opened_at: '2026", "opened_at: '9999-99-99T99:99:99Z' #"), "opened_at cannot be"),
+        (("timeout: 3600", "timeout: 99999999999999999999"), "request.policy.timeout is too large"),
+        (("timeout: 3600", "timeout: 1e3"), "request.policy.timeout is str, not int"),
+        (("timeout: 3600", "timeout: true"), "request.policy.timeout is bool, not int"),
+        (("approvals: 1", "approvals: 2026-03-01"), "approvals is date, not int"),
+        (("on_timeout: reject", "on_timeout: Reject"), "on_timeout cannot be 'Reject'"),
+        (("format: 1", "format: '1'"), "request.format is str, not int"),
+        (("format: 1", "format: 0"), "no version of the bridge wrote it"),
+        (("digest: sha256:1", "digest: null"), "digest is NoneType, not str"),
+        (("metric: true", "metric: false"), "has its default: leave the key out"),
+        (("require:", "require: {all: []}\n  was:"), "unknown key request.policy.was"),
+        (("require:", "require: {}\n  was:"), "request.policy.require has none of the keys"),
+        (("require:", "require: {all: [], any: []}\n  was:"), "unknown key .*require.any"),
+    ],
+)
+def test_a_request_with_a_fault_is_refused_and_the_fault_named(
+    change: tuple[str, str], fault: str
+) -> None:
+    written = request_out(a_request())
+    assert change[0] in written
+    with pytest.raises(LedgerCorrupt, match=fault):
+        request_in(written.replace(*change, 1))
+
+
+def test_a_deadline_past_the_last_year_there_is_is_a_fault() -> None:
+    far = replace(a_request(), policy=replace(a_request().policy, timeout=2**62))
+    with pytest.raises(LedgerCorrupt, match="timeout is too large"):
+        request_in(request_out(far))
 
 
 @pytest.mark.parametrize("content", ["", "[]", "1", "\x00", "a: &x [*x]", "{a: 1", "? [a]\n: 1"])

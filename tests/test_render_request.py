@@ -14,9 +14,9 @@ from markdown_it.token import Token
 
 from bridge.core import input_fields, message_template
 from bridge.core.artifacts import summarise
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Actor, Channel, Decider, Evidence, Outcome, Verdict, Vote
-from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Standing
-from bridge.core.records import digest_of
+from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Link, Standing
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.sanitize import (
     harmless_block,
@@ -62,7 +62,7 @@ def asked(value: str = "x", **more: Any) -> ApprovalRequest:
         "message": message_template.render(template, message_template.Scope({"x": value})),
         "artifacts": (summarise("accuracy", 0.94, digest="sha1:1"), drawn),
         "initiator": value or "x",
-        "links": (("Argo", "https://argo.example/x"),),
+        "links": (Link("Argo", "https://argo.example/x"),),
         "schema": input_fields.schema_of({"deploy_target": "str", "notes": "str"}),
         **more,
     }
@@ -241,7 +241,7 @@ def test_the_authors_html_cannot_hide_what_follows() -> None:
 
 def test_a_link_is_one_only_if_it_is_an_address() -> None:
     for url in ("javascript:alert(1)", "https://x y", "https://x)>", "https://u:p@h", "//x", "x"):
-        assert "link_open a" not in structure(render.page(asked(links=(("a", url),))))
+        assert "link_open a" not in structure(render.page(asked(links=(Link("a", url),))))
 
 
 @pytest.mark.parametrize("character", ["@", "x", "é", "|", "\n"])

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Channel, Verdict
 from bridge.core.model import ApprovalRequest, Gate
-from bridge.core.records import digest_of
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.pages.marker import Part, Seal, short
 from bridge.pages.model import (

@@ -12,8 +12,8 @@ from bridge.argo.templates import ARTIFACT, asking, suspend
 from bridge.core import durations
 from bridge.core.errors import BridgeError, Faults
 from bridge.core.input_fields import schema_of
-from bridge.core.records import dump, load
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
+from bridge.core.yaml_text import dump, load
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from bridge.argo.inject import GATE
 from bridge.core.delivery import Delivery, Move, Resumption, Workflow
 from bridge.core.errors import ClusterUnavailable
-from bridge.core.records import moment_out
+from bridge.core.timestamps import moment_out
 
 Json = dict[str, Any]
 

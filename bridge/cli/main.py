@@ -299,7 +299,7 @@ def _print_gates(gates: list[OpenGate], now: datetime) -> None:
 
 
 def _gate_json(gate: OpenGate) -> dict[str, Any]:
-    from bridge.core.records import moment_out
+    from bridge.core.timestamps import moment_out
 
     return {
         "id": gate.id,
@@ -344,7 +344,8 @@ def show(desk: _Desk, gate: str, as_json: bool) -> None:
 
 
 def _standing_json(desk: _Desk, standing: Standing) -> dict[str, Any]:
-    from bridge.core.records import decision_out, load, request_out
+    from bridge.core.records import decision_out, request_out
+    from bridge.core.yaml_text import load
 
     decision = standing.decision
     return {
@@ -430,7 +431,7 @@ def log(desk: _Desk, limit: int, as_json: bool) -> None:
 
 
 def _recorded_json(recorded: Recorded) -> dict[str, Any]:
-    from bridge.core.records import moment_out
+    from bridge.core.timestamps import moment_out
 
     return {
         "id": recorded.id,
@@ -506,8 +507,8 @@ def _vote(
     reason: str,
     given: Callable[[Standing], dict[str, Any] | None],
 ) -> None:
+    from bridge.core.digest import digest_of
     from bridge.core.evaluation import Channel, Vote
-    from bridge.core.records import digest_of
     from bridge.local.identity import person
     from bridge.policy.approvers import refusal
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -72,7 +72,7 @@ class Actor:
     login: str | None = None
     id: int | None = None
     teams: tuple[str, ...] = ()
-    proven: bool = False
+    proven: bool = field(default=False, metadata={"always": True})
     bot: bool = False
 
     def answers_to(self, name: str) -> bool:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from bridge.core.delivery import Workflow
 from bridge.core.evaluation import (
@@ -26,6 +26,14 @@ from bridge.core.rules import OnTimeout, Policy
 #: Characters of a gate's id: 48 bits of its hash. Two gates that share an id are told apart by the
 #: request, which holds the whole key, so a collision refuses and never approves.
 ID_LENGTH = 12
+
+#: The format of the records that this bridge writes and reads.
+FORMAT: Final = 1
+
+
+#: What `converter.py` reads of a field.
+UNBOUND: Final = {"bound": False}
+ALWAYS: Final = {"always": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +75,22 @@ class Artifact:
     """One value that the person is shown, summarised; `digest` is what the approval is bound to."""
 
     name: str
-    type: str
+    type: str = field(metadata=UNBOUND)
     digest: str
-    size: int | None = None  # bytes as stored
-    value: str | None = None  # short, one line, already made harmless to read
-    head: str | None = None  # several lines: the first rows of a table
-    link: str | None = None
-    metric: bool = False
+    size: int | None = field(default=None, metadata=UNBOUND)  # bytes as stored
+    #: Short, one line, already made harmless to read.
+    value: str | None = field(default=None, metadata=UNBOUND)
+    head: str | None = field(default=None, metadata=UNBOUND)  # several lines: rows of a table
+    link: str | None = field(default=None, metadata=UNBOUND)
+    metric: bool = field(default=False, metadata=UNBOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address that is worth a look, and what it leads to."""
+
+    label: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +113,7 @@ class Declared:
 
     approvers: tuple[str, ...] = ()
     timeout: int | None = None  # seconds
-    on_timeout: OnTimeout = OnTimeout.REJECT
+    on_timeout: OnTimeout = field(default=OnTimeout.REJECT, metadata=ALWAYS)
     auto_approve_if: str | None = None
 
 
@@ -104,18 +121,19 @@ class Declared:
 class ApprovalRequest:
     """What is asked, and all that an approval of it is bound to."""
 
-    gate: Gate
+    gate: Gate = field(metadata={"inline": True})
     message: str
     policy: Policy
-    opened_at: datetime
+    opened_at: datetime = field(metadata=UNBOUND)
     artifacts: tuple[Artifact, ...] = ()
     schema: Mapping[str, Any] | None = None  # JSON Schema of the input, None: no input
-    initiator: str | None = None
+    initiator: str | None = field(default=None, metadata=UNBOUND)
     forge: str | None = None  # None: decided on this machine, by unproven identities
-    links: tuple[tuple[str, str], ...] = ()
+    links: tuple[Link, ...] = field(default=(), metadata=UNBOUND)
     subject: Subject | None = None  # with `declared`: what a policy file is read by, a second time
     declared: Declared | None = None
     workflow: Workflow | None = None  # None: the step itself waits
+    format: int = field(default=FORMAT, metadata=ALWAYS)
 
     @property
     def expires_at(self) -> datetime | None:
@@ -128,7 +146,7 @@ class ApprovalRequest:
 class Decision:
     """What is recorded, once, in the ledger."""
 
-    gate_id: str
+    gate_id: str = field(metadata={"key": "gate"})
     outcome: Outcome
     by: Decider
     reason: str
@@ -139,8 +157,10 @@ class Decision:
     condition: Condition | None = None
     memberships: tuple[Membership, ...] = ()  # of those who voted, so that it can be judged again
     author: Actor | None = None
-    policy_source: str = "the request"  # or the policy file and its commit
+    #: Or the policy file and its commit.
+    policy_source: str = field(default="the request", metadata=ALWAYS)
     previous: str | None = None  # the ledger's head it was recorded upon
+    format: int = field(default=FORMAT, metadata=ALWAYS)  # that of its request
 
     @property
     def evidence(self) -> Evidence:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -99,24 +99,24 @@ class Approvals:
     """So many different people out of these."""
 
     by: Actors
-    count: int = 1
+    count: int = field(default=1, metadata={"key": "approvals", "always": True})
 
 
 @dataclass(frozen=True, slots=True)
 class EachOf:
     """One person from each of these, and nobody stands for two."""
 
-    of: tuple[Actors, ...]
+    of: tuple[Actors, ...] = field(metadata={"key": "each"})
 
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule, ...] = field(metadata={"key": "all"})
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule, ...] = field(metadata={"key": "any"})
 
 
 Rule = Approvals | EachOf | AllOf | AnyOf
@@ -145,7 +145,7 @@ class Policy:
 
     require: Rule
     timeout: int | None = None
-    on_timeout: OnTimeout = OnTimeout.REJECT
+    on_timeout: OnTimeout = field(default=OnTimeout.REJECT, metadata={"always": True})
     auto_approve_if: str | None = None  # the condition, in words; None: no condition may approve
     bars: Bars = Bars()
     only: Actors | None = None

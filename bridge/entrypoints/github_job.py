@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from bridge.core import input_fields
 from bridge.core.artifacts import ordered, summarise
+from bridge.core.digest import canonical
 from bridge.core.errors import Faults, GateShut, LedgerCorrupt, NoSuchGate
 from bridge.core.json_schema import not_plain
 from bridge.core.model import (
@@ -25,13 +26,14 @@ from bridge.core.model import (
     Decision,
     Declared,
     Gate,
+    Link,
     Standing,
     Subject,
 )
-from bridge.core.records import canonical, load
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.sanitize import harmless_line
 from bridge.core.settings import ENVIRONMENT, FILES, GATE, INPUTS, MESSAGE, VALUES
+from bridge.core.yaml_text import load
 from bridge.gates.ports import Ledger
 from bridge.gates.verify import verify
 from bridge.github.dispatch import COMMIT, approved_commit, origin_of
@@ -144,7 +146,7 @@ def request(job: Job, asked: Asked, now: datetime) -> ApprovalRequest:
         ),
         schema=asked.schema,
         initiator=f"@{job.started_by}" if job.started_by else None,
-        links=(("the run that asks", job.url),),
+        links=(Link("the run that asks", job.url),),
         subject=Subject(job.workflow, asked.name, asked.environment, artifacts=asked.plain),
         declared=Declared(),
     )

@@ -17,11 +17,11 @@ from typing import Any
 from bridge import wiring
 from bridge.core.artifacts import ordered, summarise
 from bridge.core.conditions import Readable, judge
+from bridge.core.digest import canonical
 from bridge.core.errors import Faults, GateShut
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.message_template import Known
 from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate
-from bridge.core.records import canonical
 from bridge.core.sanitize import one_line
 from bridge.core.settings import from_environment
 from bridge.gates.wait import pass_gate

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import ID_LENGTH, ApprovalRequest, Decision, Entry, folder_of
-from bridge.core.records import decision_in, digest_of, request_in
+from bridge.core.records import decision_in, request_in
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
 

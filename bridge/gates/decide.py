@@ -7,10 +7,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Decider, Evaluation, Evidence, Membership, Outcome, Verdict
 from bridge.core.input_fields import filled, objection
 from bridge.core.model import ApprovalRequest, Decision, Standing
-from bridge.core.records import digest_of
 from bridge.gates.ports import Ledger, Notices
 from bridge.policy.evaluate import evaluate
 

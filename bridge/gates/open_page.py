@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy
 from bridge.core.evaluation import Evidence
 from bridge.core.model import ApprovalRequest, Declared, Standing, Subject
-from bridge.core.records import digest_of
 from bridge.core.rules import Via
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices

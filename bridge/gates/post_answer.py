@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy, NoSuchPage
 from bridge.core.evaluation import Evaluation, Verdict
 from bridge.core.model import Standing
-from bridge.core.records import digest_of
 from bridge.core.rules import Via
 from bridge.gates.evidence import evidence
 from bridge.gates.open_page import governed, own_page, pages

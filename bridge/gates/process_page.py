@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bridge.core.crash_report import report
+from bridge.core.digest import digest_of
 from bridge.core.errors import (
     BridgeError,
     ClusterUnavailable,
@@ -21,7 +22,6 @@ from bridge.core.errors import (
 )
 from bridge.core.evaluation import Evaluation, Outcome, Vote
 from bridge.core.model import ApprovalRequest, Decision, Standing
-from bridge.core.records import digest_of
 from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
 from bridge.gates.evidence import evidence

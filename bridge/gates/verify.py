@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError, GateShut
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import ApprovalRequest, Decision
-from bridge.core.records import digest_of
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
 

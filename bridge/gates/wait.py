@@ -12,10 +12,10 @@ from datetime import datetime
 from types import FrameType, TracebackType
 from typing import Any
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError, GateShut, LedgerUnavailable, LostRequest
 from bridge.core.evaluation import Condition, Decider, Evidence, Outcome, Vote
 from bridge.core.model import ApprovalRequest, Decision, Standing
-from bridge.core.records import digest_of
 from bridge.core.rules import OnTimeout
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate

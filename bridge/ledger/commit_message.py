@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import ApprovalRequest, Decision, OpenGate, Recorded
-from bridge.core.records import digest_of, moment, moment_out
+from bridge.core.timestamps import moment, moment_out
 
 #: Control characters, what turns the direction of writing, and halves of characters.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import (
     LedgerCorrupt,
     LedgerUnavailable,
@@ -37,7 +38,7 @@ from bridge.core.model import (
     branch_of,
     folder_of,
 )
-from bridge.core.records import decision_in, decision_out, digest_of, request_in, request_out
+from bridge.core.records import decision_in, decision_out, request_in, request_out
 from bridge.ledger.commit_message import (
     decision_message,
     one_line,

@@ -73,7 +73,7 @@ class Told:
             *([f"Until: {until:%Y-%m-%d %H:%M:%S} UTC"] if until else []),
             f"To approve: {approve(request, self._where)}",
             f"To reject: {command('reject', request.gate.id, self._where)} --reason …",
-            *(f"{label}: {url}" for label, url in request.links),
+            *(f"{link.label}: {link.url}" for link in request.links),
         ]
         self._tell(f"{opening}: {headline(request)}", lines)
 

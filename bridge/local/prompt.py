@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from bridge.core import input_fields
+from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Actor, Channel, Verdict, Vote
 from bridge.core.input_fields import Field
 from bridge.core.model import ApprovalRequest
-from bridge.core.records import digest_of
 from bridge.core.sanitize import one_line
 from bridge.gates.ports import Clock
 from bridge.render.request import terminal

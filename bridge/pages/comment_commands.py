@@ -18,8 +18,8 @@ from typing import Any
 
 from bridge.core import input_fields
 from bridge.core.errors import Faults, LedgerCorrupt
-from bridge.core.records import dump, load
 from bridge.core.sanitize import one_line
+from bridge.core.yaml_text import dump, load
 
 
 class Word(StrEnum):

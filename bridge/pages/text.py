@@ -13,9 +13,9 @@ from functools import cache
 import jinja2
 
 from bridge.core import input_fields
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Dismissal, Evaluation, Finding, Outcome, Vote
 from bridge.core.model import ApprovalRequest, Decision, Standing
-from bridge.core.records import digest_of
 from bridge.core.rules import GroupKind, OnTimeout, Rule, Via
 from bridge.core.sanitize import harmless_line, harmless_subject, shortened
 from bridge.core.shipped_files import templates

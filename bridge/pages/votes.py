@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Actor, Channel, Dismissal, Verdict, Vote
 from bridge.core.model import ApprovalRequest
-from bridge.core.records import digest_of
 from bridge.pages import comment_commands
 from bridge.pages.comment_commands import Command, Unreadable, Word
 from bridge.pages.marker import Part, Seal, seal_of

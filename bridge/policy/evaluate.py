@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
 from bridge.core.evaluation import (
     Actor,
@@ -35,7 +36,6 @@ from bridge.core.evaluation import (
 )
 from bridge.core.input_fields import owed
 from bridge.core.model import ApprovalRequest, Declared
-from bridge.core.records import digest_of
 from bridge.core.rules import (
     Actors,
     AllOf,

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.core import durations
 from bridge.core.artifacts import ordered
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Decider, Evaluation, Finding, Outcome
 from bridge.core.input_fields import Field, fields, owed
-from bridge.core.model import ApprovalRequest, Artifact, Decision, Standing
-from bridge.core.records import digest_of
+from bridge.core.model import ApprovalRequest, Artifact, Decision, Link, Standing
 from bridge.core.rules import OnTimeout
 from bridge.core.sanitize import (
     columns,
@@ -205,10 +205,9 @@ def _quotation(message: str, most: int | None) -> Ready:
     return Ready("\n".join(f"> {line}".rstrip() for line in lines)[: most and most * 2])
 
 
-def _anchor(link: tuple[str, str]) -> tuple[str, Ready] | None:
-    label, url = link
-    sound = re.fullmatch(r"https?://[^\s<>\\\"`|@\x00-\x20]{1,1000}", url)
-    return (shortened(label, 80), Ready(url)) if sound else None
+def _anchor(link: Link) -> tuple[str, Ready] | None:
+    sound = re.fullmatch(r"https?://[^\s<>\\\"`|@\x00-\x20]{1,1000}", link.url)
+    return (shortened(link.label, 80), Ready(link.url)) if sound else None
 
 
 def _code(text: str) -> Ready:
@@ -300,8 +299,8 @@ def _facts(
     yield "it takes", _line(takes(request.policy.require))
     if request.initiator:
         yield "started by", _line(request.initiator)
-    for label, url in request.links:
-        yield "link", _line(f"{label}: {url}")
+    for link in request.links:
+        yield "link", _line(f"{link.label}: {link.url}")
     if not decision:
         for field in fields(request.schema):
             yield "input", _line(_field_in_words(field))

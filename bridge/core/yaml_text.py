@@ -1,0 +1,113 @@
+"""YAML without surprises: one mapping of plain values, as the ledger and its readers use it.
+
+Reading is strict: a key that is given twice, an alias, a tag, a nest that is too deep and a number
+that is too large are faults.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from bridge.core.errors import LedgerCorrupt
+
+if TYPE_CHECKING:
+    import yaml
+
+
+def dump(record: Mapping[str, Any]) -> str:
+    """YAML that a person reads: keys in the order given, long text as blocks, no aliases."""
+    import yaml  # a listing of open gates does without: 20 ms
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, _: Any) -> bool:
+            return True
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        # Other ends of a line than a newline come back as newlines, unless they are escaped.
+        escaped = any(each in value for each in "\r\x85\u2028\u2029\ufeff")
+        style = '"' if escaped else "|" if "\n" in value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    out: str = yaml.dump(record, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return out
+
+
+def load(text: str, where: str) -> dict[str, Any]:
+    """One mapping of plain values, each key once. Raises `LedgerCorrupt` naming the place."""
+    import yaml
+
+    try:
+        _refuse_traps(text)
+        found = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        said = " ".join(str(error).split())
+        raise LedgerCorrupt(f"{where} cannot be read as YAML: {said}") from None
+    if not isinstance(found, dict):
+        raise LedgerCorrupt(f"{where} holds no mapping")
+    return found
+
+
+#: Far more than any record has; the loader in C calls itself for each, until the process is gone.
+_DEEPEST: Final = 100
+
+
+#: Bits of a number: what a float can reach. Python refuses to print one of 4,300 digits.
+_LONGEST_NUMBER: Final = 1_024
+
+
+def _refuse_traps(text: str) -> None:
+    """Refuse a nest that would take the process down, an alias, and a tag.
+
+    By aliases one line becomes a gigabyte. A tag that its value does not fit (`!!bool maybe`) makes
+    PyYAML raise whatever comes (https://github.com/yaml/pyyaml/issues/386), and no record has one.
+    """
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=_loader()):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {_DEEPEST} deep")
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"it repeats itself by *{event.anchor}: write it out")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise yaml.YAMLError(f"it has the tag {tag}: write the value without a tag")
+
+
+@functools.cache
+def _loader() -> type[yaml.SafeLoader]:
+    import yaml
+
+    # In C it is ten times faster, which an audit of a long ledger feels.
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        pass
+
+    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node, deep=True)
+            if key in found:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            found[key] = loader.construct_object(value_node, deep=True)
+        return found
+
+    def whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+        # So long a text is not even parsed: in base 2 it has as many digits as bits.
+        long = len(node.value) > 2 * _LONGEST_NUMBER
+        found = 0 if long else int(loader.construct_yaml_int(node))
+        if long or found.bit_length() > _LONGEST_NUMBER:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a number is too large", node.start_mark
+            )
+        return found
+
+    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    Loader.add_constructor("tag:yaml.org,2002:int", whole)
+    return Loader
