@@ -35,8 +35,9 @@ OLDEST = {
     "brotli": "1.2",  # GHSA-2qfp-q593-8484: until then the output cannot be bounded
 }
 
-#: Modules of packages that come with a declared one, as part of its interface.
-PART_OF = {"gitdb": "gitpython", "referencing": "jsonschema"}
+#: Modules of packages that come with a declared one, as part of its interface; `PyJWT[crypto]`
+#: brings cryptography.
+PART_OF = {"gitdb": "gitpython", "referencing": "jsonschema", "cryptography": "pyjwt"}
 
 LOCKS = {
     "requirements-dev.lock": "",

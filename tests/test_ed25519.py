@@ -147,6 +147,7 @@ def test_a_key_of_small_order_is_refused_because_one_signature_holds_for_many_me
         (bytes(31), "an Ed25519 key has 32 bytes, this one 31"),
         (bytes(33), "an Ed25519 key has 32 bytes, this one 33"),
         (encoded(2), "its bytes encode no point of the curve"),
+        (encoded(1, 1), "its bytes encode no point of the curve"),
         (encoded(P + 3), "its bytes encode no point of the curve"),
         (encoded(1), "it is a point of small order, for which signatures prove nothing"),
     ],
