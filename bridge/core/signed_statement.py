@@ -1,0 +1,82 @@
+"""What the decider signs when it records a decision.
+
+Seven lines of ASCII, each ending in a newline:
+
+    approval-bridge decision 1
+    server: github.com
+    repository: 1296269
+    gate: 3f9a1c2b4d5e
+    request: sha256:<64 hex digits>
+    outcome: approved
+    record: sha256:<64 hex digits>
+
+- *server* and *repository* say where the decision counts. GitHub's numeric id survives a rename,
+  and no copy of the repository has it, so a decision can't be carried into another ledger.
+- *gate* and *request* say which question was answered, and with which content.
+- *outcome* is in the record too. It is here so that the statement says what was decided.
+- *record* is the SHA-256 of `decision.yaml`, byte by byte as the ledger has it.
+
+Nobody stores or sends the statement. A reader writes it down from what it knows itself (its server
+and repository, the gate it waits for, the request it computed again, the record it read) and
+verifies the signature over that. If any of them differs, the signature doesn't fit. So nothing in
+the ledger can say what the signature is about. An auditor can do the same with a text editor,
+`sha256sum` and `ssh-keygen -Y verify -n decision@approval-bridge`.
+
+Each value has a small alphabet without blanks or newlines, so two statements are the same bytes
+only if all their values are the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from bridge.core.errors import Faults
+from bridge.core.evaluation import Outcome
+from bridge.core.sanitize import shortened
+
+_FORM: Final = "approval-bridge decision 1"
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?(?::[0-9]{1,5})?", re.ASCII)
+_GATE: Final = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+
+
+def statement(
+    server: str,
+    repository_id: int,
+    gate_id: str,
+    request_digest: str,
+    outcome: Outcome,
+    record_sha256: str,
+) -> bytes:
+    """The bytes to sign. Raises `Faults` naming each value that has no place in a statement.
+
+    `server` is a host in lower case, with its port if it isn't the usual one. Both digests are
+    `sha256:` and hex digits.
+    """
+    faults = [
+        f"{name} is {expected}, not `{shortened(value, 80)}`"
+        for name, value, form, expected in (
+            ("the server", server, _HOST, "a host name in lower case"),
+            ("the gate", gate_id, _GATE, "8 to 64 hex digits"),
+            ("the request's digest", request_digest, _DIGEST, "`sha256:` and 64 hex digits"),
+            ("the record's digest", record_sha256, _DIGEST, "`sha256:` and 64 hex digits"),
+        )
+        if not form.fullmatch(value)
+    ]
+    if repository_id <= 0:
+        faults.append(f"the repository is GitHub's numeric id, not {repository_id}")
+    if outcome is Outcome.PENDING:
+        faults.append("a gate that is pending has no decision to sign")
+    if faults:
+        raise Faults("the decision can't be signed or verified", faults)
+    lines = (
+        _FORM,
+        f"server: {server}",
+        f"repository: {repository_id}",
+        f"gate: {gate_id}",
+        f"request: {request_digest}",
+        f"outcome: {outcome}",
+        f"record: {record_sha256}",
+    )
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
