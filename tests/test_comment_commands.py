@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given as having
 from hypothesis import strategies as st
 
 from bridge.core.errors import Faults
-from bridge.pages.comment_commands import Command, Unreadable, Word, given, read
+from bridge.pages.comment_commands import (
+    Command,
+    Unreadable,
+    Word,
+    approval,
+    beside_a_button,
+    given,
+    read,
+    readable,
+    rejection,
+)
 
 SCHEMA = {
     "type": "object",
@@ -48,53 +60,276 @@ def test_a_line_of_its_own_is_a_command(body: str, command: Command) -> None:
     "body",
     [
         "",
-        "please /approve this",
-        "I would `/approve`",
-        "> /approve",
-        "> nested\n/approve",  # markdown draws it inside the quote
-        ">> /approve\nstill quoted\n/approve",
-        "```\n/approve\n```",
-        "~~~text\n/approve\n~~~",
-        "````\n```\n/approve\n```\n````",
-        "```\n/approve",  # a fence that never ends
-        "    /approve",
-        "\t/approve",
         "<!--\n/approve\n-->",
         "see <!-- this\n/approve\n-->",
-        "<pre>\n/approve\n</pre>",
-        "- /approve",
+        "<!-- /hold -->",
         "//approve",
         "/etc/passwd",
+        "https://example.org/hold/on and src/hold.py",
+        "/hold-on, /hold.txt",
         "/app\u200brove",
-        "text\u2028/approve",
         "approve",
         "LGTM 👍",
     ],
 )
-def test_what_is_quoted_fenced_hidden_or_inside_a_sentence_is_no_command(body: str) -> None:
+def test_what_a_reader_does_not_see_or_is_no_command_is_passed_over(body: str) -> None:
     assert read(body) is None
+
+
+IN_A_QUOTE = [
+    "> {}",
+    "> nested\n{}",  # markdown draws it inside the quote
+    ">> {}\nstill quoted\n{}",
+    "- > {}",
+    "> - one\n{}",
+    "<blockquote>\n{}\n</blockquote>",
+]
+IN_CODE = [
+    "I would `{}`",
+    "`a\n{}\nb`",  # a span of code may go over the end of a line
+    "```\n{}\n```",
+    "~~~text\n{}\n~~~",
+    "````\n```\n{}\n```\n````",
+    "```\n{}",  # a fence that never ends
+    "    {}",
+    "\t{}",
+    "text\n\n    {}",
+    "- item\n\n      {}",
+    "- ```\n  {}\n  ```",
+    "1. item\n   ```\n   {}\n   ```",
+    "<pre>\n{}\n</pre>",
+    "<code>\n\n{}\n</code>",
+]
+IN_A_LINE = ["please {} this", "I object: {}", "🛑 {}", "text\u2028{}", "~~{}~~", "| {} |"]
+
+
+@pytest.mark.parametrize("word", ["/approve", "/hold", "/reject", "/unhold"])
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        *((each, "in a quote") for each in IN_A_QUOTE),
+        *((each, "in code") for each in IN_CODE),
+        *((each, "in the middle of a line") for each in IN_A_LINE),
+    ],
+)
+def test_a_command_in_a_quote_in_code_or_inside_a_line_counts_for_nothing_and_is_answered(
+    body: str, where: str, word: str
+) -> None:
+    found = read(body.format(word, word))
+    assert isinstance(found, Unreadable)
+    assert f"`{word}` counts for nothing {where}" in found.why
 
 
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ("/approve looks good", "no `key=value`"),
+        ("/approve a=1 looks good", "no `key=value`"),
         ("/approve a=1 0123456789ab", "no `key=value`"),
-        ("/approve 0123456", "no `key=value`"),
+        ("/approve 0123456", "not the whole number"),
         ("/approve a=1 a=2", "given twice: a"),
-        ("/approve notes=it's", "no partner"),
-        ("/approve\n/reject", "more than one command"),
+        ("/approve notes=it's", "goes around a whole value"),
+        ('/approve notes="it', "goes around a whole value"),
+        ('/approve notes="a"b', "goes around a whole value"),
+        ("/approve notes=O’Brien", "goes around a whole value"),
         ("/approve\n\n/approve", "more than one command"),
+        ("/approve\n/unhold", "more than one command"),
         ("/aprove", "did you mean `/approve`"),
         ("/approved", "did you mean `/approve`"),
-        ("/status please", "stands alone"),
+        ("- /rejct", "did you mean `/reject`"),
+        ("/status please", "without other words"),
         ("/approve\n```yaml\na: 1", "has no end"),
+        ("/approve\n```toml\na = 1\n```", "marked `toml`, and was not read: mark it `yaml`"),
+        ("/approve\n~~~ini\na = 1\n~~~", "marked `ini`, and was not read"),
+        ("- /approve", "the first thing on its line"),
+        (" /approve", "the first thing on its line"),
+        ("**/approve**", "the first thing on its line"),
+        ("- /unhold", "the first thing on its line"),
+        ("/approve?", "not in a question mark"),
+        ("/approve ? not sure", "not in a question mark"),
+        ("/approve LGTM, but /hold until Monday", "it approves, and mentions `/hold`"),
+        ("/approve\n\nor do we /reject this", "it approves, and mentions `/reject`"),
     ],
 )
 def test_a_command_that_cannot_be_read_is_answered_with_what_is_wrong(body: str, why: str) -> None:
     found = read(body)
     assert isinstance(found, Unreadable)
     assert why in found.why
+    assert not found.aside
+
+
+# -- objections are read generously ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "word", "reason"),
+    [
+        ("/reject: too low", Word.REJECT, "too low"),
+        ("/reject too low", Word.REJECT, "too low"),
+        ("/reject, too low!", Word.REJECT, "too low!"),
+        ("/reject - too low", Word.REJECT, "too low"),
+        ("/reject—too low", Word.REJECT, "too low"),
+        ("/reject -3 is too low", Word.REJECT, "-3 is too low"),
+        ("/reject(too low)", Word.REJECT, "(too low)"),
+        ("/hold: wait for QA", Word.HOLD, "wait for QA"),
+        ("/reject.", Word.REJECT, ""),
+        ("/hold!!!", Word.HOLD, ""),
+        ("/hold?", Word.HOLD, ""),
+        ("/hold:-)", Word.HOLD, "-)"),
+        ("/HOLD", Word.HOLD, ""),
+        ("/Reject No", Word.REJECT, "No"),
+        (" /hold", Word.HOLD, ""),
+        ("   /hold", Word.HOLD, ""),
+        ("\u00a0/hold\u00a0wait", Word.HOLD, "wait"),
+        ("text\n    /hold", Word.HOLD, ""),  # drawn as a line of the paragraph
+        ("\ufeff/hold", Word.HOLD, ""),
+        ("- /hold", Word.HOLD, ""),
+        ("* /hold wait", Word.HOLD, "wait"),
+        ("1. /hold", Word.HOLD, ""),
+        ("2) /hold", Word.HOLD, ""),
+        ("- [ ] /hold", Word.HOLD, ""),
+        ("- a\n    - /hold", Word.HOLD, ""),
+        ("# /hold", Word.HOLD, ""),
+        ("**/hold**", Word.HOLD, ""),
+        ("__/hold__", Word.HOLD, ""),
+        ("*/hold* wait", Word.HOLD, "wait"),
+        ("_/hold_ wait", Word.HOLD, "wait"),
+        ("**/hold wait for QA**", Word.HOLD, "wait for QA"),
+        ("**/reject:** too low", Word.REJECT, "too low"),
+        ("“/hold”", Word.HOLD, ""),
+        ("(/hold)", Word.HOLD, ""),
+        ("\\/hold", Word.HOLD, ""),
+        ("<!-- x --> /hold", Word.HOLD, ""),
+        ("<pressure> is high\n/hold", Word.HOLD, ""),
+        ("we use `<!--` for notes\n\n/hold", Word.HOLD, ""),
+        ("see <!-- this, which never ends\n\n/hold", Word.HOLD, ""),
+        ("> quoted\n\n/hold", Word.HOLD, ""),
+        ("> quoted\n- /hold", Word.HOLD, ""),
+        ("> ```\n> code\n/hold", Word.HOLD, ""),
+        ("> # heading\n/hold", Word.HOLD, ""),
+        ("- ```\n  code\n/hold", Word.HOLD, ""),  # the block ends with its item
+        ("/reject\ntoo low", Word.REJECT, "too low"),
+        ("/reject\n\nToo low.\n\n- 0.1\n- 0.2\n", Word.REJECT, "Too low.\n\n- 0.1\n- 0.2"),
+        ("/hold\n```\nTraceback\n```", Word.HOLD, "```\nTraceback\n```"),
+        ("/hold until\nMonday\n\nThanks!", Word.HOLD, "until\nMonday"),
+        ("/hold\r\nwait\r\n\r\n> /approve", Word.HOLD, "wait"),
+    ],
+)
+def test_an_objection_holds_in_whatever_dress(body: str, word: Word, reason: str) -> None:
+    assert read(body) == Command(word, reason=reason)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "/approve\n/reject no",
+        "/reject no\n/approve",
+        "/hold wait\n\n/reject no",
+        "/aprove\n/reject no",
+        "/status\n- /reject no",
+        "/unhold\n/reject no",
+        "/reject no\n\n> /approve",
+    ],
+)
+def test_of_several_commands_the_objection_counts(body: str) -> None:
+    assert read(body) == Command(Word.REJECT, reason="no")
+
+
+# -- approvals are read strictly -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "remark"),
+    [
+        ("/approve.", ""),
+        ("/approve!", ""),
+        ("/approve, thanks", "thanks"),
+        ("/approve LGTM", "LGTM"),
+        ("/approve looks good", "looks good"),
+        ("/approve :+1:", ":+1:"),
+        ("/approve 👍", "👍"),
+        ("/approve it's fine", "it's fine"),
+        ("/approve — thanks", "thanks"),
+        ("/approve 0123456789ab, thanks", "thanks"),
+        ("/approve 0123456789ab.", ""),
+    ],
+)
+def test_words_behind_an_approval_are_its_comment_if_no_input_is_asked(
+    body: str, remark: str
+) -> None:
+    command = read(body)
+    assert isinstance(command, Command)
+    assert (command.word, command.reason, command.pairs) == (Word.APPROVE, remark, ())
+    assert readable(command, None) is command
+    assert given(command, None) == {}
+
+
+@pytest.mark.parametrize("words", ["LGTM", ", thanks", "looks good", ":+1:"])
+def test_words_behind_an_approval_are_answered_with_the_form_if_input_is_asked(words: str) -> None:
+    command = read(f"/approve {words}")
+    assert isinstance(command, Command)
+    found = readable(command, SCHEMA)
+    assert isinstance(found, Unreadable)
+    assert "is no `key=value`" in found.why
+    assert "write `/approve target=…`" in found.why
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        (r"target=C:\m\v1", r"C:\m\v1"),
+        (r"target=a\ b", None),
+        ("target=$HOME/*", "$HOME/*"),
+        ('target="a b"', "a b"),
+        ("target='a b'", "a b"),
+        ('target="it\'s"', "it's"),
+        (r'target="C:\m\"', "C:\\m\\"),
+        ("target=“prod”", "prod"),
+        ("target=„prod“", "prod"),
+        ("target=‘a b’", "a b"),
+        ("target=“prod", None),
+        ("target=", ""),
+        ("target=a=b", "a=b"),
+    ],
+)
+def test_a_value_is_kept_as_written_and_quotation_marks_hold_blanks_together(
+    written: str, value: str | None
+) -> None:
+    command = read(f"/approve {written}")
+    if value is None:
+        assert isinstance(command, Unreadable)
+    else:
+        assert isinstance(command, Command)
+        assert given(command, SCHEMA) == {"target": value}
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("/approve\nfor the release:\n```yaml\ntarget: prod\n```", "the block was not read"),
+        ("/approve\nfor the release:\n```toml\ntarget = 1\n```", "the block was not read"),
+        ("```yaml\ntarget: prod\n```\n/approve", "the block was not read"),
+        ("```\ntarget: prod\n```\n/approve", "the block was not read"),
+        ("/approve\ntarget=prod", "`target=prod` was not read"),
+        ("/approve share=1\n- target: prod", "`- target: prod` was not read"),
+        (
+            "/approve\n```yaml\ntarget: a\n```\n```yaml\nshare: 1\n```",
+            "the block was not read",
+        ),
+    ],
+)
+def test_input_where_nothing_reads_it_is_refused(body: str, why: str) -> None:
+    command = read(body)
+    assert isinstance(command, Command)
+    found = readable(command, SCHEMA)
+    assert isinstance(found, Unreadable)
+    assert why in found.why
+    assert readable(command, None) is command
+
+
+@pytest.mark.parametrize("body", ["target: prod", "```yaml\ntarget: prod\n```"])
+def test_input_in_a_review_without_the_command_is_refused(body: str) -> None:
+    assert isinstance(readable(beside_a_button(body), SCHEMA), Unreadable)
+    assert isinstance(readable(beside_a_button("I ran it:\n```console\n$ x\n```"), SCHEMA), Command)
 
 
 def _input(body: str) -> dict[str, object]:
@@ -139,6 +374,36 @@ def test_a_block_that_yaml_would_bend_is_refused(block: str, why: str) -> None:
         _input(f"/approve\n```yaml\n{block}\n```")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("010", "-010", "0o10", "0b1", "1_000", "0x1_0", "1:30", "1:30.5", "1e3", "1.5e3", ".5e1"),
+        *("yes", "No", "on", "OFF", "“prod”", "‘prod’", "{a: 010}", "[1_000]"),
+    ],
+)
+def test_a_value_that_yaml_may_read_in_two_ways_is_refused(value: str) -> None:
+    for schema in (SCHEMA, {**SCHEMA, "properties": {"share": {}}}):
+        command = read(f"/approve\n```yaml\nshare: {value}\n```")
+        assert isinstance(command, Command)
+        with pytest.raises(Faults, match=r"ambiguous|curly"):
+            given(command, schema)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("10", 10), (".5", 0.5), ("1.5", 1.5), ("-3", -3), ("0", 0), ("1.5e+3", 1500.0)],
+)
+def test_a_plain_number_is_a_number(written: str, value: float) -> None:
+    assert _input(f"/approve target=a\n```yaml\nshare: {written}\n```")["share"] == value
+
+
+def test_yes_is_true_for_a_field_that_is_true_or_false_and_a_quoted_word_is_a_text() -> None:
+    schema = {"type": "object", "properties": {"dry": {"type": "boolean"}, "a": {}}}
+    command = read('/approve\n```yaml\ndry: yes\na: "no"\n```')
+    assert isinstance(command, Command)
+    assert given(command, schema) == {"dry": True, "a": "no"}
+
+
 def test_a_key_in_the_line_and_in_the_block_is_given_twice() -> None:
     with pytest.raises(Faults, match="target is given twice"):
         _input("/approve target=a\n```yaml\ntarget: b\n```")
@@ -151,17 +416,122 @@ def test_input_to_a_gate_that_takes_none_is_refused() -> None:
         given(command, None)
 
 
-@pytest.mark.parametrize("body", ["~~~" + " " * 65_000 + "`", "~" * 65_000 + "`"])
-def test_a_line_that_is_nearly_a_fence_is_read_without_going_back_for_minutes(body: str) -> None:
-    assert read(body) is None
+# -- whatever somebody writes ----------------------------------------------------------------------
 
 
-@having(st.text(alphabet="/approvejct \n\r`~><!-=\"'|", max_size=60))
+@pytest.mark.parametrize(
+    ("before", "again", "after"),
+    [
+        ("~~~", " ", "`"),
+        ("", "~", "`"),
+        ("", "`", "/hold"),
+        ("", "<!-- a\n", "/"),
+        ("", "`a``b", "/"),
+        ("", "`a\n`", "/"),
+        ("", "`a` /hold ", ""),
+        ("", "- ", "/"),
+        ("", "> ", "/"),
+        ("", "*_", "/"),
+        ("", "/a\n", ""),
+        ("", "/holt\n", ""),
+        ("/hold", "* ", "x"),
+        ("/approve a=", '"', ""),
+        ("/approve ", "a=1 ", ""),
+        ("", "- a\n", "/"),
+        ("", "/hold x\n", ""),
+        ("", "```\n", "/"),
+        ("", " /hold`", ""),
+        ("<pre>", "<pre>\n", "/"),
+        ("", "\\`", "/"),
+    ],
+)
+def test_a_long_body_is_read_in_time_linear_in_its_length(
+    before: str, again: str, after: str
+) -> None:
+    """Counted in calls, not in seconds; where it is one call that goes back, this never ends."""
+    times = 64_000 // len(again)
+    whole, half = (f"{before}{again * n}{after}" for n in (times, times // 2))
+    assert _work(whole) < 3 * _work(half) + 1_000
+
+
+def _work(body: str) -> int:
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        read(body)
+    finally:
+        sys.setprofile(before)
+    return steps
+
+
+DRESSES = st.tuples(
+    st.sampled_from(
+        ["", "thanks\n\n", "> quoted\n\n", "```\ncode\n```\n", "/approve\n", "/status\n"]
+    ),
+    st.sampled_from(
+        ["", " ", "  ", "   ", "- ", "* ", "+ ", "1. ", "12) ", "## ", "- [ ] ", "\u00a0"]
+    ),
+    st.sampled_from([("", ""), ("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("“", "”")]),
+    st.sampled_from(["/reject", "/Reject", "/REJECT", "/hold", "/Hold", "/hOLD"]),
+    st.sampled_from(["", ".", ":", ",", "!", ";", "?", "…", " -", " —", "...", ":)"]),
+    st.sampled_from(
+        ["", " wait", " too low!", "\nbecause\nof this", "\n\n/approve", "\r\n> /approve"]
+    ),
+)
+
+
+@having(DRESSES)
+def test_an_objection_in_any_tolerated_dress_is_an_objection(
+    dress: tuple[str, str, tuple[str, str], str, str, str],
+) -> None:
+    before, mark, (opens, closes), word, end, after = dress
+    for inner, outer in ((end, ""), ("", end)):
+        found = read(f"{before}{mark}{opens}{word}{inner}{closes}{outer}{after}")
+        assert isinstance(found, Command)
+        assert found.word is Word(word[1:].lower())
+
+
+@having(
+    st.sampled_from(IN_A_QUOTE + IN_CODE + IN_A_LINE),
+    st.sampled_from(["/approve", "/hold", "/reject", "/unhold", "/status"]),
+    st.text(alphabet="ab /.:*_-#1", max_size=20),
+)
+def test_no_text_in_a_quote_in_code_or_inside_a_line_is_a_command(
+    place: str, word: str, after: str
+) -> None:
+    text = f"{word} {after}"
+    assert not isinstance(read(place.format(text, text)), Command)
+
+
+@having(st.text(alphabet="/approvejcthld \t\n\r`~><!-=\"'|*_.:1)[]", max_size=80))
 def test_no_body_makes_the_reader_stumble(body: str) -> None:
     found = read(body)
     assert found is None or isinstance(found, Command | Unreadable)
+    if isinstance(found, Command):
+        readable(found, SCHEMA)
 
 
-@having(st.text(max_size=40), st.sampled_from(["> ", "    ", "\t", "- ", "x "]))
-def test_no_text_before_it_on_its_line_leaves_a_command(text: str, before: str) -> None:
-    assert read(before + "/approve " + text.replace("\n", " ").replace("\r", " ")) is None
+@having(st.text(max_size=40), st.sampled_from(["> ", "    ", "\t", " ", "- ", "x ", "**"]))
+def test_no_text_before_it_on_its_line_leaves_an_approval(text: str, before: str) -> None:
+    found = read(before + "/approve " + text.replace("\n", " ").replace("\r", " "))
+    assert not isinstance(found, Command)
+
+
+@having(st.dictionaries(st.sampled_from(["target", "share"]), st.text(max_size=20)), st.text())
+def test_what_the_command_line_posts_is_read_as_it_was_given(
+    inputs: dict[str, str], reason: str
+) -> None:
+    schema = {"type": "object", "properties": {"target": {}, "share": {}}}
+    command = read(approval(inputs, reason=reason))
+    assert isinstance(command, Command)
+    assert readable(command, schema) is command
+    assert given(command, schema) == inputs
+    rejected = read(rejection(reason))
+    assert isinstance(rejected, Command)
+    assert rejected.word is Word.REJECT

@@ -273,13 +273,35 @@ def test_an_approval_that_names_another_version_does_not_count_on_a_pull_request
     assert "another version" in dismissed(page(comment("/approve 0123456789ab")))
 
 
-def test_a_review_whose_button_and_text_disagree_cannot_be_read() -> None:
-    found = gathered(page(review("APPROVED", "/reject no")))
-    assert not found.votes
-    assert "another" in found.unreadable[0].why
-    found = gathered(page(review("CHANGES_REQUESTED", "/approve")))
+@pytest.mark.parametrize(
+    ("state", "text", "verdict"),
+    [
+        ("APPROVED", "/reject no", Verdict.REJECT),
+        ("APPROVED", "- /hold", Verdict.HOLD),
+        ("CHANGES_REQUESTED", "/approve", Verdict.CHANGES),
+        ("CHANGES_REQUESTED", "/unhold", Verdict.CHANGES),
+        ("CHANGES_REQUESTED", "/aprove", Verdict.CHANGES),
+        ("CHANGES_REQUESTED", "I would `/approve` this, but", Verdict.CHANGES),
+        ("CHANGES_REQUESTED", "/reject no", Verdict.REJECT),
+    ],
+)
+def test_an_objection_by_button_or_text_outweighs_the_other(
+    state: str, text: str, verdict: Verdict
+) -> None:
+    (vote,) = gathered(page(review(state, text))).votes
+    assert vote.verdict is verdict
+
+
+@pytest.mark.parametrize("text", ["/unhold", "/aprove", "LGTM, but /hold until Monday"])
+def test_an_approving_review_whose_text_says_something_else_is_answered(text: str) -> None:
+    found = gathered(page(review("APPROVED", text)))
     assert not found.votes
     assert found.unreadable
+
+
+@pytest.mark.parametrize("text", ["as `/approve` would", "> /hold on\n\nit is fine now"])
+def test_an_approving_review_may_quote_a_command(text: str) -> None:
+    assert only_vote(page(review("APPROVED", text))) == (Verdict.APPROVE, Channel.REVIEW)
 
 
 def test_a_dismissed_review_of_which_nothing_is_known_does_not_count() -> None:

@@ -1,25 +1,27 @@
 """Commands in a comment or a review: `/approve key=value`, `/reject reason`, and their kin.
 
-A command is a line of its own that a reader of the rendered page sees as plain text. What stands in
-a quote, in code, in an HTML comment or inside a sentence is talk about a command.
+An approval is read strictly: a line that begins with it, and that a reader of the rendered page
+sees as plain text. An objection is read generously: blanks, the mark of a list, bold letters or
+punctuation around it do not take it away. In a quote, in code or in the middle of a line a command
+counts for nothing, and its author is told so.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
 import re
-import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from bridge.core import input_fields
-from bridge.core.errors import Faults, LedgerCorrupt
-from bridge.core.sanitize import one_line
-from bridge.core.yaml_text import dump, load
+from bridge.core.errors import Faults
+from bridge.core.sanitize import one_line, shortened
+from bridge.core.yaml_text import dump
+from bridge.pages.answer_block import LANGUAGES, read_block
+from bridge.pages.markdown_lines import Line, Shown, read_lines
 
 
 class Word(StrEnum):
@@ -34,7 +36,9 @@ class Word(StrEnum):
 class Command:
     """One command as it was written. `pairs` are `key=value` each; `block` is the fenced YAML.
 
-    `digest` is the start of a request's digest, where an approval names the request it is of.
+    `digest` is the start of a request's digest, where an approval names the request it is of. The
+    `reason` of an approval is what its author wrote behind it. `beside` is the author's own text
+    around an approval, which nothing reads as input.
     """
 
     word: Word
@@ -42,43 +46,70 @@ class Command:
     pairs: tuple[str, ...] = ()
     block: str | None = None
     digest: str | None = None
+    beside: tuple[Line, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Something that was meant as a command and cannot be read; `why` is told to its author."""
+    """Something that was meant as a command and cannot be read; `why` is told to its author.
+
+    `aside` is true if it only mentions a command and objects to nothing.
+    """
 
     why: str
+    aside: bool = False
 
 
-#: Not `str.splitlines`: it also ends a line at U+2028 and the like, where GitHub's page does not.
-_LINE_END = re.compile(r"\r\n|\r|\n")
-#: Possessive: where a line of 65,536 characters fits nearly, going back would take minutes.
-_FENCE = re.compile(r" {0,3}(`{3,}+|~{3,}+)([^`]*+)")
-_QUOTE = re.compile(r" {0,3}>")
-_WORD = re.compile(r"/([A-Za-z]+)(?:[ \t]+(.*))?")
-_RAW = {"<pre": "</pre>", "<!--": "-->", "<script": "</script>", "<style": "</style>",
-        "<textarea": "</textarea>", "<?": "?>", "<![CDATA[": "]]>"}  # fmt: skip
+#: What people and their editors put around a word: blanks, marks of lists, bold, quotation marks.
+_AROUND = r"\s\u200b-\u200f\u2060\ufeff*_\"'“”„‘’«»()\[\]{}•·–—\-+#.,:;!?…\\"
+_COMMAND = re.compile(
+    rf"((?:[0-9]{{1,9}}+[.)](?=\s)|\[[xX ]\](?=\s)|[{_AROUND}])*+)"
+    r"/([A-Za-z]{1,20})(?!_*+[^\W_]|[/=])(.*)"
+)
+#: Behind a word.
+_BEHIND = re.compile(
+    r"(?:[*_\"'”’»)\]}:,;!?…\u200b-\u200f\u2060\ufeff]|\.(?![^\W_])|[ \t]*+[-–—](?=\s|$)|[–—])*+"
+)
+_PLAIN_END = frozenset(" \t.,:;!…-–—")
+_MENTION = re.compile(
+    rf"(?<![\w/.])/({Word.REJECT}|{Word.HOLD}|{Word.APPROVE}|{Word.UNHOLD})(?![\w/-]|\.\w)",
+    re.IGNORECASE | re.ASCII,
+)
+_MOST_TYPOS = 20  # looked at in one comment
+_OBJECTIONS = (Word.REJECT, Word.HOLD)  # the sterner one first
+_STRICT = (Word.APPROVE, Word.UNHOLD)
 _DIGEST = re.compile(r"[0-9a-f]{12,64}")
-_YAML = {"", "yaml", "yml", "json"}
+#: Cut off, or of another length: a number that somebody copied is no remark.
+_NEARLY_DIGEST = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,}", re.IGNORECASE)
+_PAIR = re.compile(r"[\w.-]+=")
+_QUOTES = {'"': '"', "'": "'"} | dict.fromkeys("“”„‟", '“”„‟"') | dict.fromkeys("‘’‚‛", "‘’‚‛'")
+_NO_DATA = re.compile(r"(?:text|txt|console|bash|sh|shell|diff|patch|log|python|py|pycon)\b")
+_QUOTING = 'a quotation mark goes around a whole value: write `notes="it\'s fine"`'
 
 
 def read(body: str) -> Command | Unreadable | None:
-    """The command in a comment's body; None where it holds none."""
-    found = list(_commands(_LINE_END.split(body)))
+    """The command in a comment's body; None if it holds none.
+
+    An objection outweighs whatever else the comment says.
+    """
+    if "/" not in body:
+        return None
+    lines = read_lines(body)
+    found = [each for number in range(len(lines)) if (each := _found(lines, number))]
+    for word in _OBJECTIONS:
+        for each in found:
+            if each.word is word:
+                return Command(word, reason=_reason(each, lines, found))
+    unknown = [each for each in found if each.word is None][:_MOST_TYPOS]
+    found = [each for each in found if each.word or (each in unknown and _near(each.written))]
     if len(found) > 1:
         return Unreadable("it holds more than one command: write one comment for each")
     if not found:
-        return None
-    word, rest, block = found[0]
-    known = _known(word)
-    if isinstance(known, Unreadable):
-        return known
-    if known is Word.APPROVE:
-        return _approval(rest, block)
-    if known is Word.STATUS and rest:
-        return Unreadable("`/status` stands alone on its line")
-    return Command(known, reason=rest)
+        return _mentioned(lines)
+    command = _read(found[0], lines)
+    if isinstance(command, Command) and command.word in _STRICT:
+        return _objecting(lines) or command
+    return command
 
 
 def approval(inputs: Mapping[str, Any], digest: str | None = None, reason: str = "") -> str:
@@ -98,17 +129,40 @@ def rejection(reason: str) -> str:
     return f"/{Word.REJECT} {one_line(reason)}\n"
 
 
+def beside_a_button(body: str) -> Command:
+    """The approval of a review whose text holds no command."""
+    return Command(Word.APPROVE, beside=tuple(read_lines(body)))
+
+
+def readable(command: Command, schema: Mapping[str, Any] | None) -> Command | Unreadable:
+    """The command; or why not, if its gate asks for input and the author seems to have given some
+    where nothing reads it."""
+    if command.word is not Word.APPROVE or not schema:
+        return command
+    form = f"write `{_form(command, schema)}`"
+    if command.reason:
+        words = shortened(command.reason, 40).replace("`", "'")
+        return Unreadable(f"`{words}` is no `key=value`, and this gate asks for input: {form}")
+    given = {pair.partition("=")[0] for pair in command.pairs}
+    names = [each.name for each in input_fields.fields(schema) if each.name not in given]
+    lost = _lost(command.beside, names if command.block is None else [])
+    return Unreadable(f"{lost}, or {form}") if lost else command
+
+
 def given(command: Command, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The input that an approval carries, checked. Raises `Faults` with every fault of it."""
+    """The input that an approval carries, checked, without the defaults of what it leaves out.
+
+    Raises `Faults` with every fault of it.
+    """
     return checked(
         schema,
         input_fields.parse_pairs(command.pairs, schema) if command.pairs else {},
-        _block(command.block) if command.block is not None else {},
+        read_block(command.block, schema) if command.block is not None else {},
     )
 
 
 def checked(schema: Mapping[str, Any] | None, *parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts as one input that fits the schema. Raises `Faults`."""
+    """The parts as one input, which fits the schema with its defaults. Raises `Faults`."""
     merged: dict[str, Any] = {}
     for part in parts:
         twice = sorted(merged.keys() & part.keys())
@@ -118,135 +172,231 @@ def checked(schema: Mapping[str, Any] | None, *parts: Mapping[str, Any]) -> dict
     if merged and not schema:
         names = ", ".join(sorted(merged))
         raise Faults("the input", [f"this gate takes no input, and {names} was given"])
-    return input_fields.check(schema, merged) if schema else {}
+    if schema:
+        input_fields.check(schema, merged)
+    return merged
 
 
-def _known(word: str) -> Word | Unreadable:
+# -- where a command is ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A line that may be a command. `word` is None if no command is called so.
+
+    `bare` is false if more than a full stop, say, is around the word.
+    """
+
+    word: Word | None
+    written: str
+    rest: str
+    number: int
+    bare: bool
+
+
+def _found(lines: Sequence[Line], number: int) -> _Found | None:
+    line = lines[number]
+    if line.shown is not Shown.TEXT or "/" not in line.text:
+        return None
+    match = _COMMAND.fullmatch(line.text.rstrip())
+    if not match:
+        return None
+    before, written, after = match.groups()
+    behind = _BEHIND.match(after)
+    end = behind.end() if behind else 0
+    if not end and after[:1] in (".", "-"):  # `/hold-on`, `/hold.txt`: another word
+        return None
+    rest = after[end:].strip()
+    emphasis = "".join(set(before) & set("*_"))
+    if emphasis:
+        rest = rest.rstrip(emphasis).rstrip()
+    bare = not before and _PLAIN_END.issuperset(after[:end]) and not rest.startswith("?")
+    return _Found(_word(written), written, rest, number, bare)
+
+
+def _word(written: str) -> Word | None:
     try:
-        return Word(word.casefold())  # a phone writes the first letter large
+        return Word(written.casefold())  # a phone writes the first letter large
     except ValueError:
-        near = difflib.get_close_matches(word.casefold(), list(Word), 1, 0.7)[0]
-        return Unreadable(f"`/{word}` is no command: did you mean `/{near}`?")
+        return None
 
 
-def _approval(rest: str, block: str | Unreadable | None) -> Command | Unreadable:
+def _near(written: str) -> list[str]:
+    return difflib.get_close_matches(written.casefold(), list(Word), 1, 0.7)
+
+
+def _mentions(lines: Iterable[Line]) -> list[tuple[Word, Shown]]:
+    return [
+        (Word(match[1].casefold()), line.shown_at(match.start()))
+        for line in lines
+        if line.shown is not Shown.NOTHING and "/" in line.text
+        for match in _MENTION.finditer(line.text)
+    ]
+
+
+def _mentioned(lines: Iterable[Line]) -> Unreadable | None:
+    """What to tell somebody who wrote a command where it counts for nothing; objections first."""
+    mentions = _mentions(lines)
+    if not mentions:
+        return None
+    word, shown = min(mentions, key=lambda each: each[0] not in _OBJECTIONS)
+    is_text = shown is Shown.TEXT
+    where = "in the middle of a line" if is_text else f"in {shown}"
+    return Unreadable(
+        f"`/{word}` counts for nothing {where}: write it as the first thing on a line of its own",
+        aside=not (is_text and word in _OBJECTIONS),
+    )
+
+
+def _objecting(lines: Iterable[Line]) -> Unreadable | None:
+    """Why a text does not approve, if its plain words speak of an objection as well."""
+    for word, shown in _mentions(lines):
+        if shown is Shown.TEXT and word in _OBJECTIONS:
+            return Unreadable(
+                f"it approves, and mentions `/{word}`: to object, write `/{word}` as the first"
+                " thing on a line; to approve, leave it out"
+            )
+    return None
+
+
+# -- what a command says ---------------------------------------------------------------------------
+
+
+def _reason(command: _Found, lines: Sequence[Line], found: Sequence[_Found]) -> str:
+    """What its author says behind it: on the line and, to its paragraph's end, on the next ones; or
+    all that follows, if nothing is said on the line itself."""
+    later = [each.number for each in found if each.number > command.number]
+    end = later[0] if later else len(lines)
+    said = [command.rest] if command.rest else []
+    for line in lines[command.number + 1 : end]:
+        if command.rest and not line.text.strip():
+            break
+        if line.shown in (Shown.TEXT, Shown.CODE):
+            said.append(line.text)
+    return "\n".join(said).strip()
+
+
+def _read(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:
+    if found.word is None:
+        near = _near(found.written)[0]
+        return Unreadable(f"`/{found.written}` is no command: did you mean `/{near}`?")
+    if found.word in _STRICT and not found.bare:
+        return Unreadable(
+            f"`/{found.word}` must be the first thing on its line, without a blank or a mark before"
+            " it, and may end in a full stop or a comma, but not in a question mark"
+        )
+    if found.word is Word.APPROVE:
+        return _approval(found, lines)
+    if found.word is Word.STATUS and found.rest:
+        return Unreadable("`/status` goes on a line without other words")
+    return Command(found.word, reason=found.rest)
+
+
+def _approval(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:
+    block, after = _block_under(lines, found.number + 1)
     if isinstance(block, Unreadable):
         return block
-    try:
-        pairs = shlex.split(rest)
-    except ValueError:
-        return Unreadable('a quotation mark has no partner: write `notes="it\'s fine"`')
-    digest = pairs.pop(0) if pairs and _DIGEST.fullmatch(pairs[0]) else None
-    wrong = [pair for pair in pairs if not re.match(r"[\w.-]+=", pair)]
-    if wrong:
+    said = _said_behind(found.rest)
+    if isinstance(said, Unreadable):
+        return said
+    beside = (*lines[: found.number], *lines[after:])
+    return replace(said, block=block, beside=tuple(beside))
+
+
+def _said_behind(rest: str) -> Command | Unreadable:
+    """The digest, then `key=value` words, or a remark, behind an approval's word."""
+    first, _, others = rest.partition(" ")
+    digest = first.rstrip(".,:;!")
+    if _DIGEST.fullmatch(digest):
+        rest = others.strip()
+    elif _NEARLY_DIGEST.fullmatch(digest):
         return Unreadable(
-            f"`{_shown(wrong[0])}` is no `key=value`; text with spaces goes in quotation marks:"
-            ' `notes="looks good"`'
+            f"`{_shown(digest)}` is not the whole number of a version: copy the command from the"
+            " page"
         )
+    else:
+        digest = ""
+    if not re.search(r"(?:^|\s)[\w.-]+=", rest):
+        return Command(Word.APPROVE, reason=rest, digest=digest or None)
+    pairs = _pairs(rest)
+    if isinstance(pairs, Unreadable):
+        return pairs
     counted = Counter(pair.partition("=")[0] for pair in pairs)
     twice = sorted(key for key, times in counted.items() if times > 1)
     if twice:
         return Unreadable(f"given twice: {', '.join(twice)}")
-    return Command(Word.APPROVE, pairs=tuple(pairs), block=block, digest=digest)
+    return Command(Word.APPROVE, pairs=tuple(pairs), digest=digest or None)
+
+
+def _pairs(text: str) -> list[str] | Unreadable:
+    """`key=value` words. A quotation mark, also a curly one, holds blanks together; nothing else
+    means anything but itself."""
+    found = []
+    text = text.strip()
+    while text:
+        key = _PAIR.match(text)
+        if not key:
+            return Unreadable(
+                f"`{_shown(text.split()[0])}` is no `key=value`; text with spaces goes in quotation"
+                ' marks: `notes="looks good"`'
+            )
+        value = text[key.end() :]
+        closes = _QUOTES.get(value[:1], "")
+        if closes:
+            end = next((n for n, each in enumerate(value[1:], 1) if each in closes), 0)
+            inside, text = value[1:end], value[end + 1 :]
+            if not end or (text and not text[0].isspace()):
+                return Unreadable(_QUOTING)
+        else:
+            inside, _, text = value.partition(" ")
+            if any(each in _QUOTES for each in inside):
+                return Unreadable(_QUOTING)
+        found.append(key[0] + inside)
+        text = text.strip()
+    return found
 
 
 def _shown(text: str) -> str:
     return text[:40].replace("`", "'")
 
 
-def _block(text: str) -> dict[str, Any]:
-    if not text.strip():
-        return {}
-    try:
-        found = load(text, "the yaml block")
-    except LedgerCorrupt as error:
-        raise Faults("the input", [str(error)]) from None
-    faults = list(_implausible(found, ""))
-    if faults:
-        raise Faults("the input", faults)
-    return found
+def _block_under(lines: Sequence[Line], start: int) -> tuple[str | Unreadable | None, int]:
+    """The fenced block under a command, and the number of the line after it."""
+    at = start
+    while at < len(lines) and not lines[at].text.strip():
+        at += 1
+    fence = lines[at].fence if at < len(lines) else None
+    if fence is None:
+        return None, start
+    if fence.info.casefold() not in LANGUAGES:
+        return (
+            Unreadable(
+                f"the block under the command is marked `{_shown(fence.info)}`, and was not read:"
+                " mark it `yaml` or `json`, or leave the mark out"
+            ),
+            fence.end,
+        )
+    if not fence.closed:
+        return Unreadable("the block under the command has no end: close it with ```"), fence.end
+    return fence.text, fence.end
 
 
-def _implausible(value: object, path: str) -> Iterator[str]:
-    """What YAML reads into a text that the approver may not have meant, and JSON cannot say."""
-    match value:
-        case dict():
-            for key, each in value.items():
-                if not isinstance(key, str):
-                    yield f"the key {key!r} is no text: put it in quotation marks"
-                else:
-                    yield from _implausible(each, f"{path}.{key}" if path else key)
-        case list():
-            for index, each in enumerate(value):
-                yield from _implausible(each, f"{path}[{index}]")
-        case float() if not math.isfinite(value):
-            yield f"{path} is {value}, which is no number"
-        case None | bool() | int() | float() | str():
-            return
-        case _:
-            yield f"{path} reads as a {type(value).__name__}: put it in quotation marks"
-
-
-# -- what of a body is plain text ------------------------------------------------------------------
-
-
-def _commands(lines: Sequence[str]) -> Iterator[tuple[str, str, str | Unreadable | None]]:
-    """(word, rest of its line, fenced block under it) for each line that is a command."""
-    index = 0
-    quoted = False
-    while index < len(lines):
-        line = lines[index]
-        end = _hidden(lines, index)
-        if end is not None:
-            index, quoted = end, False
-            continue
-        index += 1
-        # Markdown goes on with a quote on the next line, mark or no mark, until a blank one.
-        quoted = bool(_QUOTE.match(line)) or (quoted and bool(line.strip()))
-        match = None if quoted else _WORD.fullmatch(line.rstrip())
-        if not match or not difflib.get_close_matches(match[1].casefold(), list(Word), 1, 0.7):
-            continue
-        block, index = _block_under(lines, index)
-        yield match[1], (match[2] or "").strip(), block
-
-
-def _hidden(lines: Sequence[str], index: int) -> int | None:
-    """The line after the fenced code or raw HTML that begins on this one; None where none does."""
-    fence = _FENCE.fullmatch(lines[index])
-    if fence:
-        return _closing(lines, index, fence[1])[0]
-    start = lines[index].lstrip(" ").casefold()
-    for opens, closes in _RAW.items():
-        at = start.find(opens.casefold()) if opens == "<!--" else 0
-        if at < 0 or not start.startswith(opens.casefold(), at):
-            continue
-        rest = start[at + len(opens) :]
-        while closes.casefold() not in rest:
-            index += 1
-            if index == len(lines):
-                return index
-            rest = lines[index].casefold()
-        return index + 1
+def _lost(beside: Sequence[Line], names: Sequence[str]) -> str | None:
+    """What of the author's own text looks like input that nothing reads, and what to do."""
+    key = "|".join(map(re.escape, names)) or "(?!)"
+    keys = re.compile(rf"[\s*+-]*+[\"'`*]*+(?:{key})[\"'`*]*+\s*+[=:].*")
+    for line in beside:
+        info = line.fence.info.casefold() if line.fence else None
+        if info is not None and (names or info in LANGUAGES[:-1]) and not _NO_DATA.match(info):
+            return "the block was not read: put it directly under the command"
+        if line.shown is Shown.TEXT and keys.fullmatch(line.text):
+            what = shortened(line.text, 40).replace("`", "'")
+            return f"`{what}` was not read: put it on the line of the command"
     return None
 
 
-def _closing(lines: Sequence[str], index: int, fence: str) -> tuple[int, bool]:
-    """The line after this fence's end, and whether it has one: else it runs to the body's end."""
-    end = re.compile(rf" {{0,3}}{re.escape(fence[0])}{{{len(fence)},}}[ \t]*")
-    for at in range(index + 1, len(lines)):
-        if end.fullmatch(lines[at]):
-            return at + 1, True
-    return len(lines), False
-
-
-def _block_under(lines: Sequence[str], index: int) -> tuple[str | Unreadable | None, int]:
-    start = index
-    while start < len(lines) and not lines[start].strip():
-        start += 1
-    fence = _FENCE.fullmatch(lines[start]) if start < len(lines) else None
-    if not fence or fence[2].strip().casefold() not in _YAML:
-        return None, index
-    end, closed = _closing(lines, start, fence[1])
-    if not closed:
-        return Unreadable("the block under the command has no end: close it with ```"), end
-    return "\n".join(lines[start + 1 : end - 1]), end
+def _form(command: Command, schema: Mapping[str, Any]) -> str:
+    """The command to write, with a place for each input."""
+    names = input_fields.owed(schema) or [each.name for each in input_fields.fields(schema)][:1]
+    blanks = [f"{shortened(name, 60).replace('`', chr(39))}=…" for name in names]
+    return " ".join([f"/{Word.APPROVE}", *filter(None, [command.digest]), *blanks])

@@ -197,11 +197,7 @@ _VERDICTS = {
     Word.UNHOLD: Verdict.RELEASE,
 }
 _STATES = {ReviewState.APPROVED: Verdict.APPROVE, ReviewState.CHANGES: Verdict.CHANGES}
-#: What the text of a review may say beside the button that was pressed.
-_AGREES = {
-    Verdict.APPROVE: {Verdict.APPROVE},
-    Verdict.CHANGES: {Verdict.REJECT, Verdict.HOLD},
-}
+_OBJECTIONS = {Verdict.REJECT, Verdict.HOLD}
 
 
 #: The command itself is not repeated: a reason is made harmless, and a digest is then cut in two.
@@ -239,12 +235,16 @@ class _Reader:
         return None
 
     def review(self, review: Review) -> None:
-        command = comment_commands.read(review.body)
+        command = self._read(review.body)
         said = _verdict(command)
         meant = _STATES.get(review.state)
+        if meant is Verdict.CHANGES and said not in _OBJECTIONS:
+            command, said = None, None  # whatever the text says, the button objects
+        elif meant is Verdict.APPROVE and (not command or _is_aside(command, self._request)):
+            command = self._readable(comment_commands.beside_a_button(review.body))
         if isinstance(command, Unreadable):
             self._confused(review, command.why)
-        elif said and meant and said not in _AGREES[meant]:
+        elif meant is Verdict.APPROVE and said is Verdict.RELEASE:
             self._confused(
                 review, f"the review says one thing ({meant}) and its text another ({said})"
             )
@@ -257,7 +257,7 @@ class _Reader:
     def comment(self, comment: Comment) -> None:
         if self._voices.own(comment.author):
             return  # its own words hold ready-made commands
-        command = comment_commands.read(comment.body)
+        command = self._read(comment.body)
         said = _verdict(command)
         if isinstance(command, Unreadable):
             self._confused(comment, command.why)
@@ -266,6 +266,13 @@ class _Reader:
             self._take(vote, command, self._moved or self._early(comment) or self._void(comment))
         elif command:
             self.asked.append(comment.node)
+
+    def _read(self, body: str) -> Command | Unreadable | None:
+        command = comment_commands.read(body)
+        return self._readable(command) if isinstance(command, Command) else command
+
+    def _readable(self, command: Command) -> Command | Unreadable:
+        return comment_commands.readable(command, self._request.schema)
 
     def closing(self) -> Vote | None:
         """The close as a rejection, where a person closed the page by hand."""
@@ -373,6 +380,11 @@ class _Reader:
         return found if self._request.schema else None
 
 
+def _is_aside(command: Command | Unreadable, request: ApprovalRequest) -> bool:
+    """Whether a text leaves the button alone; one that mentions a command may hold input for it."""
+    return isinstance(command, Unreadable) and command.aside and not request.schema
+
+
 def _verdict(command: Command | Unreadable | None) -> Verdict | None:
     return _VERDICTS.get(command.word) if isinstance(command, Command) else None
 
@@ -391,7 +403,8 @@ def actor_of(account: Account | None) -> Actor:
 
 
 def is_command(body: str) -> bool:
-    return comment_commands.read(body) is not None
+    found = comment_commands.read(body)
+    return isinstance(found, Command) or (found is not None and not found.aside)
 
 
 def unanswered(gathered: Gathered, page: Page) -> tuple[str, ...]:
