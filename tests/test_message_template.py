@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -257,6 +258,16 @@ def test_a_template_that_cannot_work_fails_before_the_hours_of_training(
     template: str, known: Known, says: str
 ) -> None:
     assert says in fault(lambda: check(template, known))
+
+
+@pytest.mark.parametrize(
+    "shown", ["{}", "{HOME}", '{"a": 1}', "{0}", "{it's}", '{"it\'s": 1}', "{", "{!r}"]
+)
+def test_braces_that_name_nothing_are_shown_by_the_form_that_the_refusal_gives(shown: str) -> None:
+    said = fault(lambda: check(f"so ${shown}", KNOWN))
+    written = re.search(r"write (\{\{ .* \}\}) \(", said)
+    assert written, said
+    assert render(f"so ${written[1]}", LINEAR, str) == f"so ${shown}"
 
 
 def test_every_fault_of_a_template_is_told_at_once() -> None:

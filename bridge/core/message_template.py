@@ -60,14 +60,16 @@ class Scope:
 
 def check(template: str, known: Known) -> None:
     """Refuse a template that cannot be rendered, as far as that can be known. Raises `Faults`."""
-    faults = [says for read in _parsed(template).reads for says in _read_faults(read, known)]
+    parsed = _parsed(template)
+    faults = [says for read in parsed.reads for says in _read_faults(read, known)]
+    faults = [*parsed.faults, *faults]
     if faults:
         raise Faults("the message", list(dict.fromkeys(faults)))
 
 
 def names(template: str) -> frozenset[str]:
     """The names of all artifacts that the template may read; never too few. Raises `Faults`."""
-    parsed = _parsed(template)
+    parsed = _sound(template)
     found = {each for read in parsed.reads for each in _artifact_of(read)}
     return frozenset(found | parsed.loose)
 
@@ -78,7 +80,7 @@ def render(template: str, scope: Scope, escape: Callable[[str], str] = harmless_
     The same values give the same text in every process. Raises `Faults` naming the expression that
     fails, and the names that it could have used.
     """
-    text = _parsed(template).render(scope, lambda value: escape(_text(value)))
+    text = _sound(template).render(scope, lambda value: escape(_text(value)))
     return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
 
 
@@ -111,10 +113,18 @@ class _Parsed:
     reads: tuple[_Read, ...]
     render: Callable[[Scope, Callable[[Any], str]], str]
     loose: frozenset[str] = frozenset()  # attributes of a loop over `inputs`
+    faults: tuple[str, ...] = ()  # it cannot be rendered then
 
 
 def _parsed(template: str) -> _Parsed:
     return _jinja(template) if "{{" in template or "{%" in template else _format(template)
+
+
+def _sound(template: str) -> _Parsed:
+    parsed = _parsed(template)
+    if parsed.faults:
+        raise Faults("the message", parsed.faults)
+    return parsed
 
 
 def _artifact_of(read: _Read) -> Iterator[str]:
@@ -128,7 +138,8 @@ def _read_faults(read: _Read, known: Known) -> Iterator[str]:
     if read.root not in _ROOTS:
         there = {f"self.{each}" for each in known.artifacts or ()} or set(_ROOTS)
         near = _there_are(f"self.{read.root}", there)
-        yield f"{read.expression} reads {read.root}, which does not exist; {near}"
+        literal = "" if read.expression.startswith("{{") else _literally(read.expression)
+        yield f"{read.expression} reads {read.root}, which does not exist; {near}{literal}"
     elif read.root == "inputs":
         yield from _join_faults(read, known)
     elif read.root == "params":
@@ -285,7 +296,8 @@ def _format(template: str) -> _Parsed:
     try:
         pieces = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise _fault(f"{_quoted(template)} cannot be read: {error}") from None
+        brace = "}" if "Single '}'" in str(error) else "{"
+        raise _fault(f"{_quoted(template)} cannot be read: {error}{_literally(brace)}") from None
     reads: list[_Read] = []
     faults = []
     for _, name, spec, conversion in pieces:
@@ -295,11 +307,9 @@ def _format(template: str) -> _Parsed:
         match = _FIELD.fullmatch(name)
         says = _format_faults(spec or "", conversion, match)
         if says or not match:
-            faults.append(f"{source} {says}")
+            faults.append(f"{source} {says}" + ("" if match else _literally(source)))
         else:
             reads.append(_Read(source, match[1], tuple(_steps(match[2]))))
-    if faults:
-        raise Faults("the message", faults)
 
     def rendered(scope: Scope, out: Callable[[Any], str]) -> str:
         left = iter(reads)
@@ -310,7 +320,15 @@ def _format(template: str) -> _Parsed:
                 text.append(_formatted(next(left), scope, spec or "", conversion or "s", out))
         return "".join(text)
 
-    return _Parsed(tuple(reads), rendered)
+    return _Parsed(tuple(reads), rendered, faults=tuple(faults))
+
+
+def _literally(source: str) -> str:
+    # `{{` makes a template Jinja2, so that doubled braces are no way out here.
+    return (
+        f"; to show {source} itself, write {{{{ {source!r} }}}} (the message is then a Jinja2"
+        " template, where a value is {{ self.accuracy }})"
+    )
 
 
 def _source(name: str, spec: str | None, conversion: str | None) -> str:
