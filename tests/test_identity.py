@@ -57,9 +57,14 @@ def test_a_name_cannot_move_a_readers_cursor(hermetic: Path) -> None:
     assert person().name == "An n Bob"
 
 
-@pytest.mark.parametrize("name", ["ann", "ANN@example.org"])
+@pytest.mark.parametrize("name", ["ann", "ANN@example.org", str(ANN)])
 def test_name_e_mail_and_login_all_answer_to_an_approvers_name(name: str) -> None:
     assert refusal(a_request("F/1/g/1", name), ANN) is None
+
+
+@pytest.mark.parametrize("name", ["Ann <ann@elsewhere.org>", "Bob <ann@example.org>"])
+def test_an_approver_by_name_and_e_mail_is_nobody_who_has_only_one_of_them(name: str) -> None:
+    assert refusal(a_request("F/1/g/1", name), ANN)
 
 
 def test_a_refusal_says_who_may_and_how_to_answer_for_a_team() -> None:

@@ -76,7 +76,7 @@ class Actor:
     bot: bool = False
 
     def answers_to(self, name: str) -> bool:
-        own = (self.name, self.email, self.login, *self.teams)
+        own = (self.name, self.email, self.login, *self.teams, str(self))
         return name.casefold() in {each.casefold() for each in own if each}
 
     def __str__(self) -> str:
