@@ -67,7 +67,7 @@ def test_the_flow_at_the_top_passes_its_check(tmp_path: Path) -> None:
 
 
 def test_the_faults_shown_are_those_that_are_told(tmp_path: Path) -> None:
-    shown = re.search(r"```text\n(A gate.*?)```", PAGE, re.DOTALL)
+    shown = re.search(r"```text\n(Approval gate.*?)```", PAGE, re.DOTALL)
     assert shown
     wrong = checked(tmp_path, ("self.accuracy:", "self.acuracy:"), ('"24h"', '"soon"'))
     said = [line.strip() for line in wrong.stderr.splitlines()]

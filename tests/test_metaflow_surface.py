@@ -53,8 +53,9 @@ def test_every_fault_of_a_declaration_is_reported_at_once_when_the_flow_is_check
 ) -> None:
     said = project.flow("shut.py", "check", FLOW="Faulty")
     assert said.code != 0
-    for fault in ("self.acuracy", "self.too_late", "approvers is", "timeout: ", "on_timeout is",
-                  "'integer-ish'", "'loss'", "notifier is"):  # fmt: skip
+    assert "Invalid `@hitl` declaration on step gated:" in said.said
+    for fault in ("self.acuracy", "self.too_late", "`approvers` is", "`timeout`: ",
+                  "`on_timeout` is", "'integer-ish'", "reads loss", "`notifier` is"):  # fmt: skip
         assert fault in said.said
     assert "Traceback" not in said.said
 
@@ -73,12 +74,12 @@ DECLARED = {
     "a condition over an artifact of several branches": (
         "joined(self, inputs)",
         'auto_approve_if="score > 1"',
-        "stands in several branches",
+        "differs between the branches of a join",
     ),
     "an endless gate that the clock approves": (
         "left(self)",
         'timeout=None, on_timeout="approve"',
-        "no timeout to wait for",
+        "there is no `timeout` to wait for",
     ),
 }
 

@@ -12,14 +12,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from typing import Any
 
+import apprise
 import pytest
 
 from bridge import wiring
 from bridge.core.digest import digest_of
+from bridge.core.errors import Faults
 from bridge.core.evaluation import Decider, Outcome
+from bridge.core.gate_spec import NOTIFIERS
 from bridge.core.model import Decision
-from bridge.core.settings import Settings
-from bridge.local.notify import Silent, Told
+from bridge.core.settings import Settings, from_environment
+from bridge.local.notify import Silent, Told, chosen
 from tests.gates import TARGET, a_request
 
 REQUEST = a_request("Flow/1/gate/3", timeout=3_600, schema=TARGET)
@@ -185,3 +188,48 @@ def test_without_a_python_to_start_nothing_fails(
 
 def test_without_a_url_nobody_is_told() -> None:
     assert isinstance(wiring.notices(Settings()), Silent)
+
+
+# -- which addresses a declaration means ---------------------------------------------------------
+
+SLACK = ("slack://T/B/s3cret", "https://hooks.slack.com/services/T/B/s3cret")
+CONFIGURED = (*SLACK, "mailtos://ann:s3cret@example.org", "json://127.0.0.1/s3cret")
+
+
+@pytest.mark.parametrize(
+    ("notify", "addresses"),
+    [
+        (None, CONFIGURED),
+        ((), ()),
+        (("apprise",), CONFIGURED),
+        (("slack",), SLACK),
+        (("smtp", "xml://host"), ("mailtos://ann:s3cret@example.org", "xml://host")),
+        (("slack", "apprise"), CONFIGURED),
+    ],
+)
+def test_a_declaration_chooses_among_the_configured_addresses_or_brings_its_own(
+    notify: tuple[str, ...] | None, addresses: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert chosen(notify, CONFIGURED) == addresses
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("word", NOTIFIERS)
+def test_a_word_that_comes_to_no_address_is_reported_with_what_to_set(
+    word: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert chosen((word,), ()) == ()
+    said = capfd.readouterr().err
+    assert said.startswith(f"hitl: notifier {word!r} notifies nobody: set METAFLOW_HITL_")
+    assert "://" in said
+
+
+# Python's own imghdr, which Apprise loads with its plugins.
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_slacks_own_webhook_is_an_address_that_apprise_takes() -> None:
+    webhook = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+    settings = from_environment({"METAFLOW_HITL_SLACK_WEBHOOK": f"{webhook}\n"})
+    assert chosen(("slack",), settings.apprise_urls) == (webhook,)
+    assert apprise.Apprise().add(webhook)
+    with pytest.raises(Faults, match="METAFLOW_HITL_SLACK_WEBHOOK is not an https address"):
+        from_environment({"METAFLOW_HITL_SLACK_WEBHOOK": "T/B/s3cret"})

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 from bridge.core.delivery import Workflow
 from bridge.core.errors import Faults
 
-#: The three variables of metaflow-hitl keep their names.
+#: The variables of metaflow-hitl keep their names.
 APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"
+#: Slack's own form of an address, which Apprise takes as it is.
+SLACK_WEBHOOK = "METAFLOW_HITL_SLACK_WEBHOOK"
 ARGO_UI_URL = "METAFLOW_HITL_ARGO_UI_URL"
 ARGO_SERVER = "HITL_ARGO_SERVER"
 ARGO_TOKEN = "HITL_ARGO_TOKEN"  # noqa: S105 - a name
@@ -93,6 +95,9 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     ui = env.get(ARGO_UI_URL) or None
     if ui and not ui.startswith(("http://", "https://")):
         faults.append(f"{ARGO_UI_URL} is not an http(s) address")
+    webhook = env.get(SLACK_WEBHOOK, "").strip()
+    if webhook and not webhook.startswith("https://"):
+        faults.append(f"{SLACK_WEBHOOK} is not an https address")
     server = env.get(ARGO_SERVER) or None
     if server and not _keeps_secrets(server):
         faults.append(f"{ARGO_SERVER} is not an https address: the token would travel in the open")
@@ -118,7 +123,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         github=github,
         environment=env.get(ENVIRONMENT) or None,
         labels=tuple(dict.fromkeys(_listed(env, LABELS))),
-        apprise_urls=_listed(env, APPRISE_URLS),
+        apprise_urls=(*_listed(env, APPRISE_URLS), *([webhook] if webhook else [])),
         argo_ui_url=ui,
         argo_server=server,
         argo_token=env.get(ARGO_TOKEN) or None,

@@ -21,6 +21,7 @@ from types import FrameType
 
 from bridge.core.model import ApprovalRequest, Decision
 from bridge.core.sanitize import harmless_terminal, plain
+from bridge.core.settings import APPRISE_URLS, SLACK_WEBHOOK
 from bridge.render.request import headline
 from bridge.render.suggested_commands import approve, command
 
@@ -28,6 +29,37 @@ from bridge.render.suggested_commands import approve, command
 _LONGEST = 60
 #: Characters of one notice: it must fit the pipe, which nobody may be reading.
 _MOST = 6_000
+
+
+#: For each word of a declaration: which addresses it means, and how such an address is set.
+_KINDS = {
+    "apprise": (r"", f"{APPRISE_URLS} to addresses such as slack://… or mailto://…"),
+    "slack": (
+        r"slack://|https://hooks\.slack\.com/",
+        f"{SLACK_WEBHOOK}, or {APPRISE_URLS} to slack://TokenA/TokenB/TokenC",
+    ),
+    "smtp": (r"mailtos?://", f"{APPRISE_URLS} to mailtos://user:password@host?to=ann@example.org"),
+}
+
+
+def chosen(notify: Sequence[str] | None, configured: Sequence[str]) -> tuple[str, ...]:
+    """The addresses that a declaration means: its own, or those configured of a kind.
+
+    None means all that are configured. A word that comes to no address is reported.
+    """
+    if notify is None:
+        return tuple(configured)
+    found: list[str] = []
+    for each in notify:
+        if each not in _KINDS:
+            found.append(each)
+            continue
+        pattern, how = _KINDS[each]
+        meant = [url for url in configured if re.match(pattern, url, re.IGNORECASE)]
+        if not meant:
+            _report(f"notifier {each!r} notifies nobody: set {how}")
+        found += meant
+    return tuple(dict.fromkeys(found))
 
 
 class Silent:

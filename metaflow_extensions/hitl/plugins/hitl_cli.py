@@ -33,3 +33,9 @@ def hitl(ctx: Any, arguments: tuple[str, ...]) -> None:
 
     prog = f"{Path(sys.argv[0]).name} hitl"
     ctx.exit(main(list(arguments), prog=prog, flow=ctx.obj.flow.name))
+
+
+if __name__ == "__main__":  # as metaflow-hitl's own is started without a flow
+    from bridge.cli.main import main
+
+    sys.exit(main())

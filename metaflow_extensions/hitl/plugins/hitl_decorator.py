@@ -27,9 +27,9 @@ from metaflow_extensions.hitl import metaflow_version
 from . import brought, guard
 
 if TYPE_CHECKING:
+    from bridge.core.gate_spec import GateSpec
     from bridge.core.settings import Settings
 
-    from .declaration import Declaration
     from .request import Asked
 
 #: Tells a process that launches a pod which task the pod is for.
@@ -42,7 +42,7 @@ _ELSEWHERE = {
 
 
 class HitlException(MetaflowException):
-    headline = "A gate cannot stand"
+    headline = "Approval gate"
 
 
 class HitlDecorator(StepDecorator):
@@ -58,16 +58,19 @@ class HitlDecorator(StepDecorator):
         How long to wait, such as `30m`, `24h` or `7d`. None waits for ever.
     on_timeout : str, default "reject"
         What the clock does then: `reject`, `approve` or `notify` (remind, and wait on).
-    notifier : str, optional, default None
-        `apprise` tells the addresses in METAFLOW_HITL_APPRISE_URLS.
+    notifier : Union[str, List[str]], optional, default None
+        `apprise` notifies the addresses in METAFLOW_HITL_APPRISE_URLS, `slack` and `smtp` those of
+        their kind; or a list of Apprise addresses.
     input_schema : Dict[str, Any], optional, default None
         The input that the approver gives, such as `{"deploy_target": "str"}`, or a JSON Schema.
         It arrives as `self.hitl_input`.
     approvers : List[str], optional, default None
-        Who may decide: names or mail addresses. None: anyone.
-    auto_approve_if : str, optional, default None
+        Who may decide: names or mail addresses. None or `anyone`: anyone.
+    auto_approve_if : Union[str, Callable[..., bool]], optional, default None
         A condition that approves by itself, such as `accuracy >= 0.9` or
-        `environment == staging`.
+        `environment == staging`, or a function of the artifacts that its parameters name.
+    poll_interval : int, optional, default None
+        Of metaflow-hitl. It has no effect: the bridge chooses how often to look.
     """
 
     name = "hitl"
@@ -79,6 +82,7 @@ class HitlDecorator(StepDecorator):
         "input_schema": None,
         "approvers": None,
         "auto_approve_if": None,
+        "poll_interval": None,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -133,13 +137,15 @@ class HitlDecorator(StepDecorator):
             )
         with _needing_bridge():
             from .known import known_at, shared_by
+            from .properties import properties_of
         # In a task Metaflow puts properties in place of these, so they are looked at here.
         self._parameters = dict(self._flow._get_parameters())
         self._shared = shared_by(type(self._flow))
+        self._properties = properties_of(type(self._flow))
         self._known = known_at(self._flow, self._graph, self._step)
 
     @cached_property
-    def declared(self) -> Declaration:
+    def declared(self) -> GateSpec:
         """The gate as its author declared it. Raises `HitlException` with every fault."""
         with _needing_bridge():
             from bridge.core.errors import Faults
@@ -160,6 +166,11 @@ class HitlDecorator(StepDecorator):
     # -- in the process of `run` --------------------------------------------------------------
 
     def runtime_init(self, flow: Any, graph: Any, package: Any, run_id: str) -> None:
+        if self.attributes["poll_interval"] is not None:
+            print(
+                f"hitl: `poll_interval` of @hitl on step {self._step} has no effect; remove it",
+                file=sys.stderr,
+            )
         self._notes = tempfile.NamedTemporaryFile("r", prefix="hitl-", encoding="utf-8")  # noqa: SIM115
         self._check_ledger()
 
@@ -315,6 +326,7 @@ class HitlDecorator(StepDecorator):
             inputs=list(inputs),
             parameters=self._parameters,
             shared=self._shared,
+            properties=self._properties,
         )
 
     def _key(self, run_id: str, task_id: str) -> str:

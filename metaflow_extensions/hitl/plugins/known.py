@@ -10,6 +10,8 @@ from typing import Any
 
 from bridge.core.message_template import Known
 
+from .properties import properties_of
+
 
 def known_at(flow: Any, graph: Any, step: str) -> Known:
     """What is known of a step's artifacts when the flow is checked."""
@@ -54,7 +56,7 @@ def shared_by(flow: type) -> frozenset[str]:
 
 
 def _artifacts(flow: Any, graph: Any, before: set[str]) -> frozenset[str] | None:
-    found = set(shared_by(type(flow)))
+    found = {*shared_by(type(flow)), *properties_of(type(flow))}
     for name in before:
         set_around = _set_by_decorators(graph[name])
         if set_around is None:

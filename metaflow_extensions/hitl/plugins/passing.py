@@ -11,6 +11,7 @@ from bridge import wiring
 from bridge.core import input_fields
 from bridge.core.errors import BridgeError, GateShut
 from bridge.core.evaluation import Evidence
+from bridge.core.gate_spec import GateSpec
 from bridge.core.model import ApprovalRequest, Decision, Gate, Standing, Subject
 from bridge.core.settings import Settings
 from bridge.gates.decide import decide
@@ -18,13 +19,13 @@ from bridge.gates.open_gate import open_gate
 from bridge.gates.open_page import ask, check_covered
 from bridge.gates.verify import verify
 from bridge.gates.wait import pass_gate, pass_page, withdraw
+from bridge.local.notify import chosen
 
-from .declaration import Declaration
 from .guard import in_pod
 from .request import Asked, condition_of, request_of, subject_of
 
 
-def pass_task(settings: Settings, asked: Asked, declared: Declaration) -> dict[str, Any]:
+def pass_task(settings: Settings, asked: Asked, declared: GateSpec) -> dict[str, Any]:
     """The approver's input. Raises `GateShut` and other `BridgeError`s."""
     if in_pod():
         if not settings.ledger:
@@ -43,7 +44,7 @@ def pass_task(settings: Settings, asked: Asked, declared: Declaration) -> dict[s
     return dict(decision.inputs)
 
 
-def _decided(settings: Settings, asked: Asked, declared: Declaration) -> Decision:
+def _decided(settings: Settings, asked: Asked, declared: GateSpec) -> Decision:
     request, desk = request_for(settings, asked, declared), wiring.opening_desk(settings)
     if desk:
         return pass_page(wiring.waiting_at(desk), desk, request)
@@ -51,9 +52,7 @@ def _decided(settings: Settings, asked: Asked, declared: Declaration) -> Decisio
     return pass_gate(wiring.here(settings), request, condition)
 
 
-def open_task(
-    settings: Settings, asked: Asked, declared: Declaration
-) -> tuple[Standing, str | None]:
+def open_task(settings: Settings, asked: Asked, declared: GateSpec) -> tuple[Standing, str | None]:
     """Open the gate of a task that runs elsewhere, later; with its page's address on a forge.
 
     Raises `BridgeError`s.
@@ -73,26 +72,27 @@ def open_task(
     return standing, None
 
 
-def check_policy(settings: Settings, flow: str, step: str, declared: Declaration) -> None:
+def check_policy(settings: Settings, flow: str, step: str, declared: GateSpec) -> None:
     """Raises where it is sure before the run that the gate of this step could not be asked."""
     desk = wiring.opening_desk(settings)
     if desk:
         subject = Subject(flow, step, settings.environment, settings.labels)
-        check_covered(desk.forge.find([]).site, subject, declared.asks, initiator())
+        check_covered(desk.forge.find([]).site, subject, declared.declared, initiator())
 
 
-def _telling(settings: Settings, declared: Declaration) -> Settings:
-    return settings if declared.notifies else replace(settings, apprise_urls=())
+def _telling(settings: Settings, declared: GateSpec) -> Settings:
+    urls = chosen(declared.notify, settings.apprise_urls)
+    return replace(settings, apprise_urls=urls)
 
 
-def request_for(settings: Settings, asked: Asked, declared: Declaration) -> ApprovalRequest:
+def request_for(settings: Settings, asked: Asked, declared: GateSpec) -> ApprovalRequest:
     """What is asked, computed in each process of the task anew, and the same in all of them."""
     request = request_of(asked, declared, wiring.clock(), initiator())
     request = replace(request, workflow=settings.workflow)
     if settings.github is None:
         return request
     subject = subject_of(asked, settings.environment, settings.labels)
-    return replace(request, forge=settings.github.name, subject=subject, declared=declared.asks)
+    return replace(request, forge=settings.github.name, subject=subject, declared=declared.declared)
 
 
 def initiator() -> str | None:

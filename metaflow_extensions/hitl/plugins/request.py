@@ -14,12 +14,14 @@ from datetime import datetime
 from typing import Any
 
 from bridge.core import artifacts as shown
-from bridge.core import conditions, message_template
+from bridge.core import message_template
+from bridge.core.conditions import Readable, judge
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Condition
+from bridge.core.gate_spec import GateSpec
 from bridge.core.model import ApprovalRequest, Artifact, Gate, Subject
 
-from .declaration import Declaration
+from .properties import Compute, WithProperties
 
 #: The types, as they were stored, that a policy can choose by.
 _PLAIN = ("str", "int", "float", "bool")
@@ -36,10 +38,11 @@ class Asked:
     inputs: Sequence[Any]
     parameters: Mapping[str, Any]  # Metaflow's Parameter objects
     shared: frozenset[str]  # parameters, configs and class values: the same in every branch
+    properties: Mapping[str, Compute]  # the flow's own
 
 
 def request_of(
-    asked: Asked, declared: Declaration, now: datetime, initiator: str | None
+    asked: Asked, declared: GateSpec, now: datetime, initiator: str | None
 ) -> ApprovalRequest:
     """Raises `Faults` where the message cannot be rendered."""
     branches = _branches(asked)
@@ -64,24 +67,20 @@ def subject_of(asked: Asked, environment: str | None, labels: tuple[str, ...]) -
     return Subject(flow, asked.step, environment, labels, plain)
 
 
-def condition_of(asked: Asked, declared: Declaration, environment: str | None) -> Condition | None:
-    """The declared condition, looked at; None where none was declared."""
+def condition_of(asked: Asked, declared: GateSpec, environment: str | None) -> Condition | None:
+    """The declared condition, looked at; None if none was declared."""
     if declared.condition is None:
         return None
-    name = declared.condition.name
-    scope = _scope(asked, _branches(asked)).artifacts
-    values = {name: scope[name]} if name in scope else {}
-    if name == conditions.ENVIRONMENT and environment is not None:
-        values = {name: environment}
-    return conditions.judge(declared.condition, values)
+    artifacts = _scope(asked, _branches(asked)).artifacts
+    return judge(declared.condition, Readable(artifacts, environment))
 
 
 def _scope(asked: Asked, branches: Sequence[_Branch]) -> message_template.Scope:
     shared = branches[0].only(asked.shared)
+    seen = [(each.step, WithProperties(each, asked.properties)) for each in branches]
     if asked.is_join:
-        inputs = [(each.step, each) for each in branches]
-        return message_template.Scope(artifacts=shared, inputs=inputs, params=shared)
-    return message_template.Scope(artifacts=branches[0], params=shared)
+        return message_template.Scope(artifacts=shared, inputs=seen, params=shared)
+    return message_template.Scope(artifacts=seen[0][1], params=shared)
 
 
 def _summaries(branches: Sequence[_Branch]) -> Iterator[Artifact]:
