@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from bridge.core.errors import Faults
+from bridge.core.evaluation import Outcome
+from bridge.core.signed_statement import statement
 from bridge.core.sshsig import (
     DECISION_NAMESPACE,
     VOTE_NAMESPACE,
@@ -24,6 +28,7 @@ from tests.ssh_keys import security_key, signed_by_security_key
 
 pytestmark = pytest.mark.ssh_keygen
 
+DECISION_RECORD = Path(__file__).parents[1] / "docs" / "decisions" / "0004-signed-decisions.md"
 RECORDS = [b"", b"the record\n", bytes(range(256)) * 1_000]
 
 
@@ -147,3 +152,22 @@ def test_a_private_key_that_cannot_sign_here_is_refused(
     path = made(tmp_path, *kind, passphrase=passphrase)
     with pytest.raises(Faults, match=fault):
         signing_key(path.read_text())
+
+
+def test_an_auditor_can_check_a_decision_as_the_documentation_says(
+    tmp_path: Path, signer: SigningKey
+) -> None:
+    (recipe,) = re.findall(r"```sh\n(.*?)```", DECISION_RECORD.read_text(), re.DOTALL)
+    digest = f"sha256:{'1' * 64}"
+    record = f"format: 1\noutcome: approved\nrequest_digest: {digest}\n"
+    of_record = f"sha256:{hashlib.sha256(record.encode()).hexdigest()}"
+    signed = statement("github.com", 1296269, "3f9a1c2b4d5e", digest, Outcome.APPROVED, of_record)
+    (tmp_path / "decision.yaml.sig").write_text(signer.sign(signed, DECISION_NAMESPACE))
+    (tmp_path / "keys").write_text(f"# the decider\n{security_key().line}\n{signer.public.line}\n")
+
+    for kept, good in ((record, True), (record.replace("approved", "rejected"), False)):
+        (tmp_path / "decision.yaml").write_text(kept)
+        done = subprocess.run(
+            ["sh", "-euc", recipe], cwd=tmp_path, capture_output=True, timeout=60, check=False
+        )
+        assert (done.returncode == 0) == good, done.stderr.decode()
