@@ -45,6 +45,11 @@ _HASHES: Final = {"sha512": hashlib.sha512, "sha256": hashlib.sha256}
 _MOST_TEXT: Final = 255  # bytes of a name, a namespace, an application
 _MOST_BLOB: Final = 1_024  # bytes of a key or an inner signature
 _USER_PRESENT: Final = 0x01
+_PRIVATE: Final = "PRIVATE KEY"
+_IS_PRIVATE: Final = (
+    "this is a private key; give the public one, from the file that ends in .pub, and make a new"
+    " pair if others could read this one"
+)
 
 #: Key, message, signature: whether it holds.
 Verifier = Callable[[bytes, bytes, bytes], bool]
@@ -129,8 +134,6 @@ class PublicKey:
 def parse_key(line: str) -> PublicKey:
     """One line of a `.pub` file: type, base64, and a comment if there is one. Raises `Faults`."""
     try:
-        if len(line) > MOST_KEYS or "\n" in line.strip():
-            raise _Malformed("it must be one line")
         return _key(line)
     except _Malformed as fault:
         raise Faults("the public key", [str(fault)]) from None
@@ -143,6 +146,8 @@ def parse_keys(text: str, where: str) -> tuple[PublicKey, ...]:
     """
     if len(text) > MOST_KEYS:
         raise Faults(where, [f"has {len(text):,} characters; the most is {MOST_KEYS:,}"])
+    if _PRIVATE in text:
+        raise Faults(where, [_IS_PRIVATE])
     found: dict[PublicKey, None] = {}
     faults = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -160,13 +165,15 @@ def parse_keys(text: str, where: str) -> tuple[PublicKey, ...]:
 
 
 def _key(line: str) -> PublicKey:
-    if "PRIVATE KEY" in line:
-        raise _Malformed(
-            "this is a private key; give the public one, from the file that ends in .pub"
-        )
+    if _PRIVATE in line:
+        raise _Malformed(_IS_PRIVATE)
+    if len(line) > MOST_KEYS or "\n" in line.strip():
+        raise _Malformed("it must be one line")
     name, encoded, comment = (*line.split(maxsplit=2), "", "", "")[:3]
     if name not in list(KeyType):
-        raise _Malformed(f"the line must begin with {_ACCEPTED}, not `{shortened(name, 40)}`")
+        # What looks like no type isn't repeated: it may be a piece of a secret.
+        other = f", not `{name}`" if re.fullmatch(r"[a-z0-9@.-]{1,40}", name) else ""
+        raise _Malformed(f"the line must begin with {_ACCEPTED}{other}")
     try:
         blob = _Fields(_decoded(encoded, "the key"), "the key")
         inner, point = blob.text("its type"), blob.string("its bytes", _MOST_BLOB)
