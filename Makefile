@@ -23,8 +23,9 @@ $(READY): requirements-dev.lock pyproject.toml
 demo: setup
 	@$(BIN)/python examples/demo.py
 
+# Side by side, a worker a core. `make test T=tests/test_cli.py` runs what you name in one process.
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(or $(T),-n auto --dist worksteal)
 
 # The real workflow files, run by act: minutes, and what the action installs comes from an index.
 .PHONY: test-act
