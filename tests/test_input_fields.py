@@ -346,6 +346,9 @@ def test_all_that_a_command_line_gave_is_judged_together() -> None:
         "deploy_target": "staging",
         "replicas": 3,
     }
+    assert input_fields.read(DEPLOY, pairs=["deploy_target=staging"]) == {
+        "deploy_target": "staging"  # a default is no part of what somebody gave
+    }
     told = faults(
         lambda: input_fields.read(DEPLOY, text='{"tag": 1}', pairs=["replicas=x", "tag=v1"])
     )

@@ -266,16 +266,17 @@ def parse_pairs(pairs: Sequence[str], schema: Mapping[str, Any] | None) -> dict[
 def read(
     schema: Mapping[str, Any] | None, *, text: str | None = None, pairs: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """All that a command line or a comment gave, a JSON object and `key=value` words, checked.
+    """All that a command line gave, a JSON object and `key=value` words, checked.
 
-    Raises `Faults` with every fault of all of it.
+    A default is no part of it: it must not outweigh what another approver gives. Raises `Faults`
+    with every fault of all of it.
     """
     given = parse_json(text) if text else {}
     found, faults = _pairs(pairs, schema)
     faults += [f"{name}: is given twice" for name in found if name in given]
-    whole = filled(schema, {**given, **found})
+    whole = {**given, **found}
     bad = {fault.partition(":")[0] for fault in faults}
-    faults += [says for name, says in faults_of(schema, whole) if name not in bad]
+    faults += [says for name, says in faults_of(schema, filled(schema, whole)) if name not in bad]
     if faults:
         raise Faults("the input", faults)
     return whole

@@ -12,6 +12,7 @@ from bridge.core.evaluation import Decider, Evaluation, Evidence, Membership, Ou
 from bridge.core.input_fields import filled, objection
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.ports import Ledger, Notices
+from bridge.policy.agreement import together
 from bridge.policy.evaluate import evaluate
 
 
@@ -71,12 +72,8 @@ def _of_voters(evaluation: Evaluation, evidence: Evidence) -> tuple[Membership, 
 
 
 def _inputs(request: ApprovalRequest, evaluation: Evaluation) -> Mapping[str, Any]:
-    """What the approvers gave, the later word over the earlier, and defaults for the rest."""
+    """What the approvers gave, who agree on it, and defaults for what nobody gave."""
     if evaluation.outcome is not Outcome.APPROVED:
         return {}
-    given = [vote.inputs or {} for vote in evaluation.candidates if vote.verdict is Verdict.APPROVE]
-    merged = filled(request.schema, {name: each[name] for each in given for name in each})
-    # Each of them fits by itself; together they need not (`oneOf`).
-    if given and objection(request.schema, merged):
-        return filled(request.schema, given[-1])
-    return merged
+    votes = [vote for vote in evaluation.candidates if vote.verdict is Verdict.APPROVE]
+    return filled(request.schema, together(votes))

@@ -196,7 +196,8 @@ class _Question:
         if self._request.schema is None:
             return {}
         try:
-            return input_fields.check(self._request.schema, given)
+            input_fields.check(self._request.schema, given)
+            return dict(given)
         except Faults as error:
             for fault in error.faults:
                 self._lines.say(f"  {fault}")

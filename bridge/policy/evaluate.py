@@ -12,7 +12,7 @@ answers for both. In an `EachOf` nobody does.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -52,6 +52,7 @@ from bridge.core.rules import (
     Rule,
     Selected,
 )
+from bridge.policy.agreement import Misfit, disagreement
 from bridge.policy.approvers import (
     Facts,
     among,
@@ -71,9 +72,6 @@ USER: Final = re.compile(rf"{_LOGIN}(_[A-Za-z0-9]+)?(#[1-9][0-9]*)?")
 ORGANIZATION: Final = re.compile(_LOGIN)
 TEAM: Final = re.compile(rf"{_LOGIN}/[A-Za-z0-9_.-]+")
 
-#: Why an approval's input does not fit; None where it does (`inputs.objection`).
-Misfit = Callable[[Mapping[str, Any] | None], str | None]
-
 
 def evaluate(
     request: ApprovalRequest, evidence: Evidence, misfit: Misfit | None = None
@@ -81,7 +79,8 @@ def evaluate(
     """Where the gate stands on this evidence.
 
     A rejection by someone who may decide outweighs every approval; then a hold keeps it open; then
-    the rule; then a condition the policy names; then the clock. A hold stops these two as well.
+    the rule; then a condition the policy names; then the clock. A hold stops these two as well, and
+    so do approvals that give different input.
 
     `misfit` looks at the input of an approval, and belongs to the moment of deciding: `decide`
     always gives it, so that nothing unfit is recorded. Judging a record again does without, because
@@ -90,17 +89,15 @@ def evaluate(
     facts = Facts(evidence.memberships)
     sifted = _sift(request, evidence, facts, misfit)
     tree = weigh(request.policy.require, sifted.approvals, facts)
-    obstacles = tuple(Finding(each, False) for each in _obstacles(request, evidence, sifted))
+    stops = _stops(sifted, misfit)
+    obstacles = (*stops, *_obstacles(request, evidence))
     outcome, by, says = _outcome(request, evidence, sifted, tree)
     if outcome is Outcome.PENDING:
-        says = "; ".join([says, *(each.says for each in obstacles)])
-    elif outcome is Outcome.APPROVED and sifted.holds:
-        outcome, by, says = (
-            Outcome.PENDING,
-            None,
-            "; ".join(dict.fromkeys(map(_held_by, sifted.holds))),
-        )
-    root = Finding(says, outcome is Outcome.APPROVED, (tree, *obstacles))
+        says = "; ".join([says, *obstacles])
+    elif outcome is Outcome.APPROVED and stops:
+        outcome, by, says = Outcome.PENDING, None, "; ".join(stops)
+    findings = (tree, *(Finding(each, False) for each in obstacles))
+    root = Finding(says, outcome is Outcome.APPROVED, findings)
     return Evaluation(outcome, by, root, sifted.candidates, sifted.dismissals, sifted.heeded)
 
 
@@ -147,10 +144,15 @@ def _deadline(request: ApprovalRequest) -> str:
     return f"{request.expires_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _obstacles(request: ApprovalRequest, evidence: Evidence, sifted: _Sifted) -> Iterator[str]:
-    """What else stands in the way, in words for whoever waits."""
+def _stops(sifted: _Sifted, misfit: Misfit | None) -> tuple[str, ...]:
+    """What keeps everybody from approving, the clock and a condition as well."""
+    apart = disagreement(sifted.approvals, misfit)
+    return (*dict.fromkeys(map(_held_by, sifted.holds)), *([apart] if apart else []))
+
+
+def _obstacles(request: ApprovalRequest, evidence: Evidence) -> Iterator[str]:
+    """What else is in the way, in words for those who wait."""
     policy = request.policy
-    yield from dict.fromkeys(map(_held_by, sifted.holds))
     if unknown := unsettled(request, evidence.author):
         yield unknown
     barred = barred_by_name(policy, evidence.author)
