@@ -16,6 +16,7 @@ import pytest
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Outcome
+from bridge.core.facts import started_by
 from bridge.core.model import Artifact, Subject
 from bridge.core.records import request_out
 from bridge.core.rules import Actors, Approvals
@@ -91,14 +92,14 @@ def test_whoever_started_the_run_does_not_count(at: World) -> None:
     at.write_policy(
         "identities: {carol: alice}\n" + POLICY.replace("    bar: {initiator: false}\n", "")
     )
-    pull = at.open(initiator="carol")
+    pull = at.open(facts=started_by("carol"))
     pull.review(at.alice, "APPROVED")
     assert "you started this run; someone else must approve" in why_not(at, pull)
 
 
 def test_while_nobody_knows_which_account_started_the_run_no_approval_counts(at: World) -> None:
     at.write_policy(POLICY.replace("    bar: {initiator: false}\n", ""))
-    pull = at.open(initiator="somebody")
+    pull = at.open(facts=started_by("somebody"))
     pull.review(at.alice, "APPROVED")
     assert "it is not known which account" in why_not(at, pull)
 

@@ -18,7 +18,7 @@ import pytest
 from bridge import wiring
 from bridge.cli import main as cli
 from bridge.core.evaluation import Outcome
-from bridge.core.model import Gate
+from bridge.core.model import Gate, on_github
 from bridge.core.rules import OnTimeout
 from bridge.render import request as render
 from tests.gates import ROOT, TARGET, a_request, decision_of, hitl, opened
@@ -301,10 +301,10 @@ def test_an_approver_decides_by_name_or_for_a_claimed_team(
 
 
 def test_a_gate_of_a_forge_is_not_decided_here(ledger: Path, run: Run) -> None:
-    request = opened(a_request(KEY, forge="github.com/acme/flows"))
+    request = opened(a_request(KEY, venue=on_github("acme/flows")))
     ran = run("approve", KEY)
     assert ran.code == 4
-    assert "github.com/acme/flows" in ran.err
+    assert "github:acme/flows" in ran.err
     assert decision_of(request) is None
 
 

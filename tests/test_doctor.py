@@ -105,7 +105,7 @@ def test_a_safe_installation_has_one_line_a_check_and_nothing_to_do(acme: Instal
 
 def test_where_it_finds_all_well_only_the_decider_can_record_a_decision(acme: Installed) -> None:
     world = acme.world
-    pull = world.open(declared=Declared(), initiator=None)
+    pull = world.open(declared=Declared(), facts=())
     standing = world.standing(pull)
     opener = world.desk(world.opener).ledger
     with pytest.raises(LedgerUnavailable):

@@ -22,7 +22,8 @@ from bridge.core.evaluation import (
     Verdict,
     Vote,
 )
-from bridge.core.model import ApprovalRequest, Gate, Standing
+from bridge.core.facts import started_by
+from bridge.core.model import ApprovalRequest, Gate, Standing, on_github
 from bridge.core.records import decision_in, decision_out
 from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, OnTimeout, Policy, Rule
 from bridge.gates.decide import decision_of
@@ -182,7 +183,7 @@ def test_what_a_rule_takes_reads_in_one_way_only() -> None:
 
 
 def test_a_request_that_names_a_forge_is_never_satisfied_by_an_unproven_actor() -> None:
-    request = replace(asked(), forge="github.com/o/r")
+    request = replace(asked(), venue=on_github("o/r"))
     for actor in (ANN, replace(ANN, id=7), replace(ANN, proven=True)):
         found = judged(request, vote(request, actor))
         assert found.outcome is Outcome.PENDING
@@ -195,14 +196,14 @@ def test_a_request_that_names_a_forge_is_never_satisfied_by_an_unproven_actor() 
 
 
 def test_on_a_forge_one_account_under_two_names_is_one_person() -> None:
-    request = replace(asked(TWO_OF_US), forge="github.com/o/r")
+    request = replace(asked(TWO_OF_US), venue=on_github("o/r"))
     first = replace(ANN, id=7, proven=True)
     renamed = replace(BOB, id=7, proven=True)
     assert judged(request, vote(request, first), vote(request, renamed)).outcome is Outcome.PENDING
 
 
 def test_on_a_forge_whoever_started_the_run_does_not_decide_about_it() -> None:
-    request = replace(asked(), forge="github.com/o/r", initiator="ann")
+    request = replace(asked(), venue=on_github("o/r"), facts=started_by("ann"))
     found = judged(request, vote(request, replace(ANN, id=7, proven=True)))
     assert found.outcome is Outcome.PENDING
     assert "started this run" in found.dismissals[0].reason
@@ -467,7 +468,7 @@ def test_a_record_judged_again_gives_the_same_verdict(
 @given(cases(), MOMENTS)
 def test_no_unproven_vote_settles_a_forges_gate(case: Any, after: timedelta) -> None:
     request, votes = case
-    request = replace(request, forge="github.com/o/r")
+    request = replace(request, venue=on_github("o/r"))
     found = judged(
         request, *(replace(each, digest=digest_of(request)) for each in votes), after=after
     )

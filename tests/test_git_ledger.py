@@ -13,7 +13,8 @@ import pytest
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, LedgerCorrupt, LedgerUnavailable, LostRequest, NoSuchGate
 from bridge.core.evaluation import Actor, Decider, Outcome
-from bridge.core.model import Gate
+from bridge.core.facts import started_by
+from bridge.core.model import Gate, on_github
 from bridge.core.records import decision_out, request_out
 from bridge.core.settings import from_environment
 from bridge.ledger.git_ledger import GitLedger, create
@@ -195,7 +196,7 @@ def test_a_request_merged_by_hand_is_pending_and_can_be_asked_again(
 def test_a_gate_of_a_forge_keeps_its_branch_until_it_is_settled(
     ledger: GitLedger, repository: Path
 ) -> None:
-    request = opened(ledger, forge="github.com/a/b")
+    request = opened(ledger, venue=on_github("a/b"))
     ledger.settle(request.gate.id)
     assert f"refs/heads/{request.gate.branch}" in branches(repository)  # it is not decided
     standing = ledger.record(a_decision(request))
@@ -381,7 +382,7 @@ def test_an_empty_ledger_has_nothing_to_show(ledger: GitLedger) -> None:
 
 
 def test_open_gates_are_listed_oldest_first(ledger: GitLedger) -> None:
-    opened(ledger, "second", opened_at=NOON + timedelta(hours=1), initiator="bob")
+    opened(ledger, "second", opened_at=NOON + timedelta(hours=1), facts=started_by("bob"))
     opened(ledger, "first")
     first, second = ledger.listing()
     assert (first.key, second.key, second.initiator) == ("first", "second", "bob")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.evaluation import Actor
+from bridge.core.model import on_github
 from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, Policy
 from bridge.local.identity import person
 from bridge.policy.approvers import refusal, same_person
@@ -83,8 +84,8 @@ def test_a_refusal_names_every_approver_of_a_joined_rule() -> None:
 
 
 def test_a_forge_vouches_for_its_own() -> None:
-    request = a_request(forge="github.com/acme/flows")
-    assert "github.com/acme/flows" in (refusal(request, ANN) or "")
+    request = a_request(venue=on_github("acme/flows"))
+    assert "github:acme/flows" in (refusal(request, ANN) or "")
 
 
 def test_one_person_is_one_e_mail_whatever_the_teams() -> None:

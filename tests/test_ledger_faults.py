@@ -17,7 +17,7 @@ import pytest
 
 from bridge.core.errors import BridgeError, GateShut, LedgerUnavailable
 from bridge.core.evaluation import Evidence, Outcome
-from bridge.core.model import ApprovalRequest, Decision
+from bridge.core.model import ApprovalRequest, Decision, on_github
 from bridge.gates.audit import audit
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
@@ -512,10 +512,10 @@ def test_no_global_setting_and_no_hook_gets_in_the_way(
 def everything_works(ledger: GitLedger) -> None:
     ask(ledger)
     opened(ledger, artifacts=())  # replaced, so the branch moves by force
-    opened(ledger, "a sécond gate", forge="github.com/a/b")
+    opened(ledger, "a sécond gate", venue=on_github("a/b"))
     assert len(ledger.listing()) == 2
     answer(ledger)
-    ledger.record(a_decision(a_request("a sécond gate", forge="github.com/a/b")))
+    ledger.record(a_decision(a_request("a sécond gate", venue=on_github("a/b"))))
     forget(ledger)
     ledger.settle(a_request("a sécond gate").gate.id)
     assert ledger.listing() == ()
@@ -528,7 +528,7 @@ def everything_works(ledger: GitLedger) -> None:
     found = audit(ledger)
     assert found.decisions == 2
     assert all(
-        "github.com/a/b, which has not vouched" in x or "does not carry" in x for x in found.faults
+        "github:a/b, which has not vouched" in x or "does not carry" in x for x in found.faults
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from bridge.cli.main import main
 from bridge.core.errors import Faults
+from bridge.core.facts import started_by
 from bridge.core.model import ApprovalRequest, Declared, Gate, Subject
 from bridge.core.rules import Actors, Approvals, Group, GroupKind, Policy
 from bridge.gates.open_gate import open_gate
@@ -152,7 +153,7 @@ def test_a_gate_that_is_not_described_is_asked_for(
 
 def asked(**more: object) -> ApprovalRequest:
     about = Subject("Train", "deploy", "production", artifacts={"accuracy": 0.95})
-    changes = {"initiator": "ann.lee@corp.example", "declared": Declared(), **more}
+    changes = {"facts": started_by("ann.lee@corp.example"), "declared": Declared(), **more}
     return ApprovalRequest(
         Gate("here", "Train/7/deploy/12"),
         "Deploy?",

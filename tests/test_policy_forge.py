@@ -26,7 +26,8 @@ from bridge.core.evaluation import (
     Verdict,
     Vote,
 )
-from bridge.core.model import ApprovalRequest, Declared, Gate, Standing, Subject
+from bridge.core.facts import started_by
+from bridge.core.model import ApprovalRequest, Declared, Gate, Standing, Subject, on_github
 from bridge.core.records import decision_in, decision_out, request_in, request_out
 from bridge.core.rules import (
     Actors,
@@ -78,8 +79,8 @@ def asked(rule: Rule = ML_TEAM, **policy: Any) -> ApprovalRequest:
         message="Deploy?",
         policy=Policy(rule, **policy),
         opened_at=OPENED,
-        initiator="ina@corp",
-        forge="github.com/acme/models",
+        facts=started_by("ina@corp"),
+        venue=on_github("acme/models"),
         subject=Subject("Flow", "gate", "production", ("risky",), {"accuracy": 0.5}),
         declared=Declared(("ann",), 60),
     )
@@ -342,7 +343,7 @@ def test_an_initiator_nobody_can_map_may_be_allowed_by_the_policy() -> None:
 
 def test_an_unmapped_initiator_of_the_same_login_is_barred_all_the_same() -> None:
     request = asked(initiator=None, unknown_initiator=UnknownInitiator.ALLOW)
-    request = replace(request, initiator="Ann")
+    request = replace(request, facts=started_by("Ann"))
     found = judged(request, vote(request, ANN))
     assert why_not(found) == ["you started this run; someone else must approve"]
 

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.core.errors import GateShut, NoPolicy
 from bridge.core.evaluation import Actor, Decider, Outcome
+from bridge.core.facts import started_by
 from bridge.core.model import ApprovalRequest, Artifact, Declared, Link, Subject
 from bridge.core.rules import OnTimeout
 from bridge.gates.open_page import ask
@@ -85,7 +86,7 @@ def test_the_page_says_once_what_is_asked_until_when_of_whom_and_how_to_answer(a
     at.write_policy(POLICY + "    timeout: 1d\n")
     pull = at.open(
         schema=INPUT,
-        initiator="carol",
+        facts=started_by("carol"),
         artifacts=(Artifact("accuracy", "float", "sha256:" + "a" * 64, 8, "0.93"),),
         links=(Link("Run", "https://metadata.test/Train/7"),),
     )
@@ -94,7 +95,7 @@ def test_the_page_says_once_what_is_asked_until_when_of_whom_and_how_to_answer(a
     for once in (
         f"**Waits for a decision until {until:%Y-%m-%d %H:%M} UTC.**",
         "| accuracy | 0.93 |",
-        "It takes 1 approval from alice or bob. The run was started by carol.",
+        "It takes 1 approval from alice or bob. The run was started by carol, as the run says.",
         "/approve target=…\n",
         "/reject why not",
         "[Run](<https://metadata.test/Train/7>)",

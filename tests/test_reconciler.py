@@ -22,7 +22,7 @@ from bridge.argo.kubernetes import Kubernetes
 from bridge.core.delivery import Workflow
 from bridge.core.errors import ClusterUnavailable, LedgerCorrupt, TooOld
 from bridge.core.evaluation import Decider, Outcome
-from bridge.core.model import ApprovalRequest
+from bridge.core.model import ApprovalRequest, on_github
 from bridge.entrypoints.metrics import listening
 from bridge.gates.reconciler import Progress, Watch
 from bridge.ledger.git_ledger import GitLedger, create
@@ -323,7 +323,7 @@ def test_a_run_that_vanished_while_nobody_watched_is_missed_by_the_cluster_that_
 
 
 def test_the_gate_of_a_forge_is_its_deciders_to_withdraw(at: World) -> None:
-    request = at.opens(forge="github:acme/models")
+    request = at.opens(venue=on_github("acme/models"))
     at.starts()
     at.cluster.delete(at.cluster.get("argo", "run-1"))
     at.goes_on()

@@ -13,7 +13,20 @@ from bridge.core.delivery import Workflow
 from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt
 from bridge.core.evaluation import Actor, Channel, Condition, Decider, Outcome, Verdict, Vote
-from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Link
+from bridge.core.facts import About, Fact, Source, started_by
+from bridge.core.model import (
+    HERE,
+    ApprovalRequest,
+    Artifact,
+    Baseline,
+    Decision,
+    Gate,
+    Link,
+    Picture,
+    Place,
+    PlaceKind,
+    on_github,
+)
 from bridge.core.records import decision_in, decision_out, request_in, request_out
 from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, OnTimeout, Policy
 from bridge.ledger.commit_message import decision_message, open_gate, recorded, request_message
@@ -83,6 +96,13 @@ artifacts = st.builds(
     link=st.none() | text,
     metric=st.booleans(),
 )
+facts = st.builds(Fact, st.sampled_from(About), text, st.sampled_from(Source), st.booleans())
+places = st.builds(on_github, word, word) | st.builds(
+    Place, st.just(PlaceKind.GITHUB), word, word, st.none() | st.integers(0, 2**40)
+)
+pictures = st.builds(
+    Picture, st.integers(1, 99).map(lambda n: f"figure-{n}.png"), text, st.just("") | text
+)
 requests = st.builds(
     ApprovalRequest,
     gate=st.builds(Gate, text, text),
@@ -91,8 +111,11 @@ requests = st.builds(
     opened_at=moments,
     artifacts=st.lists(artifacts, max_size=2).map(tuple),
     schema=st.none() | objects,
-    initiator=st.none() | text,
-    forge=st.none() | text,
+    facts=st.lists(facts, max_size=2).map(tuple),
+    shard=text,
+    baseline=st.none() | st.builds(Baseline, text, text, text),
+    pictures=st.lists(pictures, max_size=2).map(tuple),
+    venue=st.just(HERE) | places,
     links=st.lists(st.builds(Link, text, text), max_size=2).map(tuple),
     workflow=st.none() | st.builds(Workflow, text, text, text, st.just("") | text),
 )
@@ -203,7 +226,7 @@ def test_an_edited_request_is_refused() -> None:
 
 def test_what_an_approval_is_not_bound_to_is_not_in_the_digest() -> None:
     request = a_request()
-    later = replace(request, opened_at=NOON.replace(year=2027), initiator="someone")
+    later = replace(request, opened_at=NOON.replace(year=2027), facts=started_by("someone"))
     assert digest_of(later) == digest_of(request)
 
 
@@ -214,7 +237,17 @@ def test_another_digest_means_another_thing_was_shown(
 ) -> None:
     def shown(each: ApprovalRequest) -> object:
         prints = sorted((a.name, a.digest) for a in each.artifacts)
-        return (each.gate, each.forge, each.message, prints, each.schema, each.policy)
+        return (
+            each.gate,
+            each.venue,
+            each.shard,
+            each.baseline,
+            each.pictures,
+            each.message,
+            prints,
+            each.schema,
+            each.policy,
+        )
 
     if shown(one) != shown(other):
         assert digest_of(one) != digest_of(other)

@@ -16,6 +16,7 @@ from bridge.core import input_fields, message_template
 from bridge.core.artifacts import summarise
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Actor, Channel, Decider, Evidence, Outcome, Verdict, Vote
+from bridge.core.facts import started_by
 from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Link, Standing
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.sanitize import (
@@ -61,7 +62,7 @@ def asked(value: str = "x", **more: Any) -> ApprovalRequest:
     fields: dict[str, Any] = {
         "message": message_template.render(template, message_template.Scope({"x": value})),
         "artifacts": (summarise("accuracy", 0.94, digest="sha1:1"), drawn),
-        "initiator": value or "x",
+        "facts": started_by(value or "x"),
         "links": (Link("Argo", "https://argo.example/x"),),
         "schema": input_fields.schema_of({"deploy_target": "str", "notes": "str"}),
         **more,

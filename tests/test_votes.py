@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Channel, Verdict
-from bridge.core.model import ApprovalRequest, Gate
+from bridge.core.model import ApprovalRequest, Gate, on_github
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.pages.marker import Part, Seal, short
 from bridge.pages.model import (
@@ -53,7 +53,7 @@ def request(**changes: Any) -> ApprovalRequest:
         message="Deploy the model?",
         policy=Policy(Approvals(Actors(users=("alice",)))),
         opened_at=NOON,
-        forge="github:acme/models",
+        venue=on_github("acme/models"),
     )
     return replace(made, **changes)
 

@@ -115,6 +115,7 @@ class _Described(NamedTuple):
         return standing.request
 
     def _made_up(self) -> ApprovalRequest:
+        from bridge.core.facts import started_by
         from bridge.core.model import ApprovalRequest as Request
         from bridge.core.model import Declared, Gate, Subject
         from bridge.core.rules import Actors, Approvals, Policy
@@ -127,7 +128,7 @@ class _Described(NamedTuple):
             message="",
             policy=Policy(Approvals(Actors(anyone=True))),
             opened_at=clock(),
-            initiator=self.initiator,
+            facts=started_by(self.initiator),
             subject=Subject(
                 self.flow,
                 self.step,

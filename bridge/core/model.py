@@ -6,9 +6,11 @@ Nothing here does I/O, and nothing here knows a vendor.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final
 
 from bridge.core.delivery import Workflow
@@ -21,6 +23,7 @@ from bridge.core.evaluation import (
     Outcome,
     Vote,
 )
+from bridge.core.facts import About, Fact
 from bridge.core.rules import OnTimeout, Policy
 
 #: Characters of a gate's id: 48 bits of its hash. Two gates that share an id are told apart by the
@@ -29,6 +32,9 @@ ID_LENGTH = 12
 
 #: The format of the records that this bridge writes and reads.
 FORMAT: Final = 1
+
+#: The branch of the ledger on which gates are recorded.
+SHARD: Final = "approvals"
 
 
 #: What `converter.py` reads of a field.
@@ -93,6 +99,81 @@ class Link:
     url: str
 
 
+class PlaceKind(StrEnum):
+    LOCAL = "local"
+    GITHUB = "github"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a gate is decided: on this machine, by unproven identities, or in a repository.
+
+    The repository's number stays the same if the repository is renamed or moved.
+    """
+
+    kind: PlaceKind = field(default=PlaceKind.LOCAL, metadata=ALWAYS)
+    server: str | None = None  # the host alone: `github.com`
+    repository: str | None = None  # owner/name
+    repository_id: int | None = None
+
+    def __post_init__(self) -> None:
+        named = (self.server, self.repository, self.repository_id)
+        if self.kind is PlaceKind.LOCAL and any(each is not None for each in named):
+            raise ValueError("a gate of this machine is in no repository")
+        if self.kind is PlaceKind.GITHUB and not (self.server and self.repository):
+            raise ValueError("server and repository are missing")
+
+    @property
+    def name(self) -> str | None:
+        """As people write it: `github:owner/name`; None on this machine."""
+        return f"{self.kind}:{self.repository}" if self.repository else None
+
+    def same(self, other: Place) -> bool:
+        """Whether both name one place. GitHub compares names without case."""
+        ids = (self.repository_id, other.repository_id)
+        if self.kind is not other.kind or _folded(self.server) != _folded(other.server):
+            return False
+        if None not in ids:
+            return ids[0] == ids[1]
+        return _folded(self.repository) == _folded(other.repository)
+
+
+HERE: Final = Place()
+
+
+def on_github(repository: str, server: str = "github.com") -> Place:
+    return Place(PlaceKind.GITHUB, server, repository)
+
+
+def _folded(name: str | None) -> str:
+    return (name or "").casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The last approved gate of the same kind, which this request is compared with."""
+
+    gate: str  # its id
+    commit: str  # of the ledger, which recorded its approval
+    key: str
+
+
+_PICTURE: Final = re.compile(r"figure-[1-9][0-9]?\.png")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture in the gate's folder, under a fixed name."""
+
+    file: str
+    sha256: str
+    alt: str = ""  # what it shows, for those who cannot see it
+
+    def __post_init__(self) -> None:
+        if not _PICTURE.fullmatch(self.file):
+            raise ValueError(f"{self.file!r} is not called figure-1.png, figure-2.png, …")
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What a gate is about: a policy file selects by it, and the gated step computes it again.
@@ -127,13 +208,32 @@ class ApprovalRequest:
     opened_at: datetime = field(metadata=UNBOUND)
     artifacts: tuple[Artifact, ...] = ()
     schema: Mapping[str, Any] | None = None  # JSON Schema of the input, None: no input
-    initiator: str | None = field(default=None, metadata=UNBOUND)
-    forge: str | None = None  # None: decided on this machine, by unproven identities
+    facts: tuple[Fact, ...] = field(default=(), metadata=UNBOUND)
+    venue: Place = field(default=HERE, metadata=ALWAYS)
+    shard: str = field(default=SHARD, metadata=ALWAYS)  # the branch of the ledger that records it
     links: tuple[Link, ...] = field(default=(), metadata=UNBOUND)
     subject: Subject | None = None  # with `declared`: what a policy file is read by, a second time
     declared: Declared | None = None
     workflow: Workflow | None = None  # None: the step itself waits
+    baseline: Baseline | None = None
+    pictures: tuple[Picture, ...] = ()
     format: int = field(default=FORMAT, metadata=ALWAYS)
+
+    @property
+    def forge(self) -> str | None:
+        """`github:owner/name`; None if it is decided on this machine."""
+        return self.venue.name
+
+    def fact(self, about: About) -> Fact | None:
+        """What is known of this, a proof before a claim."""
+        found = [each for each in self.facts if each.name is about]
+        return min(found, key=lambda each: not each.proven, default=None)
+
+    @property
+    def initiator(self) -> str | None:
+        """Who started the run, as far as anybody says."""
+        found = self.fact(About.INITIATOR)
+        return found.value if found else None
 
     @property
     def expires_at(self) -> datetime | None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from bridge.core.delivery import Workflow
 from bridge.core.errors import Faults
+from bridge.core.model import Place, on_github
 
 #: The variables of metaflow-hitl keep their names.
 APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"
@@ -177,8 +178,13 @@ class GitHubSettings:
 
     @property
     def name(self) -> str:
-        """As a request has it."""
+        """As people write it."""
         return f"{FORGE}{self.repository}"
+
+    @property
+    def place(self) -> Place:
+        """As a request has it."""
+        return on_github(self.repository, urlsplit(self.server_url).netloc)
 
     @property
     def can_write(self) -> bool:

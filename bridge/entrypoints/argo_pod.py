@@ -24,6 +24,7 @@ from bridge.core import durations
 from bridge.core.artifacts import comparable, ordered
 from bridge.core.delivery import Workflow
 from bridge.core.errors import EXIT_SHUT, BridgeError, Faults, GateShut
+from bridge.core.facts import Source, started_by
 from bridge.core.input_fields import schema_of
 from bridge.core.model import ApprovalRequest, Declared, Gate, Subject
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
@@ -100,7 +101,10 @@ def request_from(env: Mapping[str, str], settings: Settings) -> ApprovalRequest:
         opened_at=wiring.clock(),
         artifacts=ordered(artifact(name, value) for name, value in _artifacts(said).items()),
         schema=schema_of(_object(said, "input")),
-        initiator=next((labels[name] for name in _CREATOR if labels.get(name)), None),
+        facts=started_by(
+            next((labels[name] for name in _CREATOR if labels.get(name)), None),
+            Source.CREATOR_LABEL,
+        ),
         workflow=workflow,
     )
     if settings.github is None:
@@ -110,7 +114,7 @@ def request_from(env: Mapping[str, str], settings: Settings) -> ApprovalRequest:
     plain = {name: value for name, value in typed.items() if comparable(name, value)}
     return replace(
         request,
-        forge=settings.github.name,
+        venue=settings.github.place,
         subject=Subject(flow, said["gate"], settings.environment, settings.labels, plain),
         declared=Declared(approvers, timeout, _on_timeout(said)),
     )

@@ -19,6 +19,7 @@ from bridge.core import input_fields
 from bridge.core.artifacts import ordered, summarise
 from bridge.core.digest import canonical
 from bridge.core.errors import Faults, GateShut, LedgerCorrupt, NoSuchGate
+from bridge.core.facts import started_by
 from bridge.core.json_schema import not_plain
 from bridge.core.model import (
     ApprovalRequest,
@@ -145,7 +146,7 @@ def request(job: Job, asked: Asked, now: datetime) -> ApprovalRequest:
             ]
         ),
         schema=asked.schema,
-        initiator=f"@{job.started_by}" if job.started_by else None,
+        facts=started_by(f"@{job.started_by}" if job.started_by else None),
         links=(Link("the run that asks", job.url),),
         subject=Subject(job.workflow, asked.name, asked.environment, artifacts=asked.plain),
         declared=Declared(),

@@ -19,6 +19,7 @@ from bridge.core.artifacts import ordered, summarise
 from bridge.core.conditions import Readable, judge
 from bridge.core.digest import canonical
 from bridge.core.errors import Faults, GateShut
+from bridge.core.facts import started_by
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.message_template import Known
 from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate
@@ -99,7 +100,7 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Decision:
         opened_at=here.clock(),
         artifacts=ordered(artifact(key, value) for key, value in values.items()),
         schema=spec.schema,
-        initiator=str(here.person),
+        facts=started_by(str(here.person)),
     )
     readable = Readable(values, settings.environment)
     condition = judge(spec.condition, readable) if spec.condition else None

@@ -51,7 +51,7 @@ def ask(desk: Desk, request: ApprovalRequest) -> tuple[Standing, Page | None]:
     is None where the gate is decided already.
     """
     look = desk.forge.find([request.gate.branch])
-    asked = governed(replace(request, forge=desk.forge.name), look.site)
+    asked = governed(replace(request, venue=desk.forge.place), look.site)
     standing = open_gate(desk.ledger, desk.notices, asked)
     if standing.decision or standing.head is None:
         return standing, None

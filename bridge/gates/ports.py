@@ -14,6 +14,7 @@ from bridge.core.model import (
     Decision,
     Entry,
     OpenGate,
+    Place,
     Recorded,
     Standing,
 )
@@ -123,7 +124,12 @@ class Forge(Protocol):
 
     @property
     def name(self) -> str:
-        """As a request has it: `github:owner/repo`."""
+        """As people write it: `github:owner/repo`."""
+        ...
+
+    @property
+    def place(self) -> Place:
+        """As a request has it."""
         ...
 
     def look(self, number: int) -> Look:

@@ -112,7 +112,7 @@ def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Tended
     if page:
         return _tend(desk, look, page, gate_id, known)
     standing = known or desk.ledger.read(gate_id)
-    if standing is None or standing.request.forge != desk.forge.name:
+    if standing is None or not standing.request.venue.same(desk.forge.place):
         return Tended(f"gate {gate_id} is not decided here", standing)
     if standing.decision:
         brought = _bring(desk, standing)
@@ -134,7 +134,7 @@ def _tend(
         if seen is None:
             raise
         return _mend(desk, look, page, desk.ledger.renew(gate_id, seen.head))
-    if standing and standing.request.forge != desk.forge.name:
+    if standing and not standing.request.venue.same(desk.forge.place):
         return Tended(f"gate {gate_id} is not decided on {desk.forge.name}", standing, page=page)
     if standing and standing.decision:
         return _finish(desk, look.site, page, standing, standing.decision)

@@ -33,7 +33,15 @@ def verify(ledger: Ledger, request: ApprovalRequest) -> Decision:
         what = "" if decision.by is Decider.PERSON else f"{decision.outcome}, "
         raise GateShut(f"{key} does not run: {what}{decision.reason}")
     recorded = standing.request
-    again = replace(request, policy=recorded.policy)
+    # What the step cannot know it takes from there, as it takes the policy.
+    again = replace(
+        request,
+        policy=recorded.policy,
+        venue=recorded.venue if recorded.venue.same(request.venue) else request.venue,
+        shard=recorded.shard,
+        baseline=recorded.baseline,
+        pictures=recorded.pictures,
+    )
     if digest_of(again) != decision.request_digest:
         raise GateShut(
             f"{key} does not run: what was approved is not what is here now"

@@ -58,7 +58,7 @@ def pass_page(here: Here, desk: Desk, request: ApprovalRequest) -> Decision:
         standing, page = ask(desk, request)
         return standing, page.url if page else desk.forge.name
 
-    return _passed(here, replace(request, forge=desk.forge.name), opened, None)
+    return _passed(here, replace(request, venue=desk.forge.place), opened, None)
 
 
 def _passed(

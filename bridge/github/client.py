@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from bridge.core.errors import ForgeUnavailable, NoSuchPage, NothingToShow
 from bridge.core.evaluation import Answer, Membership, Question
+from bridge.core.model import Place
 from bridge.core.remote_url import of_repository
 from bridge.core.rules import Group, GroupKind, Via
 from bridge.core.settings import GitHubSettings
@@ -58,6 +59,10 @@ class GitHub:
     @property
     def name(self) -> str:
         return f"github:{self._repository}"
+
+    @property
+    def place(self) -> Place:
+        return self._settings.place
 
     def git_url(self) -> str:
         """The repository for git, with a credential in it: not to be shown."""

@@ -25,7 +25,7 @@ from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Site
 from bridge.pages.votes import Gathered
 from bridge.policy.approvers import leaves, login_of
 from bridge.policy.evaluate import takes
-from bridge.render.request import headline, message, summary
+from bridge.render.request import headline, message, started_by, summary
 
 _TITLE = 200
 _UNDELIVERED = "**Not delivered yet:**"
@@ -91,9 +91,9 @@ def _who(request: ApprovalRequest) -> str:
     said = [f"It takes {harmless_line(takes(policy.require))}."]
     if policy.only:
         said.append(f"The flow itself asks that it be {harmless_line(str(policy.only))}.")
-    if request.initiator:
-        barred = ", who cannot approve it" if policy.bars.initiator else ""
-        said.append(f"The run was started by {harmless_line(request.initiator)}{barred}.")
+    if who := started_by(request):
+        barred = ". They cannot approve it" if policy.bars.initiator else ""
+        said.append(f"The run was started by {harmless_line(who)}{barred}.")
     return " ".join([*said, "What is still missing stands in the comment below."])
 
 

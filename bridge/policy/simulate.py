@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from bridge.core import conditions
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Actor, Condition, Evaluation, Evidence, Finding
-from bridge.core.model import ApprovalRequest
+from bridge.core.model import ApprovalRequest, Place, on_github
 from bridge.core.rules import Group, GroupKind
 from bridge.policy.evaluate import evaluate, narrow, simulated
 from bridge.policy.policy_file import PERMISSIONS, PolicyFile
@@ -54,10 +54,15 @@ def simulate(
     ]
     entry = file.entries[len(passed)]
     covers = Finding(f"{selected.rule!r} ({file.where}:{entry.line}) covers it: {entry.when}", True)
-    asked = replace(request, forge=request.forge or "the forge", policy=narrow(selected, declared))
+    asked = replace(request, venue=_somewhere(request), policy=narrow(selected, declared))
     nobody_yet = Evidence(asked.opened_at, condition=_condition(asked), author=_OPENER)
     evidence = simulated(asked, nobody_yet, approvers, supposed)
     return Simulation((*passed, covers), evaluate(asked, evidence))
+
+
+def _somewhere(request: ApprovalRequest) -> Place:
+    """A described gate names no repository, and is judged as one on GitHub all the same."""
+    return request.venue if request.forge else on_github("the repository")
 
 
 def _condition(request: ApprovalRequest) -> Condition | None:

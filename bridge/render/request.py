@@ -18,6 +18,7 @@ from bridge.core import durations
 from bridge.core.artifacts import ordered
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Decider, Evaluation, Finding, Outcome
+from bridge.core.facts import About, in_words
 from bridge.core.input_fields import Field, fields, owed
 from bridge.core.model import ApprovalRequest, Artifact, Decision, Link, Standing
 from bridge.core.rules import OnTimeout
@@ -94,7 +95,7 @@ def page(request: ApprovalRequest, decision: Decision | None = None) -> str:
         "timeout": durations.words(request.policy.timeout or 0),
         "afterwards": _AFTERWARDS[request.policy.on_timeout],
         "takes": shortened(takes(request.policy.require), 500),
-        "initiator": shortened(request.initiator or "", 120),
+        "initiator": started_by(request),
         "commands": Ready(harmless_block("\n".join(commands(request)))),
         "fields": list(map(_field_row, fields(request.schema))),
         "id": _code(request.gate.id),
@@ -277,6 +278,12 @@ def terminal(
     return "\n\n".join(parts)
 
 
+def started_by(request: ApprovalRequest) -> str:
+    """`ann, as the run says`; empty if nobody says who started the run."""
+    fact = request.fact(About.INITIATOR)
+    return shortened(in_words(fact), 160) if fact else ""
+
+
 def _line(text: str) -> str:
     return shortened(text, 400)
 
@@ -297,8 +304,8 @@ def _facts(
     else:
         yield "deadline", _deadline(request, now)
     yield "it takes", _line(takes(request.policy.require))
-    if request.initiator:
-        yield "started by", _line(request.initiator)
+    if who := started_by(request):
+        yield "started by", who
     for link in request.links:
         yield "link", _line(f"{link.label}: {link.url}")
     if not decision:

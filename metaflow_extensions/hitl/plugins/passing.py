@@ -92,7 +92,9 @@ def request_for(settings: Settings, asked: Asked, declared: GateSpec) -> Approva
     if settings.github is None:
         return request
     subject = subject_of(asked, settings.environment, settings.labels)
-    return replace(request, forge=settings.github.name, subject=subject, declared=declared.declared)
+    return replace(
+        request, venue=settings.github.place, subject=subject, declared=declared.declared
+    )
 
 
 def initiator() -> str | None:

@@ -18,6 +18,7 @@ from bridge.core import message_template
 from bridge.core.conditions import Readable, judge
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Condition
+from bridge.core.facts import started_by
 from bridge.core.gate_spec import GateSpec
 from bridge.core.model import ApprovalRequest, Artifact, Gate, Subject
 
@@ -53,7 +54,7 @@ def request_of(
         opened_at=now,
         artifacts=shown.ordered(_summaries(branches)),
         schema=declared.schema,
-        initiator=initiator,
+        facts=started_by(initiator),
     )
 
 
