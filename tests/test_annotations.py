@@ -152,11 +152,50 @@ def test_every_fault_of_an_annotation_is_named_at_once() -> None:
         asking_for("mesage: x\ntimeout: soon\non_timeout: panic\napprovers: 7\nartifacts: [1]")
     )
     said = "\n".join(faults)
-    for word in ("mesage is no word of a gate", "write it like 30m", "on_timeout is 'panic'"):
-        assert word in said
-    assert "approvers is a name" in said
-    assert "artifacts is a mapping" in said
+    for words in (
+        "unknown key `mesage`; did you mean `message`?",
+        "write it like 30m",
+        "`on_timeout` is 'panic'",
+        "`approvers` is 7",
+        "`artifacts` must be a mapping",
+    ):
+        assert words in said
     assert all(fault.startswith("approval-bridge/deploy: ") for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("timeout: 1:30", "timeout"),  # 90 to YAML 1.1
+        ("artifacts: {seed: 010}", "artifacts.seed"),  # 8 to YAML 1.1
+        ("approvers: [ann, no]", "approvers[1]"),
+        ("message: yes", "message"),
+    ],
+)
+def test_a_value_that_yaml_reads_in_two_ways_is_refused_as_in_the_policy_file(
+    line: str, place: str
+) -> None:
+    assert any(f"{place}: " in each and "ambiguous" in each for each in faults_of(asking_for(line)))
+
+
+def test_an_artifact_is_handed_on_as_it_is_written() -> None:
+    said = 'artifacts: {version: 1.10, seed: "010", day: 2026-11-01, rows: [1, a, 2026-11-01]}'
+    row = tasks(gated(asking_for(said)))["hitl-notify-deploy"]["arguments"]["parameters"]
+    told = {each["name"]: each["value"] for each in row}
+    names = ("version", "seed", "day", "rows")
+    assert [told[f"artifact-{name}"] for name in names] == [
+        "1.10", "010", "2026-11-01", '[1, "a", "2026-11-01"]'
+    ]  # fmt: skip
+
+
+def test_anyone_named_in_an_annotation_or_a_parameter_means_that_anyone_may_decide(
+    pod: Pod,
+) -> None:
+    row = tasks(gated(asking_for("approvers: anyone")))["hitl-notify-deploy"]["arguments"]
+    assert {"name": "approvers", "value": ""} in row["parameters"]
+    assert pod.run("open", approvers="anyone") == 0
+    pod.approve()
+    assert pod.run("verify", approvers="anyone") == 0
 
 
 def test_an_annotation_that_names_no_task_is_an_error() -> None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from bridge.argo.inject import Json, Post, calls, inject, spec_of, stands
 from bridge.argo.pod_settings import Pods
 from bridge.argo.templates import ARTIFACT, asking, suspend
-from bridge.core import durations
 from bridge.core.errors import BridgeError, Faults
-from bridge.core.input_fields import schema_of
-from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
-from bridge.core.yaml_text import dump, load
-
-T = TypeVar("T")
+from bridge.core.gate_spec import Form, GateSpec, read
+from bridge.core.yaml_text import ambiguous, dump, load
 
 PREFIX: Final = "approval-bridge/"
 
-_KEYS: Final = ("message", "approvers", "timeout", "on_timeout", "input", "artifacts")
-
+#: Values may hold Argo's `{{…}}`: the message is literal text here, and rendered by Argo.
+FORM: Final = Form(
+    approvers="approvers",
+    timeout="timeout",
+    on_timeout="on_timeout",
+    input="input",
+    timeout_default="24h",
+    others=("artifacts",),
+)
 
 #: Where workflows stand; whatever else a file holds is handed on as it is.
 _KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow")
@@ -71,17 +74,16 @@ def annotated(manifest: Mapping[str, Any], pods: Pods) -> list[Post]:
 
 
 def _post(spec: Mapping[str, Any], name: str, text: str, pods: Pods) -> Iterator[Post]:
-    asked = _Annotation(load(text, "the annotation"))
-    arguments, policy = asked.arguments(name), asked.policy()
+    said = load(text, "the annotation")
+    faults = list(ambiguous(text))
+    artifacts = _artifacts(said, text, faults)
     owners = [
         each for each in spec["templates"] if any(call["name"] == name for call in calls(each))
     ]
     if len(owners) != 1:
-        asked.faults.append(
-            f"{len(owners)} tasks and steps are called {name}; it takes exactly one"
-        )
-    if asked.faults:
-        raise Faults(name, asked.faults)
+        faults.append(f"{len(owners)} tasks and steps are called {name}; it takes exactly one")
+    asked = read(said, FORM, name, asks=f"May {name} run?", besides=faults)
+    arguments = _arguments(name, asked, artifacts)
     [owner] = owners
     if stands(owner, name):
         return
@@ -90,68 +92,37 @@ def _post(spec: Mapping[str, Any], name: str, text: str, pods: Pods) -> Iterator
         name=name,
         owner=owner["name"],
         task=name,
-        templates=(opens, suspend(name, policy), verifies),
-        timeout=policy.timeout,
+        templates=(opens, suspend(name, asked.policy), verifies),
+        timeout=asked.timeout,
         arguments={"parameters": [{"name": k, "value": v} for k, v in arguments.items()]},
     )
 
 
-class _Annotation:
-    """What a gate asks, as its author wrote it. Values may hold Argo's `{{…}}`."""
+def _artifacts(said: Json, text: str, faults: list[str]) -> dict[str, str]:
+    """Each as it is written, for Argo hands on text: `1.10` is not 1.1. What is nested is JSON."""
+    import yaml
 
-    def __init__(self, said: Json) -> None:
-        self._said = said
-        self.faults = [
-            f"{key} is no word of a gate; there are {', '.join(_KEYS)}"
-            for key in said
-            if key not in _KEYS
-        ]
+    found = said.get("artifacts") or {}
+    if not isinstance(found, dict):
+        faults.append("`artifacts` must be a mapping from names to values")
+        return {}
+    if not found:
+        return {}
+    written = yaml.load(text, Loader=yaml.BaseLoader)["artifacts"]  # noqa: S506 - of texts alone
+    return {
+        name: json.dumps(value, default=str) if isinstance(value, dict | list) else as_written
+        for (name, as_written), value in zip(written.items(), found.values(), strict=True)
+    }
 
-    def arguments(self, name: str) -> dict[str, str]:
-        """The parameters of notify and verify: all text, as Argo hands it on."""
-        found = {
-            "gate": name,
-            "message": str(self._said.get("message") or f"May {name} run?"),
-            "approvers": ", ".join(self._approvers()),
-            "timeout": str(self._timeout() or ""),
-            "on-timeout": self._on_timeout().value,
-            "input": json.dumps(self._schema() or {}),
-        }
-        artifacts = self._said.get("artifacts") or {}
-        if not isinstance(artifacts, dict):
-            self.faults.append("artifacts is a mapping from names to values")
-            return found
-        return found | {f"{ARTIFACT}{key}": str(value) for key, value in artifacts.items()}
 
-    def policy(self) -> Policy:
-        return Policy(Approvals(Actors(anyone=True)), self._timeout(), self._on_timeout())
-
-    def _approvers(self) -> list[str]:
-        said = self._said.get("approvers") or []
-        names = [said] if isinstance(said, str) else said
-        if isinstance(names, list) and all(isinstance(each, str) and each for each in names):
-            return names
-        self.faults.append("approvers is a name or a list of names")
-        return []
-
-    def _timeout(self) -> int | None:
-        said = self._said.get("timeout", "24h")
-        return None if said is None else self._tried(lambda: durations.seconds(said))
-
-    def _on_timeout(self) -> OnTimeout:
-        said = self._said.get("on_timeout", OnTimeout.REJECT)
-        choices = ", ".join(OnTimeout)
-        if said in set(OnTimeout):
-            return OnTimeout(said)
-        self.faults.append(f"on_timeout is {said!r}; it can be {choices}")
-        return OnTimeout.REJECT
-
-    def _schema(self) -> dict[str, Any] | None:
-        return self._tried(lambda: schema_of(self._said.get("input")))
-
-    def _tried(self, read: Callable[[], T]) -> T | None:
-        try:
-            return read()
-        except Faults as faults:
-            self.faults += [each for each in faults.faults if each not in self.faults]
-            return None
+def _arguments(name: str, asked: GateSpec, artifacts: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of notify and verify: all text, as Argo hands it on."""
+    return {
+        "gate": name,
+        "message": asked.message,
+        "approvers": ", ".join(asked.approvers),
+        "timeout": str(asked.timeout or ""),
+        "on-timeout": asked.on_timeout.value,
+        "input": json.dumps(asked.schema or {}),
+        **{f"{ARTIFACT}{key}": value for key, value in artifacts.items()},
+    }

@@ -7,10 +7,12 @@ that is too large are faults.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.core.errors import LedgerCorrupt
+from bridge.core.sanitize import shortened
 
 if TYPE_CHECKING:
     import yaml
@@ -27,6 +29,8 @@ def dump(record: Mapping[str, Any]) -> str:
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
         # Other ends of a line than a newline come back as newlines, unless they are escaped.
         escaped = any(each in value for each in "\r\x85\u2028\u2029\ufeff")
+        # What we write without quotation marks, nobody may read in two ways.
+        escaped = escaped or _two_meanings(value, is_switch=False) is not None
         style = '"' if escaped else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
@@ -111,3 +115,60 @@ def _loader() -> type[yaml.SafeLoader]:
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
     Loader.add_constructor("tag:yaml.org,2002:int", whole)
     return Loader
+
+
+# -- two meanings ----------------------------------------------------------------------------------
+
+#: What only one of the two takes for a number, or both for different ones.
+_TWO_NUMBERS = re.compile(
+    r"[-+]?(?:0[0-9]+"  # 8 or 10
+    r"|0o[0-7]+|0b[01_]+"  # a text in one of them
+    r"|(?=[0-9.]*[0-9]_)[0-9._]+|0x[0-9A-Fa-f]*_[0-9A-Fa-f_]*"
+    r"|[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?"  # 1:30 is 90
+    r"|(?![0-9]+\.[0-9]*[eE][-+])(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+)"  # 1e3
+)
+_YES_OR_NO = re.compile(r"yes|no|on|off", re.IGNORECASE)
+_CURLY = re.compile(r"[“”„‟‘’‚‛«»].*[“”„‟‘’‚‛«»]", re.DOTALL)
+
+
+def ambiguous(text: str, switches: Collection[str] = ()) -> Iterator[str]:
+    """Values without quotation marks that two readers of YAML read differently.
+
+    YAML 1.1, which PyYAML reads, and YAML 1.2, which most people have in mind, read `010`, `1:30`
+    and `no` differently (https://yaml.org/spec/1.2.2/ext/changes/). `switches` are the places where
+    yes and no can only mean true and false.
+    """
+    import yaml
+
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    places: list[tuple[yaml.Node | None, str]] = [(root, "")]
+    while places:
+        node, path = places.pop()
+        if isinstance(node, yaml.MappingNode):
+            pairs = [(each, key.value) for key, each in node.value]
+            places += [
+                (each, f"{path}.{name}" if path else str(name)) for each, name in pairs[::-1]
+            ]
+        elif isinstance(node, yaml.SequenceNode):
+            places += [(each, f"{path}[{n}]") for n, each in [*enumerate(node.value)][::-1]]
+        elif isinstance(node, yaml.ScalarNode) and node.style is None:
+            says = _two_meanings(str(node.value), path in switches)
+            if says:
+                yield f"{path}: {says}"
+
+
+def _two_meanings(written: str, is_switch: bool) -> str | None:
+    shown = shortened(written, 60).replace("`", "'")
+    if _CURLY.fullmatch(written):
+        return f"{shown} is in curly quotation marks: write straight ones"
+    if _TWO_NUMBERS.fullmatch(written):
+        return (
+            f"{shown} is ambiguous, because YAML has two ways to read it: write a plain number such"
+            " as 10, or put a text in quotation marks"
+        )
+    if _YES_OR_NO.fullmatch(written) and not is_switch:
+        return (
+            f"{shown} is ambiguous, because YAML may take it for true or false: write true or"
+            " false, or put a text in quotation marks"
+        )
+    return None

@@ -20,19 +20,19 @@ from typing import Any
 from bridge import wiring
 from bridge.argo.inject import GATE
 from bridge.argo.templates import ARTIFACT, OUT_FOLDER
-from bridge.core import durations
 from bridge.core.artifacts import comparable, ordered
 from bridge.core.delivery import Workflow
 from bridge.core.errors import EXIT_SHUT, BridgeError, Faults, GateShut
 from bridge.core.facts import Source, started_by
-from bridge.core.input_fields import schema_of
-from bridge.core.model import ApprovalRequest, Declared, Gate, Subject
-from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
+from bridge.core.gate_spec import Form, GateSpec, read
+from bridge.core.model import ApprovalRequest, Gate, Subject
 from bridge.core.settings import ASKED, LABELLED, OUT, WORKFLOW, Settings, from_environment
 from bridge.entrypoints.python import artifact
 from bridge.gates.open_gate import open_gate
 from bridge.gates.open_page import ask
 from bridge.gates.verify import verify
+
+FORM = Form(approvers="approvers", timeout="timeout", on_timeout="on-timeout", input="input")
 
 _ARGO = "workflows.argoproj.io/"
 #: Argo Server's own word for who submitted the workflow; it makes `@` of a mail address `.at.`.
@@ -88,19 +88,14 @@ def request_from(env: Mapping[str, str], settings: Settings) -> ApprovalRequest:
     if workflow is None:
         raise Faults("the environment", [f"{WORKFLOW} is not set: this runs in a pod of Argo"])
     said, labels = _said(env.get(ASKED, "")), _labels(env)
-    approvers = tuple(each.strip() for each in said.get("approvers", "").split(",") if each.strip())
-    timeout = durations.seconds(said["timeout"]) if said.get("timeout") else None
+    spec, artifacts = _declared(said)
     request = ApprovalRequest(
         gate=_gate(workflow, said),
-        message=said["message"],
-        policy=Policy(
-            Approvals(Actors(approvers, anyone=not approvers)),
-            timeout,
-            _on_timeout(said),
-        ),
+        message=spec.message,
+        policy=spec.policy,
         opened_at=wiring.clock(),
-        artifacts=ordered(artifact(name, value) for name, value in _artifacts(said).items()),
-        schema=schema_of(_object(said, "input")),
+        artifacts=ordered(artifact(name, value) for name, value in artifacts.items()),
+        schema=spec.schema,
         facts=started_by(
             next((labels[name] for name in _CREATOR if labels.get(name)), None),
             Source.CREATOR_LABEL,
@@ -110,13 +105,13 @@ def request_from(env: Mapping[str, str], settings: Settings) -> ApprovalRequest:
     if settings.github is None:
         return request
     flow = next((labels[name] for name in _TEMPLATE if labels.get(name)), workflow.name)
-    typed = {name: _typed(value) for name, value in _artifacts(said).items()}
+    typed = {name: _typed(value) for name, value in artifacts.items()}
     plain = {name: value for name, value in typed.items() if comparable(name, value)}
     return replace(
         request,
         venue=settings.github.place,
         subject=Subject(flow, said["gate"], settings.environment, settings.labels, plain),
-        declared=Declared(approvers, timeout, _on_timeout(said)),
+        declared=spec.declared,
     )
 
 
@@ -159,30 +154,31 @@ def _gate(workflow: Workflow, said: Mapping[str, str]) -> Gate:
     return Gate(f"argo#{workflow.uid}", f"{workflow.namespace}/{place}/{said['gate']}")
 
 
-def _artifacts(said: Mapping[str, str]) -> dict[str, Any]:
+def _declared(said: Mapping[str, str]) -> tuple[GateSpec, dict[str, Any]]:
+    """The gate and its artifacts. An empty parameter says nothing. Raises `Faults`."""
+    faults: list[str] = []
+    given: dict[str, Any] = {key: said[key] for key in FORM.keys if said.get(key)}
+    given["approvers"] = [each for each in said.get("approvers", "").split(",") if each.strip()]
+    given["input"] = _object(said, "input", faults)
     single = {
         name.removeprefix(ARTIFACT): value
         for name, value in said.items()
         if name.startswith(ARTIFACT)
     }
-    return single | _object(said, "artifacts")
+    artifacts = single | _object(said, "artifacts", faults)
+    asks = f"May {said['gate']} run?"
+    return read(given, FORM, "the parameters", asks=asks, besides=faults), artifacts
 
 
-def _object(said: Mapping[str, str], name: str) -> dict[str, Any]:
+def _object(said: Mapping[str, str], name: str, faults: list[str]) -> dict[str, Any]:
     try:
         value = json.loads(said.get(name) or "{}")
     except ValueError:
         value = None
-    if not isinstance(value, dict):
-        raise Faults(f"the parameter {name}", ["it is not a JSON object"])
-    return value
-
-
-def _on_timeout(said: Mapping[str, str]) -> OnTimeout:
-    try:
-        return OnTimeout(said.get("on-timeout") or OnTimeout.REJECT)
-    except ValueError:
-        raise Faults("the parameter on-timeout", [f"it can be {', '.join(OnTimeout)}"]) from None
+    if isinstance(value, dict):
+        return value
+    faults.append(f"`{name}` is not a JSON object")
+    return {}
 
 
 if __name__ == "__main__":
