@@ -103,7 +103,7 @@ def _gated_step(compiler: Any, node: Any, brought_along: bool, forge: bool) -> A
         bootstrap=" && ".join(bootstrap),
         python=environment.executable(node.name),
         before_opening=needs(
-            apprise=declared.notifies and brought_along, forge=forge and brought_along
+            apprise=bool(declared.notify) and brought_along, forge=forge and brought_along
         ),
         before_step=needs(),
     )
