@@ -48,7 +48,9 @@ from bridge.core.rules import (
 )
 from bridge.gates.decide import decision_of
 from bridge.policy.approvers import LEVELS, match_up, reaches
-from bridge.policy.evaluate import check_policy, evaluate, narrow, questions, simulated
+from bridge.policy.evaluate import evaluate, questions
+from bridge.policy.narrow import check_policy, narrow
+from bridge.policy.simulate import simulated
 
 OPENED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

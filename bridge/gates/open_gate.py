@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.core.model import ApprovalRequest, Standing
 from bridge.gates.ports import Ledger, Notices
-from bridge.policy.evaluate import check_policy
+from bridge.policy.narrow import check_policy
 from bridge.render.request import page
 
 

@@ -28,7 +28,8 @@ from bridge.pages.model import (
     Write,
 )
 from bridge.pages.votes import Gathered
-from bridge.policy.evaluate import evaluate, narrow
+from bridge.policy.evaluate import evaluate
+from bridge.policy.narrow import narrow
 from bridge.policy.policy_file import PATH, PolicyFile, parse
 
 

@@ -33,7 +33,7 @@ from bridge.core.rules import (
     Via,
 )
 from bridge.policy.approvers import LEVELS
-from bridge.policy.evaluate import ORGANIZATION, TEAM, USER, rule_faults
+from bridge.policy.narrow import ORGANIZATION, TEAM, USER, rule_faults
 from bridge.policy.yaml_source import Notes, Place, root
 
 #: Where a repository keeps it, on its default branch.

@@ -9,11 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bridge.core import conditions
+from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
-from bridge.core.evaluation import Actor, Condition, Evaluation, Evidence, Finding
+from bridge.core.evaluation import (
+    Actor,
+    Answer,
+    Channel,
+    Condition,
+    Evaluation,
+    Evidence,
+    Finding,
+    Membership,
+    Verdict,
+    Vote,
+)
 from bridge.core.model import ApprovalRequest, Place, on_github
 from bridge.core.rules import Group, GroupKind
-from bridge.policy.evaluate import evaluate, narrow, simulated
+from bridge.policy.evaluate import evaluate
+from bridge.policy.narrow import narrow
 from bridge.policy.policy_file import PERMISSIONS, PolicyFile
 
 #: Who opens a gate in a safe installation: an App, and so none of those who approve.
@@ -91,3 +104,34 @@ def belonging(text: str) -> tuple[str, list[Group]]:
         reached = PERMISSIONS[: PERMISSIONS.index(name) + 1]
         return account, [Group(GroupKind.PERMISSION, each) for each in reached]
     return account, [Group(GroupKind.ORGANIZATION, name), Group(GroupKind.ROLE, name)]
+
+
+def simulated(
+    request: ApprovalRequest,
+    evidence: Evidence,
+    approvers: Sequence[str],
+    supposed: Mapping[str, Sequence[Group]] | None = None,
+) -> Evidence:
+    """The evidence as it would be if these accounts approved now: what a what-if evaluates.
+
+    `supposed` says which groups an account is taken to be in; of anything else nothing is known.
+    """
+    votes, facts = list(evidence.votes), list(evidence.memberships)
+    for index, login in enumerate(approvers, start=1):
+        actor = _account(login, evidence, stand_in=-index)
+        vote = Vote(actor, Verdict.APPROVE, evidence.now, digest_of(request), Channel.COMMENT)
+        votes.append(vote)
+        for group in (supposed or {}).get(login, ()):
+            facts = [each for each in facts if (each.user, each.group) != (actor.id, group)]
+            facts.append(Membership(actor.id or 0, group, Answer.MEMBER))
+    return replace(evidence, votes=tuple(votes), memberships=tuple(facts))
+
+
+def _account(login: str, evidence: Evidence, stand_in: int) -> Actor:
+    """Whoever has that login among those who answered; else somebody of a number nobody has."""
+    name, _, number = login.partition("#")
+    known = [*(vote.actor for vote in evidence.votes), evidence.author]
+    for each in known:
+        if each and each.login and each.login.lower() == name.lower():
+            return each
+    return Actor(name, login=name, id=int(number) if number else stand_in, proven=True)
