@@ -89,6 +89,7 @@ def test_the_page_has_every_variable_of_a_shell_and_no_other() -> None:
         settings.ENVIRONMENT,
         settings.CLUSTER,
         settings.SIGN,
+        settings.LOG,
         settings.APPRISE_URLS,
         settings.SLACK_WEBHOOK,
         settings.ARGO_UI_URL,

@@ -22,6 +22,7 @@ from bridge.core.settings import (
     GRAPHQL_URL,
     LABELS,
     LEDGER,
+    LOG,
     OPENER_SECRET,
     READER_SECRET,
     SERVER_URL,
@@ -34,7 +35,7 @@ from bridge.core.settings import (
 )
 
 #: What a deployer's pods are told besides: nothing here is secret.
-_PASSED_ON = (ENVIRONMENT, LABELS, CLUSTER, ARGO_UI_URL)
+_PASSED_ON = (ENVIRONMENT, LABELS, CLUSTER, ARGO_UI_URL, LOG)
 _OF_FORGE = (API_URL, GRAPHQL_URL, SERVER_URL, VOICES)
 
 _SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")

@@ -218,8 +218,9 @@ METAFLOW_HITL_APPRISE_URLS and others: see docs/cli.md.""",
     callback=_print_version,
     help="Show the version and exit.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Show each call of git and GitHub on stderr.")
 @_pass_desk
-def hitl(desk: _Desk, ledger: str | None) -> None:
+def hitl(desk: _Desk, ledger: str | None, verbose: bool) -> None:
     """Decide what waits for a person, and read what was decided.
 
     \b
@@ -231,6 +232,11 @@ def hitl(desk: _Desk, ledger: str | None) -> None:
     ID is a gate's id, the start of it, or its whole name, such as Flow/run/step/task.
     """
     desk.address = ledger
+    if verbose or "HITL_LOG" in os.environ or "RUNNER_DEBUG" in os.environ:
+        from bridge.core import log
+
+        env = {**os.environ, "HITL_LEDGER": ledger} if ledger else os.environ
+        (log.turn_on if verbose else log.turn_on_if_asked)(env)
 
 
 # -- reading -------------------------------------------------------------------------------------

@@ -19,6 +19,12 @@ EXIT_BUG = 70
 
 _CREDENTIAL = re.compile(r"(?<=://)[^/\s'\"@]+@")
 _HEADER = re.compile(r"(?i)(authorization:?\s*\w*|bearer)\s+\S+")
+#: What no variable holds: an App's own token and key lie in memory alone.
+_MINTED = re.compile(
+    r"\b(?:gh[a-z]_|github_pat_)\w{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
 
 
 def report(error: BaseException, env: Mapping[str, str]) -> str:
@@ -40,7 +46,7 @@ def report(error: BaseException, env: Mapping[str, str]) -> str:
 def without_secrets(text: str, env: Mapping[str, str]) -> str:
     """The text without credentials in addresses and headers, and without secrets of this
     environment."""
-    text = _HEADER.sub(r"\1 …", _CREDENTIAL.sub("…@", text))
+    text = _MINTED.sub("…", _HEADER.sub(r"\1 …", _CREDENTIAL.sub("…@", text)))
     secrets = [value for name, value in env.items() if is_secret(name, value)]
     secrets += re.split(r"[/:?&=@,\s]+", env.get(APPRISE_URLS, ""))  # any part may be the token
     secrets += re.split(r"[/:@]+", env.get(LEDGER, "").rpartition("@")[0])

@@ -36,6 +36,9 @@ APP_ID = "HITL_APP_ID"
 APP_KEY = "HITL_APP_KEY"
 VOICES = "HITL_VOICES"
 SIGN = "HITL_SIGN"
+LOG = "HITL_LOG"
+#: GitHub's runner sets it to 1 if a person runs a job again with debug logging.
+RUNNER_DEBUG = "RUNNER_DEBUG"
 #: `namespace/name/uid`, in the pods of a workflow that has gates.
 WORKFLOW = "HITL_WORKFLOW"
 #: What this cluster is called, where several have gates in one ledger.
@@ -105,6 +108,8 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     sign = SWITCH.get(env.get(SIGN, "").lower())
     if sign is None:
         faults.append(f"{SIGN} is {env[SIGN]!r}; it is one of 1, true, yes, 0, false, no")
+    if env.get(LOG, "").lower() not in ("", "debug"):
+        faults.append(f"{LOG} is {env[LOG]!r}: set it to debug, or leave it unset")
     cluster = env.get(CLUSTER, "")
     faults += faults_of_cluster(cluster)
     told = env.get(WORKFLOW)

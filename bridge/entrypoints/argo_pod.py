@@ -20,6 +20,7 @@ from typing import Any
 from bridge import wiring
 from bridge.argo.inject import GATE
 from bridge.argo.templates import ARTIFACT, OUT_FOLDER
+from bridge.core import log
 from bridge.core.artifacts import comparable, ordered
 from bridge.core.delivery import Workflow
 from bridge.core.errors import EXIT_SHUT, BridgeError, Faults, GateShut
@@ -44,6 +45,7 @@ _TEMPLATE = (f"{_ARGO}workflow-template", f"{_ARGO}cron-workflow")
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code. 202 where trying again cannot help: Argo's retries leave that alone."""
     [verb] = sys.argv[1:] if argv is None else argv
+    log.turn_on_if_asked(os.environ)
     out = Path(os.environ.get(OUT, OUT_FOLDER))
     try:
         settings = from_environment(os.environ)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bridge import wiring
+from bridge.core import log
 from bridge.core.errors import BridgeError, Faults, NoSuchPage
 from bridge.core.sanitize import harmless_line
 from bridge.core.settings import (
@@ -35,6 +36,7 @@ from bridge.gates.process_page import Tended, sweep, tend
 
 def main(env: Mapping[str, str]) -> int:
     """Do what the action's inputs ask; the exit code."""
+    log.turn_on_if_asked(env)
     runner = Runner(env)
     try:
         mode = env.get(MODE) or "tend"

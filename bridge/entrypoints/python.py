@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import wiring
+from bridge.core import log
 from bridge.core.artifacts import ordered, summarise
 from bridge.core.conditions import Readable, judge
 from bridge.core.digest import canonical
@@ -90,6 +91,7 @@ def declared(name: str, said: Mapping[str, Any], known: Known | None = None) -> 
 
 def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Decision:
     """The recorded approval of these values at this gate. Raises `GateShut`."""
+    log.turn_on_if_asked(os.environ)
     settings = from_environment(os.environ)
     # The process that waits is the run itself: that its parent went away means nothing.
     here = replace(wiring.here(settings), alive=lambda: True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from bridge.core import log
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Decider, Evaluation, Evidence, Membership, Outcome, Verdict
 from bridge.core.input_fields import filled, objection
@@ -14,6 +15,8 @@ from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.ports import Ledger, Notices
 from bridge.policy.agreement import together
 from bridge.policy.evaluate import evaluate
+
+_log = log.logger("gates")
 
 
 def decide(
@@ -31,12 +34,27 @@ def decide(
     fits = partial(objection, standing.request.schema)
     evaluation = evaluate(standing.request, evidence, fits)
     if standing.decision or evaluation.outcome is Outcome.PENDING:
+        _tell(standing, evidence, evaluation, "recorded nothing")
         return evaluation, standing
     offered = decision_of(standing, evaluation, evidence, policy_source)
     after = ledger.record(offered)
+    _tell(standing, evidence, evaluation, f"the ledger has the decision in {after.commit}")
     if after.decision and replace(after.decision, previous=None) == offered:
         notices.decided(after.request, after.decision)
     return evaluation, after
+
+
+def _tell(standing: Standing, evidence: Evidence, evaluation: Evaluation, did: str) -> None:
+    before = standing.decision
+    _log.debug(
+        "gate %s: saw %d votes, %s: %s (%s); %s",
+        standing.request.gate.id,
+        len(evidence.votes),
+        f"decided before as {before.outcome.value}" if before else "no decision",
+        evaluation.outcome.value,
+        evaluation.reason,
+        did,
+    )
 
 
 def decision_of(

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from bridge.argo import workflow as argo
+from bridge.core import log
 from bridge.core.delivery import Delivery, Resumption, Workflow
 from bridge.core.errors import BridgeError, ClusterUnavailable, TooOld
 from bridge.core.evaluation import Evidence
@@ -22,6 +23,8 @@ from bridge.gates.decide import decide
 from bridge.gates.deliver import deliver
 from bridge.gates.ports import Clock, Ledger, Notices, Watched
 from bridge.gates.settle import settle_overdue
+
+_log = log.logger("reconciler")
 
 #: Seconds between two tries at a cluster that does not answer: each time twice as long, to this.
 _LONGEST_PAUSE = 60
@@ -133,6 +136,9 @@ class Watch:
     ) -> None:
         """The run ended, and these waited in it until then, as far as was seen."""
         why = argo.ended(workflow, named)
+        _log.debug(
+            "run %s/%s: %s; gates %s", named.namespace, named.name, why or "goes on", _of(gates)
+        )
         for gate in sorted(gates) if why else ():
             self._unchecked.discard(gate)
             self._due.pop(gate, None)
@@ -177,7 +183,11 @@ class Watch:
         waiting = {gate for _, gates in self._runs.values() for gate in gates} if new else set()
         asked = self._unchecked | (waiting & set(new))
         if asked and head:
-            self._due |= self.ledger.decided(asked)
+            found = self.ledger.decided(asked)
+            _log.debug(
+                "ledger at %s: looked for gates %s, decided %s", head, _of(asked), _of(found)
+            )
+            self._due |= found
         self._head = head
         self._unchecked = set()
 
@@ -212,7 +222,10 @@ class Watch:
             found = deliver(self.cluster, standing, self.clock())
         except ClusterUnavailable as error:
             self._trouble("cluster", error)
+            _log.debug("gate %s: the cluster did not answer; it is tried again", gate)
             return False  # it stays due, and the next round tries again
+        outcome = standing.decision.outcome.value if standing.decision else "pending"
+        _log.debug("gate %s: is %s; %s, %s", gate, outcome, found.delivery.value, found.says)
         self._count(standing, found)
         self.tell(f"{standing.request.gate.key}: {found.says}")
         if found.delivery is not Delivery.CONFLICT:
@@ -234,3 +247,7 @@ class Watch:
         if line not in self._told:
             self._told.add(line)
             self.tell(line)
+
+
+def _of(gates: Iterable[str]) -> str:
+    return ", ".join(sorted(gates)) or "none"

@@ -72,7 +72,7 @@ class GitHub:
 
     def look(self, number: int) -> Look:
         found = self._query(
-            f"query($owner: String!, $name: String!, $number: Int!) {{ {SITE}"
+            f"query Page($owner: String!, $name: String!, $number: Int!) {{ {SITE}"
             f" page: repository(owner: $owner, name: $name)"
             f" {{ issueOrPullRequest(number: $number) {{ ...Page ...Issue }} }} }} {PAGE} {ISSUE}"
             f" {ACCOUNT}",
@@ -93,7 +93,7 @@ class GitHub:
 
     def _find(self, branches: Sequence[str]) -> Look:
         if not branches:
-            found = self._query(f"query($owner: String!, $name: String!) {{ {SITE} }}", {})
+            found = self._query(f"query Site($owner: String!, $name: String!) {{ {SITE} }}", {})
             return self._look_of(found, list)
         asked = "".join(
             f" b{index}: pullRequests(headRefName: $b{index}, baseRefName: $base, first: 3,"
@@ -102,7 +102,7 @@ class GitHub:
         )
         names = "".join(f", $b{index}: String!" for index in range(len(branches)))
         query = (
-            f"query($owner: String!, $name: String!, $base: String!{names}) {{ {SITE}"
+            f"query Pages($owner: String!, $name: String!, $base: String!{names}) {{ {SITE}"
             f" pages: repository(owner: $owner, name: $name) {{{asked} }} }} {PAGE} {ACCOUNT}"
         )
         variables = {f"b{index}": branch for index, branch in enumerate(branches)}
@@ -121,7 +121,8 @@ class GitHub:
 
     def stranded(self, label: str) -> Look:
         found = self._query(
-            f"query($owner: String!, $name: String!, $base: String!, $label: String!) {{ {SITE}"
+            f"query Stranded($owner: String!, $name: String!, $base: String!, $label: String!)"
+            f" {{ {SITE}"
             f" pages: repository(owner: $owner, name: $name) {{ pullRequests(first: {_AT_ONCE},"
             " baseRefName: $base, labels: [$label], states: [CLOSED, MERGED],"
             f" orderBy: {{field: UPDATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} }} }} }}"
@@ -397,14 +398,15 @@ class GitHub:
 _MISSING = ["page", "issueOrPullRequest"]
 _ON_LEDGER = {"base": LEDGER_BRANCH}
 _MORE_PULLS = (
-    "query($owner: String!, $name: String!, $base: String!, $branch: String!, $after: String!) {"
+    "query MorePulls($owner: String!, $name: String!, $base: String!, $branch: String!,"
+    " $after: String!) {"
     " repository(owner: $owner, name: $name) { pullRequests(headRefName: $branch,"
     f" baseRefName: $base, first: {_AT_ONCE}, after: $after,"
     f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {MORE} }} }} }}"
     f" {PAGE} {ACCOUNT}"
 )
 _WAITING = (
-    f"query($owner: String!, $name: String!, $label: String!, $after: String) {{ {SITE}"
+    f"query Waiting($owner: String!, $name: String!, $label: String!, $after: String) {{ {SITE}"
     f" pages: repository(owner: $owner, name: $name) {{ issues(first: {_AT_ONCE}, after: $after,"
     " labels: [$label], orderBy: {field: CREATED_AT, direction: DESC})"
     f" {{ nodes {{ ...Issue }} {MORE} }} }} }} {ISSUE} {ACCOUNT}"

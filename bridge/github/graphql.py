@@ -135,7 +135,7 @@ SITE = (
 def rest_of(kind: str, name: str, arguments: str, fields: str) -> str:
     """The query for what follows in one list of a page; `$id` and `$after`."""
     return (
-        f"query($id: ID!, $after: String!) {{ node(id: $id) {{ ... on {kind} {{"
+        f"query Rest($id: ID!, $after: String!) {{ node(id: $id) {{ ... on {kind} {{"
         f" {name}(first: 100, after: $after{arguments}) {{ nodes {{ {fields} }} {MORE} }}"
         f" }} }} }} {ACCOUNT}"
     )
@@ -148,7 +148,7 @@ def threads_of_page() -> str:
     """
     name, _, fields = _THREADS
     return (
-        f"query($id: ID!, $after: String) {{ node(id: $id) {{ ... on PullRequest {{"
+        f"query Threads($id: ID!, $after: String) {{ node(id: $id) {{ ... on PullRequest {{"
         f" {name}(first: 100, after: $after) {{ nodes {{ {fields} }} {MORE} }} }} }} }} {ACCOUNT}"
     )
 
@@ -158,7 +158,8 @@ def revisions_of_texts() -> str:
     name, _, fields = REVISIONS
     states = f"includesCreatedEdit {name}(first: 100) {{ nodes {{ {fields} }} {MORE} }}"
     kinds = " ".join(f"... on {kind} {{ {states} }}" for kind in _EDITABLE)
-    return f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ __typename id {kinds} }} }} {ACCOUNT}"
+    found = f"nodes(ids: $ids) {{ __typename id {kinds} }}"
+    return f"query Revisions($ids: [ID!]!) {{ {found} }} {ACCOUNT}"
 
 
 def edited_texts(node: Json, voices: Voices) -> Iterator[Json]:
@@ -414,4 +415,5 @@ def document(mutations: Sequence[tuple[str, Json]]) -> tuple[str, Json]:
     heads = [f"$i{n}: {name[0].upper()}{name[1:]}Input!" for n, (name, _) in numbered]
     calls = [f"m{n}: {name}(input: $i{n}) {{ clientMutationId }}" for n, (name, _) in numbered]
     variables = {f"i{n}": given for n, (_, given) in numbered}
-    return f"mutation({', '.join(heads)}) {{ {' '.join(calls)} }}", variables
+    named = "_".join(dict.fromkeys(name for name, _ in mutations))  # as the log shows it
+    return f"mutation {named}({', '.join(heads)}) {{ {' '.join(calls)} }}", variables

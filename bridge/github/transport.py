@@ -17,11 +17,14 @@ import requests
 from github import Auth, Github
 from jwt import PyJWTError
 
+from bridge.core import log
 from bridge.core.errors import ForgeUnavailable
 from bridge.core.settings import APP_ID, APP_KEY, REPOSITORY, GitHubSettings
 
 # At DEBUG the library logs whole answers, and the answer that mints a token is the token.
 logging.getLogger("github.Requester").setLevel(logging.INFO)
+
+_log = log.logger("github")
 
 #: Seconds until an unanswered request is given up.
 _SECONDS = 20
@@ -126,7 +129,11 @@ class Line:
     ) -> _Reply:
         tries = _TRIES if again else 1
         while True:
+            start = time.monotonic()
             reply = _sent(github, method, path, given)
+            if _log.isEnabledFor(logging.DEBUG):
+                asked = _operation(given) or f"{method} {path}"
+                _log.debug("%s: %s, %s%s", asked, reply.said, log.since(start), reply.cost)
             if reply.limited:
                 self._wait(_until_lifted(reply.headers), why)
             elif reply.broken and tries > 1:
@@ -215,6 +222,17 @@ class _Reply:
         return bool(self.trouble)
 
     @property
+    def said(self) -> str:
+        return f"{self.status}, {self.trouble}" if self.broken else str(self.status)
+
+    @property
+    def cost(self) -> str:
+        """What is left of the limit that the request counted against, as GitHub says."""
+        names = ("resource", "used", "remaining")
+        found = {name: self.headers.get(f"x-ratelimit-{name}") for name in names}
+        return "".join(f", {name} {value}" for name, value in found.items() if value)
+
+    @property
     def limited(self) -> bool:
         if self.status == 200 and isinstance(self.body, dict):
             return any(each.get("type") == "RATE_LIMITED" for each in errors_of(self.body))
@@ -242,6 +260,12 @@ def _sent(github: Github, method: str, path: str, given: Json | None) -> _Reply:
     except (ValueError, RecursionError):
         return _Reply(status, headers, trouble="its answer is not JSON")
     return _Reply(status, headers, body, _timed_out(body))
+
+
+def _operation(given: Json | None) -> str:
+    """What a GraphQL document is called, as in `query Page`; empty for REST."""
+    document = given.get("query") if given else None
+    return document.partition("(")[0] if isinstance(document, str) else ""
 
 
 def _timed_out(body: Any) -> str:

@@ -12,20 +12,26 @@ import hashlib
 import io
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from logging import DEBUG
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from bridge.core import log
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.core.remote_url import names_path, part_secret
 
 if TYPE_CHECKING:
     from git import Git
+
+_log = log.logger("git")
 
 #: Each exchange leaves a pack behind; past so many the cache costs more than it saves.
 MOST_PACKS = 200
@@ -400,6 +406,7 @@ class ObjectReader:
             pass_fds=pass_fds,
         )
         self._seen: dict[str, Thing] = {}
+        self._start, self._read = time.monotonic(), 0
 
     def look(self, sha: str) -> Thing | None:
         """Like `read`, of an object that is going to be asked for again."""
@@ -422,6 +429,7 @@ class ObjectReader:
         about = head.rstrip("\n")
         if about.endswith(" missing"):
             return None
+        self._read += 1
         sha, kind, size = about.split(" ")
         content: bytes = self._process.stdout.read(int(size))
         self._process.stdout.read(1)
@@ -431,6 +439,7 @@ class ObjectReader:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             stream.close()
         self._process.proc.wait()
+        _log.debug("git cat-file --batch: %d objects, %s", self._read, log.since(self._start))
 
 
 def read_tree(content: bytes) -> Tree:
@@ -475,8 +484,9 @@ def run(
     pass_fds: Sequence[int] = (),
 ) -> str:
     """One git command. Raises `GitFailed`, or `LedgerUnavailable` where there is no git."""
+    start = time.monotonic()
     with tempfile.TemporaryFile() as feed:
-        feed.write(stdin.encode("utf-8", "surrogateescape"))
+        sent = feed.write(stdin.encode("utf-8", "surrogateescape"))
         feed.seek(0)
         status, said, err = _git().execute(
             _command(args, environment),
@@ -489,6 +499,10 @@ def run(
             pass_fds=pass_fds,
         )
     text = said.decode("utf-8", "surrogateescape") if isinstance(said, bytes) else ""
+    if _log.isEnabledFor(DEBUG):
+        shown, took = shlex.join(["git", *args]), log.since(start)
+        got = out.tell() if out else len(said)
+        _log.debug("%s: exit %d, %s, %d bytes in, %d out", shown, status, took, sent, got)
     if status != 0:
         raise GitFailed(args[0], f"{err.strip()}\n{text}".strip())
     return text

@@ -391,8 +391,10 @@ def _on_this_disk(settings: Settings) -> bool:
 
 
 def _settings() -> Settings:
+    from bridge.core.log import turn_on_if_asked
     from bridge.core.settings import from_environment
 
+    turn_on_if_asked(os.environ)
     return from_environment(os.environ)
 
 

@@ -57,8 +57,11 @@ def _open(
     split_index: int | None,
     out: str,
 ) -> None:
+    from bridge.core import log
+
     from .passing import open_task
 
+    log.turn_on_if_asked(os.environ)
     gate = next(each for each in getattr(state.flow, step).decorators if each.name == "hitl")
     paths = decompress_list(Path(input_paths_filename).read_text(encoding="utf-8").strip(" \n\"'"))
     asked = gate.asked(run_id, task_id, split_index, _parents(state.flow_datastore, run_id, paths))
