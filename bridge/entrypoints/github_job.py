@@ -10,35 +10,34 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bridge.core import input_fields
 from bridge.core.artifacts import ordered, summarise
 from bridge.core.digest import canonical
 from bridge.core.errors import Faults, GateShut, LedgerCorrupt, NoSuchGate
 from bridge.core.facts import started_by
+from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.json_schema import not_plain
 from bridge.core.model import (
     ApprovalRequest,
     Artifact,
     Decision,
-    Declared,
     Gate,
     Link,
     Standing,
     Subject,
 )
-from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.sanitize import harmless_line
 from bridge.core.settings import ENVIRONMENT, FILES, GATE, INPUTS, MESSAGE, VALUES
-from bridge.core.yaml_text import load
+from bridge.core.yaml_text import ambiguous, load
 from bridge.gates.ports import Ledger
 from bridge.gates.verify import verify
 from bridge.github.dispatch import COMMIT, approved_commit, origin_of
 
+FORM: Final = Form(input="inputs")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KEY: Final = re.compile(r"(?P<workflow>[^/]+)/(?P<run>[0-9]+)/(?P<name>[^/]+)", re.ASCII)
 _FILE: Final = "file"
@@ -67,15 +66,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the job's author wrote."""
+class JobGate:
+    """The gate as the job's author wrote it."""
 
     name: str
-    message: str = ""
-    schema: Mapping[str, Any] | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
-    environment: str | None = None
+    spec: GateSpec
+    values: Mapping[str, Any]
+    files: tuple[str, ...]
+    environment: str | None
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -101,7 +99,7 @@ def job_of(env: Mapping[str, str]) -> Job:
     )
 
 
-def asked_by(env: Mapping[str, str]) -> Asked:
+def asked_by(env: Mapping[str, str]) -> JobGate:
     """From the texts of the action's inputs. Raises `Faults` with every fault of them."""
     faults: list[str] = []
     name = env.get(GATE, "")
@@ -113,30 +111,31 @@ def asked_by(env: Mapping[str, str]) -> Asked:
     faults += not_plain(values, "values")
     files = tuple(line.strip() for line in env.get(FILES, "").splitlines() if line.strip())
     faults += [f"`files`: there is no file {each}" for each in files if not Path(each).is_file()]
-    if faults:
-        raise Faults("the input", faults)
-    environment = env.get(ENVIRONMENT) or None
-    return Asked(
-        name, env.get(MESSAGE, ""), input_fields.schema_of(schema), values, files, environment
-    )
+    said = {"message": env.get(MESSAGE, "").strip(), "inputs": schema}
+    # Who may decide, how long it waits and what may approve by itself is the repository's to say.
+    spec = read(said, FORM, "the input", asks=f"Go on with {name}?", besides=faults)
+    return JobGate(name, spec, values, files, env.get(ENVIRONMENT) or None)
 
 
 def _mapping(env: Mapping[str, str], name: str, faults: list[str]) -> dict[str, Any]:
-    text = env.get(name, "")
+    text, shown = env.get(name, ""), f"`{name.removeprefix('HITL_').lower()}`"
+    if not text.strip():
+        return {}
     try:
-        return load(text, f"`{name.removeprefix('HITL_').lower()}`") if text.strip() else {}
+        found = load(text, shown)
     except LedgerCorrupt as error:
         faults.append(str(error))
         return {}
+    faults += [f"{shown}: {each}" for each in ambiguous(text)]
+    return found
 
 
-def request(job: Job, asked: Asked, now: datetime) -> ApprovalRequest:
+def request(job: Job, asked: JobGate, now: datetime) -> ApprovalRequest:
     """What is asked. The message is text, not Markdown: a run may put a commit's title into it."""
-    lines = asked.message.strip() or f"Go on with {asked.name}?"
     return ApprovalRequest(
         gate=Gate(job.origin, f"{job.workflow}/{job.run}/{asked.name}"),
-        message="\n".join(map(harmless_line, lines.splitlines())),
-        policy=Policy(Approvals(Actors(anyone=True))),  # the repository's own takes its place
+        message="\n".join(map(harmless_line, asked.spec.message.splitlines())),
+        policy=asked.spec.policy,  # the repository's own takes its place
         opened_at=now,
         artifacts=ordered(
             [
@@ -145,11 +144,11 @@ def request(job: Job, asked: Asked, now: datetime) -> ApprovalRequest:
                 *_files(asked.files),
             ]
         ),
-        schema=asked.schema,
+        schema=asked.spec.schema,
         facts=started_by(f"@{job.started_by}" if job.started_by else None),
         links=(Link("the run that asks", job.url),),
         subject=Subject(job.workflow, asked.name, asked.environment, artifacts=asked.plain),
-        declared=Declared(),
+        declared=asked.spec.declared,
     )
 
 
@@ -163,7 +162,7 @@ class Proof:
     commit: str
 
 
-def prove(ledger: Ledger, job: Job, gate_id: str, asked: Asked) -> Proof:
+def prove(ledger: Ledger, job: Job, gate_id: str, asked: JobGate) -> Proof:
     """The recorded approval of this gate of this workflow, whichever of its runs has asked.
 
     What `asked` gives of values and files must be what was approved. Raises `GateShut`.
@@ -191,7 +190,7 @@ def prove(ledger: Ledger, job: Job, gate_id: str, asked: Asked) -> Proof:
 # -- artifacts -------------------------------------------------------------------------------------
 
 
-def _again(recorded: ApprovalRequest, asked: Asked) -> tuple[Artifact, ...]:
+def _again(recorded: ApprovalRequest, asked: JobGate) -> tuple[Artifact, ...]:
     given = {name: _value(name, value) for name, value in asked.values.items()}
     given |= {each.name: each for each in _files(asked.files)}
     # What the new run will check out is the text that people were shown: the digest must be of it.
