@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bridge.core import input_fields
 from bridge.core.digest import canonical
 from bridge.core.errors import Faults
+from bridge.core.json_formats import FORMATS, fits
 from bridge.core.yaml_text import dump, load
 
 SEED = {"deploy_target": "str", "notes": "str"}
@@ -118,6 +119,10 @@ def test_every_fault_of_a_declaration_is_told_at_once() -> None:
         ({"properties": {}, "patternProperties": {"a": {}}}, "patternProperties is not supported"),
         ({"$schema": "http://json-schema.org/draft-04/schema#"}, "the bridge reads"),
         ({"$schema": "x", "type": "array"}, "must be an object"),
+        ({"properties": {"a": {"format": "duration"}}}, "the format 'duration' is not checked"),
+        ({"properties": {"a": {"minimun": 3}}}, "'minimun', which would check nothing; did you"),
+        ({"properties": {"a": {"contentEncoding": "base64"}}}, "would check nothing"),
+        ({"propertys": {}, "type": "object"}, "did you mean properties"),
         ({"properties": {"a": {"enum": [float("nan")]}}}, "nan is not a number"),
         ({"properties": {"a": {"const": object()}}}, "JSON has no object"),
     ],
@@ -163,6 +168,89 @@ def test_an_input_that_does_not_fit_says_which_field_and_why(
     given: dict[str, Any], says: str
 ) -> None:
     assert says in faults(lambda: input_fields.check(DEPLOY, {"deploy_target": "staging", **given}))
+
+
+@pytest.mark.parametrize(
+    ("value", "of", "fits"),
+    [
+        (0.07, 0.01, True),
+        (0.3, 0.1, True),
+        (1.1, 0.1, True),
+        (7, 0.01, True),
+        (0.075, 0.01, False),
+        (1e-07, 1e-07, True),
+        (1e300, 0.1, True),
+        (6, 4, False),
+        (3, 10**400, False),
+        (3, float("inf"), False),
+    ],
+)
+def test_a_multiple_is_counted_on_the_numbers_as_they_are_written(
+    value: float, of: float, fits: bool
+) -> None:
+    made = {"type": "object", "properties": {"a": {"multipleOf": of}}}
+    assert (input_fields.objection(made, {"a": value}) is None) is fits
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        (
+            "date",
+            ["2026-01-31", "2024-02-29"],
+            ["tomorrow", "2026-02-29", "20260131", "2026-W01-1"],
+        ),
+        ("time", ["12:30:00Z", "23:59:60+01:00"], ["12:30", "25:00:00Z", "12:30:00"]),
+        (
+            "date-time",
+            ["2026-01-31T12:30:00Z", "2026-01-31t12:30:00.5-05:00"],
+            ["2026-01-31", "2026-01-31T12:30:00", "2026-13-01T00:00:00Z", "now"],
+        ),
+        ("email", ["ann@example.org", "a.b+c@x.co"], ["ann", "ann@", "a b@x.co", "a@b@c", "a@-x"]),
+        ("hostname", ["example.org", "localhost"], ["-a", "a..b", "a_b", "", "a" * 64]),
+        ("ipv4", ["10.0.0.1"], ["10.0.0", "10.0.0.256", "::1"]),
+        ("ipv6", ["::1", "fe80::1"], ["10.0.0.1", "::g"]),
+        (
+            "uri",
+            ["https://example.org/a?b#c", "mailto:a@b", "http://u@[::1]:80/%20"],
+            ["example", "//a", "a b:c", "http://a:b/"],
+        ),
+        ("uuid", ["123e4567-e89b-12d3-a456-426614174000"], ["123e4567", "x" * 36]),
+    ],
+)
+def test_a_format_is_checked(name: str, good: list[str], bad: list[str]) -> None:
+    made = schema({"properties": {"a": {"format": name}}})
+    assert [each for each in good if input_fields.objection(made, {"a": each})] == []
+    assert [each for each in bad if not input_fields.objection(made, {"a": each})] == []
+    assert input_fields.objection(made, {"a": 3}) is None  # a format says nothing of a number
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.text() | st.text(alphabet="0123456789-:.@TZ[]a/"))
+def test_no_text_makes_a_format_stumble(name: str, text: str) -> None:
+    assert fits(name, text) in (True, False)
+
+
+def test_every_keyword_that_is_checked_may_be_declared() -> None:
+    wide = {
+        "a": {"type": "array", "contains": {"const": 1}, "minContains": 1, "maxContains": 2},
+        "b": {"if": {"const": 1}, "then": True, "else": {"type": "string"}, "title": "B"},
+        "default": {"description": "a field of this name", "examples": [{"odd": 1}]},
+    }
+    schema({"properties": wide, "dependentRequired": {"a": ["b"]}, "$comment": "none"})
+
+
+def test_a_number_with_zeros_before_it_is_ambiguous() -> None:
+    made = schema({"replicas": "int", "share": "float", "tag": "str"})
+    assert faults(
+        lambda: input_fields.parse_pairs(["replicas=010", "share=-08", "tag=010"], made)
+    ) == (
+        "replicas: '010' is ambiguous: write a number without zeros before it",
+        "share: '-08' is ambiguous: write a number without zeros before it",
+    )
+    assert input_fields.parse_pairs(["replicas=0", "share=0.5"], made) == {
+        "replicas": 0,
+        "share": 0.5,
+    }
 
 
 def test_every_fault_of_an_input_is_told_at_once() -> None:

@@ -390,6 +390,8 @@ def _read_as(kind: str, text: str) -> Any:
     match kind:
         case "str":
             return text
+        case "int" | "float" if re.fullmatch(r"[-+]?0[0-9]+", text):
+            raise ValueError("is ambiguous: write a number without zeros before it")
         case "int" if re.fullmatch(r"[-+]?[0-9]{1,19}", text):
             return int(text)
         case "float" if re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", text):

@@ -11,8 +11,10 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
+from bridge.core.json_formats import FORMATS, fits
 from bridge.core.sanitize import is_secret, shortened
 
 if TYPE_CHECKING:
@@ -31,8 +33,13 @@ _REFUSED: Final = frozenset(
     {"$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary", "patternProperties",
      "unevaluatedProperties", "unevaluatedItems"}
 )  # fmt: skip
+#: Beside the keywords that are checked. Any other is a slip of the pen, and would check nothing.
+_OF_NO_EFFECT: Final = frozenset(
+    {"$schema", "$defs", "$comment", "title", "description", "default", "examples", "deprecated",
+     "readOnly", "writeOnly", "format", "then", "else", "minContains", "maxContains"}
+)  # fmt: skip
 _BY_NAME: Final = frozenset({"properties", "$defs", "dependentSchemas"})
-_DATA: Final = frozenset({"default", "enum", "const", "examples"})
+_DATA: Final = frozenset({"default", "enum", "const", "examples", "dependentRequired"})
 
 
 def faults(
@@ -79,10 +86,46 @@ class _TooMuch(Exception):
     """The schema asks for more work than any honest one."""
 
 
-def _validator(schema: Mapping[str, Any]) -> Validator:
+def _pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[ValidationError]:
     import regex
+    from jsonschema import ValidationError
+
+    if not isinstance(instance, str):
+        return
+    try:
+        matches = regex.search(wanted, instance, timeout=_PATTERN_SECONDS)
+    except TimeoutError:
+        raise _TooMuch(f"the pattern {quoted(wanted)} takes too long to match") from None
+    if not matches:
+        yield ValidationError("does not match")
+
+
+def _multiple(_: Any, of: Any, instance: Any, __: Any) -> Iterator[ValidationError]:
+    from jsonschema import ValidationError
+
+    if not isinstance(instance, int | float) or isinstance(instance, bool):
+        return
+    # In binary 0.07 is no multiple of 0.01; as people write the two, it is.
+    endless = isinstance(of, float) and not math.isfinite(of)
+    if endless or Fraction(str(instance)) % Fraction(str(of)):
+        yield ValidationError("is no multiple")
+
+
+def _format(_: Any, name: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    from jsonschema import ValidationError
+
+    if isinstance(instance, str) and not fits(name, instance):
+        yield ValidationError("is not of this format")
+
+
+def _is_integer(_: Any, value: object) -> bool:
+    # JSON Schema takes 1.0 for an integer, and a step that was promised an int gets a float.
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _validator(schema: Mapping[str, Any]) -> Validator:
     from jsonschema import Draft202012Validator as Draft
-    from jsonschema import ValidationError, validators
+    from jsonschema import validators
     from referencing import Registry
 
     left = _MOST_REFERENCES
@@ -95,25 +138,11 @@ def _validator(schema: Mapping[str, Any]) -> Validator:
             raise _TooMuch("its schema refers from one part to another too often")
         yield from follow(validator, ref, instance, schema)
 
-    def pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-        if not isinstance(instance, str):
-            return
-        try:
-            matches = regex.search(wanted, instance, timeout=_PATTERN_SECONDS)
-        except TimeoutError:
-            raise _TooMuch(f"the pattern {quoted(wanted)} takes too long to match") from None
-        if not matches:
-            yield ValidationError("does not match")
-
-    def is_integer(_: Any, value: object) -> bool:
-        # JSON Schema takes 1.0 for an integer, and a step that was promised an int gets a float.
-        return isinstance(value, int) and not isinstance(value, bool)
-
     extend: Any = validators.extend
     strict = extend(
         Draft,
-        {"$ref": counted, "pattern": pattern},
-        type_checker=Draft.TYPE_CHECKER.redefine("integer", is_integer),
+        {"$ref": counted, "pattern": _pattern, "multipleOf": _multiple, "format": _format},
+        type_checker=Draft.TYPE_CHECKER.redefine("integer", _is_integer),
     )
     # An empty registry of our own: the library's default one fetches what it does not know.
     made: Validator = strict(dict(schema), registry=Registry())
@@ -156,8 +185,19 @@ def _dangers(part: Any, root: Mapping[str, Any], where: str) -> Iterator[str]:
 
 
 def _keyword_faults(key: str, value: Any, root: Mapping[str, Any]) -> Iterator[str]:
+    from difflib import get_close_matches
+
+    from jsonschema import Draft202012Validator as Draft
+
+    known = _OF_NO_EFFECT | Draft.VALIDATORS.keys()
     if key in _REFUSED:
         yield f"{key} is not supported"
+    elif key not in known:
+        near = get_close_matches(key, known, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        yield f"unknown keyword {quoted(key)}, which would check nothing{meant}"
+    elif key == "format" and value not in FORMATS:
+        yield f"the format {quoted(value)} is not checked; there is {', '.join(FORMATS)}"
     elif key == "pattern":
         yield from _pattern_faults(value)
     elif key == "$ref" and pointed(root, value) is None:
@@ -255,6 +295,7 @@ _SAYS: Final[dict[str, Callable[[str, Any], str]]] = {
     "minLength": lambda value, want: f"{value} is shorter than {want} characters",
     "maxLength": lambda value, want: f"{value} is longer than {want} characters",
     "pattern": lambda value, want: f"{value} does not match {want}",
+    "format": lambda value, want: f"{value} is not {FORMATS[want]}",
     "minItems": lambda value, want: f"{value} has fewer than {want} entries",
     "maxItems": lambda value, want: f"{value} has more than {want} entries",
     "uniqueItems": lambda value, _: f"{value} holds the same entry twice",
