@@ -103,7 +103,7 @@ class Bench:
     # -- what is measured --------------------------------------------------------------------
 
     def verify(self, ledger: GitLedger, size: int) -> None:
-        assert verify(ledger, a_request(key_of(size // 2)))
+        assert verify(ledger, a_request(key_of(size // 2)).draft)
 
     def decide(self, ledger: GitLedger, size: int) -> None:
         assert ledger.record(a_decision(a_request(key_of(size)))).decision

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
@@ -28,8 +28,9 @@ from measures import Row, tell  # noqa: E402
 from bridge import wiring  # noqa: E402
 from bridge.core.model import ApprovalRequest  # noqa: E402
 from bridge.core.settings import Settings  # noqa: E402
-from bridge.gates.ports import Here, Ledger  # noqa: E402
-from bridge.gates.wait import pass_gate  # noqa: E402
+from bridge.gates.ports import Ledger  # noqa: E402
+from bridge.gates.this_machine import ThisMachine  # noqa: E402
+from bridge.gates.wait import Run, pass_gate  # noqa: E402
 from bridge.ledger.git_ledger import GitLedger  # noqa: E402
 from tests.githttp import serving  # noqa: E402 - the helpers of the tests
 from tests.ledgers import a_decision, a_request, in_child, key_of, ledger_of  # noqa: E402
@@ -48,8 +49,9 @@ def main() -> int:
 
 def rows(work: Path, seconds: int, rounds: int) -> Iterator[Row]:
     path = ledger_of(work / "ledger.git", 100)
-    here = wiring.here(Settings(str(path), work / "cache"))
-    here = replace(here, asker=None, alive=lambda: True)  # the waiting process is a fork of this
+    here = wiring.existing_venue(Settings(str(path), work / "cache"))
+    assert isinstance(here, ThisMachine)
+    here = replace(here, clock=earlier)
     waited = decided_after(here, request(0), seconds)
     wall = waited["wall"]
     yield Row("wall s of waiting, CPU s between its looks", wall, waited["between"], 0.001)
@@ -67,12 +69,20 @@ def rows(work: Path, seconds: int, rounds: int) -> Iterator[Row]:
     yield Row(name, gaps[0], gaps[-1], SLOWEST_POLL, absolute=True)
 
 
+def earlier() -> datetime:
+    """Gates are opened a while ago: the vote of `a_decision` comes a minute after that."""
+    return wiring.clock() - timedelta(minutes=5)
+
+
 def request(number: int) -> ApprovalRequest:
-    # Opened a while ago: the vote of `a_decision` came a minute after that.
-    return a_request(key_of(1_000 + number), opened_at=wiring.clock() - timedelta(minutes=5))
+    return a_request(key_of(1_000 + number), opened_at=earlier())
 
 
-def decided_after(here: Here, asked: ApprovalRequest, seconds: float) -> dict[str, float]:
+def waiting(pause: Callable[[float], None]) -> Run:
+    return Run(alive=lambda: True, pause=pause)  # the process that waits is a fork of this
+
+
+def decided_after(here: ThisMachine, asked: ApprovalRequest, seconds: float) -> dict[str, float]:
     """What a gate used that another process decides so many seconds after it has begun to wait."""
     says, hears = os.pipe()
     pid = os.fork()
@@ -90,7 +100,7 @@ def decided_after(here: Here, asked: ApprovalRequest, seconds: float) -> dict[st
     return {**used, "after": used.pop("passed") - recorded}
 
 
-def waits(here: Here, asked: ApprovalRequest, out: int) -> None:
+def waits(here: ThisMachine, asked: ApprovalRequest, out: int) -> None:
     start: list[tuple[float, float]] = []
     between = 0.0
 
@@ -105,7 +115,7 @@ def waits(here: Here, asked: ApprovalRequest, out: int) -> None:
 
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 2)
-    pass_gate(replace(here, pause=pause), asked)
+    pass_gate(here, waiting(pause), asked.draft)
     passed, used = time.monotonic(), cpu()
     since, before = start[0]
     found = {"wall": passed - since, "all": used - before, "between": between, "passed": passed}
@@ -118,7 +128,7 @@ def cpu() -> float:
     return own.ru_utime + own.ru_stime + theirs.ru_utime + theirs.ru_stime
 
 
-def looked_at(here: Here, asked: ApprovalRequest) -> list[int]:
+def looked_at(here: ThisMachine, asked: ApprovalRequest) -> list[int]:
     """The seconds at which a waiting step looks, on a clock that only its pauses move."""
     now, looks = 0, []
 
@@ -129,7 +139,7 @@ def looked_at(here: Here, asked: ApprovalRequest) -> list[int]:
             here.ledger.record(a_decision(asked, decided_at=wiring.clock()))
 
     ledger = _Watched(here.ledger, lambda: looks.append(now))
-    pass_gate(replace(here, ledger=ledger, pause=pause), asked)
+    pass_gate(replace(here, ledger=ledger), waiting(pause), asked.draft)
     return looks
 
 

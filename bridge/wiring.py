@@ -15,9 +15,13 @@ from bridge.core.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bridge.core.model import ApprovalRequest
     from bridge.core.settings import GitHubSettings
     from bridge.gates.open_page import Desk
-    from bridge.gates.ports import Cluster, Forge, Here, Ledger, Notices
+    from bridge.gates.ports import Asker, Cluster, Forge, Ledger, Notices
+    from bridge.gates.this_machine import ThisMachine
+    from bridge.gates.venue import Venue
+    from bridge.gates.wait import Run
     from bridge.github.client import GitHub
 
 #: The ledger of a laptop, beside the project it belongs to.
@@ -58,48 +62,76 @@ def existing_ledger(settings: Settings, start: Path | None = None) -> Ledger:
     return git_ledger.GitLedger(str(path), settings.cache, sign=settings.sign)
 
 
-def here(settings: Settings, start: Path | None = None) -> Here:
-    """What a step at hand waits with. It is alive as long as the process that started it."""
-    from bridge.gates.ports import Here
+def venue(settings: Settings, start: Path | None = None) -> Venue:
+    """Where gates are opened with these settings. On this machine, the first gate makes a ledger,
+    and a person at the terminal is asked there."""
     from bridge.local import prompt
+
+    return _venue(settings, ledger(settings, start), prompt.available(settings.cache, clock))
+
+
+def existing_venue(settings: Settings, start: Path | None = None) -> Venue:
+    """The same where nobody sits, as in a pod. It makes nothing. Raises `NoLedger`."""
+    return _venue(settings, existing_ledger(settings, start))
+
+
+def _venue(settings: Settings, record: Ledger, asker: Asker | None = None) -> Venue:
+    github, told = settings.github, notices(settings, record)
+    if github is None:
+        return _this_machine(record, told, asker)
+    from bridge.gates.on_github import OnGitHub
+
+    return OnGitHub(github.place, record, told, clock, lambda: _opener(github))
+
+
+def venue_of(
+    request: ApprovalRequest, record: Ledger, told: Notices, env: Mapping[str, str]
+) -> Venue:
+    """Where this recorded request is decided. On GitHub, answers are those of the person whose
+    token is in the environment."""
+    name = request.forge
+    if name is None:
+        return _this_machine(record, told)
+    from bridge.gates.on_github import OnGitHub
+
+    return OnGitHub(request.venue, record, told, clock, lambda: as_person(name, env))
+
+
+def _this_machine(record: Ledger, told: Notices, asker: Asker | None = None) -> ThisMachine:
+    from bridge.gates.this_machine import ThisMachine
     from bridge.local.identity import person
 
+    return ThisMachine(record, told, clock, person(), asker)
+
+
+def _opener(github: GitHubSettings) -> Forge:
+    """Raises `Faults` if there is no credential to open gates with."""
+    if not github.can_write:
+        raise Faults(
+            "the environment",
+            [
+                f"no credential to ask on {github.name} with: set HITL_APP_ID and HITL_APP_KEY, or"
+                " HITL_TOKEN"
+            ],
+        )
+    return _forge(github)
+
+
+def run() -> Run:
+    """A step that waits here: it is alive as long as the process that started it."""
+    from bridge.gates.wait import Run
+
     parent = os.getppid()
-    return Here(
-        ledger=ledger(settings, start),
-        notices=notices(settings, start),
-        person=person(),
-        clock=clock,
-        asker=prompt.available(settings.cache, clock),
-        alive=lambda: os.getppid() == parent,
-        pause=time.sleep,
-    )
+    return Run(alive=lambda: os.getppid() == parent, pause=time.sleep)
 
 
-def waiting_at(desk: Desk) -> Here:
-    """What a step at hand waits with for a gate on a forge: nobody is asked here."""
-    from bridge.gates.ports import Here
-    from bridge.local.identity import person
-
-    parent = os.getppid()
-    return Here(
-        ledger=desk.ledger,
-        notices=desk.notices,
-        person=person(),
-        clock=clock,
-        asker=None,
-        alive=lambda: os.getppid() == parent,
-        pause=time.sleep,
-    )
-
-
-def notices(settings: Settings, start: Path | None = None) -> Notices:
-    """Who is told, and how: nobody, where no Apprise URL is set."""
+def notices(settings: Settings, record: Ledger) -> Notices:
+    """Who is told, and how: nobody, if no Apprise URL is set."""
     from bridge.local.notify import Silent, Told
 
     if not settings.apprise_urls:
         return Silent()
-    return Told(settings.apprise_urls, ledger(settings, start).where, settings.argo_ui_url)
+    return Told(settings.apprise_urls, record.where, settings.argo_ui_url)
 
 
 def _remote(github: GitHubSettings) -> str | Callable[[], str]:
@@ -123,38 +155,16 @@ def _forge(github: GitHubSettings) -> GitHub:
     return GitHub(github)
 
 
-def opening_desk(settings: Settings) -> Desk | None:
-    """What gates are opened with on GitHub; None where HITL_LEDGER names none.
-
-    Raises `Faults` where there is no credential to open them with.
-    """
-    github = settings.github
-    if github is None:
-        return None
-    if not github.can_write:
-        raise Faults(
-            "the environment",
-            [
-                f"no credential to ask on {github.name} with: set HITL_APP_ID and HITL_APP_KEY, or"
-                " HITL_TOKEN"
-            ],
-        )
-    return desk(settings, github)
-
-
 def desk(settings: Settings, github: GitHubSettings) -> Desk:
     """What a gate on GitHub is tended with: the ledger is the repository itself."""
     from bridge.gates.open_page import Desk
     from bridge.github.dispatch import Actions
     from bridge.ledger.git_ledger import GitLedger
-    from bridge.local.notify import Silent, Told
 
     forge = _forge(github)
     record = GitLedger(forge.git_url, settings.cache, sign=settings.sign)
-    told = Told(settings.apprise_urls, record.where, settings.argo_ui_url)
     engine = Actions(forge, f"{github.server_url}/{github.repository}")
-    quiet = told if settings.apprise_urls else Silent()
-    return Desk(forge, record, quiet, clock, engine)
+    return Desk(forge, record, notices(settings, record), clock, engine)
 
 
 def cluster(settings: Settings) -> Cluster | None:
@@ -171,9 +181,9 @@ def cluster(settings: Settings) -> Cluster | None:
 
 
 def as_person(forge: str, env: Mapping[str, str]) -> Forge:
-    """A request's forge, with the person's own token: never with a credential of the bridge's.
+    """GitHub with the person's own token, and never with a credential of the bridge's.
 
-    Raises `Refused` where there is no token.
+    Raises `Refused` if there is no token.
     """
     from bridge.core.settings import APP_ID, APP_KEY, REPOSITORY, TOKENS, github_from_environment
     from bridge.github.client import GitHub

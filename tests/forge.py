@@ -19,6 +19,7 @@ from bridge.core.model import (
 )
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.settings import GitHubSettings
+from bridge.gates.on_github import OnGitHub
 from bridge.gates.open_page import Desk, ask
 from bridge.gates.process_page import Tended, sweep, tend
 from bridge.github.client import GitHub
@@ -83,6 +84,10 @@ class World:
         ledger = GitLedger(forge.git_url(), self.folder / "cache")
         return Desk(forge, ledger, Silent(), self.now)
 
+    def venue(self, app: Any = None) -> OnGitHub:
+        desk = self.desk(app or self.opener)
+        return OnGitHub(desk.forge.place, desk.ledger, desk.notices, self.now, lambda: desk.forge)
+
     def now(self) -> datetime:
         return self.github.clock.now()
 
@@ -98,7 +103,7 @@ class World:
         return replace(made, **changes)
 
     def open(self, key: str = "Train/7/deploy/12", **changes: Any) -> PullRequest:
-        _, page = ask(self.desk(self.opener), self.request(key, **changes))
+        _, page = ask(self.desk(self.opener), self.request(key, **changes).draft)
         assert page
         return self.repo.pull(page.number)
 

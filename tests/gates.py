@@ -1,4 +1,4 @@
-"""Gates to wait at: requests as literals, and a `Here` whose clock and pauses a test holds."""
+"""Gates to wait at: requests as literals, and a step whose clock and pauses a test holds."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from bridge import wiring
 from bridge.core.digest import digest_of
-from bridge.core.evaluation import Actor, Channel, Verdict, Vote
+from bridge.core.evaluation import Actor, Channel, Condition, Verdict, Vote
 from bridge.core.model import ApprovalRequest, Decision, Gate, OpenGate
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.settings import from_environment
+from bridge.gates import wait
 from bridge.gates.open_gate import open_gate
-from bridge.gates.ports import Here
+from bridge.gates.ports import Ledger, Notices
+from bridge.gates.this_machine import ThisMachine
+from bridge.gates.wait import Run
 
 ROOT = Path(__file__).parents[1]
 TARGET = {
@@ -79,6 +82,21 @@ def a_request(key: str = "Flow/1/gate/3", *by: str, **changed: Any) -> ApprovalR
     return replace(request, **changed)
 
 
+def this_machine(
+    ledger: Ledger, notices: Notices | None = None, clock: Callable[[], datetime] = wiring.clock
+) -> ThisMachine:
+    """The venue of this machine, on that ledger."""
+    return ThisMachine(ledger, notices or Heard(), clock, Actor("Ann", "ann@example.org"))
+
+
+@dataclass(frozen=True)
+class Here:
+    """A step that waits on this machine."""
+
+    venue: ThisMachine
+    run: Run
+
+
 def here(*ticks: Callable[[], None], **changed: Any) -> Here:
     """What a step waits with; the pauses run `ticks` one after another, the last for ever."""
     left = list(ticks)
@@ -87,8 +105,16 @@ def here(*ticks: Callable[[], None], **changed: Any) -> Here:
         if left:
             (left.pop(0) if len(left) > 1 else left[0])()
 
-    made = replace(wiring.here(from_environment(os.environ)), asker=None, notices=Heard())
-    return replace(made, **{"pause": pause, **changed})
+    venue = wiring.venue(from_environment(os.environ))
+    assert isinstance(venue, ThisMachine)
+    run = replace(wiring.run(), pause=pause)
+    if "alive" in changed:
+        run = replace(run, alive=changed.pop("alive"))
+    return Here(replace(venue, **{"asker": None, "notices": Heard(), **changed}), run)
+
+
+def pass_gate(at: Here, request: ApprovalRequest, condition: Condition | None = None) -> Decision:
+    return wait.pass_gate(at.venue, at.run, request.draft, condition)
 
 
 def opened(request: ApprovalRequest) -> ApprovalRequest:

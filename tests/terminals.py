@@ -126,7 +126,8 @@ def wait(question: dict[str, Any]) -> None:
     by = question.pop("by", ())
     request = a_request(question.pop("key"), *by, **question)
     try:
-        decision = pass_gate(wiring.here(from_environment(os.environ)), request)
+        venue = wiring.venue(from_environment(os.environ))
+        decision = pass_gate(venue, wiring.run(), request.draft)
     except GateShut as shut:
         print(f"SHUT {shut}", flush=True)
         raise SystemExit(shut.exit_code) from None

@@ -20,6 +20,8 @@ from bridge.argo import workflow
 from bridge.argo.kubernetes import Kubernetes
 from bridge.core.delivery import Move
 from bridge.core.evaluation import Decider, Outcome
+from bridge.core.model import on_github
+from bridge.gates.on_github import OnGitHub
 from bridge.gates.open_page import Desk
 from bridge.gates.reconciler import Watch
 from bridge.github.client import GitHub as Forge
@@ -138,8 +140,14 @@ class ByPull(ByPush):
     def __init__(self, github: GitHub, folder: Path, store: dict[str, str], flow: str) -> None:
         super().__init__(github, folder, store, flow)
         cluster, ledger = Kubernetes(os.environ["KUBECONFIG"]), self.reader()
-        self.watch = Watch(cluster, ledger, Silent(), self.now, lambda _: None, on_forge=True)
+        venue = OnGitHub(
+            on_github(self.repo.full_name), ledger, Silent(), self.now, self.no_credential
+        )
+        self.watch = Watch(cluster, venue, lambda _: venue, self.now, lambda _: None)
         self.version = self.watch.list_all()
+
+    def no_credential(self) -> Forge:
+        raise AssertionError("the watch in the cluster asks nothing of GitHub's API")
 
     def reader(self) -> GitLedger:
         reads = str(self.github.actions_token(self.repo, {"contents": "read"}))

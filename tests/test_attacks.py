@@ -111,7 +111,7 @@ def test_whoever_opened_the_request_does_not_count(at: World) -> None:
     token = str(at.github.token(carol, OPENER))
     hers = GitHub(replace(at.settings(at.opener), token=token))
     desk = Desk(hers, GitLedger(hers.git_url(), at.folder / "hers"), Silent(), at.now)
-    _, page = ask(desk, at.request())
+    _, page = ask(desk, at.request().draft)
     assert page
     pull = at.repo.pull(page.number)
     assert pull.author is carol
@@ -278,10 +278,11 @@ def test_a_merge_by_hand_is_no_approval(at: World) -> None:
 def test_an_issue_is_approved_only_by_the_digest_of_what_it_shows_now(at: World) -> None:
     at.write_policy(POLICY + "    via: issue\n")
     model = Artifact("model", "Model", SHA)
-    first, page = ask(at.desk(at.opener), at.request(artifacts=(model,)))
+    first, page = ask(at.desk(at.opener), at.request(artifacts=(model,)).draft)
     assert page
     at.github.clock.advance(minutes=1)
-    ask(at.desk(at.opener), at.request(artifacts=(replace(model, digest=SHA.replace("a", "b")),)))
+    other = replace(model, digest=SHA.replace("a", "b"))
+    ask(at.desk(at.opener), at.request(artifacts=(other,)).draft)
     issue = at.repo.issue(page.number)
     issue.comment(at.alice, f"/approve {short(digest_of(first.request))}")
     issue.comment(at.bob, "/approve")

@@ -50,7 +50,7 @@ def asked(at: World, act: Callable[[], Any]) -> int:
 @pytest.mark.parametrize("policy", [POLICY, GROUPS, ISSUE])
 def test_opening_a_gate_takes_five(at: World, policy: str) -> None:
     at.write_policy(policy)
-    assert asked(at, lambda: ask(at.desk(at.opener), at.request())) <= 5
+    assert asked(at, lambda: ask(at.desk(at.opener), at.request().draft)) <= 5
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_sweep_takes_one_for_so_many_gates_and_three_besides(
     monkeypatch.setattr(adapter, "_WAITING", adapter._WAITING.replace("first: 50", "first: 3"))
     at.write_policy(policy)
     for number in range(7):
-        ask(at.desk(at.opener), at.request(f"Train/{number}/deploy/1"))
+        ask(at.desk(at.opener), at.request(f"Train/{number}/deploy/1").draft)
     # Seven gates, three at a time; besides: the issues, the pull requests, those left behind.
     assert asked(at, at.sweep) <= 3 + 2
     assert all(each.state == "open" for each in at.repo.issues.values())

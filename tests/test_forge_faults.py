@@ -106,7 +106,7 @@ def each_cut(at: World, after: bool, act: Callable[[int], object]) -> int:
 
 @CUTS
 def test_killed_at_any_write_of_opening(at: World, after: bool) -> None:
-    requests = {n: at.request(f"Train/{n}/deploy/1") for n in range(1, 60)}
+    requests = {n: at.request(f"Train/{n}/deploy/1").draft for n in range(1, 60)}
     count = each_cut(at, after, lambda nth: ask(at.desk(at.opener), requests[nth]))
     assert count > 4
     settle(at)

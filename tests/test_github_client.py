@@ -161,7 +161,7 @@ def test_a_pull_request_that_another_run_has_just_opened_is_taken(at: World) -> 
     seen = at.desk(at.opener)
     at.github.faults.cut(method="POST", path="*/pulls", after=True)
     with pytest.raises(ForgeUnavailable, match="cannot be reached"):
-        ask(seen, at.request())
+        ask(seen, at.request().draft)
     branch = at.repo.pulls[0].head_ref
     forge = GitHub(at.settings(at.opener))
     page = forge.create(Via.PULL_REQUEST, branch, "Deploy?", "body")

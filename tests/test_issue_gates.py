@@ -33,7 +33,7 @@ def at(tmp_path: Path) -> Iterator[World]:
 
 
 def opened(at: World, key: str = KEY, **changes: Any) -> Issue:
-    _, page = ask(at.desk(at.opener), at.request(key, **changes))
+    _, page = ask(at.desk(at.opener), at.request(key, **changes).draft)
     assert page
     return at.repo.issue(page.number)
 

@@ -149,7 +149,7 @@ def test_a_decision_killed_anywhere_is_finished_by_the_next(
         boundaries += 1
         ledger = GitLedger(str(place / "ledger.git"), place / "cache")
         answer(ledger)
-        assert verify(ledger, a_request()).outcome is Outcome.APPROVED
+        assert verify(ledger, a_request().draft).outcome is Outcome.APPROVED
         assert len(ledger.history(9)) == 1
         assert git(place / "ledger.git", "for-each-ref", "--format=%(refname)") == LEDGER
         whole(place / "ledger.git")
@@ -200,7 +200,7 @@ def test_a_clone_that_a_killed_git_left_unfinished_is_thrown_away(
     (clone / left).write_text("")
     answer(ledger)
     assert not (clone / left).exists()
-    assert verify(ledger, a_request())
+    assert verify(ledger, a_request().draft)
 
 
 def test_what_a_killed_audit_left_behind_is_swept_up(ledger: GitLedger, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_rotten_clone_is_thrown_away_and_made_again(ledger: GitLedger, tmp_pat
         each.chmod(0o600)
         each.write_bytes(b"rotten")
     answer(ledger)
-    assert verify(ledger, a_request())
+    assert verify(ledger, a_request().draft)
 
 
 # -- unreachable ---------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def test_a_ledger_that_is_gone_opens_nothing_decides_nothing_and_keeps_the_gate_
         with pytest.raises(LedgerUnavailable, match="no git repository at that place"):
             attempt()
     with pytest.raises(GateShut, match="no git repository at that place"):
-        verify(ledger, a_request("another gate"))
+        verify(ledger, a_request("another gate").draft)
     (tmp_path / "away").rename(repository)
     assert [each.key for each in ledger.history(9)] == ["another gate"]
 
@@ -299,7 +299,7 @@ def test_on_a_full_disk_nothing_is_recorded_and_one_sentence_says_so(
     assert told
     assert ledger.history(9) == ()
     answer(ledger)
-    assert verify(ledger, a_request())
+    assert verify(ledger, a_request().draft)
     whole(repository)
 
 
@@ -332,7 +332,7 @@ def test_a_cache_that_may_not_be_written_is_replaced_by_a_private_one(open_folde
         git_says_safe(open_folder / "ledger.git")
         tempfile.tempdir = str(open_folder / "tmp")
         ledger = GitLedger(str(open_folder / "ledger.git"), open_folder / "read only" / "cache")
-        assert verify(ledger, a_request())
+        assert verify(ledger, a_request().draft)
         assert len(list((open_folder / "tmp").glob("approval-bridge-*"))) == 1
         del ledger
 
@@ -367,7 +367,7 @@ def test_a_ledger_that_may_not_be_written_is_told_and_can_be_read(open_folder: P
         git_says_safe(path)
 
     ledger = GitLedger(str(path), open_folder / "theirs")
-    read = sentence(before, lambda: verify(ledger, a_request()))
+    read = sentence(before, lambda: verify(ledger, a_request().draft))
     told = sentence(before, lambda: opened(ledger, "another"))
     for each in [path, *path.rglob("*")]:
         each.chmod(each.stat().st_mode | 0o200)
@@ -519,7 +519,7 @@ def everything_works(ledger: GitLedger) -> None:
     forget(ledger)
     ledger.settle(a_request("a sécond gate").gate.id)
     assert ledger.listing() == ()
-    assert verify(ledger, a_request(artifacts=()))
+    assert verify(ledger, a_request(artifacts=()).draft)
     assert [each.headline for each in ledger.history(9)] == [
         "Deploy a sécond gate?",
         "Deploy Flow/1/gate/3?",
@@ -541,7 +541,7 @@ def test_it_works_with_no_home_and_no_name(
     monkeypatch.setenv("HOME", str(tmp_path / "empty"))
     everything_works(ledger)
     monkeypatch.delenv("HOME")
-    assert verify(ledger, a_request(artifacts=()))
+    assert verify(ledger, a_request(artifacts=()).draft)
 
 
 def test_what_another_repository_has_set_is_not_ours(

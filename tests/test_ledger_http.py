@@ -62,7 +62,7 @@ def test_a_verification_from_nothing_brings_one_gate_and_no_other(
 ) -> None:
     copy_of(big, tmp_path)
     ledger = GitLedger(server.of("ledger.git"), tmp_path / "cache")
-    assert verify(ledger, a_request(key_of(7)))
+    assert verify(ledger, a_request(key_of(7)).draft)
     assert server.wire < MOST
     assert len(objects(tmp_path)) == 8  # commit, root, gates, ab, cd, id, request, decision
 
@@ -131,7 +131,7 @@ def test_a_server_that_allows_less_is_read_by_a_plain_shallow_fetch(
     refuse: Callable[[GitServer, Path], None],
 ) -> None:
     refuse(server, repository)
-    assert verify(ledger, DECIDED)
+    assert verify(ledger, DECIDED.draft)
     assert [each.id for each in ledger.listing()] == [WAITING.gate.id]
     assert ledger.record(a_decision(WAITING)).decision
     decided(ledger, "one more")
@@ -177,19 +177,19 @@ def test_a_server_that_fails_is_told_in_one_sentence_and_nothing_is_recorded(
             verb()
         assert "\n" not in str(caught.value)
     with pytest.raises(GateShut, match=told):
-        verify(ledger, DECIDED)
+        verify(ledger, DECIDED.draft)
     assert git(repository, "for-each-ref") == before
 
 
 def test_a_server_that_is_gone_is_told(tmp_path: Path, repository: Path) -> None:
     with serving(tmp_path) as state:
         ledger = GitLedger(state.of("ledger.git"), tmp_path / "cache")
-        assert verify(ledger, DECIDED)
+        assert verify(ledger, DECIDED.draft)
     for verb in each_verb(ledger):
         with pytest.raises(LedgerUnavailable, match="cannot be reached: check the address"):
             verb()
     with pytest.raises(GateShut, match="cannot be reached"):
-        verify(ledger, DECIDED)
+        verify(ledger, DECIDED.draft)
 
 
 def test_every_request_of_a_decision_may_be_cut_and_the_next_try_finishes_it(
@@ -239,7 +239,7 @@ def test_a_credential_in_the_address_opens_the_door(
 ) -> None:
     server.credential = f"bot:{SECRET}"
     ledger = GitLedger(server.of("ledger.git", QUOTED), tmp_path / "cache")
-    assert verify(ledger, DECIDED)
+    assert verify(ledger, DECIDED.draft)
     assert ledger.record(a_decision(WAITING)).decision
     assert audit(ledger).decisions == 2
     with pytest.raises(LedgerUnavailable, match="refuses the credential"):
@@ -264,7 +264,7 @@ def test_a_credential_is_seen_nowhere(
     monkeypatch.setenv("PATH", f"{shim.parent}:{path}")
     caplog.set_level(logging.DEBUG)
     ledger = GitLedger(server.of("ledger.git", credential), tmp_path / "cache")
-    verify(ledger, DECIDED)
+    verify(ledger, DECIDED.draft)
     ledger.record(a_decision(WAITING))
     ledger.history(1)
     list(ledger.entries())

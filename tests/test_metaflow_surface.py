@@ -421,7 +421,8 @@ from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
 pods = types.SimpleNamespace(name="kubernetes")
 gate = HitlDecorator()
 gate._step = "deploy"
-gate._flow = types.SimpleNamespace(deploy=types.SimpleNamespace(decorators=[pods]))
+gate._flow = types.SimpleNamespace(name="Flow", deploy=types.SimpleNamespace(decorators=[pods]))
+gate.declared = types.SimpleNamespace(declared=None)
 try:
     gate.runtime_init(gate._flow, None, None, "1")
     print("goes on")

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -186,8 +187,9 @@ def test_without_a_python_to_start_nothing_fails(
     assert "t0ken" not in said
 
 
-def test_without_a_url_nobody_is_told() -> None:
-    assert isinstance(wiring.notices(Settings()), Silent)
+def test_without_a_url_nobody_is_told(ledger: Path) -> None:
+    settings = Settings()
+    assert isinstance(wiring.notices(settings, wiring.ledger(settings)), Silent)
 
 
 # -- which addresses a declaration means ---------------------------------------------------------

@@ -83,7 +83,7 @@ def test_a_rejection_from_a_shell_is_the_persons_own_comment(at: World, shell: S
 def test_an_approval_of_an_issue_from_a_shell_carries_the_digest(at: World, shell: Shell) -> None:
     at.write_policy(POLICY + "    via: issue\n")
 
-    standing, page = ask(at.desk(at.opener), at.request())
+    standing, page = ask(at.desk(at.opener), at.request().draft)
     assert page
     code, said = shell(at.alice, "approve", standing.request.gate.id)
     assert code == 0, said

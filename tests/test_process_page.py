@@ -9,17 +9,16 @@ from typing import Any
 import pytest
 
 from bridge.core.errors import GateShut, NoPolicy
-from bridge.core.evaluation import Actor, Decider, Outcome
+from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import started_by
 from bridge.core.model import ApprovalRequest, Artifact, Declared, Link, Subject
 from bridge.core.rules import OnTimeout
 from bridge.gates.open_page import ask
-from bridge.gates.ports import Here
-from bridge.gates.settle import settle
-from bridge.gates.wait import pass_gate, withdraw
+from bridge.gates.wait import Run, pass_gate
 from bridge.pages import votes
 from bridge.pages.model import LONGEST_BODY
 from tests.forge import POLICY, World, world
+from tests.gates import this_machine
 
 INPUT = {
     "type": "object",
@@ -173,7 +172,7 @@ def test_a_run_that_asks_again_finds_its_old_decision(at: World) -> None:
     pull = at.open()
     pull.comment(at.alice, "/reject no")
     at.tend(pull)
-    standing, page = ask(at.desk(at.opener), at.request())
+    standing, page = ask(at.desk(at.opener), at.request().draft)
     assert page is None
     assert standing.decision
     assert standing.decision.outcome is Outcome.REJECTED
@@ -481,8 +480,7 @@ def test_a_shell_that_finds_the_deadline_passed_leaves_it_to_the_decider(at: Wor
     at.write_policy(POLICY + "    timeout: 30m\n")
     pull = at.open()
     at.github.clock.advance(minutes=31)
-    desk = at.desk()
-    settle(desk.ledger, desk.notices, at.standing(pull), at.now())
+    at.venue().settle(at.standing(pull))
     assert at.recorded(pull) is None
 
 
@@ -492,29 +490,19 @@ def test_a_step_that_waits_here_records_neither_the_clocks_decision_nor_its_own_
     at.write_policy(POLICY + "    timeout: 30m\n")
     pull = at.open()
     at.github.clock.advance(minutes=31)
-    desk = at.desk()
     looks = iter([True, True])
-    here = Here(
-        desk.ledger,
-        desk.notices,
-        Actor("ann"),
-        at.now,
-        None,
-        lambda: next(looks, False),
-        lambda _: None,
-    )
+    run = Run(alive=lambda: next(looks, False), pause=lambda _: None)
     with pytest.raises(GateShut, match="stays open"):
-        pass_gate(here, at.standing(pull).request)
+        pass_gate(at.venue(), run, at.request().draft)
     assert at.recorded(pull) is None
 
 
 def test_a_withdrawn_gate_closes_its_pull_request_and_the_branch_goes(at: World) -> None:
     pull = at.open()
-    desk = at.desk()
-    withdraw(desk.ledger, desk.notices, at.standing(pull).request, "the run ended", at.now())
+    this_machine(at.desk().ledger, clock=at.now).withdraw(at.standing(pull), "the run ended")
     at.tend(pull)
     assert (pull.state, pull.merged, pull.labels) == ("closed", False, ["gate:withdrawn"])
-    assert "🚫 The run ended" in at.status(pull)
+    assert "🚫 Withdrawn: the run ended" in at.status(pull)
     assert at.repo.branch(pull.head_ref) is None
 
 

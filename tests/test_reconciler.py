@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bridge import wiring
 from bridge.argo.inject import LABEL
 from bridge.argo.kubernetes import Kubernetes
 from bridge.core.delivery import Workflow
@@ -25,9 +26,12 @@ from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import ApprovalRequest, on_github
 from bridge.entrypoints.metrics import listening
 from bridge.gates.reconciler import Progress, Watch
+from bridge.gates.this_machine import ThisMachine
+from bridge.gates.venue import Venue, VenueOf
 from bridge.ledger.git_ledger import GitLedger, create
 from bridge.local.notify import Silent
 from tests.argo import api
+from tests.gates import this_machine
 from tests.ledgers import NOON, a_decision, a_rejection, a_request
 
 ENDED = "workflows.argoproj.io/completed"
@@ -48,8 +52,19 @@ class World:
     def another(self, **changes: Any) -> Watch:
         own = GitLedger(str(self.folder / "l.git"), self.folder / "watch")
         there = Kubernetes(os.environ["KUBECONFIG"])
-        made = Watch(there, own, Silent(), lambda: self.now, self.said.append, on_forge=False)
+        venue = this_machine(changes.pop("ledger", own), Silent(), lambda: self.now)
+
+        made = Watch(there, venue, self._venue_of(venue), lambda: self.now, self.said.append)
         return replace(made, **changes)
+
+    def _venue_of(self, here: ThisMachine) -> VenueOf:
+        """As `wiring` has it, on the clock that a test sets."""
+
+        def venue_of(request: ApprovalRequest) -> Venue:
+            there = wiring.venue_of(request, here.ledger, here.notices, {})
+            return here if isinstance(there, ThisMachine) else there
+
+        return venue_of
 
     def opens(self, name: str = "run-1", cluster: str = "", **changes: Any) -> ApprovalRequest:
         """A gate is opened, and its run waits for it."""

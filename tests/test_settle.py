@@ -10,11 +10,12 @@ from typing import Any
 
 from bridge import wiring
 from bridge.core.evaluation import Outcome
-from bridge.core.model import ApprovalRequest
+from bridge.core.model import ApprovalRequest, Standing
 from bridge.core.settings import from_environment
 from bridge.gates.ports import Ledger
-from bridge.gates.settle import reconcile, settle, settle_overdue
-from tests.gates import Heard, a_request, decision_of, hitl, opened
+from bridge.gates.settle import reconcile, settle_overdue
+from bridge.gates.this_machine import ThisMachine
+from tests.gates import Heard, a_request, decision_of, hitl, opened, this_machine
 
 NOW = wiring.clock()
 
@@ -23,13 +24,22 @@ def the_ledger() -> Ledger:
     return wiring.ledger(from_environment(os.environ))
 
 
+def here(notices: Heard | None = None) -> ThisMachine:
+    return this_machine(the_ledger(), notices, lambda: NOW)
+
+
+def tidied(notices: Heard | None = None) -> list[Standing]:
+    venue = here(notices)
+    return list(reconcile(venue, lambda _: venue))
+
+
 def an_old_gate(key: str = "Flow/1/gate/3", **changed: Any) -> ApprovalRequest:
     return opened(a_request(key, opened_at=NOW - timedelta(days=1), **changed))
 
 
 def test_a_gate_that_expired_unseen_is_recorded_as_the_clocks_and_told(ledger: Path) -> None:
     request, notices = an_old_gate(timeout=60), Heard()
-    settled = list(reconcile(the_ledger(), notices, NOW))
+    settled = tidied(notices)
     assert [each.request.gate.key for each in settled] == [request.gate.key]
     decision = decision_of(request)
     assert decision
@@ -39,13 +49,13 @@ def test_a_gate_that_expired_unseen_is_recorded_as_the_clocks_and_told(ledger: P
 
 def test_a_gate_within_its_time_is_left_alone(ledger: Path) -> None:
     request = opened(a_request(timeout=3_600))
-    assert list(reconcile(the_ledger(), Heard(), NOW)) == []
+    assert tidied() == []
     assert decision_of(request) is None
 
 
 def test_a_gate_that_only_reminds_is_never_settled_by_the_clock(ledger: Path) -> None:
     request = an_old_gate(timeout=60, on_timeout="notify")
-    assert list(reconcile(the_ledger(), Heard(), NOW)) == []
+    assert tidied() == []
     assert decision_of(request) is None
 
 
@@ -55,7 +65,7 @@ def test_settling_twice_is_settling_once(ledger: Path) -> None:
     for _ in range(2):
         found = the_ledger().read(request.gate.id)
         assert found
-        decisions.append(settle(the_ledger(), notices, found, NOW).decision)
+        decisions.append(here(notices).settle(found).decision)
     assert decisions[0] == decisions[1]
     assert notices.words == ["expired"]
 
@@ -64,7 +74,7 @@ def test_of_a_listing_only_what_is_overdue_is_looked_at(ledger: Path) -> None:
     late = an_old_gate("Flow/1/late/1", timeout=60)
     opened(a_request("Flow/1/early/1", timeout=3_600))
     gates = the_ledger().listing()
-    settled = list(settle_overdue(the_ledger(), Heard(), gates, NOW))
+    settled = list(settle_overdue(the_ledger(), lambda _: here(), gates, NOW))
     assert [each.request.gate.id for each in settled] == [late.gate.id]
 
 
@@ -78,7 +88,7 @@ def test_a_branch_that_outlived_its_decision_is_removed(ledger: Path) -> None:
     assert hitl("approve", request.gate.key).returncode == 0
     subprocess.run([*git, "update-ref", branch, head], check=True)
     assert len(the_ledger().listing()) == 1
-    list(reconcile(the_ledger(), Heard(), NOW))
+    tidied()
     assert the_ledger().listing() == ()
     decision = decision_of(request)
     assert decision

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,10 +18,20 @@ from bridge.core.evaluation import Condition, Evidence, Outcome
 from bridge.core.model import Standing
 from bridge.core.settings import from_environment
 from bridge.gates.decide import decide
-from bridge.gates.ports import Here
-from bridge.gates.wait import pass_gate
 from bridge.ledger.git_ledger import GitLedger
-from tests.gates import ROOT, Clock, Heard, a_request, a_vote, decision_of, here, hitl, opened
+from tests.gates import (
+    ROOT,
+    Clock,
+    Heard,
+    Here,
+    a_request,
+    a_vote,
+    decision_of,
+    here,
+    hitl,
+    opened,
+    pass_gate,
+)
 
 KEY = "Flow/1/gate/3"
 
@@ -312,13 +321,13 @@ def test_an_answer_given_while_the_ledger_is_out_of_reach_is_not_lost(ledger: Pa
 def test_a_ledger_out_of_reach_at_the_start_shuts_the_gate(tmp_path: Path) -> None:
     nowhere = GitLedger(str(tmp_path / "nowhere.git"), tmp_path / "cache")
     with pytest.raises(GateShut, match="does not run"):
-        pass_gate(replace(_bare(), ledger=nowhere), a_request())
+        pass_gate(_bare(nowhere), a_request())
 
 
-def _bare() -> Here:
+def _bare(ledger: GitLedger) -> Here:
     os.environ["HITL_LEDGER"] = "unused"
     try:
-        return here()
+        return here(ledger=ledger)
     finally:
         del os.environ["HITL_LEDGER"]
 
@@ -364,7 +373,8 @@ from bridge.core.settings import from_environment
 from bridge.gates.wait import pass_gate
 from tests.gates import a_request
 try:
-    pass_gate(wiring.here(from_environment(os.environ)), a_request({KEY!r}))
+    venue = wiring.venue(from_environment(os.environ))
+    pass_gate(venue, wiring.run(), a_request({KEY!r}).draft)
 except GateShut as shut:
     print(shut, file=sys.stderr, flush=True)
     sys.exit(shut.exit_code)

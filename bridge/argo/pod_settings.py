@@ -18,7 +18,6 @@ from bridge.core.settings import (
     CACHE,
     CLUSTER,
     ENVIRONMENT,
-    FORGE,
     GRAPHQL_URL,
     LABELS,
     LEDGER,
@@ -32,6 +31,7 @@ from bridge.core.settings import (
     WORKFLOW,
     faults_of_cluster,
     forge_of,
+    is_on_github,
 )
 
 #: What a deployer's pods are told besides: nothing here is secret.
@@ -130,7 +130,7 @@ def _of_forge(env: Mapping[str, str], opener: str | None) -> Iterator[str]:
 
 def passed_on(env: Mapping[str, str]) -> dict[str, str]:
     """What the pod of a step is told of this environment besides the ledger's place."""
-    names = _PASSED_ON + (_OF_FORGE if env.get(LEDGER, "").startswith(FORGE) else ())
+    names = _PASSED_ON + (_OF_FORGE if is_on_github(env) else ())
     return {name: env[name] for name in names if env.get(name)}
 
 

@@ -66,7 +66,7 @@ def open_(
     }
     job, asked = github_job.job_of(os.environ), github_job.asked_by(given)
     desk = _desk()
-    standing, page = ask(desk, github_job.request(job, asked, desk.clock()))
+    standing, page = ask(desk, github_job.request(job, asked, desk.clock()).draft)
     where = page.url if page else "it is decided already"
     click.echo(f"{standing.request.gate.id} {standing.request.gate.key}: {where}")
 

@@ -27,16 +27,16 @@ from bridge.core.errors import (
     LedgerCorrupt,
     NoLedger,
     NoSuchGate,
-    Refused,
 )
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bridge.core.evaluation import Actor, Verdict, Vote
-    from bridge.core.model import OpenGate, Recorded, Standing
+    from bridge.core.evaluation import Verdict
+    from bridge.core.model import ApprovalRequest, OpenGate, Recorded, Standing
     from bridge.core.settings import Settings
-    from bridge.gates.ports import Forge, Ledger, Notices
+    from bridge.gates.ports import Ledger, Notices
+    from bridge.gates.venue import Venue
 
 _INTERRUPTED = 130
 _EMAIL = re.compile(r" <[^<>]*>")
@@ -118,7 +118,7 @@ class _Desk:
     def notices(self) -> Notices:
         from bridge.wiring import notices
 
-        return notices(self.settings)
+        return notices(self.settings, self.ledger)
 
     @property
     def now(self) -> datetime:
@@ -128,23 +128,21 @@ class _Desk:
 
     def gate(self, name: str) -> Standing:
         """The gate of this name, settled first (and that is said) where its deadline has passed."""
-        from bridge.gates.settle import settle
-
         standing = self.ledger.read(self.ledger.resolve(name))
         if standing is None:
             raise NoSuchGate(f"no gate is called {name!r} in {self.ledger.where}: see `hitl list`")
         if standing.decision:
             return standing
-        after = settle(self.ledger, self.notices, standing, self.now)
+        after = self.venue_of(standing.request).settle(standing)
         if after.decision:
             _say_settled(after)
         return after
 
-    def forge(self, standing: Standing) -> Forge:
-        """Where this gate is decided, as the person whose token is in the environment."""
-        from bridge.wiring import as_person
+    def venue_of(self, request: ApprovalRequest) -> Venue:
+        """Where this gate is decided."""
+        from bridge.wiring import venue_of
 
-        return as_person(standing.request.forge or "", os.environ)
+        return venue_of(request, self.ledger, self.notices, os.environ)
 
 
 def _say_settled(standing: Standing, *, err: bool = True) -> None:
@@ -280,7 +278,7 @@ def _settle_overdue(desk: _Desk, gates: tuple[OpenGate, ...]) -> set[str]:
 
     settled = set()
     try:
-        for standing in settle_overdue(desk.ledger, desk.notices, gates, desk.now):
+        for standing in settle_overdue(desk.ledger, desk.venue_of, gates, desk.now):
             _say_settled(standing)
             settled.add(standing.request.gate.id)
     except BridgeError as error:  # who may only read may still look
@@ -336,9 +334,9 @@ def show(desk: _Desk, gate: str, as_json: bool) -> None:
         )
     )
     click.echo()
-    if standing.request.forge and standing.decision is None:
+    if standing.decision is None:
         try:
-            _explain_page(desk, standing)
+            _explain_open(desk, standing)
         except BridgeError as error:  # the ledger could be read, and is what was asked for
             click.echo(f"where it stands cannot be seen: {error}", err=True)
     if standing.decision is None:
@@ -370,7 +368,7 @@ def _standing_json(desk: _Desk, standing: Standing) -> dict[str, Any]:
 @_pass_desk
 def explain(desk: _Desk, gate: str) -> None:
     """Where a gate stands and why, as a tree of reasons."""
-    from bridge.core.evaluation import Evidence, Outcome
+    from bridge.core.evaluation import Outcome
     from bridge.policy.evaluate import evaluate
     from bridge.render.request import explanation
 
@@ -379,24 +377,23 @@ def explain(desk: _Desk, gate: str) -> None:
     if decision and decision.outcome is Outcome.WITHDRAWN:
         click.echo(f"withdrawn: {decision.reason}")
         return
-    if standing.request.forge and not decision:
-        _explain_page(desk, standing)
+    if decision is None:
+        _explain_open(desk, standing)
         return
-    evidence = decision.evidence if decision else Evidence(desk.now)
-    click.echo(explanation(evaluate(standing.request, evidence), colour=_colour()))
+    click.echo(explanation(evaluate(standing.request, decision.evidence), colour=_colour()))
 
 
-def _explain_page(desk: _Desk, standing: Standing) -> None:
-    """An open gate on a forge: what stands on its page, judged as it would be now."""
-    from bridge.gates.post_answer import explain as explained
+def _explain_open(desk: _Desk, standing: Standing) -> None:
+    """An open gate, judged as it would be now."""
     from bridge.render.request import explanation
 
-    found = explained(desk.forge(standing), standing, desk.now)
+    found = desk.venue_of(standing.request).explain(standing)
     if found.evaluation:
         click.echo(explanation(found.evaluation, colour=_colour()))
     else:
         click.echo(f"pending: {_shown(found.trouble)}")
-    click.echo(f"  to answer: {found.page.url}")
+    if found.address:
+        click.echo(f"  to answer: {found.address}")
 
 
 @hitl.command()
@@ -513,67 +510,34 @@ def _vote(
     reason: str,
     given: Callable[[Standing], dict[str, Any] | None],
 ) -> None:
-    from bridge.core.digest import digest_of
-    from bridge.core.evaluation import Channel, Vote
-    from bridge.local.identity import person
-    from bridge.policy.approvers import refusal
+    from bridge.gates.venue import Ballot
 
     standing = desk.gate(name)
-    me = person()
     if standing.decision:
-        _already(standing, me, verdict)
+        _already(standing, verdict)
         return
-    if standing.request.forge:
-        _post(desk, standing, verdict, reason, given(standing))
-        return
-    refused = refusal(standing.request, me)
-    if refused:
-        raise Refused(refused)
-    vote = Vote(
-        actor=me,
-        verdict=verdict,
-        at=desk.now,
-        digest=digest_of(standing.request),
-        channel=Channel.CLI,
-        reason=reason,
-        inputs=given(standing),
-    )
-    _cast(desk, standing, vote)
+    ballot = Ballot(verdict, reason, given(standing))
+    voted = desk.venue_of(standing.request).vote(standing, ballot)
+    key, decision = standing.request.gate.key, voted.standing.decision
+    if voted.posted:
+        click.echo(f"{key}: posted as your own answer at {voted.posted}")
+        click.echo("The bridge replies there if it does not count; nothing is recorded until then.")
+    elif decision and voted.vote in decision.votes:
+        from bridge.render import suggested_commands
+
+        click.echo(f"{key}: {_shown(decision.reason)}")
+        look = suggested_commands.command("show", standing.request.gate.id, desk.address)
+        click.echo(f"Recorded; to read it back: {look}")
+    else:
+        _already(voted.standing, verdict)
 
 
-def _post(
-    desk: _Desk, standing: Standing, verdict: Verdict, reason: str, given: dict[str, Any] | None
-) -> None:
-    """On a forge a person answers as everybody does there, and the decider records what counts."""
-    from bridge.gates.post_answer import answer
-
-    where = answer(desk.forge(standing), standing, verdict, reason, given)
-    click.echo(f"{standing.request.gate.key}: posted as your own answer at {where}")
-    click.echo("Whether it counts is told there; nothing is recorded until it does.")
-
-
-def _cast(desk: _Desk, standing: Standing, vote: Vote) -> None:
-    from bridge.core.evaluation import Evidence
-    from bridge.gates.decide import decide
-    from bridge.render import suggested_commands
-
-    evaluation, after = decide(desk.ledger, desk.notices, standing, Evidence(vote.at, (vote,)))
-    if after.decision is None:
-        why = [each.reason for each in evaluation.dismissals] or [evaluation.reason]
-        raise Refused(f"{standing.request.gate.key} stays open: {'; '.join(why)}")
-    if vote not in after.decision.votes:
-        _already(after, vote.actor, vote.verdict)
-        return
-    click.echo(f"{after.request.gate.key}: {_shown(after.decision.reason)}")
-    look = suggested_commands.command("show", after.request.gate.id, desk.address)
-    click.echo(f"Recorded; to read it back: {look}")
-
-
-def _already(standing: Standing, me: Actor, verdict: Verdict) -> None:
+def _already(standing: Standing, verdict: Verdict) -> None:
     """Saying again what one has said is no fault; anything else came too late."""
+    from bridge.local.identity import person
     from bridge.policy.approvers import same_person
 
-    decision = standing.decision
+    me, decision = person(), standing.decision
     if decision is None:
         return
     mine = any(same_person(vote.actor, me) and vote.verdict is verdict for vote in decision.votes)
@@ -603,10 +567,8 @@ def verify(desk: _Desk, gate: str | None, signed: bool) -> None:
     Without ID the whole ledger is read, commit by commit, and every fault is listed.
     """
     if gate is not None:  # an empty one is a variable that was not set, and proves nothing
-        from bridge.gates.verify import verify as verify_gate
-
         standing = desk.gate(gate)
-        decision = verify_gate(desk.ledger, standing.request)
+        decision = desk.venue_of(standing.request).verify(standing.request.draft)
         click.echo(f"{standing.request.gate.key}: {_shown(decision.reason)}; the record holds")
         return
     from bridge.gates.audit import audit
@@ -640,13 +602,14 @@ def reconcile(
 ) -> None:  # fmt: skip
     """Settle what the clock or a crash left behind."""
     from bridge.gates.settle import reconcile as settle_all
+    from bridge.wiring import existing_venue
 
     if watch:
         _watch(desk, namespace, interval, listen)
         return
     settled = False
     with suppress(NoLedger):
-        for standing in settle_all(desk.ledger, desk.notices, desk.now):
+        for standing in settle_all(existing_venue(desk.settings), desk.venue_of):
             _say_settled(standing, err=False)
             settled = True
     if not settled:
@@ -659,7 +622,7 @@ def _watch(desk: _Desk, namespace: str | None, interval: int, listen: str | None
 
     from bridge.argo.kubernetes import Kubernetes
     from bridge.gates.reconciler import Watch
-    from bridge.wiring import clock
+    from bridge.wiring import clock, existing_venue
 
     def end(*_: object) -> None:
         raise SystemExit(0)
@@ -667,11 +630,10 @@ def _watch(desk: _Desk, namespace: str | None, interval: int, listen: str | None
     settings = desk.settings
     watch = Watch(
         Kubernetes(settings.kubeconfig, namespace, settings.cluster),
-        desk.ledger,
-        desk.notices,
+        existing_venue(settings),
+        desk.venue_of,
         clock,
         lambda line: click.echo(f"{clock():%Y-%m-%dT%H:%M:%SZ} {line}", err=True),
-        on_forge=settings.github is not None,
     )
     signal.signal(signal.SIGTERM, end)
     if listen:

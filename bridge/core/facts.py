@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -54,6 +55,18 @@ def in_words(fact: Fact) -> str:
     if fact.proven:
         return fact.value
     return f"{fact.value}, {_CLAIMED_BY.get(fact.source, 'which is not proven')}"
+
+
+def fact_of(facts: Sequence[Fact], about: About) -> Fact | None:
+    """What is known of this, a proof before a claim."""
+    found = [each for each in facts if each.name is about]
+    return min(found, key=lambda each: not each.proven, default=None)
+
+
+def initiator_of(facts: Sequence[Fact]) -> str | None:
+    """Who started the run, as far as anybody says."""
+    found = fact_of(facts, About.INITIATOR)
+    return found.value if found else None
 
 
 def started_by(name: str | None, source: Source = Source.RUN) -> tuple[Fact, ...]:

@@ -23,7 +23,7 @@ from bridge.core.evaluation import (
     Outcome,
     Vote,
 )
-from bridge.core.facts import About, Fact
+from bridge.core.facts import About, Fact, fact_of, initiator_of
 from bridge.core.rules import OnTimeout, Policy
 
 #: Characters of a gate's id: 48 bits of its hash. Two gates that share an id are told apart by the
@@ -199,6 +199,48 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """All that a step asks, before the venue of its gate binds it to a policy.
+
+    The gated step computes it again, and takes the policy from the recorded request.
+    """
+
+    gate: Gate
+    message: str
+    policy: Policy | None = None  # the flow's own; None: only a policy file says who decides
+    artifacts: tuple[Artifact, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    facts: tuple[Fact, ...] = ()
+    links: tuple[Link, ...] = ()
+    subject: Subject | None = None
+    declared: Declared | None = None
+    workflow: Workflow | None = None
+
+    @property
+    def initiator(self) -> str | None:
+        return initiator_of(self.facts)
+
+    def bound(self, policy: Policy, opened_at: datetime, venue: Place = HERE) -> ApprovalRequest:
+        """The request under this policy. No policy file is read on this machine, and then the
+        request leaves out what one is read by."""
+        file = venue.kind is PlaceKind.GITHUB
+        return ApprovalRequest(
+            gate=self.gate,
+            message=self.message,
+            policy=policy,
+            opened_at=opened_at,
+            artifacts=self.artifacts,
+            schema=self.schema,
+            facts=self.facts,
+            venue=venue,
+            links=self.links,
+            subject=self.subject if file else None,
+            declared=self.declared if file else None,
+            workflow=self.workflow,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalRequest:
     """What is asked, and all that an approval of it is bound to."""
 
@@ -226,20 +268,34 @@ class ApprovalRequest:
 
     def fact(self, about: About) -> Fact | None:
         """What is known of this, a proof before a claim."""
-        found = [each for each in self.facts if each.name is about]
-        return min(found, key=lambda each: not each.proven, default=None)
+        return fact_of(self.facts, about)
 
     @property
     def initiator(self) -> str | None:
         """Who started the run, as far as anybody says."""
-        found = self.fact(About.INITIATOR)
-        return found.value if found else None
+        return initiator_of(self.facts)
 
     @property
     def expires_at(self) -> datetime | None:
         if self.policy.timeout is None:
             return None
         return self.opened_at + timedelta(seconds=self.policy.timeout)
+
+    @property
+    def draft(self) -> Draft:
+        """What was asked, with the policy that it was bound to as its own."""
+        return Draft(
+            gate=self.gate,
+            message=self.message,
+            policy=self.policy,
+            artifacts=self.artifacts,
+            schema=self.schema,
+            facts=self.facts,
+            links=self.links,
+            subject=self.subject,
+            declared=self.declared,
+            workflow=self.workflow,
+        )
 
 
 @dataclass(frozen=True, slots=True)

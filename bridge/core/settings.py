@@ -157,10 +157,15 @@ def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(each.strip() for each in env.get(name, "").split(",") if each.strip())
 
 
+def is_on_github(env: Mapping[str, str]) -> bool:
+    """Whether HITL_LEDGER names a repository on GitHub, where gates are then decided."""
+    return env.get(LEDGER, "").startswith(FORGE)
+
+
 def forge_of(env: Mapping[str, str]) -> GitHubSettings | None:
     """The repository that HITL_LEDGER names as a forge; who only reads may lack a credential."""
     ledger = env.get(LEDGER, "")
-    if not ledger.startswith(FORGE):
+    if not is_on_github(env):
         return None
     repository = ledger.removeprefix(FORGE)
     if not _REPOSITORY.fullmatch(repository):

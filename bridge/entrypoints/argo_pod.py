@@ -13,7 +13,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,9 @@ from bridge.core.delivery import Workflow
 from bridge.core.errors import EXIT_SHUT, BridgeError, Faults, GateShut
 from bridge.core.facts import Source, started_by
 from bridge.core.gate_spec import Form, GateSpec, read
-from bridge.core.model import ApprovalRequest, Gate, Subject
+from bridge.core.model import Draft, Gate, Subject
 from bridge.core.settings import ASKED, LABELLED, OUT, WORKFLOW, Settings, from_environment
 from bridge.entrypoints.python import artifact
-from bridge.gates.open_gate import open_gate
-from bridge.gates.open_page import ask
-from bridge.gates.verify import verify
 
 FORM = Form(approvers="approvers", timeout="timeout", on_timeout="on-timeout", input="input")
 
@@ -49,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = Path(os.environ.get(OUT, OUT_FOLDER))
     try:
         settings = from_environment(os.environ)
-        request = request_from(os.environ, settings)
-        outputs = _opened(settings, request) if verb == "open" else _verified(settings, request)
+        draft = draft_from(os.environ, settings)
+        outputs = _opened(settings, draft) if verb == "open" else _verified(settings, draft)
     except (Faults, GateShut) as error:
         print(f"hitl: {error}", file=sys.stderr)
         return EXIT_SHUT
@@ -63,57 +59,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _opened(settings: Settings, request: ApprovalRequest) -> dict[str, str]:
-    desk, where = wiring.opening_desk(settings), ""
-    if desk:
-        _, page = ask(desk, request)
-        where = f": {page.url}" if page else ""
-    else:
-        open_gate(wiring.existing_ledger(settings), wiring.notices(settings), request)
-    gate = request.gate
-    print(f"hitl: {gate.key} waits for a decision (gate {gate.id}){where}")
+def _opened(settings: Settings, draft: Draft) -> dict[str, str]:
+    opened = wiring.existing_venue(settings).open(draft)
+    gate, decision = draft.gate, opened.standing.decision
+    says = f"waits for a decision (gate {gate.id}); {opened.how}"
+    print(f"hitl: {gate.key} {f'is {decision.outcome}: {decision.reason}' if decision else says}")
     return {GATE: gate.id}
 
 
-def _verified(settings: Settings, request: ApprovalRequest) -> dict[str, str]:
-    decision = verify(wiring.existing_ledger(settings), request)
-    print(f"hitl: {request.gate.key}: {decision.reason}")
+def _verified(settings: Settings, draft: Draft) -> dict[str, str]:
+    decision = wiring.existing_venue(settings).verify(draft)
+    print(f"hitl: {draft.gate.key}: {decision.reason}")
     return {
         "decision": decision.outcome.value,
         "inputs": json.dumps(dict(decision.inputs), ensure_ascii=False),
     }
 
 
-def request_from(env: Mapping[str, str], settings: Settings) -> ApprovalRequest:
+def draft_from(env: Mapping[str, str], settings: Settings) -> Draft:
     """What this node asks. Raises `Faults`."""
     workflow = settings.workflow
     if workflow is None:
         raise Faults("the environment", [f"{WORKFLOW} is not set: this runs in a pod of Argo"])
     said, labels = _said(env.get(ASKED, "")), _labels(env)
     spec, artifacts = _declared(said)
-    request = ApprovalRequest(
+    flow = next((labels[name] for name in _TEMPLATE if labels.get(name)), workflow.name)
+    typed = {name: _typed(value) for name, value in artifacts.items()}
+    plain = {name: value for name, value in typed.items() if comparable(name, value)}
+    return Draft(
         gate=_gate(workflow, said),
         message=spec.message,
         policy=spec.policy,
-        opened_at=wiring.clock(),
         artifacts=ordered(artifact(name, value) for name, value in artifacts.items()),
         schema=spec.schema,
         facts=started_by(
             next((labels[name] for name in _CREATOR if labels.get(name)), None),
             Source.CREATOR_LABEL,
         ),
-        workflow=workflow,
-    )
-    if settings.github is None:
-        return request
-    flow = next((labels[name] for name in _TEMPLATE if labels.get(name)), workflow.name)
-    typed = {name: _typed(value) for name, value in artifacts.items()}
-    plain = {name: value for name, value in typed.items() if comparable(name, value)}
-    return replace(
-        request,
-        venue=settings.github.place,
         subject=Subject(flow, said["gate"], settings.environment, settings.labels, plain),
         declared=spec.declared,
+        workflow=workflow,
     )
 
 

@@ -70,7 +70,7 @@ def _tend(env: Mapping[str, str], runner: Runner) -> int:
 def _open(env: Mapping[str, str], runner: Runner) -> int:
     desk = _desk(env)
     request = github_job.request(github_job.job_of(env), github_job.asked_by(env), desk.clock())
-    standing, page = ask(desk, request)
+    standing, page = ask(desk, request.draft)
     done = Tended("waits for a decision", standing, page=page)
     if standing.decision:
         done = replace(done, says=standing.decision.reason)

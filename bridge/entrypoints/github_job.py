@@ -183,7 +183,8 @@ def prove(ledger: Ledger, job: Job, gate_id: str, asked: JobGate) -> Proof:
             f"{recorded.gate.key} is not the gate {asked.name} of {job.workflow}: its approval is"
             " for something else"
         )
-    decision = verify(ledger, replace(recorded, artifacts=_again(recorded, asked)))
+    again = replace(recorded.draft, artifacts=_again(recorded, asked))
+    decision = verify(ledger, again, recorded.venue)
     return Proof(standing, decision, key["run"], approved_commit(recorded))
 
 

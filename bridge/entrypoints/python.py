@@ -16,17 +16,18 @@ from typing import Any
 
 from bridge import wiring
 from bridge.core import log
-from bridge.core.artifacts import ordered, summarise
+from bridge.core.artifacts import comparable, ordered, summarise
 from bridge.core.conditions import Readable, judge
 from bridge.core.digest import canonical
 from bridge.core.errors import Faults, GateShut
 from bridge.core.facts import started_by
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.message_template import Known
-from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate
+from bridge.core.model import Artifact, Decision, Draft, Gate, Subject
 from bridge.core.sanitize import one_line
 from bridge.core.settings import from_environment
 from bridge.gates.wait import pass_gate
+from bridge.local.identity import person
 
 #: One process is one run, unless the caller names it: what another run approved is not found.
 _PROCESS_RUN = uuid.uuid4().hex[:12]
@@ -94,19 +95,22 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Decision:
     log.turn_on_if_asked(os.environ)
     settings = from_environment(os.environ)
     # The process that waits is the run itself: that its parent went away means nothing.
-    here = replace(wiring.here(settings), alive=lambda: True)
-    request = ApprovalRequest(
+    run = replace(wiring.run(), alive=lambda: True)
+    plain = {name: value for name, value in values.items() if comparable(name, value)}
+    flow, step = gate.key.split("/")[0], gate.key.rsplit("/", 2)[1]
+    draft = Draft(
         gate=gate,
         message=spec.message,
         policy=spec.policy,
-        opened_at=here.clock(),
         artifacts=ordered(artifact(key, value) for key, value in values.items()),
         schema=spec.schema,
-        facts=started_by(str(here.person)),
+        facts=started_by(str(person())),
+        subject=Subject(flow, step, settings.environment, settings.labels, plain),
+        declared=spec.declared,
     )
     readable = Readable(values, settings.environment)
     condition = judge(spec.condition, readable) if spec.condition else None
-    return pass_gate(here, request, condition)
+    return pass_gate(wiring.venue(settings), run, draft, condition)
 
 
 def artifact(name: str, value: Any) -> Artifact:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy
 from bridge.core.evaluation import Evidence
-from bridge.core.model import ApprovalRequest, Declared, Standing, Subject
-from bridge.core.rules import Via
+from bridge.core.model import ApprovalRequest, Declared, Draft, Standing, Subject
+from bridge.core.rules import Policy, Via
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
 from bridge.pages import text, votes
@@ -45,18 +45,19 @@ class Desk:
     cluster: Cluster | None = None  # None: somebody else delivers to Argo
 
 
-def ask(desk: Desk, request: ApprovalRequest) -> tuple[Standing, Page | None]:
-    """Open the gate and its page; both are found where they were opened before.
+def ask(desk: Desk, draft: Draft) -> tuple[Standing, Page | None]:
+    """Bind the draft to the policy file, and open the gate and its page. What was opened before
+    is found again.
 
-    Raises `NoPolicy` or `Faults` where no sound policy covers it: then nothing is opened. The page
-    is None where the gate is decided already.
+    Raises `NoPolicy` or `Faults` if no sound policy covers it: then nothing is opened. The page
+    is None if the gate is decided already.
     """
-    look = desk.forge.find([request.gate.branch])
-    asked = governed(replace(request, venue=desk.forge.place), look.site)
-    standing = open_gate(desk.ledger, desk.notices, asked)
+    look = desk.forge.find([draft.gate.branch])
+    request = draft.bound(policy_for(draft, look.site), desk.clock(), desk.forge.place)
+    standing = open_gate(desk.ledger, desk.notices, request)
     if standing.decision or standing.head is None:
         return standing, None
-    if asked.policy.via is Via.ISSUE:
+    if request.policy.via is Via.ISSUE:
         look = desk.forge.waiting()
     return standing, put_up(desk, look, standing, *_of_replacing(look, standing))
 
@@ -76,16 +77,15 @@ def pages(forge: Forge, request: ApprovalRequest) -> Look:
     return forge.find([request.gate.branch])
 
 
-def governed(request: ApprovalRequest, site: Site) -> ApprovalRequest:
-    """The request under the policy of the default branch as it is now, narrowed by the flow."""
-    if request.subject is None or request.declared is None:
+def policy_for(asked: Draft | ApprovalRequest, site: Site) -> Policy:
+    """What the policy file on the default branch says now, narrowed by what the flow declares."""
+    if asked.subject is None or asked.declared is None:
         raise Faults(
-            f"the request of {request.gate.key}",
+            f"the request of {asked.gate.key}",
             ["it does not say what it is about, so no policy can be found for it"],
         )
-    selected = _policies(site).select(request.subject, request.initiator)
-    policy = replace(narrow(selected, request.declared), via=selected.via)
-    return replace(request, policy=policy)
+    selected = _policies(site).select(asked.subject, asked.initiator)
+    return replace(narrow(selected, asked.declared), via=selected.via)
 
 
 def _policies(site: Site) -> PolicyFile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -239,16 +238,3 @@ class Asker(Protocol):
     ) -> Vote | None:
         """Their vote with valid input; None where they gave none, or `decided` came first."""
         ...
-
-
-@dataclass(frozen=True)
-class Here:
-    """All that a step waiting on this machine has at hand."""
-
-    ledger: Ledger
-    notices: Notices
-    person: Actor
-    clock: Clock
-    asker: Asker | None  # None: there is no terminal, or it is not ours
-    alive: Callable[[], bool]  # whether the run that waits is still there
-    pause: Callable[[float], None]  # sleep so many seconds

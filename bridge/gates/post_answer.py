@@ -7,31 +7,23 @@ reads everybody's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy, NoSuchPage
-from bridge.core.evaluation import Evaluation, Verdict
+from bridge.core.evaluation import Verdict
 from bridge.core.model import Standing
 from bridge.core.rules import Via
 from bridge.gates.evidence import evidence
-from bridge.gates.open_page import governed, own_page, pages
+from bridge.gates.open_page import own_page, pages, policy_for
 from bridge.gates.ports import Forge
+from bridge.gates.venue import Explained
 from bridge.pages import comment_commands, votes
 from bridge.pages.marker import seal_of, short
 from bridge.pages.model import Kind, Look, Page, State, Voices
 from bridge.policy.evaluate import evaluate
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """A gate as its page has it now. Where `trouble` says why not, there is no evaluation."""
-
-    page: Page
-    evaluation: Evaluation | None
-    trouble: str = ""
 
 
 def explain(forge: Forge, standing: Standing, now: datetime) -> Explained:
@@ -39,15 +31,17 @@ def explain(forge: Forge, standing: Standing, now: datetime) -> Explained:
     look, page = _found(forge, standing)
     seen = votes.shown(page, look.site.voices)
     if seen is None:
-        return Explained(page, None, "the page was changed, and is to be put right first")
+        return Explained(None, "the page was changed, and is to be put right first", page.url)
     try:
-        request = governed(standing.request, look.site)
+        request = replace(standing.request, policy=policy_for(standing.request, look.site))
     except (NoPolicy, Faults) as error:
-        return Explained(page, None, str(error))
+        return Explained(None, str(error), page.url)
     if digest_of(request) != digest_of(standing.request):
-        return Explained(page, None, "the policy says something else since: it is to be asked anew")
+        trouble = "the policy says something else since: it is to be asked anew"
+        return Explained(None, trouble, page.url)
     gathered = votes.gather(request, page, seen, standing.head, look.site.voices)
-    return Explained(page, evaluate(request, evidence(forge, request, page, gathered, now)))
+    found = evidence(forge, request, page, gathered, now)
+    return Explained(evaluate(request, found), address=page.url)
 
 
 def answer(

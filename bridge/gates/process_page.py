@@ -25,7 +25,7 @@ from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
 from bridge.gates.evidence import evidence
-from bridge.gates.open_page import Desk, governed, own_page, pages, put_up
+from bridge.gates.open_page import Desk, own_page, pages, policy_for, put_up
 from bridge.pages import text as show
 from bridge.pages import votes as gather
 from bridge.pages.model import (
@@ -199,7 +199,8 @@ class _Judging:
             return self._put_back(seen.head, "somebody pushed to the gate's branch")
         trouble: str | None = None
         try:
-            request = governed(self._standing.request, self._site)
+            policy = policy_for(self._standing.request, self._site)
+            request = replace(self._standing.request, policy=policy)
         except (NoPolicy, Faults) as error:
             request, trouble = self._standing.request, f"waiting: {error}"
         if digest_of(request) != digest_of(self._standing.request):

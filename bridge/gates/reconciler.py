@@ -17,12 +17,11 @@ from bridge.argo import workflow as argo
 from bridge.core import log
 from bridge.core.delivery import Delivery, Resumption, Workflow
 from bridge.core.errors import BridgeError, ClusterUnavailable, TooOld
-from bridge.core.evaluation import Evidence
 from bridge.core.model import OpenGate, Standing
-from bridge.gates.decide import decide
 from bridge.gates.deliver import deliver
-from bridge.gates.ports import Clock, Ledger, Notices, Watched
+from bridge.gates.ports import Clock, Watched
 from bridge.gates.settle import settle_overdue
+from bridge.gates.venue import Venue, VenueOf
 
 _log = log.logger("reconciler")
 
@@ -48,11 +47,10 @@ class Watch:
     """Follows one cluster and one ledger. `tell` is given a line for each thing that happens."""
 
     cluster: Watched
-    ledger: Ledger
-    notices: Notices
+    venue: Venue  # of the gates that wait
+    venue_of: VenueOf
     clock: Clock
     tell: Callable[[str], None]
-    on_forge: bool  # gates are asked there, and its decider alone records
     progress: Progress = field(default_factory=Progress)
     _runs: dict[str, tuple[Workflow, frozenset[str]]] = field(default_factory=dict)  # by uid
     _unchecked: set[str] = field(default_factory=set)  # gates that may be decided already
@@ -148,15 +146,14 @@ class Watch:
                 self._trouble("ledger", error)
 
     def _withdraw(self, gate: str, why: str) -> None:
-        standing = self.ledger.read(gate)
+        standing = self.venue.ledger.read(gate)
         if standing is None or standing.decision:
             return
-        if standing.request.forge:
-            self.tell(f"{standing.request.gate.key} waits for a run that is over: {why}")
-            return  # the decider's to record, on whose desk it lies
-        _, after = decide(self.ledger, self.notices, standing, Evidence(self.clock(), ended=why))
+        after = self.venue_of(standing.request).withdraw(standing, why)
+        says = f" waits for a run that is over: {why}"
         if after.decision:
-            self.tell(f"{standing.request.gate.key}: {after.decision.reason}")
+            says = f": {after.decision.reason}"
+        self.tell(f"{standing.request.gate.key}{says}")
 
     # -- the ledger ----------------------------------------------------------------------------
 
@@ -164,8 +161,7 @@ class Watch:
         """Look for what was decided, and deliver it."""
         try:
             self._find_decided()
-            if not self.on_forge:
-                self._let_time_pass()
+            self._let_time_pass()
             well = True
         except BridgeError as error:  # one gate that makes no sense must not end the others'
             self._trouble("ledger", error)
@@ -179,11 +175,11 @@ class Watch:
             self.progress.well_at = self.progress.turned_at
 
     def _find_decided(self) -> None:
-        head, new = self.ledger.decided_since(self._head)
+        head, new = self.venue.ledger.decided_since(self._head)
         waiting = {gate for _, gates in self._runs.values() for gate in gates} if new else set()
         asked = self._unchecked | (waiting & set(new))
         if asked and head:
-            found = self.ledger.decided(asked)
+            found = self.venue.ledger.decided(asked)
             _log.debug(
                 "ledger at %s: looked for gates %s, decided %s", head, _of(asked), _of(found)
             )
@@ -193,11 +189,11 @@ class Watch:
 
     def _let_time_pass(self) -> None:
         now = self.clock()
-        asked = self.ledger.listing()
+        asked = self.venue.unsettled()
         if self._listed_anew:
             self._withdraw_vanished(asked)
             self._listed_anew = False
-        for standing in settle_overdue(self.ledger, self.notices, asked, now):
+        for standing in settle_overdue(self.venue.ledger, self.venue_of, asked, now):
             gate = standing.request.gate
             if standing.decision:
                 self.tell(f"{gate.key}: {standing.decision.reason}")
@@ -208,7 +204,9 @@ class Watch:
         """Of the runs that name this cluster: without a name, they may go on in another."""
         waiting = {gate for _, gates in self._runs.values() for gate in gates}
         missed = sorted(each.id for each in asked if each.id not in waiting)
-        for gate, standing in self.ledger.read_all(missed if self.cluster.name else []).items():
+        for gate, standing in self.venue.ledger.read_all(
+            missed if self.cluster.name else []
+        ).items():
             named = standing.request.workflow
             if named is None or named.cluster != self.cluster.name:
                 continue

@@ -7,20 +7,21 @@ from dataclasses import replace
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError, GateShut
 from bridge.core.evaluation import Decider, Outcome
-from bridge.core.model import ApprovalRequest, Decision
+from bridge.core.model import HERE, ApprovalRequest, Decision, Draft, Place
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
 
 
-def verify(ledger: Ledger, request: ApprovalRequest) -> Decision:
-    """The recorded approval of exactly this request; raises `GateShut` in every other case.
+def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
+    """The recorded approval of exactly this draft; raises `GateShut` in every other case.
 
-    `request` is computed again by the step from what it is about to work on. Its policy is taken
-    from the record: what the approval took is the record's to say, not the flow's.
+    The step computes the draft again from what it is about to work on, and `venue` says where it
+    expects the gate to be decided. The policy is that of the recorded request: the flow that is
+    about to run does not choose what its own approval took.
     """
-    key = request.gate.key
+    key = draft.gate.key
     try:
-        standing = ledger.read(request.gate.id)
+        standing = ledger.read(draft.gate.id)
     except BridgeError as error:
         raise GateShut(f"{key} does not run: {error}") from error
     if standing is None:
@@ -34,10 +35,9 @@ def verify(ledger: Ledger, request: ApprovalRequest) -> Decision:
         raise GateShut(f"{key} does not run: {what}{decision.reason}")
     recorded = standing.request
     # What the step cannot know it takes from there, as it takes the policy.
+    place = recorded.venue if recorded.venue.same(venue) else venue
     again = replace(
-        request,
-        policy=recorded.policy,
-        venue=recorded.venue if recorded.venue.same(request.venue) else request.venue,
+        draft.bound(recorded.policy, recorded.opened_at, place),
         shard=recorded.shard,
         baseline=recorded.baseline,
         pictures=recorded.pictures,

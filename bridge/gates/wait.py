@@ -7,24 +7,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
 
-from bridge.core.digest import digest_of
-from bridge.core.errors import BridgeError, GateShut, LedgerUnavailable, LostRequest
-from bridge.core.evaluation import Condition, Decider, Evidence, Outcome, Vote
-from bridge.core.model import ApprovalRequest, Decision, Standing
+from bridge.core.errors import BridgeError, GateShut, LedgerUnavailable, LostRequest, Refused
+from bridge.core.evaluation import Condition, Vote
+from bridge.core.model import ApprovalRequest, Decision, Draft
 from bridge.core.rules import OnTimeout
-from bridge.gates.decide import decide
-from bridge.gates.open_gate import open_gate
-from bridge.gates.open_page import Desk, ask
-from bridge.gates.ports import Here, Ledger, Notices
-from bridge.gates.verify import verify
-from bridge.policy.approvers import refusal, who_may
+from bridge.gates.venue import Opened, Venue
+from bridge.policy.approvers import who_may
 from bridge.policy.evaluate import overdue
-from bridge.render import suggested_commands
 
 #: Seconds between two checks whether the run still lives and the deadline has passed. They cost
 #: nothing; a look at a ledger on this machine goes with each.
@@ -33,65 +26,48 @@ _TICK = 1.0
 _NEAR, _FAR = 2, 30
 
 
-def pass_gate(here: Here, request: ApprovalRequest, condition: Condition | None = None) -> Decision:
-    """Ask, wait, and return the recorded approval of exactly this request.
+@dataclass(frozen=True)
+class Run:
+    """The run that waits, as far as waiting must know it."""
+
+    alive: Callable[[], bool]  # whether the run is still there
+    pause: Callable[[float], None]  # sleep so many seconds
+
+
+def pass_gate(venue: Venue, run: Run, draft: Draft, condition: Condition | None = None) -> Decision:
+    """Ask, wait, and return the recorded approval of exactly this draft.
 
     Raises `GateShut` in every other case: rejected, expired, withdrawn, or not to be known. An
-    interrupt (Ctrl-C, SIGTERM, the end of the run that waits) withdraws the gate first; where it
-    was Ctrl-C, the cause of the `GateShut` is the `KeyboardInterrupt`.
+    interrupt (Ctrl-C, SIGTERM, the end of the run that waits) withdraws the gate first, if the
+    venue lets us; if it was Ctrl-C, the cause of the `GateShut` is the `KeyboardInterrupt`.
     """
-
-    def opened() -> tuple[Standing, str]:
-        standing = open_gate(here.ledger, here.notices, request)
-        return standing, suggested_commands.approve(request, here.ledger.where)
-
-    return _passed(here, request, opened, condition)
-
-
-def pass_page(here: Here, desk: Desk, request: ApprovalRequest) -> Decision:
-    """The same on a forge: people answer on the gate's page, and its decider alone decides.
-
-    Here nobody is asked and nothing is recorded. An interrupt leaves the gate open.
-    """
-
-    def opened() -> tuple[Standing, str]:
-        standing, page = ask(desk, request)
-        return standing, page.url if page else desk.forge.name
-
-    return _passed(here, replace(request, venue=desk.forge.place), opened, None)
-
-
-def _passed(
-    here: Here,
-    request: ApprovalRequest,
-    opened: Callable[[], tuple[Standing, str]],
-    condition: Condition | None,
-) -> Decision:
     try:
-        standing, how = opened()
-        if standing.decision is None:
-            _Waiting(here, standing, condition, how).until_decided()
-        return verify(here.ledger, request)
+        opened = venue.open(draft)
+        if opened.standing.decision is None:
+            _Waiting(venue, run, draft, opened, condition).until_decided()
+        return venue.verify(draft)
     except GateShut:
         raise
     except BridgeError as error:
-        raise GateShut(f"{request.gate.key} does not run: {error}") from error
+        raise GateShut(f"{draft.gate.key} does not run: {error}") from error
 
 
 class _Waiting:
     """One gate's waiting, from the opened request to its decision."""
 
     def __init__(
-        self, here: Here, standing: Standing, condition: Condition | None, how: str
+        self, venue: Venue, run: Run, draft: Draft, opened: Opened, condition: Condition | None
     ) -> None:
-        self._here = here
-        self._standing = standing
-        self._how = how  # the command, or the page, by which a person decides
+        self._venue = venue
+        self._run = run
+        self._draft = draft
+        self._standing = opened.standing
+        self._how = opened.how
         self._condition = condition
         self._interrupts = _Interrupts()
         self._head: str | None = None
         self._ticks = 0
-        self._interval = 1 if here.ledger.is_path else _NEAR
+        self._interval = 1 if venue.ledger.is_path else _NEAR
         self._votes: tuple[Vote, ...] = ()
         self._reminded = False
         self._said: set[str] = set()
@@ -100,22 +76,23 @@ class _Waiting:
         with self._interrupts:
             try:
                 self._reachable(self._judge)
-                self._answer_here()
                 if self._standing.decision is None:
-                    _say(*_how_to_decide(self._standing.request, self._how))
+                    self._answer_here()
+                if self._standing.decision is None:
+                    _say(_who_decides(self._standing.request), self._how)
                 while not self.over():
-                    self._here.pause(_TICK)
+                    self._run.pause(_TICK)
             except Interrupted as end:
                 self._withdraw(end)
 
     def over(self) -> bool:
         """Whether the gate is decided. Called about once a second.
 
-        Raises `Interrupted` where the run is gone.
+        Raises `Interrupted` if the run is gone.
         """
         with self._interrupts.held():
             if self._standing.decision is None:
-                if not self._here.alive():
+                if not self._run.alive():
                     raise Interrupted("the run that waited is gone")
                 self._ticks += 1
                 if self._ticks >= self._interval:
@@ -126,17 +103,14 @@ class _Waiting:
             return self._standing.decision is not None
 
     def _answer_here(self) -> None:
-        asker, request = self._here.asker, self._standing.request
-        if asker is None or self._standing.decision:
-            return
-        refused = refusal(request, self._here.person)
-        if refused:
+        try:
+            vote = self._venue.ask_here(self._standing.request, self.over)
+        except Refused as refused:
             _say(f"nobody is asked here: {refused}")
             return
-        vote = asker.ask(request, self._here.person, self.over)
         with self._interrupts.held():
             if self._standing.decision:
-                _say(f"{request.gate.key}: {self._standing.decision.reason}, meanwhile")
+                _say(f"{self._draft.gate.key}: {self._standing.decision.reason}, meanwhile")
             elif vote:
                 # Kept: a ledger that cannot be reached now gets it when it can.
                 self._votes = (vote,)
@@ -144,51 +118,30 @@ class _Waiting:
 
     def _judge(self) -> None:
         """Decide on the vote given here, the condition and the clock, as far as they go."""
-        if self._standing.decision or self._standing.request.forge:
-            return  # a forge's gate is the decider's alone to decide
-        evidence = Evidence(self._here.clock(), self._votes, self._condition)
         try:
-            _, self._standing = decide(
-                self._here.ledger, self._here.notices, self._standing, evidence
-            )
+            self._standing = self._venue.judge(self._standing, self._votes, self._condition)
         except LostRequest:
             self._look_again()
 
     def _look(self) -> None:
-        head = self._here.ledger.head()
+        head = self._venue.ledger.head()
         if head != self._head:
             self._look_again()
             self._head = head
-        elif not self._here.ledger.is_path:
+        elif not self._venue.ledger.is_path:
             self._interval = min(_FAR, self._interval * 2)
 
     def _look_again(self) -> None:
-        asked = self._standing.request
-        found = self._here.ledger.read(asked.gate.id)
-        if found is None or (found.decision is None and found.head is None):
-            if asked.forge:  # its decider puts the branch back
-                return
-            raise GateShut(
-                f"{self._standing.request.gate.key} does not run: its request has vanished from"
-                f" {self._here.ledger.where} undecided"
-            )
-        if asked.forge:  # whose decider asks anew where the policy has changed, of the same
-            asked = replace(asked, policy=found.request.policy)
-        if digest_of(found.request) != digest_of(asked):
-            raise GateShut(
-                f"{self._standing.request.gate.key} does not run: the gate was asked anew with"
-                " other contents while this step waited; the newer request is the one to answer"
-            )
-        self._standing = found
+        self._standing = self._venue.look(self._draft, self._standing)
 
     def _remind(self) -> None:
         request = self._standing.request
         late = request.policy.on_timeout is OnTimeout.NOTIFY and overdue(
-            request, self._here.clock()
+            request, self._venue.clock()
         )
         if late and not self._reminded and self._standing.decision is None:
             self._reminded = True
-            self._here.notices.reminded(request)
+            self._venue.notices.reminded(request)
 
     def _reachable(self, exchange: Callable[[], None]) -> None:
         """A ledger that cannot be reached while we wait is no end: said once, then waited for."""
@@ -200,35 +153,16 @@ class _Waiting:
             self._said.add(str(error))
 
     def _withdraw(self, end: Interrupted) -> None:
-        request = self._standing.request
-        if request.forge:  # nor is the end of a run ours to record there
-            raise GateShut(f"{request.gate.key} does not run: {end}; it stays open there")
+        key = self._draft.gate.key
         try:
-            withdraw(self._here.ledger, self._here.notices, request, str(end), self._here.clock())
+            after = self._venue.withdraw(self._standing, str(end))
+            says = f"withdrawn, {end}; a new run asks again"
+            if after.decision is None:
+                says = f"{end}; it stays open there"
         except BridgeError as error:
-            _say(f"the gate could not be withdrawn: {error}")
+            says = f"{end}; the gate could not be withdrawn: {error}"
         cause = KeyboardInterrupt() if end.signal == signal.SIGINT else None
-        raise GateShut(
-            f"{request.gate.key} does not run: withdrawn, {end}; a new run asks again"
-        ) from cause
-
-
-def withdraw(
-    ledger: Ledger, notices: Notices, request: ApprovalRequest, reason: str, now: datetime
-) -> Standing:
-    """Record that the run no longer waits. Where somebody decided before, that stands."""
-    decision = Decision(
-        gate_id=request.gate.id,
-        outcome=Outcome.WITHDRAWN,
-        by=Decider.RUN,
-        reason=reason,
-        request_digest=digest_of(request),
-        decided_at=max(now, request.opened_at),
-    )
-    after = ledger.record(decision)
-    if after.decision and replace(after.decision, previous=None) == decision:
-        notices.decided(request, decision)
-    return after
+        raise GateShut(f"{key} does not run: {says}") from cause
 
 
 class Interrupted(BaseException):
@@ -291,12 +225,9 @@ class _Interrupts:
         return Interrupted(f"the run was ended by {name}", signum)
 
 
-def _how_to_decide(request: ApprovalRequest, how: str) -> tuple[str, str]:
+def _who_decides(request: ApprovalRequest) -> str:
     until = f" until {request.expires_at:%Y-%m-%d %H:%M:%S} UTC" if request.expires_at else ""
-    return (
-        f"{request.gate.key} waits for {who_may(request.policy.require)}{until}",
-        f"to decide{'' if request.forge else ', in any shell'}: {how}",
-    )
+    return f"{request.gate.key} waits for {who_may(request.policy.require)}{until}"
 
 
 def _say(*parts: str) -> None:

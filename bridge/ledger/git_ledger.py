@@ -224,10 +224,9 @@ class GitLedger:
             gate = f"refs/heads/{branch_of(decision.gate_id)}"
             # One push for both, and the gate's branch must still be what was judged: a request
             # replaced meanwhile cannot inherit this decision. A forge sees the merge first.
-            gone = [] if found.request.forge else [f":{gate}"]
-            kept = [f"{head}:{gate}"] if found.request.forge else []
-            self._push(f"{commit}:{_LEDGER}", *gone, *kept, lease={gate: head})
-            return Standing(found.request, final, commit, head if kept else None)
+            kept = head if found.request.forge else None
+            self._push(f"{commit}:{_LEDGER}", f"{kept or ''}:{gate}", lease={gate: head})
+            return Standing(found.request, final, commit, kept)
 
         return self._repeat(attempt)
 

@@ -73,12 +73,12 @@ def _with_gates(compiler: Any, payload: Any, nodes: list[Any]) -> Any:
     from bridge.argo.pod_settings import brings, pods_from_environment
     from bridge.argo.templates import posts_of
     from bridge.core.errors import Faults
-    from bridge.core.settings import FORGE, LEDGER
+    from bridge.core.settings import is_on_github
 
     try:
         pods = pods_from_environment(os.environ)
         brought_along = brings(os.environ)
-        forge = pods.env.get(LEDGER, "").startswith(FORGE)
+        forge = is_on_github(pods.env)
         steps = [_gated_step(compiler, node, brought_along, forge) for node in nodes]
         return inject(payload, posts_of(payload, steps, pods))
     except Faults as faults:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bridge.core.gate_spec import GateSpec
     from bridge.core.settings import Settings
 
-    from .request import Asked
+    from .request import GatedTask
 
 #: Tells a process that launches a pod which task the pod is for.
 _TASK = "HITL_METAFLOW_TASK"
@@ -178,17 +178,16 @@ class HitlDecorator(StepDecorator):
         """What would shut the gate after hours of training is said before the first step."""
         from bridge.core.errors import BridgeError
 
+        from .passing import check_before_run
+
         remote = [each.name for each in _decorators(self._flow, self._step) if each.name in _REMOTE]
         try:
-            settings = _settings()
-            refused = bool(remote) and _on_this_disk(settings)
-            if settings.github:
-                from .passing import check_policy
-
-                check_policy(settings, self._flow.name, self._step, self.declared)
+            readable_elsewhere = check_before_run(
+                _settings(), self._flow.name, self._step, self.declared
+            )
         except BridgeError as error:
             raise HitlException(str(error)) from None
-        if refused:
+        if remote and not readable_elsewhere:
             raise HitlException(
                 f"The step *{self._step}* runs with @{remote[0]}, where its gate cannot be verified"
                 " against a ledger on this machine's disk: set HITL_LEDGER to the URL of a git"
@@ -231,7 +230,7 @@ class HitlDecorator(StepDecorator):
         if told.get("step") != self._step:
             return
         inputs = [_stored(flow_datastore, path) for path in told["input_paths"]]
-        self._pass(self.asked(told["run_id"], told["task_id"], told["split_index"], inputs))
+        self._pass(self.gated_task(told["run_id"], told["task_id"], told["split_index"], inputs))
         self._lend_ledger()
 
     def _lend_ledger(self) -> None:
@@ -241,10 +240,8 @@ class HitlDecorator(StepDecorator):
         from bridge.argo.pod_settings import passed_on
         from bridge.core import settings
 
-        now = _settings()
-        forge = now.github and now.github.name
         ours = passed_on(os.environ)
-        ours[settings.LEDGER] = forge or wiring.existing_ledger(now).where
+        ours[settings.LEDGER] = wiring.existing_venue(_settings()).address
         decorators = _decorators(self._flow, self._step)
         for each in decorators:
             if each.name == "environment":
@@ -272,10 +269,10 @@ class HitlDecorator(StepDecorator):
     ) -> None:
         # A task that leaves here has not run: `resume` must not take its outputs for results.
         flow._task_ok = False
-        asked = self.asked(run_id, task_id, flow.index if _splits(inputs) else None, inputs)
+        task = self.gated_task(run_id, task_id, flow.index if _splits(inputs) else None, inputs)
         with guard.alarm_held():
-            given = self._pass(asked)
-        guard.mark_verified(asked.gate.key)
+            given = self._pass(task)
+        guard.mark_verified(task.gate.key)
         flow.hitl_input = given
 
     def task_exception(
@@ -299,26 +296,28 @@ class HitlDecorator(StepDecorator):
 
     # -- the gate -----------------------------------------------------------------------------
 
-    def _pass(self, asked: Asked) -> dict[str, Any]:
+    def _pass(self, task: GatedTask) -> dict[str, Any]:
         """The approver's input; leaves the process where the gate stays shut."""
         from bridge.core.errors import BridgeError, GateShut
 
         from .passing import pass_task
 
         try:
-            return pass_task(_settings(), asked, self.declared)
+            return pass_task(_settings(), task, self.declared)
         except GateShut as error:
             guard.shut(str(error))
         except BridgeError as error:
-            guard.shut(f"{asked.gate.key} does not run: {error}")
+            guard.shut(f"{task.gate.key} does not run: {error}")
 
-    def asked(self, run_id: str, task_id: str, split_index: int | None, inputs: Any) -> Asked:
+    def gated_task(
+        self, run_id: str, task_id: str, split_index: int | None, inputs: Any
+    ) -> GatedTask:
         """A task of this step, before its gate. `inputs` are the datastores of its parents."""
         from bridge.core.model import Gate
 
-        from .request import Asked
+        from .request import GatedTask
 
-        return Asked(
+        return GatedTask(
             gate=Gate(self._origin(), self._key(run_id, task_id)),
             step=self._step,
             is_join=self._graph[self._step].type == "join",
@@ -375,19 +374,6 @@ def _stored(flow_datastore: Any, path: str) -> Any:
     return flow_datastore.get_task_datastore(
         run_id, step, task_id, attempt=int(attempt[0]) if attempt else None
     )
-
-
-def _on_this_disk(settings: Settings) -> bool:
-    from bridge import wiring
-    from bridge.core.errors import NoLedger
-
-    if settings.github:
-        return False
-    try:
-        ledger = wiring.existing_ledger(settings)
-    except NoLedger:
-        return True
-    return ledger.is_path or ledger.where.startswith("file:")
 
 
 def _settings() -> Settings:

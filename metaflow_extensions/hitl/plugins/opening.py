@@ -64,13 +64,16 @@ def _open(
     log.turn_on_if_asked(os.environ)
     gate = next(each for each in getattr(state.flow, step).decorators if each.name == "hitl")
     paths = decompress_list(Path(input_paths_filename).read_text(encoding="utf-8").strip(" \n\"'"))
-    asked = gate.asked(run_id, task_id, split_index, _parents(state.flow_datastore, run_id, paths))
-    standing, url = open_task(from_environment(os.environ), asked, gate.declared)
+    task = gate.gated_task(
+        run_id, task_id, split_index, _parents(state.flow_datastore, run_id, paths)
+    )
+    opened = open_task(from_environment(os.environ), task, gate.declared)
+    standing = opened.standing
     Path(out).write_text(standing.request.gate.id, encoding="utf-8")
-    decided = standing.decision
-    says = f"was {decided.outcome} before: {decided.reason}" if decided else "waits for a decision"
-    where = f": {url}" if url else ""
-    click.secho(f"hitl: {asked.gate.key} {says} (gate {standing.request.gate.id}){where}")
+    says = f"waits for a decision (gate {standing.request.gate.id}); {opened.how}"
+    if standing.decision:
+        says = f"is {standing.decision.outcome}: {standing.decision.reason}"
+    click.secho(f"hitl: {task.gate.key} {says}")
 
 
 def _parents(flow_datastore: Any, run_id: str, paths: Sequence[str]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The approval request of a task, from what Metaflow stored for it.
+"""What a gated task asks, from what Metaflow stored for it.
 
 The launching side and the gated task come to the same digest, because both read the same inputs.
 Digests are the datastore's own content keys, so nothing is unpickled for them; a value is read
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from bridge.core import artifacts as shown
@@ -20,7 +19,8 @@ from bridge.core.errors import Faults
 from bridge.core.evaluation import Condition
 from bridge.core.facts import started_by
 from bridge.core.gate_spec import GateSpec
-from bridge.core.model import ApprovalRequest, Artifact, Gate, Subject
+from bridge.core.model import Artifact, Draft, Gate, Subject
+from bridge.core.settings import Settings
 
 from .properties import Compute, WithProperties
 
@@ -29,7 +29,7 @@ _PLAIN = ("str", "int", "float", "bool")
 
 
 @dataclass(frozen=True)
-class Asked:
+class GatedTask:
     """A task that stands before its gate. `inputs` are the datastores of its parents."""
 
     gate: Gate
@@ -42,44 +42,46 @@ class Asked:
     properties: Mapping[str, Compute]  # the flow's own
 
 
-def request_of(
-    asked: Asked, declared: GateSpec, now: datetime, initiator: str | None
-) -> ApprovalRequest:
-    """Raises `Faults` where the message cannot be rendered."""
-    branches = _branches(asked)
-    return ApprovalRequest(
-        gate=asked.gate,
-        message=message_template.render(declared.message, _scope(asked, branches)),
+def draft_of(
+    task: GatedTask, declared: GateSpec, settings: Settings, initiator: str | None
+) -> Draft:
+    """Raises `Faults` if the message cannot be rendered."""
+    branches = _branches(task)
+    return Draft(
+        gate=task.gate,
+        message=message_template.render(declared.message, _scope(task, branches)),
         policy=declared.policy,
-        opened_at=now,
         artifacts=shown.ordered(_summaries(branches)),
         schema=declared.schema,
         facts=started_by(initiator),
+        subject=_subject_of(task, settings),
+        declared=declared.declared,
+        workflow=settings.workflow,
     )
 
 
-def subject_of(asked: Asked, environment: str | None, labels: tuple[str, ...]) -> Subject:
+def _subject_of(task: GatedTask, settings: Settings) -> Subject:
     """What a repository's policy chooses by: the same in every process of this task."""
-    branches = _branches(asked)
-    if asked.is_join:  # a name of several branches has several values
-        branches = [branches[0].only(asked.shared)]
-    flow = asked.gate.key.partition("/")[0]
+    branches = _branches(task)
+    if task.is_join:  # a name of several branches has several values
+        branches = [branches[0].only(task.shared)]
+    flow = task.gate.key.partition("/")[0]
     plain = {k: v for each in branches for k, v in each.plain()}
-    return Subject(flow, asked.step, environment, labels, plain)
+    return Subject(flow, task.step, settings.environment, settings.labels, plain)
 
 
-def condition_of(asked: Asked, declared: GateSpec, environment: str | None) -> Condition | None:
+def condition_of(task: GatedTask, declared: GateSpec, environment: str | None) -> Condition | None:
     """The declared condition, looked at; None if none was declared."""
     if declared.condition is None:
         return None
-    artifacts = _scope(asked, _branches(asked)).artifacts
+    artifacts = _scope(task, _branches(task)).artifacts
     return judge(declared.condition, Readable(artifacts, environment))
 
 
-def _scope(asked: Asked, branches: Sequence[_Branch]) -> message_template.Scope:
-    shared = branches[0].only(asked.shared)
-    seen = [(each.step, WithProperties(each, asked.properties)) for each in branches]
-    if asked.is_join:
+def _scope(task: GatedTask, branches: Sequence[_Branch]) -> message_template.Scope:
+    shared = branches[0].only(task.shared)
+    seen = [(each.step, WithProperties(each, task.properties)) for each in branches]
+    if task.is_join:
         return message_template.Scope(artifacts=shared, inputs=seen, params=shared)
     return message_template.Scope(artifacts=seen[0][1], params=shared)
 
@@ -93,16 +95,16 @@ def _summaries(branches: Sequence[_Branch]) -> Iterator[Artifact]:
             yield each.summary(name, name if same else f"{each.label}.{name}")
 
 
-def _branches(asked: Asked) -> list[_Branch]:
-    if not asked.is_join:
-        split = _split_of(asked.inputs[0], asked.split_index)
-        return [_Branch(asked.inputs[0], asked.parameters, split, asked.step, asked.step)]
-    steps = Counter(each.step_name for each in asked.inputs)
+def _branches(task: GatedTask) -> list[_Branch]:
+    if not task.is_join:
+        split = _split_of(task.inputs[0], task.split_index)
+        return [_Branch(task.inputs[0], task.parameters, split, task.step, task.step)]
+    steps = Counter(each.step_name for each in task.inputs)
     found = []
-    for position, each in enumerate(asked.inputs):
+    for position, each in enumerate(task.inputs):
         step = each.step_name
         label = step if steps[step] == 1 else f"{step}[{_index_of(each, position)}]"
-        found.append(_Branch(each, asked.parameters, None, step, label))
+        found.append(_Branch(each, task.parameters, None, step, label))
     return found
 
 

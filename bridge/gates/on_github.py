@@ -1,0 +1,95 @@
+"""Gates that are decided on GitHub: people answer on a page, and the decider alone records.
+
+What runs here may open the gate, answer it as the person whose token it has, and read the record.
+"""
+
+# ruff: noqa: ARG002 - a venue takes what the other kind needs
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from bridge.core.digest import digest_of
+from bridge.core.evaluation import Condition, Vote
+from bridge.core.model import (
+    ApprovalRequest,
+    Decision,
+    Declared,
+    Draft,
+    OpenGate,
+    Place,
+    Standing,
+    Subject,
+)
+from bridge.gates.open_page import Desk, ask, check_covered
+from bridge.gates.ports import Clock, Forge, Ledger, Notices
+from bridge.gates.post_answer import answer, explain
+from bridge.gates.this_machine import asked_anew
+from bridge.gates.venue import Ballot, Explained, Opened, Voted
+from bridge.gates.verify import verify
+
+
+@dataclass(frozen=True)
+class OnGitHub:
+    """The `Venue` of a repository on GitHub. It connects when it first must: to read the record
+    takes no credential for GitHub's API."""
+
+    place: Place  # as a request has it
+    ledger: Ledger
+    notices: Notices
+    clock: Clock
+    connect: Callable[[], Forge]
+
+    @property
+    def address(self) -> str:
+        return str(self.place.name)
+
+    @cached_property
+    def _forge(self) -> Forge:
+        return self.connect()
+
+    def check(self, subject: Subject, declared: Declared, initiator: str | None) -> None:
+        check_covered(self._forge.find([]).site, subject, declared, initiator)
+
+    def open(self, draft: Draft) -> Opened:
+        standing, page = ask(Desk(self._forge, self.ledger, self.notices, self.clock), draft)
+        return Opened(standing, f"to decide: {page.url if page else self.address}")
+
+    def verify(self, draft: Draft) -> Decision:
+        return verify(self.ledger, draft, self.place)
+
+    def ask_here(self, request: ApprovalRequest, decided: Callable[[], bool]) -> Vote | None:
+        """Nobody at a terminal is proven to be who they are."""
+
+    def look(self, draft: Draft, before: Standing) -> Standing:
+        """A request that has vanished is put back by the decider, and a new policy asks anew."""
+        found = self.ledger.read(draft.gate.id)
+        if found is None or (found.decision is None and found.head is None):
+            return before
+        recorded = found.request
+        expected = draft.bound(recorded.policy, recorded.opened_at, self.place)
+        if digest_of(recorded) != digest_of(expected):
+            raise asked_anew(draft.gate.key)
+        return found
+
+    def judge(
+        self, standing: Standing, votes: Sequence[Vote] = (), condition: Condition | None = None
+    ) -> Standing:
+        return standing  # the decider looks at the page, the condition and the clock
+
+    def withdraw(self, standing: Standing, why: str) -> Standing:
+        return standing  # the decider asks the cluster whether the run has ended
+
+    def vote(self, standing: Standing, ballot: Ballot) -> Voted:
+        posted = answer(self._forge, standing, ballot.verdict, ballot.reason, ballot.inputs)
+        return Voted(standing, posted=posted)
+
+    def explain(self, standing: Standing) -> Explained:
+        return explain(self._forge, standing, self.clock())
+
+    def unsettled(self) -> tuple[OpenGate, ...]:
+        return ()
+
+    def settle(self, standing: Standing) -> Standing:
+        return standing
