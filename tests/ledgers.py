@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import IO
 
 from bridge.core.digest import digest_of
-from bridge.core.evaluation import Actor, Channel, Decider, Outcome, Verdict, Vote
+from bridge.core.evaluation import (
+    Actor,
+    Channel,
+    Decider,
+    JudgedVote,
+    Outcome,
+    ReasonCode,
+    Verdict,
+    Vote,
+)
 from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Standing
 from bridge.core.records import decision_out, request_out
 from bridge.core.rules import Actors, Approvals, Policy
@@ -41,6 +50,12 @@ def a_vote(request: ApprovalRequest, actor: Actor = ANN, **changed: object) -> V
     return replace(vote, **changed)  # type: ignore[arg-type]
 
 
+def judged(*votes: Vote) -> tuple[JudgedVote, ...]:
+    """These votes as a decision has them, which rests on each."""
+    codes = {Verdict.APPROVE: ReasonCode.APPROVED, Verdict.REJECT: ReasonCode.REJECTED}
+    return tuple(JudgedVote(vote, True, codes[vote.verdict]) for vote in votes)
+
+
 def a_decision(request: ApprovalRequest, actor: Actor = ANN, **changed: object) -> Decision:
     decision = Decision(
         gate_id=request.gate.id,
@@ -49,7 +64,7 @@ def a_decision(request: ApprovalRequest, actor: Actor = ANN, **changed: object) 
         reason=f"approved by {actor}",
         request_digest=digest_of(request),
         decided_at=request.opened_at + timedelta(minutes=1),
-        votes=(a_vote(request, actor),),
+        considered=judged(a_vote(request, actor)),
     )
     return replace(decision, **changed)  # type: ignore[arg-type]
 
@@ -61,7 +76,7 @@ def a_rejection(request: ApprovalRequest, actor: Actor = ANN, **changed: object)
         actor,
         outcome=Outcome.REJECTED,
         reason=f"rejected by {actor}",
-        votes=(vote,),
+        considered=judged(vote),
         **changed,
     )
 

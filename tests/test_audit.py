@@ -60,14 +60,14 @@ def test_what_the_bridge_recorded_has_no_fault(ledger: GitLedger, repository: Pa
             late,
             outcome=Outcome.EXPIRED,
             by=Decider.CLOCK,
-            votes=(),
+            considered=(),
             reason="late",
             decided_at=late.expires_at,
         )
     )
     gone = opened(ledger, "withdrawn")
     ledger.record(
-        a_decision(gone, outcome=Outcome.WITHDRAWN, by=Decider.RUN, votes=(), reason="gone")
+        a_decision(gone, outcome=Outcome.WITHDRAWN, by=Decider.RUN, considered=(), reason="gone")
     )
     put(repository, LEDGER, {"README.md": "our ledger", ".github/workflows/relay.yml": "on: x"})
     decided(ledger, "after that")
@@ -142,14 +142,16 @@ def edit_before_recording(ledger: GitLedger, repository: Path) -> None:
 def approve_without_votes(ledger: GitLedger, repository: Path) -> None:
     head = git(repository, "rev-parse", LEDGER)
     forge_one(
-        repository, decision=decision_out(a_decision(a_request("new"), votes=(), previous=head))
+        repository,
+        decision=decision_out(a_decision(a_request("new"), considered=(), previous=head)),
     )
 
 
 def approve_by_rejecting_vote(ledger: GitLedger, repository: Path) -> None:
     request, head = a_request("new"), git(repository, "rev-parse", LEDGER)
-    votes = a_rejection(request).votes
-    forge_one(repository, decision=decision_out(a_decision(request, votes=votes, previous=head)))
+    considered = a_rejection(request).considered
+    decision = a_decision(request, considered=considered, previous=head)
+    forge_one(repository, decision=decision_out(decision))
 
 
 def decide_before_asking(ledger: GitLedger, repository: Path) -> None:

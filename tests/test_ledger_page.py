@@ -14,7 +14,15 @@ import pytest
 
 from bridge.core.converter import fields_of
 from bridge.core.delivery import Workflow
-from bridge.core.evaluation import Actor, Condition, Membership, Vote
+from bridge.core.evaluation import (
+    Actor,
+    Condition,
+    JudgedVote,
+    Lifting,
+    Membership,
+    Objection,
+    ReasonCode,
+)
 from bridge.core.facts import Fact
 from bridge.core.model import (
     ApprovalRequest,
@@ -23,6 +31,7 @@ from bridge.core.model import (
     Decision,
     Declared,
     Link,
+    Objections,
     Picture,
     Place,
     Subject,
@@ -52,10 +61,13 @@ NAMES: dict[Any, str] = {
     Group: "group",
     Bars: "bars",
     Decision: "decision",
-    Vote: "vote",
+    JudgedVote: "vote",
     Actor: "actor",
     Membership: "membership",
     Condition: "condition",
+    Objections: "objections",
+    Objection: "objection",
+    Lifting: "lifting",
 }
 #: What the bridge computes, and no field holds.
 COMPUTED = {
@@ -63,7 +75,9 @@ COMPUTED = {
 }
 
 #: These belong to a decision, to which nobody's approval is bound: their tables lack that column.
-DECIDED = {"decision", "vote", "actor", "membership", "condition"}
+DECIDED = {
+    "decision", "vote", "actor", "membership", "condition", "objections", "objection", "lifting",
+}  # fmt: skip
 
 Row = tuple[str, ...]
 
@@ -107,6 +121,8 @@ def kind_of(kind: Any) -> str:
         return f"list of {kind_of(args[0])}"
     if origin in (Union, UnionType):
         return kind_of(args[0])
+    if kind is ReasonCode:
+        return "[reason code](#reason-codes)"
     if issubclass(kind, StrEnum):
         return ", ".join(f"`{word}`" for word in kind)
     return f"[{NAMES[kind]}](#{NAMES[kind]})"
@@ -128,6 +144,13 @@ def test_the_page_of_the_ledger_lists_every_key_and_no_other(name: str) -> None:
     written = [row for heading, row in of_the_page() if heading == name]
     coded = [row for heading, row in of_the_code() if heading == name]
     assert sorted(written) == sorted(coded)
+
+
+def test_the_page_explains_every_reason_code_and_no_other() -> None:
+    _, _, text = PAGE.read_text(encoding="utf-8").partition("#### reason codes\n")
+    rows = [line for line in text.partition("\n#")[0].splitlines() if line.startswith("| `")]
+    assert [line.split("`")[1] for line in rows] == [code.value for code in ReasonCode]
+    assert all(line.split("|")[2].strip() for line in rows)
 
 
 def test_every_record_that_another_one_holds_is_on_the_page() -> None:

@@ -19,6 +19,7 @@ from bridge.core.model import Decision
 from tests.forge import World
 from tests.github import GitHub
 from tests.github.pulls import PullRequest
+from tests.ledgers import judged
 from tests.metaflows import Outcome as Ended
 from tests.metaflows import Project
 
@@ -179,7 +180,7 @@ def test_a_decision_that_was_pushed_without_a_policy_does_not_open_the_step(at: 
         "approved by mallory",
         digest_of(standing.request),
         at.now(),
-        votes=(stranger,),
+        considered=judged(stranger),
     )
     ledger.record(forged)
     ended = run.ends()

@@ -23,8 +23,10 @@ from bridge.core.evaluation import (
     Evidence,
     Membership,
     Outcome,
+    ReasonCode,
     Verdict,
     Vote,
+    Why,
 )
 from bridge.core.facts import started_by
 from bridge.core.model import ApprovalRequest, Declared, Gate, Standing, Subject, on_github
@@ -474,7 +476,9 @@ def test_requested_changes_hold_until_one_who_may_decide_dismisses_them(dismisse
 
 def test_what_the_forge_voids_is_told_with_its_reason() -> None:
     request = asked()
-    edited = Dismissal(vote(request, ANN), "it was edited after it was written")
+    edited = Dismissal(
+        vote(request, ANN), Why(ReasonCode.EDITED, "it was edited after it was written")
+    )
     found = judged(request, dismissed=(edited,))
     assert found.outcome is Outcome.PENDING
     assert found.dismissals == (edited,)

@@ -12,7 +12,25 @@ from hypothesis import strategies as st
 from bridge.core.delivery import Workflow
 from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt
-from bridge.core.evaluation import Actor, Channel, Condition, Decider, Outcome, Verdict, Vote
+from bridge.core.evaluation import (
+    Actor,
+    Answer,
+    Channel,
+    Condition,
+    Decider,
+    Evaluation,
+    Evidence,
+    Finding,
+    JudgedVote,
+    Lifted,
+    Lifting,
+    Membership,
+    Objection,
+    Outcome,
+    ReasonCode,
+    Verdict,
+    Vote,
+)
 from bridge.core.facts import About, Fact, Source, started_by
 from bridge.core.model import (
     HERE,
@@ -25,10 +43,28 @@ from bridge.core.model import (
     Picture,
     Place,
     PlaceKind,
+    Standing,
     on_github,
 )
-from bridge.core.records import decision_in, decision_out, request_in, request_out
-from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, OnTimeout, Policy
+from bridge.core.records import (
+    decision_in,
+    decision_out,
+    objections_in,
+    objections_out,
+    request_in,
+    request_out,
+)
+from bridge.core.rules import (
+    Actors,
+    AllOf,
+    AnyOf,
+    Approvals,
+    Group,
+    GroupKind,
+    OnTimeout,
+    Policy,
+)
+from bridge.gates.decide import decision_of
 from bridge.ledger.commit_message import decision_message, open_gate, recorded, request_message
 from tests.ledgers import NOON, a_decision, a_rejection, a_request
 
@@ -140,6 +176,26 @@ votes = st.builds(
     url=st.none() | text,
     body_sha256=st.none() | text,
 )
+judged = st.builds(JudgedVote, votes, st.booleans(), st.sampled_from(ReasonCode), text)
+liftings = st.builds(Lifting, actors, st.sampled_from(Lifted), moments, text, st.none() | text)
+objections = st.builds(
+    Objection,
+    who=actors,
+    verdict=st.sampled_from(Verdict),
+    at=moments,
+    digest=text,
+    reason=text,
+    url=st.none() | text,
+    body_sha256=st.none() | text,
+    lifted=st.none() | liftings,
+)
+memberships = st.builds(
+    Membership,
+    st.integers(0, 2**40),
+    st.builds(Group, st.sampled_from(GroupKind), text),
+    st.sampled_from(Answer),
+    text,
+)
 decisions = st.builds(
     Decision,
     gate_id=text,
@@ -148,9 +204,13 @@ decisions = st.builds(
     reason=text,
     request_digest=text,
     decided_at=moments,
-    votes=st.lists(votes, max_size=2).map(tuple),
+    considered=st.lists(judged, max_size=2).map(tuple),
     inputs=objects,
     condition=st.none() | st.builds(Condition, text, objects, st.booleans()),
+    memberships=st.lists(memberships, max_size=2).map(tuple),
+    author=st.none() | actors,
+    objections=st.lists(objections, max_size=2).map(tuple),
+    facts=st.lists(facts, max_size=2).map(tuple),
     policy_source=text,
     previous=st.none() | text,
 )
@@ -166,6 +226,15 @@ def test_a_request_is_read_back_as_it_was_written(request: ApprovalRequest) -> N
 @given(decisions)
 def test_a_decision_is_read_back_as_it_was_written(decision: Decision) -> None:
     assert decision_in(decision_out(decision)) == decision
+
+
+@quickly
+@given(text, st.lists(objections, max_size=3).map(tuple))
+def test_objections_are_read_back_as_they_were_written(
+    gate_id: str, written: tuple[Objection, ...]
+) -> None:
+    found = objections_in(objections_out(gate_id, written))
+    assert (found.gate_id, found.objections) == (gate_id, written)
 
 
 @quickly
@@ -279,6 +348,17 @@ def test_a_decision_with_a_fault_is_refused_and_the_fault_named(
     assert change[0] in written
     with pytest.raises(LedgerCorrupt, match=fault):
         decision_in(written.replace(*change, 1))
+
+
+def test_a_decision_is_written_in_the_format_of_its_request() -> None:
+    request = replace(a_request(), format=7)
+    judged = Evaluation(Outcome.APPROVED, Decider.PERSON, Finding("approved by Ann", True))
+    decision = decision_of(Standing(request, None, "c"), judged, Evidence(NOON))
+    assert decision.format == 7
+    # Until there is a second format, no other one can be written.
+    for write in (lambda: request_out(request), lambda: decision_out(decision)):
+        with pytest.raises(ValueError, match="writes format 1, not format 7"):
+            write()
 
 
 def test_every_fault_is_told_at_once() -> None:

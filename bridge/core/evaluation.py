@@ -99,6 +99,39 @@ class Vote:
     dismissed_by: Actor | None = None  # who dismissed the review, where somebody did
 
 
+class Lifted(StrEnum):
+    """How an objection ends."""
+
+    APPROVAL = "approval"  # its author approved after it
+    UNHOLD = "unhold"
+    DISMISSAL = "dismissal"  # of the review
+
+
+@dataclass(frozen=True, slots=True)
+class Lifting:
+    """Who lifted an objection, how, and why."""
+
+    by: Actor
+    how: Lifted
+    at: datetime
+    reason: str = ""
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """A no that holds until it is lifted. Who, when and where it was said make it this one."""
+
+    who: Actor
+    verdict: Verdict
+    at: datetime
+    digest: str  # of the request that was on the page if it was first seen there
+    reason: str = ""
+    url: str | None = None
+    body_sha256: str | None = None
+    lifted: Lifting | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """Something only the forge can answer."""
@@ -139,12 +172,66 @@ class Evidence:
     ended: str | None = None  # why nothing waits any more: the run ended or vanished
 
 
+class ReasonCode(StrEnum):
+    """Why a vote counts, or why not: for programs that read the record."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    # what its author did
+    SUPERSEDED = "superseded"  # they have answered again since
+    LIFTED = "lifted"  # a hold that was released
+    EDITED = "edited"
+    DISMISSED = "dismissed"
+    BAD_INPUT = "bad-input"
+    LATE = "late"  # after the deadline
+    # which request it answers
+    OLDER_VERSION = "older-version"
+    OTHER_VERSION = "other-version"
+    UNNAMED_VERSION = "unnamed-version"
+    NOT_YET_SHOWN = "not-yet-shown"  # the page does not show the newest version yet
+    BRANCH_MOVED = "branch-moved"
+    TEXT_ALTERED = "text-altered"
+    # who said it
+    BOT = "bot"
+    NOT_PROVEN = "not-proven"
+    NOT_AN_APPROVER = "not-an-approver"
+    NOT_NAMED = "not-named"  # the flow itself names who approves
+    MEMBERSHIP_UNKNOWN = "membership-unknown"
+    INITIATOR_UNKNOWN = "initiator-unknown"
+    AUTHOR_UNKNOWN = "author-unknown"
+    BARRED_INITIATOR = "barred-initiator"
+    BARRED_AUTHOR = "barred-author"
+    BARRED_USER = "barred-user"
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a vote does not count: a code, and the words for the one who cast it."""
+
+    code: ReasonCode
+    says: str
+
+
 @dataclass(frozen=True, slots=True)
 class Dismissal:
-    """A vote that does not count, and why, in words for the one who cast it."""
+    """A vote that does not count, and why."""
 
     vote: Vote
-    reason: str
+    why: Why
+
+    @property
+    def reason(self) -> str:
+        return self.why.says
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedVote:
+    """A vote as a decision records it, and what it was worth."""
+
+    vote: Vote = field(metadata={"inline": True})
+    counts: bool
+    code: ReasonCode
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ from bridge.core.evaluation import (
     Condition,
     Decider,
     Evidence,
+    JudgedVote,
     Membership,
+    Objection,
     Outcome,
     Vote,
 )
@@ -70,6 +72,19 @@ class Gate:
 def folder_of(gate_id: str) -> str:
     """The gate's folder in the ledger, from its id alone: `gates/<ab>/<cd>/<id>`."""
     return f"gates/{gate_id[:2]}/{gate_id[2:4]}/{gate_id}"
+
+
+#: The files of a gate's folder, beside its pictures. Only these are recorded.
+OBJECTIONS: Final = "objections.yaml"
+_FILES: Final = frozenset(
+    ("request.yaml", "request.md", "decision.yaml", "decision.yaml.sig", OBJECTIONS)
+)
+_PICTURE: Final = re.compile(r"figure-[1-9][0-9]?\.png")
+
+
+def is_gate_file(name: str) -> bool:
+    """Whether the ledger records a file of this name in a gate's folder."""
+    return name in _FILES or _PICTURE.fullmatch(name) is not None
 
 
 def branch_of(gate_id: str) -> str:
@@ -156,9 +171,6 @@ class Baseline:
     gate: str  # its id
     commit: str  # of the ledger, which recorded its approval
     key: str
-
-
-_PICTURE: Final = re.compile(r"figure-[1-9][0-9]?\.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,20 +320,36 @@ class Decision:
     reason: str
     request_digest: str
     decided_at: datetime
-    votes: tuple[Vote, ...] = ()
+    considered: tuple[JudgedVote, ...] = field(default=(), metadata={"key": "votes"})
     inputs: Mapping[str, Any] = field(default_factory=dict)
     condition: Condition | None = None
     memberships: tuple[Membership, ...] = ()  # of those who voted, so that it can be judged again
     author: Actor | None = None
+    objections: tuple[Objection, ...] = ()  # lifted or not
+    facts: tuple[Fact, ...] = ()  # the request's, and what the decider learned besides
     #: Or the policy file and its commit.
     policy_source: str = field(default="the request", metadata=ALWAYS)
     previous: str | None = None  # the ledger's head it was recorded upon
     format: int = field(default=FORMAT, metadata=ALWAYS)  # that of its request
 
     @property
+    def votes(self) -> tuple[Vote, ...]:
+        """Those that count."""
+        return tuple(each.vote for each in self.considered if each.counts)
+
+    @property
     def evidence(self) -> Evidence:
         """What it was judged by, so that anybody can judge it again."""
         return Evidence(self.decided_at, self.votes, self.condition, self.memberships, self.author)
+
+
+@dataclass(frozen=True, slots=True)
+class Objections:
+    """Every objection to a gate that was seen so far, written down before it is answered."""
+
+    gate_id: str = field(metadata={"key": "gate"})
+    objections: tuple[Objection, ...]
+    format: int = field(default=FORMAT, metadata=ALWAYS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from bridge.core.converter import plain, read
 from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt
-from bridge.core.evaluation import Outcome
-from bridge.core.model import FORMAT, ApprovalRequest, Decision
+from bridge.core.evaluation import Objection, Outcome
+from bridge.core.model import FORMAT, ApprovalRequest, Decision, Objections
 from bridge.core.yaml_text import dump, load
 
 T = TypeVar("T")
@@ -65,6 +65,16 @@ def decision_in(text: str, where: str = "decision.yaml") -> Decision:
     if decision and decision.outcome is Outcome.PENDING:
         faults.append("decision.outcome is pending, which is no decision")
     return _sound(where, decision, faults)
+
+
+def objections_out(gate_id: str, objections: tuple[Objection, ...]) -> str:
+    """`objections.yaml`."""
+    return dump({"format": FORMAT, **plain(Objections(gate_id, objections))})
+
+
+def objections_in(text: str, where: str = "objections.yaml") -> Objections:
+    """Raises `LedgerCorrupt` with every fault."""
+    return _sound(where, *_read(Objections, load(text, where), "objections"))
 
 
 def _read(kind: type[T], record: dict[str, Any], name: str) -> tuple[T | None, list[str]]:

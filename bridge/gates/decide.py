@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from bridge.core import log
 from bridge.core.digest import digest_of
-from bridge.core.evaluation import Decider, Evaluation, Evidence, Membership, Outcome, Verdict
+from bridge.core.evaluation import (
+    Actor,
+    Answer,
+    Decider,
+    Evaluation,
+    Evidence,
+    JudgedVote,
+    Membership,
+    Objection,
+    Outcome,
+    ReasonCode,
+    Verdict,
+)
 from bridge.core.input_fields import filled, objection
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.ports import Ledger, Notices
 from bridge.policy.agreement import together
+from bridge.policy.approvers import Facts, may_decide
 from bridge.policy.evaluate import evaluate
 
 _log = log.logger("gates")
@@ -65,6 +78,7 @@ def decision_of(
 ) -> Decision:
     """The decision that this evaluation amounts to."""
     request = standing.request
+    considered = tuple(_considered(request, evaluation, evidence))
     return Decision(
         gate_id=request.gate.id,
         outcome=evaluation.outcome,
@@ -73,18 +87,65 @@ def decision_of(
         request_digest=digest_of(request),
         # A clock set back must not date a decision before its request.
         decided_at=max(evidence.now, request.opened_at),
-        votes=evaluation.candidates,
+        considered=considered,
         inputs=_inputs(request, evaluation),
         condition=evidence.condition,
-        memberships=_of_voters(evaluation, evidence),
+        memberships=_of_voters(considered, evidence),
         author=evidence.author,
+        objections=tuple(_objections(evaluation)),
+        facts=request.facts,
         policy_source=policy_source,
+        format=request.format,
     )
 
 
-def _of_voters(evaluation: Evaluation, evidence: Evidence) -> tuple[Membership, ...]:
+def _considered(
+    request: ApprovalRequest, evaluation: Evaluation, evidence: Evidence
+) -> Iterator[JudgedVote]:
+    """The votes that count, and those that do not though their authors may have a say."""
+    for vote in evaluation.candidates:
+        approves = vote.verdict is Verdict.APPROVE
+        code = ReasonCode.APPROVED if approves else ReasonCode.REJECTED
+        yield JudgedVote(vote, counts=True, code=code)
+    known = Facts(evidence.memberships)
+    mattered = [
+        each for each in evaluation.dismissals if _could_matter(request, each.vote.actor, known)
+    ]
+    for each in mattered[-_MOST_DISMISSED:]:
+        vote = replace(each.vote, reason=each.vote.reason[:_LONGEST_REASON])
+        yield JudgedVote(vote, counts=False, code=each.why.code, why=each.why.says)
+
+
+#: A stranger may send hundreds of comments, each of a page: the record has no room for them.
+_MOST_DISMISSED: Final = 100
+_LONGEST_REASON: Final = 1_000
+
+
+def _could_matter(request: ApprovalRequest, actor: Actor, facts: Facts) -> bool:
+    if actor.bot:
+        return False
+    return may_decide(request.policy.require, actor, facts).answer is not Answer.NOT
+
+
+def _objections(evaluation: Evaluation) -> Iterator[Objection]:
+    """The holds that stand: what decides all the same is a rejection, or the clock's."""
+    for vote in evaluation.heeded:
+        if vote.verdict is not Verdict.RELEASE:
+            yield Objection(
+                who=vote.actor,
+                verdict=vote.verdict,
+                at=vote.at,
+                digest=vote.digest,
+                reason=vote.reason,
+                url=vote.url,
+                body_sha256=vote.body_sha256,
+            )
+
+
+def _of_voters(considered: Iterable[JudgedVote], evidence: Evidence) -> tuple[Membership, ...]:
     """The forge's answers that the decision rests on, so that it can be judged again."""
-    people = [actor for vote in evaluation.candidates for actor in (vote.actor, vote.dismissed_by)]
+    votes = [each.vote for each in considered]
+    people = [actor for vote in votes for actor in (vote.actor, vote.dismissed_by)]
     ids = {actor.id for actor in people if actor}
     return tuple(fact for fact in evidence.memberships if fact.user in ids)
 

@@ -15,7 +15,15 @@ from typing import Any
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
-from bridge.core.evaluation import Actor, Channel, Dismissal, Verdict, Vote
+from bridge.core.evaluation import (
+    Actor,
+    Channel,
+    Dismissal,
+    ReasonCode,
+    Verdict,
+    Vote,
+    Why,
+)
 from bridge.core.model import ApprovalRequest
 from bridge.pages import comment_commands
 from bridge.pages.comment_commands import Command, Unreadable, Word
@@ -225,13 +233,19 @@ class _Reader:
         self.asked: list[str] = []
         self.nodes: dict[str, Comment | Review] = {}
 
-    def _what_moved(self, head: str | None) -> str | None:
+    def _what_moved(self, head: str | None) -> Why | None:
         seen = self._seen
         if seen.digest != self._digest:
-            return "the request was replaced since, and what it shows now is not yet on this page"
+            return Why(
+                ReasonCode.NOT_YET_SHOWN,
+                "the request was replaced since, and what it shows now is not yet on this page",
+            )
         # An issue has no head of its own to look at.
         if not head == seen.head == (self._page.head or head):
-            return "somebody pushed to the gate's branch: what is there now is not what was asked"
+            return Why(
+                ReasonCode.BRANCH_MOVED,
+                "somebody pushed to the gate's branch: what is there now is not what was asked",
+            )
         return None
 
     def review(self, review: Review) -> None:
@@ -304,16 +318,20 @@ class _Reader:
         login = said.author.login if said.author else "somebody"
         self.unreadable.append(Unread(said.node, said.url, login, why))
 
-    def _old(self, review: Review) -> str | None:
+    def _old(self, review: Review) -> Why | None:
         if review.commit == self._page.head:
             return None
         short = (review.commit or "another commit")[:8]
-        return f"it reviewed {short}, an older version: look at what stands here now"
+        says = f"it reviewed {short}, an older version: look at what stands here now"
+        return Why(ReasonCode.OLDER_VERSION, says)
 
-    def _early(self, comment: Comment) -> str | None:
+    def _early(self, comment: Comment) -> Why | None:
         if self._seen.since is not None and comment.at >= self._seen.since:
             return None
-        return "it was written before this version of the request was shown: say it again"
+        return Why(
+            ReasonCode.OLDER_VERSION,
+            "it was written before this version of the request was shown: say it again",
+        )
 
     def _vote(
         self,
@@ -339,36 +357,40 @@ class _Reader:
             dismissed_by=actor_of(dismissed_by) if dismissed_by else None,
         )
 
-    def _elsewhere(self, command: Command | Unreadable | None) -> str | None:
+    def _elsewhere(self, command: Command | Unreadable | None) -> Why | None:
         named = command.digest if isinstance(command, Command) else None
         if named and not self._digest.removeprefix("sha256:").startswith(named):
-            return f"it is of another version of this request: {_HERE}"
+            says = f"it is of another version of this request: {_HERE}"
+            return Why(ReasonCode.OTHER_VERSION, says)
         # A review is of a commit; an issue has none, so there the approval itself must say.
         if not named and self._page.branch is None:
-            return f"it does not say of which version it is: {_HERE}"
+            says = f"it does not say of which version it is: {_HERE}"
+            return Why(ReasonCode.UNNAMED_VERSION, says)
         return None
 
-    def _void(self, said: Comment | Review) -> str | None:
+    def _void(self, said: Comment | Review) -> Why | None:
         if isinstance(said, Review) and said.dismissed and said.dismissed_by is None:
-            return "it was dismissed"
+            return Why(ReasonCode.DISMISSED, "it was dismissed")
         if said.edited:
-            return "it was edited after it was written: say it again in a new one"
+            says = "it was edited after it was written: say it again in a new one"
+            return Why(ReasonCode.EDITED, says)
         for start, end in self._seen.altered:
             if start <= said.at and (end is None or said.at <= end):
-                return (
+                return Why(
+                    ReasonCode.TEXT_ALTERED,
                     "it came while somebody had changed the text of the request: read it again"
-                    " and say it again"
+                    " and say it again",
                 )
         return None
 
-    def _take(self, vote: Vote, command: Command | Unreadable | None, void: str | None) -> None:
+    def _take(self, vote: Vote, command: Command | Unreadable | None, void: Why | None) -> None:
         if not void and vote.verdict is Verdict.APPROVE:
             void = self._elsewhere(command)
         if not void and vote.verdict is Verdict.APPROVE:
             try:
                 vote = replace(vote, inputs=self._inputs(command))
             except Faults as faults:
-                void = "; ".join(faults.faults)
+                void = Why(ReasonCode.BAD_INPUT, "; ".join(faults.faults))
         if void:
             self.dismissed.append(Dismissal(vote, void))
         else:

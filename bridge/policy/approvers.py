@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from bridge.core.evaluation import Actor, Answer, Membership
+from bridge.core.evaluation import Actor, Answer, Membership, ReasonCode, Why
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import (
     Actors,
@@ -42,6 +42,13 @@ class Belongs:
     @property
     def surely(self) -> bool:
         return self.answer is Answer.MEMBER
+
+    def why_not(self, code: ReasonCode = ReasonCode.NOT_AN_APPROVER) -> Why | None:
+        """Why somebody does not count who must be among these: `code`, or that it is unknown."""
+        if self.surely:
+            return None
+        unknown = self.answer is Answer.UNKNOWN
+        return Why(ReasonCode.MEMBERSHIP_UNKNOWN if unknown else code, self.says)
 
 
 class Facts:
@@ -181,17 +188,17 @@ def who_may(rule: Rule) -> str:
 # -- bars ----------------------------------------------------------------------------------------
 
 
-def bar(request: ApprovalRequest, author: Actor | None, actor: Actor) -> str | None:
+def bar(request: ApprovalRequest, author: Actor | None, actor: Actor) -> Why | None:
     """Why this person may not decide this gate whatever groups they are in; None: they may."""
     bars = request.policy.bars
     if request.forge is None:
         return None
     if bars.initiator and _started(request, actor):
-        return "you started this run; someone else must approve"
+        return Why(ReasonCode.BARRED_INITIATOR, "you started this run; someone else must approve")
     if bars.author and author is not None and _same_account(author, actor):
-        return "you opened this request; someone else must approve"
+        return Why(ReasonCode.BARRED_AUTHOR, "you opened this request; someone else must approve")
     if any(is_user(actor, user) for user in bars.users):
-        return "the policy bars you from deciding this gate"
+        return Why(ReasonCode.BARRED_USER, "the policy bars you from deciding this gate")
     return None
 
 
@@ -207,7 +214,7 @@ def _same_account(one: Actor, other: Actor) -> bool:
     return one.id == other.id and one.id is not None
 
 
-def unsettled(request: ApprovalRequest, author: Actor | None) -> str | None:
+def unsettled(request: ApprovalRequest, author: Actor | None) -> Why | None:
     """What must be known before anybody's approval can count, and is not; None: nothing."""
     policy = request.policy
     if request.forge is None:
@@ -215,12 +222,16 @@ def unsettled(request: ApprovalRequest, author: Actor | None) -> str | None:
     blocks = policy.unknown_initiator is UnknownInitiator.BLOCK
     if policy.bars.initiator and policy.initiator is None and blocks:
         who = f"the run's user is {request.initiator}" if request.initiator else "nobody is named"
-        return (
+        return Why(
+            ReasonCode.INITIATOR_UNKNOWN,
             f"it is not known which account on {request.forge} started this run ({who}), and the"
-            " policy then lets nobody approve: name the account under identities: in the policy"
+            " policy then lets nobody approve: name the account under identities: in the policy",
         )
     if policy.bars.author and author is None:
-        return "it could not be read who opened this request, who may not approve it"
+        return Why(
+            ReasonCode.AUTHOR_UNKNOWN,
+            "it could not be read who opened this request, who may not approve it",
+        )
     return None
 
 

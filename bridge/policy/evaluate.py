@@ -27,8 +27,10 @@ from bridge.core.evaluation import (
     Finding,
     Outcome,
     Question,
+    ReasonCode,
     Verdict,
     Vote,
+    Why,
 )
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import (
@@ -139,7 +141,7 @@ def _obstacles(request: ApprovalRequest, evidence: Evidence) -> Iterator[str]:
     """What else is in the way, in words for those who wait."""
     policy = request.policy
     if unknown := unsettled(request, evidence.author):
-        yield unknown
+        yield unknown.says
     barred = barred_by_name(policy, evidence.author)
     if not can_be_met(policy.require, barred, policy.only):
         yield (
@@ -200,9 +202,9 @@ def _sift(
     dismissals = list(evidence.dismissed)
     taken: list[Vote] = []
     for vote in sorted(evidence.votes, key=_age):
-        reason = judge.objection(vote) or _misfitting(vote, misfit)
-        if reason:
-            dismissals.append(Dismissal(vote, reason))
+        why = judge.objection(vote) or _misfitting(vote, misfit)
+        if why:
+            dismissals.append(Dismissal(vote, why))
         else:
             taken.append(vote)
     last, gone = _last_words(taken)
@@ -217,9 +219,12 @@ def _sift(
     )
 
 
-def _misfitting(vote: Vote, misfit: Misfit | None) -> str | None:
+def _misfitting(vote: Vote, misfit: Misfit | None) -> Why | None:
     says = misfit(vote.inputs) if misfit and vote.verdict is Verdict.APPROVE else None
-    return f"its input does not fit: {says}" if says else None
+    return Why(ReasonCode.BAD_INPUT, f"its input does not fit: {says}") if says else None
+
+
+_ANSWERED_AGAIN: Final = Why(ReasonCode.SUPERSEDED, "they have answered again since")
 
 
 def _last_words(taken: Sequence[Vote]) -> tuple[list[Vote], list[Dismissal]]:
@@ -231,7 +236,7 @@ def _last_words(taken: Sequence[Vote]) -> tuple[list[Vote], list[Dismissal]]:
             continue
         who = _identity(vote)
         if who in last:
-            gone.append(Dismissal(last[who], "they have answered again since"))
+            gone.append(Dismissal(last[who], _ANSWERED_AGAIN))
         last[who] = vote
     return list(last.values()), gone
 
@@ -249,7 +254,8 @@ def _holds(
         ends = [v for v in ends if v.verdict is not Verdict.CHANGES]
         if ends:
             first = min(ends, key=_age)
-            lifted.append(Dismissal(hold, f"{first.actor} has lifted it since"))
+            why = Why(ReasonCode.LIFTED, f"{first.actor} has lifted it since")
+            lifted.append(Dismissal(hold, why))
         else:
             held.append(hold)
     return tuple(held), lifted
@@ -271,7 +277,7 @@ class _Judge:
                 who = _identity(vote)
                 self._taken_back[who] = max(vote.at, self._taken_back.get(who, vote.at))
 
-    def objection(self, vote: Vote) -> str | None:
+    def objection(self, vote: Vote) -> Why | None:
         return (
             objection_of_form(self._request, self._digest, vote)
             or bar(self._request, self._author, vote.actor)
@@ -280,17 +286,18 @@ class _Judge:
             or self._unapproving(vote)
         )
 
-    def _stranger(self, actor: Actor) -> str | None:
-        found = may_decide(self._policy.require, actor, self._facts)
-        return None if found.surely else found.says
+    def _stranger(self, actor: Actor) -> Why | None:
+        return may_decide(self._policy.require, actor, self._facts).why_not()
 
-    def _withdrawn(self, vote: Vote) -> str | None:
+    def _withdrawn(self, vote: Vote) -> Why | None:
         if vote.verdict is not Verdict.APPROVE:
-            return f"{vote.dismissed_by} dismissed it" if self._dismissed(vote) else None
+            if not self._dismissed(vote):
+                return None
+            return Why(ReasonCode.DISMISSED, f"{vote.dismissed_by} dismissed it")
         # Else an older approval of the same person would step out from behind the dismissed one.
         back = self._taken_back.get(_identity(vote))
         if back is not None and vote.at <= back:
-            return "it was dismissed: approve again if you still do"
+            return Why(ReasonCode.DISMISSED, "it was dismissed: approve again if you still do")
         return None
 
     def _dismissed(self, vote: Vote) -> bool:
@@ -310,7 +317,7 @@ class _Judge:
             return Answer.UNKNOWN
         return may_decide(self._policy.require, actor, self._facts).answer
 
-    def _unapproving(self, vote: Vote) -> str | None:
+    def _unapproving(self, vote: Vote) -> Why | None:
         """What speaks against a yes and not against a no."""
         if vote.verdict not in {Verdict.APPROVE, Verdict.RELEASE}:
             return None
@@ -320,21 +327,22 @@ class _Judge:
         if only is None or vote.verdict is Verdict.RELEASE:
             return None
         found = among(only, vote.actor, self._facts)
-        if found.answer is Answer.UNKNOWN:
-            return found.says
-        return None if found.surely else f"the flow itself names who approves this: {only}"
+        if found.answer is Answer.NOT:
+            return Why(ReasonCode.NOT_NAMED, f"the flow itself names who approves this: {only}")
+        return found.why_not()
 
 
-def objection_of_form(request: ApprovalRequest, digest: str, vote: Vote) -> str | None:
+def objection_of_form(request: ApprovalRequest, digest: str, vote: Vote) -> Why | None:
     """Why a vote does not count whoever may decide."""
     if vote.actor.bot:
-        return "a bot's answer never counts"
+        return Why(ReasonCode.BOT, "a bot's answer never counts")
     if vote.digest != digest:
-        return "it answers another version of this request"
+        return Why(ReasonCode.OTHER_VERSION, "it answers another version of this request")
     if request.forge and (not vote.actor.proven or vote.actor.id is None):
-        return f"this gate is decided on {request.forge}, which has not vouched for {vote.actor}"
+        says = f"this gate is decided on {request.forge}, which has not vouched for {vote.actor}"
+        return Why(ReasonCode.NOT_PROVEN, says)
     if overdue(request, vote.at) and request.policy.on_timeout is not OnTimeout.NOTIFY:
-        return f"it came after the deadline, {_deadline(request)}"
+        return Why(ReasonCode.LATE, f"it came after the deadline, {_deadline(request)}")
     return None
 
 
