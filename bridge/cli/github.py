@@ -65,8 +65,7 @@ def open_(
         ENVIRONMENT: environment,
     }
     job, asked = github_job.job_of(os.environ), github_job.asked_by(given)
-    desk = _desk()
-    standing, page = ask(desk, github_job.request(job, asked, desk.clock()).draft)
+    standing, page = ask(_desk(), github_job.draft(job, asked))
     where = page.url if page else "it is decided already"
     click.echo(f"{standing.request.gate.id} {standing.request.gate.key}: {where}")
 

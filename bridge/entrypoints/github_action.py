@@ -69,8 +69,8 @@ def _tend(env: Mapping[str, str], runner: Runner) -> int:
 
 def _open(env: Mapping[str, str], runner: Runner) -> int:
     desk = _desk(env)
-    request = github_job.request(github_job.job_of(env), github_job.asked_by(env), desk.clock())
-    standing, page = ask(desk, request.draft)
+    draft = github_job.draft(github_job.job_of(env), github_job.asked_by(env))
+    standing, page = ask(desk, draft)
     done = Tended("waits for a decision", standing, page=page)
     if standing.decision:
         done = replace(done, says=standing.decision.reason)

@@ -11,7 +11,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from bridge.core.model import (
     ApprovalRequest,
     Artifact,
     Decision,
+    Draft,
     Gate,
     Link,
     Standing,
@@ -130,13 +130,11 @@ def _mapping(env: Mapping[str, str], name: str, faults: list[str]) -> dict[str, 
     return found
 
 
-def request(job: Job, asked: JobGate, now: datetime) -> ApprovalRequest:
+def draft(job: Job, asked: JobGate) -> Draft:
     """What is asked. The message is text, not Markdown: a run may put a commit's title into it."""
-    return ApprovalRequest(
+    return Draft(
         gate=Gate(job.origin, f"{job.workflow}/{job.run}/{asked.name}"),
         message="\n".join(map(harmless_line, asked.spec.message.splitlines())),
-        policy=asked.spec.policy,  # the repository's own takes its place
-        opened_at=now,
         artifacts=ordered(
             [
                 _value(COMMIT, job.commit),
