@@ -29,6 +29,8 @@ GUESSES = [
     ("the GitHub API is called", "github/transport.py", "Line"),
     ("an environment variable is read", "core/settings.py", "from_environment"),
     ("a duration is parsed", "core/durations.py", "seconds"),
+    ("the declaration of a gate is parsed", "core/gate_spec.py", "read"),
+    ("a condition that may approve is judged", "core/conditions.py", "judge"),
     ("a signature is verified", "core/sshsig.py", "verify"),
     ("hostile text is made harmless", "core/sanitize.py", "harmless_line"),
     ("the fields of an input are checked", "core/input_fields.py", "check"),

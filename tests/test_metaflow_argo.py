@@ -57,6 +57,14 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "project")
 
 
+def test_a_poll_interval_is_said_once_to_have_no_effect(
+    project: Project, store: dict[str, str]
+) -> None:
+    made = create(project, "declared.py", FLOW="Property", **store)
+    assert made.code == 0, made.said
+    assert made.said.count("`poll_interval` of @hitl on step gated has no effect") == 1
+
+
 GATED = {
     "Shapes": ["start", "first", "second", "left", "joined", "fork", "parts-joined", "choice"],
     "fork-foreach-parts": ["part"],

@@ -121,6 +121,7 @@ class HitlDecorator(StepDecorator):
             from .argo import inject_gates
 
             inject_gates()
+            self._say_ignored()
         if command[:1] and command[0] in _REMOTE:
             self._wait_for_pod(flow_datastore)
 
@@ -158,6 +159,13 @@ class HitlDecorator(StepDecorator):
             listed = "\n".join(f"  - {each}" for each in faults.faults)
             raise HitlException(f"{faults.subject}:\n{listed}") from None
 
+    def _say_ignored(self) -> None:
+        if self.attributes["poll_interval"] is not None:
+            print(
+                f"hitl: `poll_interval` of @hitl on step {self._step} has no effect; remove it",
+                file=sys.stderr,
+            )
+
     def add_to_package(self) -> Iterable[tuple[str, str]]:
         from bridge.argo.pod_settings import brings
 
@@ -166,11 +174,7 @@ class HitlDecorator(StepDecorator):
     # -- in the process of `run` --------------------------------------------------------------
 
     def runtime_init(self, flow: Any, graph: Any, package: Any, run_id: str) -> None:
-        if self.attributes["poll_interval"] is not None:
-            print(
-                f"hitl: `poll_interval` of @hitl on step {self._step} has no effect; remove it",
-                file=sys.stderr,
-            )
+        self._say_ignored()
         self._notes = tempfile.NamedTemporaryFile("r", prefix="hitl-", encoding="utf-8")  # noqa: SIM115
         self._check_ledger()
 
