@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bridge.core.errors import LedgerUnavailable
-from bridge.ledger.git import MOST_PACKS, GitClone, GitFailed, Leaf, make_bare, read_tree
+from bridge.ledger.clone import MOST_PACKS, GitClone
+from bridge.ledger.git import GitFailed, Leaf, make_bare, read_tree
 from tests.ledgers import git, ledger_of, threads_of
 
 

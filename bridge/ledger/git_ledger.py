@@ -18,27 +18,24 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from bridge.core.digest import digest_of
 from bridge.core.errors import (
     LedgerCorrupt,
     LedgerUnavailable,
-    LostRequest,
     NoSuchGate,
 )
 from bridge.core.evaluation import Actor, Outcome
 from bridge.core.model import (
     ID_LENGTH,
     ApprovalRequest,
-    Change,
     Decision,
     Entry,
     OpenGate,
     Recorded,
     Standing,
     branch_of,
-    folder_of,
 )
-from bridge.core.records import decision_in, decision_out, request_in, request_out
+from bridge.core.records import decision_out, request_out
+from bridge.ledger.clone import ALL_HISTORY, GitClone
 from bridge.ledger.commit_message import (
     decision_message,
     one_line,
@@ -46,94 +43,20 @@ from bridge.ledger.commit_message import (
     recorded,
     request_message,
 )
-from bridge.ledger.git import (
-    ALL_HISTORY,
-    FIRST_BRANCH,
-    FullClone,
-    GitClone,
-    GitFailed,
-    Leaf,
-    ObjectReader,
-    Tree,
-    make_bare,
-)
+from bridge.ledger.entries import entries
+from bridge.ledger.gate_folders import LEDGER, RECORDS, GateFolders, is_answer, still_asked
+from bridge.ledger.git import GitFailed, make_bare
+from bridge.ledger.git_faults import is_lost_race, meaning
 
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
-_LEDGER = f"refs/heads/{FIRST_BRANCH}"
 _GATES = "refs/heads/gate/*"
 _MOST_TRIES = 40
 #: Decisions that may have come since a deliverer looked last.
 _A_FEW = 8
 
-#: A refusal that reading again cannot change, though git words some like a lost race …
-_HOPELESS = re.compile(
-    r"Permission denied|Read-only file system|No space left|Not a directory|cannot create|declined"
-    r"|denying|deletion prohibited|currently checked out|unpacker error|shallow update not allowed"
-)
-#: … and one that says somebody else moved a ref first.
-_LOST_RACE = re.compile(
-    r"non-fast-forward|fetch first|failed to update ref|cannot lock ref|stale info"
-    r"|incorrect old value|reference already exists|remote ref does not exist"
-)
-
-#: What git says, and what it means to a person. The first that fits is told.
-_MEANINGS = tuple(
-    (re.compile(sign), meaning)
-    for sign, meaning in (
-        (
-            r"No space left on device|File too large|[Dd]isk quota|Failed to write all bytes",
-            "the disk is full: free some space, here or where the ledger is",
-        ),
-        (
-            r"Authentication failed|terminal prompts disabled|could not read (Username|Password)"
-            r"|error: 401",
-            "it wants to know who asks, or refuses the credential: give a good one in HITL_LEDGER,"
-            " to git's credential helper, or to the action",
-        ),
-        (
-            r"dubious ownership",
-            "another user owns it, so git does not trust it: put it into git's safe.directory",
-        ),
-        (r"error: 403", "this credential may not do that there: ask for read and write access"),
-        (
-            r"not appear to be a git repository|error: 404|repository .* not found|does not exist",
-            "there is no git repository at that place: check HITL_LEDGER, or make one there with"
-            " `git init --bare`",
-        ),
-        (r"error: 5\d\d", "the server failed: try again later"),
-        (
-            r"currently checked out",
-            "its branch `approvals` is checked out there: switch that checkout to another branch",
-        ),
-        (
-            r"[Pp]ermission denied|Read-only file system|insufficient permission"
-            r"|temporary object directory",
-            "permission was denied: this user may not write there",
-        ),
-        (
-            r"RPC failed|transfer closed|early EOF|hung up|disconnect|expected flush"
-            r"|Empty reply|bytes of body|invalid server response|Connection reset",
-            "the connection was cut: try again, what was done already is found",
-        ),
-        (
-            r"Could not resolve|[Ff]ailed to connect|Couldn't connect"
-            r"|Connection (refused|timed out)|Could not read from remote",
-            "it cannot be reached: check the address and the network",
-        ),
-        (
-            r"gpg failed to sign|failed to sign|signing failed|Couldn't load public key"
-            r"|user.signingkey|gpg.ssh",
-            "git cannot sign with the configured key: check user.signingKey and gpg.format, or"
-            " unset HITL_SIGN",
-        ),
-    )
-)
-
 _ID = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
 _PREFIX = re.compile(f"[0-9a-f]{{1,{ID_LENGTH - 1}}}")
-_RECORD_PATH = re.compile(r"gates/[0-9a-f/]+/(request|decision)\.yaml")
-_RECORDS = ("request.yaml", "decision.yaml")
 
 T = TypeVar("T")
 
@@ -150,6 +73,7 @@ class GitLedger:
 
     def __init__(self, remote: str | Callable[[], str], cache: Path, *, sign: bool = False) -> None:
         self._clone = GitClone(remote, cache)
+        self._gates = GateFolders(self._clone)
         self._sign = sign
 
     @property
@@ -167,9 +91,9 @@ class GitLedger:
 
         def attempt() -> Standing:
             refs = self._refs(request.gate.id)
-            ledger = refs.get(_LEDGER) or self._begin()
-            found = self._standing(request.gate.id, refs)
-            if found and _stands(found, request):
+            ledger = refs.get(LEDGER) or self._begin()
+            found = self._gates.standing(request.gate.id, refs)
+            if found and is_answer(found, request):
                 return found
             files = {
                 "request.yaml": self._clone.write_blob(request_out(request)),
@@ -177,7 +101,7 @@ class GitLedger:
             }
             self._clone.bring_tips([ledger])
             commit = self._commit(
-                self._with_folder(ledger, request.gate.id, files),
+                self._gates.with_files(ledger, request.gate.id, files),
                 [ledger],
                 request_message(request, headline(request)),
                 author=BRIDGE,
@@ -188,7 +112,7 @@ class GitLedger:
             if before:
                 # Where another machine opened it, this one has not all of it, and a push looks at
                 # what the remote has at the same paths.
-                folder = self._folders([before], request.gate.id)[before]
+                folder = self._gates.of([before], request.gate.id)[before]
                 self._clone.bring(leaf.sha for leaf in folder.values())
             self._push(f"+{commit}:{ref}", lease={ref: before or ""})
             return Standing(request, None, commit, commit)
@@ -200,22 +124,22 @@ class GitLedger:
 
         def attempt() -> Standing:
             refs = self._refs(decision.gate_id)
-            found = self._standing(decision.gate_id, refs)
+            found = self._gates.standing(decision.gate_id, refs)
             if found is None:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {decision.gate_id}")
             if found.decision:
                 return found
-            head = _still_asked(found, decision)
-            ledger = refs[_LEDGER]
+            head = still_asked(found, decision)
+            ledger = refs[LEDGER]
             final = replace(decision, previous=ledger)
             files = {
-                **self._folders([head], decision.gate_id)[head],
+                **self._gates.of([head], decision.gate_id)[head],
                 "decision.yaml": self._clone.write_blob(decision_out(final)),
             }
             # An approval joins the gate's own commit to the record, as a merged pull request does.
             parents = [ledger, head] if final.outcome is Outcome.APPROVED else [ledger]
             commit = self._commit(
-                self._with_folder(ledger, decision.gate_id, files),
+                self._gates.with_files(ledger, decision.gate_id, files),
                 parents,
                 decision_message(found.request, final, headline(found.request)),
                 author=final.votes[0].actor if final.votes else BRIDGE,
@@ -225,7 +149,7 @@ class GitLedger:
             # One push for both, and the gate's branch must still be what was judged: a request
             # replaced meanwhile cannot inherit this decision. A forge sees the merge first.
             kept = head if found.request.forge else None
-            self._push(f"{commit}:{_LEDGER}", f"{kept or ''}:{gate}", lease={gate: head})
+            self._push(f"{commit}:{LEDGER}", f"{kept or ''}:{gate}", lease={gate: head})
             return Standing(found.request, final, commit, kept)
 
         return self._repeat(attempt)
@@ -235,20 +159,20 @@ class GitLedger:
 
         def attempt() -> Standing:
             refs = self._refs(gate_id)
-            ledger = refs.get(_LEDGER)
+            ledger = refs.get(LEDGER)
             # What somebody else pushed is not even looked at: its trees would spoil our push.
-            looked_at = refs if commit is None else {_LEDGER: ledger} if ledger else {}
-            found = self._standing(gate_id, looked_at)
+            looked_at = refs if commit is None else {LEDGER: ledger} if ledger else {}
+            found = self._gates.standing(gate_id, looked_at)
             if found and found.decision:
                 return found
             source = commit or (found.commit if found else None)
             if ledger is None or source is None:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
-            files = self._folders([source, ledger], gate_id)[source]
+            files = self._gates.of([source, ledger], gate_id)[source]
             self._clone.bring(leaf.sha for leaf in files.values())
-            request = self._as_recorded(gate_id, files, source, None).request
+            request = self._gates.as_recorded(gate_id, files, source, None).request
             made = self._commit(
-                self._with_folder(ledger, gate_id, files),
+                self._gates.with_files(ledger, gate_id, files),
                 [ledger],
                 # A second commit of the same second upon the same record would be the first again.
                 request_message(request, headline(request)) + f"Asked-Before: {source}\n",
@@ -265,7 +189,7 @@ class GitLedger:
         def attempt() -> None:
             refs = self._refs(gate_id)
             gate = f"refs/heads/{branch_of(gate_id)}"
-            found = self._standing(gate_id, refs)
+            found = self._gates.standing(gate_id, refs)
             if gate in refs and found and found.decision:
                 self._push(f":{gate}", lease={gate: refs[gate]})
 
@@ -274,20 +198,20 @@ class GitLedger:
     # -- reading -----------------------------------------------------------------------------
 
     def read(self, gate_id: str) -> Standing | None:
-        return self._alone(lambda: self._standing(gate_id, self._refs(gate_id)))
+        return self._alone(lambda: self._gates.standing(gate_id, self._refs(gate_id)))
 
     def read_all(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
         gates = list(gate_ids)
 
         def attempt() -> dict[str, Standing]:
-            refs = self._clone.remote_refs(_LEDGER, _GATES)
+            refs = self._clone.remote_refs(LEDGER, _GATES)
             # One that makes no sense must not hide the others: it is read again, alone.
             with suppress(LedgerCorrupt):
-                self._bring_records(gates, refs)
+                self._gates.bring_records(gates, refs)
             found = {}
             for gate_id in gates:
                 with suppress(LedgerCorrupt):
-                    found[gate_id] = self._standing(gate_id, refs)
+                    found[gate_id] = self._gates.standing(gate_id, refs)
             return {gate_id: standing for gate_id, standing in found.items() if standing}
 
         return self._alone(attempt)
@@ -296,47 +220,37 @@ class GitLedger:
         gates = list(gate_ids)
 
         def attempt() -> dict[str, Standing]:
-            ledger = self._clone.remote_refs(_LEDGER).get(_LEDGER)
+            ledger = self._clone.remote_refs(LEDGER).get(LEDGER)
             if ledger is None or not gates:
                 return {}
-            folders = self._all_folders([(ledger, gate_id) for gate_id in gates])
+            folders = self._gates.everywhere([(ledger, gate_id) for gate_id in gates])
             done = {
                 gate_id: files
                 for (_, gate_id), files in folders.items()
                 if "decision.yaml" in files
             }
             self._clone.bring(
-                files[name].sha for files in done.values() for name in _RECORDS if name in files
+                files[name].sha for files in done.values() for name in RECORDS if name in files
             )
             found = {}
             for gate_id, files in done.items():
                 with suppress(LedgerCorrupt):  # it must not hide the others
-                    found[gate_id] = self._as_recorded(gate_id, files, ledger, None)
+                    found[gate_id] = self._gates.as_recorded(gate_id, files, ledger, None)
             return found
 
         return self._alone(attempt)
 
     def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
         def attempt() -> tuple[str | None, tuple[str, ...]]:
-            now = self._clone.remote_refs(_LEDGER).get(_LEDGER)
+            now = self._clone.remote_refs(LEDGER).get(LEDGER)
             if head is None or now is None:
                 return now, ()
             return now, tuple(each.id for each in self._newest_first(_A_FEW, now, head))
 
         return self._alone(attempt)
 
-    def _bring_records(self, gates: Sequence[str], refs: Mapping[str, str]) -> None:
-        places = [
-            (sha, gate_id)
-            for gate_id in gates
-            for ref in (_LEDGER, f"refs/heads/{branch_of(gate_id)}")
-            if (sha := refs.get(ref))
-        ]
-        folders = self._all_folders(places).values()
-        self._clone.bring(each[name].sha for each in folders for name in _RECORDS if name in each)
-
     def head(self) -> str | None:
-        return self._told(lambda: self._clone.remote_refs(_LEDGER)).get(_LEDGER)
+        return self._told(lambda: self._clone.remote_refs(LEDGER)).get(LEDGER)
 
     def listing(self) -> tuple[OpenGate, ...]:
         heads = self._told(self._open_heads)
@@ -361,8 +275,8 @@ class GitLedger:
         if self.head() is None:
             return
         try:
-            with self._clone.whole(_LEDGER) as clone:
-                yield from _entries(clone, signatures)
+            with self._clone.whole(LEDGER) as clone:
+                yield from entries(clone, signatures)
         except (GitFailed, OSError) as error:
             raise self._unavailable(error) from None
 
@@ -392,14 +306,14 @@ class GitLedger:
 
         def attempt() -> set[str]:
             found = {each for each in self._open_heads() if each.startswith(prefix)}
-            ledger = self._clone.remote_refs(_LEDGER).get(_LEDGER)
+            ledger = self._clone.remote_refs(LEDGER).get(LEDGER)
             return found | (self._recorded_under(ledger, prefix) if ledger else set())
 
         return self._alone(attempt)
 
     def _recorded_under(self, ledger: str, prefix: str) -> set[str]:
         self._clone.bring_tips([ledger])
-        gates = self._clone.tree(self._root(ledger)).get("gates")
+        gates = self._clone.tree(self._gates.root(ledger)).get("gates")
         if gates is None:
             return set()
         way, sha = "", gates.sha
@@ -419,7 +333,7 @@ class GitLedger:
         self, likely: int, head: str | None = None, until: str | None = None
     ) -> Iterator[Recorded]:
         """The recorded decisions from their commits, fetched deeper as they are asked for."""
-        sha = head = head or self._clone.remote_refs(_LEDGER).get(_LEDGER)
+        sha = head = head or self._clone.remote_refs(LEDGER).get(LEDGER)
         depth = max(likely, 1)
         while sha and head and sha != until:
             if not self._clone.has(sha):
@@ -437,84 +351,13 @@ class GitLedger:
     # -- one gate in git ---------------------------------------------------------------------
 
     def _refs(self, gate_id: str) -> dict[str, str]:
-        return self._clone.remote_refs(_LEDGER, f"refs/heads/{branch_of(gate_id)}")
-
-    def _standing(self, gate_id: str, refs: Mapping[str, str]) -> Standing | None:
-        gate = refs.get(f"refs/heads/{branch_of(gate_id)}")
-        heads = [sha for sha in (refs.get(_LEDGER), gate) if sha]
-        folders = self._folders(heads, gate_id)
-        self._clone.bring(
-            folder[name].sha for folder in folders.values() for name in _RECORDS if name in folder
-        )
-        # The record first: a branch that outlived its decision changes nothing. Then the branch: a
-        # request that was merged by hand is no decision, and asks only where the branch is gone.
-        ledger = heads[0] if heads and heads[0] != gate else None
-        for commit, must in (
-            (ledger, "decision.yaml"),
-            (gate, "request.yaml"),
-            (ledger, "request.yaml"),
-        ):
-            if commit and must in folders[commit]:
-                return self._as_recorded(gate_id, folders[commit], commit, gate)
-        return None
-
-    def _as_recorded(self, gate_id: str, files: Tree, commit: str, gate: str | None) -> Standing:
-        folder = folder_of(gate_id)
-        if "request.yaml" not in files:
-            raise LedgerCorrupt(f"{folder} has a decision and no request")
-        request = request_in(self._clone.blob(files["request.yaml"].sha), f"{folder}/request.yaml")
-        if request.gate.id != gate_id:
-            raise LedgerCorrupt(f"{folder}/request.yaml is the request of gate {request.gate.id}")
-        decision = None
-        if "decision.yaml" in files:
-            if commit == gate:
-                raise LedgerCorrupt(f"gate/{gate_id} holds a decision, which only the record may")
-            decision = decision_in(
-                self._clone.blob(files["decision.yaml"].sha), f"{folder}/decision.yaml"
-            )
-            _belongs(decision, request)
-        return Standing(request, decision, commit, gate)
-
-    def _folders(self, commits: Sequence[str], gate_id: str) -> dict[str, Tree]:
-        """The gate's folder in each of these commits."""
-        found = self._all_folders([(commit, gate_id) for commit in commits])
-        return {commit: folder for (commit, _), folder in found.items()}
-
-    def _all_folders(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Tree]:
-        """The folder at each (commit, gate): one exchange for each level, however many they are."""
-        self._clone.bring_tips(list(dict.fromkeys(commit for commit, _ in places)))
-        trees = {place: self._root(place[0]) for place in places}
-        for level in range(len(folder_of("0").split("/"))):
-            self._clone.bring(trees.values())
-            below = {
-                (commit, gate_id): self._clone.tree(sha).get(folder_of(gate_id).split("/")[level])
-                for (commit, gate_id), sha in trees.items()
-            }
-            trees = {place: leaf.sha for place, leaf in below.items() if leaf}
-        self._clone.bring(trees.values())
-        found = {place: self._clone.tree(sha) for place, sha in trees.items()}
-        return {place: found.get(place, {}) for place in places}
-
-    def _root(self, commit: str) -> str:
-        return self._clone.commit(commit).partition("\n")[0].removeprefix("tree ")
-
-    def _with_folder(self, commit: str, gate_id: str, files: Tree) -> str:
-        """The commit's tree with this gate's folder set to these files."""
-
-        def grow(entries: Tree, names: Sequence[str]) -> Leaf:
-            if not names:
-                return self._clone.write_tree(files)
-            leaf = entries.get(names[0])
-            below = self._clone.tree(leaf.sha) if leaf else {}
-            return self._clone.write_tree({**entries, names[0]: grow(below, names[1:])})
-
-        return grow(self._clone.tree(self._root(commit)), folder_of(gate_id).split("/")).sha
+        return self._clone.remote_refs(LEDGER, f"refs/heads/{branch_of(gate_id)}")
 
     def _begin(self) -> str:
         """The ledger's first commit, where there is none."""
         root = self._clone.write_tree({"README.md": self._clone.write_blob(README)})
         commit = self._commit(root.sha, [], "The ledger begins\n", author=BRIDGE)
-        self._push(f"{commit}:{_LEDGER}", lease={_LEDGER: ""})
+        self._push(f"{commit}:{LEDGER}", lease={LEDGER: ""})
         return commit
 
     def _commit(
@@ -543,7 +386,7 @@ class GitLedger:
         try:
             self._clone.push(*refspecs, lease=lease)
         except GitFailed as error:
-            if _LOST_RACE.search(error.said) and not _HOPELESS.search(error.said):
+            if is_lost_race(error):
                 raise _LostRace from None
             raise
 
@@ -583,42 +426,8 @@ class GitLedger:
             doing, said = error.command, error.said
         else:
             doing, said = "the bridge's clone", error.strerror or str(error)
-        told = next((means for sign, means in _MEANINGS if sign.search(said)), None)
         return LedgerUnavailable(
-            f"the ledger {self.where} cannot be used ({doing}): {told or _most_telling(said)}"
-        )
-
-
-def _stands(found: Standing, asked: ApprovalRequest) -> bool:
-    """Whether what is there is the answer to opening this, or must make room for it."""
-    if found.request.gate != asked.gate:
-        raise LedgerCorrupt(
-            f"the id {asked.gate.id} belongs to {found.request.gate.key} of"
-            f" {found.request.gate.origin} already"
-        )
-    same = digest_of(found.request) == digest_of(asked)
-    return found.decision is not None or (same and found.head is not None)
-
-
-def _still_asked(found: Standing, decision: Decision) -> str:
-    """The gate branch's commit that the decision answers. Raises `LostRequest`."""
-    if found.head is None:
-        raise LostRequest(
-            f"the branch of gate {decision.gate_id} is gone, though it was never decided:"
-            " open the gate again and answer that"
-        )
-    if digest_of(found.request) != decision.request_digest:
-        raise LostRequest(
-            f"gate {decision.gate_id} was asked anew while it was being decided:"
-            " look at the new request and answer that"
-        )
-    return found.head
-
-
-def _belongs(decision: Decision, request: ApprovalRequest) -> None:
-    if decision.gate_id != request.gate.id or decision.request_digest != digest_of(request):
-        raise LedgerCorrupt(
-            f"the decision in {request.gate.folder} answers another request than the one beside it"
+            f"the ledger {self.where} cannot be used ({doing}): {meaning(said)}"
         )
 
 
@@ -632,54 +441,6 @@ def _first_parent(commit: str) -> str | None:
         if line.startswith("parent "):
             return line.removeprefix("parent ")
     return None
-
-
-def _most_telling(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "!"))]
-    return (told or lines or ["git gave no reason"])[0]
-
-
-# -- the whole record, for an audit ----------------------------------------------------------
-
-
-def _entries(clone: FullClone, signatures: bool) -> Iterator[Entry]:
-    # A path may hold anything but NUL, so a commit is told by what follows its NUL alone.
-    asked = "%G?" if signatures else "N"
-    with clone.reader() as reader:
-        about: list[str] = []
-        changes: list[Change] = []
-        fields = clone.log(f"commit %H {asked} %P")
-        for field in fields:
-            line = field.lstrip("\n")
-            if line.startswith(":"):
-                _, _, _, blob, status = line.split(" ")
-                changes.append(Change(status, next(fields), blob))
-            elif line.startswith("commit "):
-                if about:
-                    yield _entry(about, changes, reader)
-                about, changes = line.split(" ")[1:], []
-        if about:
-            yield _entry(about, changes, reader)
-
-
-def _entry(about: Sequence[str], changes: Iterable[Change], reader: ObjectReader) -> Entry:
-    sha, signature, *parents = about
-    changes = tuple(changes)
-    there = [each for each in changes if _RECORD_PATH.fullmatch(each.path) and each.status != "D"]
-    found = {each.path: reader.read(each.blob) for each in there}
-    texts = {
-        path: thing.content.decode("utf-8", "replace") for path, thing in found.items() if thing
-    }
-    decided = [path.rpartition("/")[0] for path in texts if path.endswith("/decision.yaml")]
-    asked = {
-        f"{folder}/request.yaml": reader.read(f"{parents[1]}:{folder}/request.yaml")
-        for folder in decided
-        if len(parents) > 1
-    }
-    joined = {path: thing.sha for path, thing in asked.items() if thing}
-    signed = None if signature == "N" else signature
-    return Entry(sha, tuple(each for each in parents if each), changes, texts, joined, signed)
 
 
 #: What stands at the top of every ledger.
@@ -715,6 +476,6 @@ def create(path: Path) -> None:
     except (OSError, GitFailed) as error:
         why = error.said if isinstance(error, GitFailed) else error.strerror
         raise LedgerUnavailable(
-            f"no ledger can be made at {path}: {why}; set HITL_LEDGER to a path or URL"
+            f"no ledger can be made at {path}: {why}; set HITLLEDGER to a path or URL"
             " that can be written"
         ) from None

@@ -1,0 +1,51 @@
+"""The whole record, one entry for each commit of the ledger, for an audit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from bridge.core.model import Change, Entry
+from bridge.ledger.clone import FullClone
+from bridge.ledger.git import ObjectReader
+
+_RECORD_PATH = re.compile(r"gates/[0-9a-f/]+/(request|decision)\.yaml")
+
+
+def entries(clone: FullClone, signatures: bool) -> Iterator[Entry]:
+    # A path may hold anything but NUL, so a commit is told by what follows its NUL alone.
+    asked = "%G?" if signatures else "N"
+    with clone.reader() as reader:
+        about: list[str] = []
+        changes: list[Change] = []
+        fields = clone.log(f"commit %H {asked} %P")
+        for field in fields:
+            line = field.lstrip("\n")
+            if line.startswith(":"):
+                _, _, _, blob, status = line.split(" ")
+                changes.append(Change(status, next(fields), blob))
+            elif line.startswith("commit "):
+                if about:
+                    yield _entry(about, changes, reader)
+                about, changes = line.split(" ")[1:], []
+        if about:
+            yield _entry(about, changes, reader)
+
+
+def _entry(about: Sequence[str], changes: Iterable[Change], reader: ObjectReader) -> Entry:
+    sha, signature, *parents = about
+    changes = tuple(changes)
+    there = [each for each in changes if _RECORD_PATH.fullmatch(each.path) and each.status != "D"]
+    found = {each.path: reader.read(each.blob) for each in there}
+    texts = {
+        path: thing.content.decode("utf-8", "replace") for path, thing in found.items() if thing
+    }
+    decided = [path.rpartition("/")[0] for path in texts if path.endswith("/decision.yaml")]
+    asked = {
+        f"{folder}/request.yaml": reader.read(f"{parents[1]}:{folder}/request.yaml")
+        for folder in decided
+        if len(parents) > 1
+    }
+    joined = {path: thing.sha for path, thing in asked.items() if thing}
+    signed = None if signature == "N" else signature
+    return Entry(sha, tuple(each for each in parents if each), changes, texts, joined, signed)

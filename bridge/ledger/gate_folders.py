@@ -1,0 +1,139 @@
+"""One gate in git: its folder in the trees of the ledger and of the gate's branch.
+
+How a folder is found at a cost that does not grow with the years is in `docs/ledger.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bridge.core.digest import digest_of
+from bridge.core.errors import LedgerCorrupt, LostRequest
+from bridge.core.model import ApprovalRequest, Decision, Standing, branch_of, folder_of
+from bridge.core.records import decision_in, request_in
+from bridge.ledger.clone import GitClone
+from bridge.ledger.git import FIRST_BRANCH, Leaf, Tree
+
+LEDGER = f"refs/heads/{FIRST_BRANCH}"
+RECORDS = ("request.yaml", "decision.yaml")
+
+
+class GateFolders:
+    """The folders of gates, read from one clone and written to it."""
+
+    def __init__(self, clone: GitClone) -> None:
+        self._clone = clone
+
+    def standing(self, gate_id: str, refs: Mapping[str, str]) -> Standing | None:
+        gate = refs.get(f"refs/heads/{branch_of(gate_id)}")
+        heads = [sha for sha in (refs.get(LEDGER), gate) if sha]
+        folders = self.of(heads, gate_id)
+        self._clone.bring(
+            folder[name].sha for folder in folders.values() for name in RECORDS if name in folder
+        )
+        # The record first: a branch that outlived its decision changes nothing. Then the branch: a
+        # request that was merged by hand is no decision, and asks only where the branch is gone.
+        ledger = heads[0] if heads and heads[0] != gate else None
+        for commit, must in (
+            (ledger, "decision.yaml"),
+            (gate, "request.yaml"),
+            (ledger, "request.yaml"),
+        ):
+            if commit and must in folders[commit]:
+                return self.as_recorded(gate_id, folders[commit], commit, gate)
+        return None
+
+    def as_recorded(self, gate_id: str, files: Tree, commit: str, gate: str | None) -> Standing:
+        folder = folder_of(gate_id)
+        if "request.yaml" not in files:
+            raise LedgerCorrupt(f"{folder} has a decision and no request")
+        request = request_in(self._clone.blob(files["request.yaml"].sha), f"{folder}/request.yaml")
+        if request.gate.id != gate_id:
+            raise LedgerCorrupt(f"{folder}/request.yaml is the request of gate {request.gate.id}")
+        decision = None
+        if "decision.yaml" in files:
+            if commit == gate:
+                raise LedgerCorrupt(f"gate/{gate_id} holds a decision, which only the record may")
+            decision = decision_in(
+                self._clone.blob(files["decision.yaml"].sha), f"{folder}/decision.yaml"
+            )
+            _belongs(decision, request)
+        return Standing(request, decision, commit, gate)
+
+    def of(self, commits: Sequence[str], gate_id: str) -> dict[str, Tree]:
+        """The gate's folder in each of these commits."""
+        found = self.everywhere([(commit, gate_id) for commit in commits])
+        return {commit: folder for (commit, _), folder in found.items()}
+
+    def everywhere(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Tree]:
+        """The folder at each (commit, gate): one exchange for each level, however many they are."""
+        self._clone.bring_tips(list(dict.fromkeys(commit for commit, _ in places)))
+        trees = {place: self.root(place[0]) for place in places}
+        for level in range(len(folder_of("0").split("/"))):
+            self._clone.bring(trees.values())
+            below = {
+                (commit, gate_id): self._clone.tree(sha).get(folder_of(gate_id).split("/")[level])
+                for (commit, gate_id), sha in trees.items()
+            }
+            trees = {place: leaf.sha for place, leaf in below.items() if leaf}
+        self._clone.bring(trees.values())
+        found = {place: self._clone.tree(sha) for place, sha in trees.items()}
+        return {place: found.get(place, {}) for place in places}
+
+    def root(self, commit: str) -> str:
+        return self._clone.commit(commit).partition("\n")[0].removeprefix("tree ")
+
+    def with_files(self, commit: str, gate_id: str, files: Tree) -> str:
+        """The commit's tree with this gate's folder set to these files."""
+
+        def grow(entries: Tree, names: Sequence[str]) -> Leaf:
+            if not names:
+                return self._clone.write_tree(files)
+            leaf = entries.get(names[0])
+            below = self._clone.tree(leaf.sha) if leaf else {}
+            return self._clone.write_tree({**entries, names[0]: grow(below, names[1:])})
+
+        return grow(self._clone.tree(self.root(commit)), folder_of(gate_id).split("/")).sha
+
+    def bring_records(self, gates: Sequence[str], refs: Mapping[str, str]) -> None:
+        places = [
+            (sha, gate_id)
+            for gate_id in gates
+            for ref in (LEDGER, f"refs/heads/{branch_of(gate_id)}")
+            if (sha := refs.get(ref))
+        ]
+        folders = self.everywhere(places).values()
+        self._clone.bring(each[name].sha for each in folders for name in RECORDS if name in each)
+
+
+def _belongs(decision: Decision, request: ApprovalRequest) -> None:
+    if decision.gate_id != request.gate.id or decision.request_digest != digest_of(request):
+        raise LedgerCorrupt(
+            f"the decision in {request.gate.folder} answers another request than the one beside it"
+        )
+
+
+def is_answer(found: Standing, asked: ApprovalRequest) -> bool:
+    """Whether what is there is the answer to opening this, or must make room for it."""
+    if found.request.gate != asked.gate:
+        raise LedgerCorrupt(
+            f"the id {asked.gate.id} belongs to {found.request.gate.key} of"
+            f" {found.request.gate.origin} already"
+        )
+    same = digest_of(found.request) == digest_of(asked)
+    return found.decision is not None or (same and found.head is not None)
+
+
+def still_asked(found: Standing, decision: Decision) -> str:
+    """The gate branch's commit that the decision answers. Raises `LostRequest`."""
+    if found.head is None:
+        raise LostRequest(
+            f"the branch of gate {decision.gate_id} is gone, though it was never decided:"
+            " open the gate again and answer that"
+        )
+    if digest_of(found.request) != decision.request_digest:
+        raise LostRequest(
+            f"gate {decision.gate_id} was asked anew while it was being decided:"
+            " look at the new request and answer that"
+        )
+    return found.head
