@@ -57,6 +57,25 @@ def test_a_condition_does_not_hold_on_values_that_fail_it(
     assert not holds(text, **values)
 
 
+@pytest.mark.parametrize(
+    "environment",
+    ["Production", "PRODUCTION", "production\n", " production ", "production\u200b", "ｐroduction"],
+)
+def test_text_is_compared_without_letter_case_and_blanks_around_it(environment: str) -> None:
+    values = {"environment": environment}
+    assert not holds("environment != production", **values)
+    assert not holds("environment not in [staging, Production]", **values)
+    assert holds("environment == production", **values)
+    assert holds("environment in [PRODUCTION]", **values)
+    assert not holds("environment == 'pro duction'", **values)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n", "\u200b"])
+def test_a_blank_environment_says_as_little_as_none(blank: str) -> None:
+    assert not holds("environment != production", environment=blank)
+    assert holds("notes == ''", notes=blank)
+
+
 EVERY_OPERATOR = [
     "x == 1",
     "x != 1",

@@ -180,6 +180,10 @@ def selects(file: PolicyFile, asked: Subject) -> bool:
         ({"flow": "Other"}, False),
         ({"step": "another"}, True),
         ({"environment": "Staging"}, True),
+        ({"environment": " production\n"}, True),
+        ({"flow": "train "}, True),
+        ({"step": "Deploy\n"}, True),
+        ({"labels": ("Risky ",)}, True),
         ({"environment": "dev"}, False),
         ({"labels": ("other", "RISKY")}, True),
         ({"labels": ()}, False),
@@ -217,11 +221,22 @@ def test_a_value_that_is_not_there_never_slips_past_to_a_milder_entry(
         parse(text).select(subject(labels=("risky",), artifacts=artifacts))
 
 
-def test_an_environment_that_is_not_said_never_slips_past_either() -> None:
+@pytest.mark.parametrize("unsaid", [None, "", " ", "\n"])
+def test_an_environment_that_is_not_said_never_slips_past_either(unsaid: str | None) -> None:
     text = PICKY + "  - {name: milder, require: {permission: triage}}\n"
-    asked = subject(environment=None, labels=("risky",), artifacts={"accuracy": 0.1})
+    asked = subject(environment=unsaid, labels=("risky",), artifacts={"accuracy": 0.1})
     with pytest.raises(NoPolicy, match="does not say its environment"):
         parse(text).select(asked)
+
+
+def test_an_environment_written_otherwise_does_not_slip_past_to_a_milder_entry() -> None:
+    text = """\
+gates:
+  - {name: strict, when: {environment: production}, require: {permission: admin}}
+  - {name: milder, require: {permission: triage}}
+"""
+    for written in ("production\n", "Production", " PRODUCTION"):
+        assert parse(text).select(subject(environment=written)).rule == "strict"
 
 
 def test_what_another_part_of_the_entry_rules_out_need_not_be_known() -> None:

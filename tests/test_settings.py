@@ -7,7 +7,7 @@ import pytest
 from bridge.argo.pod_settings import pods_from_environment
 from bridge.core.delivery import Workflow
 from bridge.core.errors import Faults
-from bridge.core.settings import from_environment
+from bridge.core.settings import from_environment, github_from_environment
 
 
 def test_nothing_set_is_a_laptop() -> None:
@@ -49,8 +49,48 @@ def test_the_name_of_a_cluster_goes_to_its_pods_and_into_what_they_ask() -> None
     assert from_environment(in_pod).workflow == Workflow("argo", "run-1", "u-1", "blue")
 
 
-@pytest.mark.parametrize("name", ["my cluster", "blue\n", "-", "a" * 254])
+@pytest.mark.parametrize("name", ["my cluster", "bl\nue", "-", "a" * 254])
 def test_what_is_no_name_of_a_cluster_is_refused_wherever_it_is_read(name: str) -> None:
     for parse in (from_environment, pods_from_environment):
         with pytest.raises(Faults, match=r"HITL_CLUSTER is .*: a name has"):
             parse({"HITL_LEDGER": "https://git.example/l.git", "HITL_CLUSTER": name})
+
+
+GITHUB = {"GITHUB_REPOSITORY": "acme/models", "HITL_TOKEN": "t"}
+
+
+@pytest.mark.parametrize("name", ["HITL_TOKEN", "GITHUB_TOKEN", "GH_TOKEN"])
+def test_a_token_that_ends_in_a_newline_is_stripped(name: str) -> None:
+    env = {"GITHUB_REPOSITORY": "acme/models\n", name: " secret\r\n"}
+    found = github_from_environment(env)
+    assert (found.token, found.repository) == ("secret", "acme/models")
+
+
+def test_every_credential_and_the_environment_are_stripped() -> None:
+    app = {**GITHUB, "HITL_APP_ID": "7\n", "HITL_APP_KEY": "-----BEGIN\nx\n-----END\n"}
+    found = github_from_environment(app)
+    assert (found.app_id, found.app_key) == ("7", "-----BEGIN\nx\n-----END")
+    ledger = {"HITL_LEDGER": "github:acme/models\n", "HITL_ARGO_TOKEN": "a\n"}
+    settings = from_environment({**ledger, **GITHUB, "HITL_ENVIRONMENT": "production\n"})
+    assert settings.github
+    assert settings.github.repository == "acme/models"
+    assert (settings.argo_token, settings.environment) == ("a", "production")
+    assert from_environment({"HITL_ENVIRONMENT": " "}).environment is None
+
+
+def test_a_blank_token_is_none() -> None:
+    with pytest.raises(Faults, match="no credential"):
+        github_from_environment({**GITHUB, "HITL_TOKEN": "\n"})
+
+
+def test_voices_are_apps_with_commas_between() -> None:
+    env = {**GITHUB, "HITL_VOICES": "acme-opener[bot], Acme-Decider[bot]\n"}
+    assert github_from_environment(env).voices == ("acme-opener[bot]", "Acme-Decider[bot]")
+
+
+@pytest.mark.parametrize(
+    "voices", ["@acme-opener", "acme-opener", "@acme-opener[bot]", "a[bot] b[bot]", "a[bot];b[bot]"]
+)
+def test_voices_in_another_form_are_an_error_that_names_the_form(voices: str) -> None:
+    with pytest.raises(Faults, match=r"HITL_VOICES names .*acme-opener\[bot\],acme-decider\[bot\]"):
+        github_from_environment({**GITHUB, "HITL_VOICES": voices})

@@ -32,6 +32,7 @@ from bridge.core.settings import (
     faults_of_cluster,
     forge_of,
     is_on_github,
+    stripped,
 )
 
 #: What a deployer's pods are told besides: nothing here is secret.
@@ -85,6 +86,7 @@ def pods_from_environment(env: Mapping[str, str]) -> Pods:
 
     Raises `Faults` naming every variable that is wrong.
     """
+    env = stripped(env)
     ledger = env.get(LEDGER, "")
     opener, reader = env.get(OPENER_SECRET) or None, env.get(READER_SECRET) or None
     faults = [

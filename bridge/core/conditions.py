@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Condition
+from bridge.core.names import folded
 from bridge.core.sanitize import is_secret, one_line, shortened
 
 #: The name in a condition that stands for HITL_ENVIRONMENT.
@@ -167,6 +168,11 @@ def judge(test: Test | Function, values: Mapping[str, Any]) -> Condition:
 
 def _holds(test: Test, seen: Scalar | None) -> bool:
     choices = test.literal if isinstance(test.literal, tuple) else (test.literal,)
+    if isinstance(seen, str):
+        # `environment != production` must not hold in `Production`.
+        seen, choices = folded(seen), tuple(folded(e) if isinstance(e, str) else e for e in choices)
+        if test.name == ENVIRONMENT and not seen:
+            return False  # a blank says as little as none
     alike = [each for each in choices if _kind(each) == _kind(seen)]
     if seen is None or not alike:
         return False

@@ -68,6 +68,8 @@ INTERNAL = frozenset(
 )
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+#: An App alone: the words of a person count as that person's, never as the bridge's.
+_VOICE = re.compile(r"[A-Za-z0-9-]+\[bot\]", re.IGNORECASE)
 #: A managed cluster's own identifier is one too: `arn:aws:eks:eu-west-1:123:cluster/ml`.
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9]([\w.:/-]{0,251}[A-Za-z0-9])?", re.ASCII)
 
@@ -95,6 +97,7 @@ class Settings:
 
 def from_environment(env: Mapping[str, str]) -> Settings:
     """Raises `Faults` naming every variable that is wrong."""
+    env = stripped(env)
     faults = []
     ui = env.get(ARGO_UI_URL) or None
     if ui and not ui.startswith(("http://", "https://")):
@@ -153,18 +156,23 @@ def _keeps_secrets(url: str) -> bool:
     return bool(parts.hostname) and parts.scheme in (("http", "https") if local else ("https",))
 
 
+def stripped(env: Mapping[str, str]) -> dict[str, str]:
+    """Without the newline that a file or a secret store puts behind a value."""
+    return {name: value.strip() for name, value in env.items()}
+
+
 def _listed(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(each.strip() for each in env.get(name, "").split(",") if each.strip())
 
 
 def is_on_github(env: Mapping[str, str]) -> bool:
     """Whether HITL_LEDGER names a repository on GitHub, where gates are then decided."""
-    return env.get(LEDGER, "").startswith(FORGE)
+    return env.get(LEDGER, "").strip().startswith(FORGE)
 
 
 def forge_of(env: Mapping[str, str]) -> GitHubSettings | None:
     """The repository that HITL_LEDGER names as a forge; who only reads may lack a credential."""
-    ledger = env.get(LEDGER, "")
+    ledger = env.get(LEDGER, "").strip()
     if not is_on_github(env):
         return None
     repository = ledger.removeprefix(FORGE)
@@ -208,6 +216,7 @@ def github_from_environment(env: Mapping[str, str]) -> GitHubSettings:
 
 
 def _github(env: Mapping[str, str], *, credential: bool) -> GitHubSettings:
+    env = stripped(env)
     urls = {
         API_URL: env.get(API_URL) or "https://api.github.com",
         SERVER_URL: env.get(SERVER_URL) or "https://github.com",
@@ -229,6 +238,13 @@ def _github(env: Mapping[str, str], *, credential: bool) -> GitHubSettings:
     token = next((env[name] for name in TOKENS if env.get(name)), None)
     if credential and not app_id and not app_key and not token:
         faults.append(f"no credential: set {APP_ID} and {APP_KEY}, or {TOKENS[0]}")
+    voices = _listed(env, VOICES)
+    faults += [
+        f"{VOICES} names {each!r}: name each App by its slug with [bot], and put commas between"
+        " them, as in acme-opener[bot],acme-decider[bot]"
+        for each in voices
+        if not _VOICE.fullmatch(each)
+    ]
     if faults:
         raise Faults("the environment", faults)
     return GitHubSettings(
@@ -240,7 +256,7 @@ def _github(env: Mapping[str, str], *, credential: bool) -> GitHubSettings:
         app_id=app_id,
         # Many places that keep secrets take one line, and its ends come as backslash and n.
         app_key=app_key and app_key.replace("\\n", "\n"),
-        voices=_listed(env, VOICES),
+        voices=voices,
     )
 
 

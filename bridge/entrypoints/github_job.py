@@ -114,7 +114,7 @@ def asked_by(env: Mapping[str, str]) -> JobGate:
     said = {"message": env.get(MESSAGE, "").strip(), "inputs": schema}
     # Who may decide, how long it waits and what may approve by itself is the repository's to say.
     spec = read(said, FORM, "the input", asks=f"Go on with {name}?", besides=faults)
-    return JobGate(name, spec, values, files, env.get(ENVIRONMENT) or None)
+    return JobGate(name, spec, values, files, env.get(ENVIRONMENT, "").strip() or None)
 
 
 def _mapping(env: Mapping[str, str], name: str, faults: list[str]) -> dict[str, Any]:

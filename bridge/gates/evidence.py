@@ -42,5 +42,4 @@ def _condition(request: ApprovalRequest) -> Condition | None:
     subject = request.subject
     if subject is None:
         return conditions.judge(test, {})
-    named = {conditions.ENVIRONMENT: subject.environment} if subject.environment else {}
-    return conditions.judge(test, {**subject.artifacts, **named})
+    return conditions.judge(test, conditions.Readable(subject.artifacts, subject.environment))

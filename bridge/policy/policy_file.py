@@ -14,6 +14,7 @@ from bridge.core import conditions
 from bridge.core.durations import seconds
 from bridge.core.errors import Faults, NoPolicy
 from bridge.core.model import Subject
+from bridge.core.names import folded
 from bridge.core.rules import (
     Actors,
     AllOf,
@@ -100,7 +101,7 @@ class When:
         """What of it the gate surely does not fit, in words; None where nothing is."""
         exact = (("flow", self.flows, subject.flow), ("step", self.steps, subject.step))
         for what, named, found in exact:
-            if named and found not in named:
+            if named and not _folded(named) & _folded([found]):
                 return f"its {what} is {found or 'not named'}, not {_or(named)}"
         if self.labels and not _folded(self.labels) & _folded(subject.labels):
             return f"it has no label {_or(self.labels)}"
@@ -118,9 +119,9 @@ class When:
     def _environment(self, subject: Subject) -> bool | str:
         if not self.environments:
             return True
-        if subject.environment is None:
+        if not folded(subject.environment or ""):
             return "the gate does not say its environment"
-        return bool(_folded(self.environments) & _folded([subject.environment]))
+        return bool(_folded(self.environments) & _folded([subject.environment or ""]))
 
     def __str__(self) -> str:
         said = [f"flow {_or(self.flows)}"] if self.flows else []
@@ -136,7 +137,7 @@ def _or(words: Iterable[str]) -> str:
 
 
 def _folded(words: Iterable[str]) -> set[str]:
-    return {each.casefold() for each in words}
+    return {folded(each) for each in words}
 
 
 def _holds(test: conditions.Test, subject: Subject) -> bool | str:
@@ -165,7 +166,7 @@ class PolicyFile:
 
     where: str
     entries: tuple[Covers, ...]
-    identities: Mapping[str, str]  # the run's user, casefolded, to an account
+    identities: Mapping[str, str]  # the run's user, folded, to an account
 
     def select(self, subject: Subject, initiator: str | None = None) -> Selected:
         """The first entry that matches this gate.
@@ -201,7 +202,7 @@ class PolicyFile:
     def _account(self, initiator: str | None) -> str | None:
         if initiator and initiator.startswith("@"):  # a job of the forge, which knows the account
             return initiator[1:]
-        return self.identities.get(initiator.casefold()) if initiator else None
+        return self.identities.get(folded(initiator)) if initiator else None
 
 
 def _about(subject: Subject) -> str:
@@ -244,9 +245,9 @@ def _identities(place: Place) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, value in place.pairs("identities"):
         account = value.matching(USER, "an account such as ann")
-        if name.casefold() in found:
+        if folded(name) in found:
             value.fault(f"identities: {name!r} stands twice")
-        found[name.casefold()] = account or ""
+        found[folded(name)] = account or ""
     return found
 
 

@@ -85,7 +85,8 @@ def _condition(request: ApprovalRequest) -> Condition | None:
         test = conditions.parse(request.policy.auto_approve_if)
     except Faults:  # a function of the flow's own approves nothing on a forge
         return None
-    return conditions.judge(test, request.subject.artifacts)
+    readable = conditions.Readable(request.subject.artifacts, request.subject.environment)
+    return conditions.judge(test, readable)
 
 
 def belonging(text: str) -> tuple[str, list[Group]]:

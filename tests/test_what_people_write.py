@@ -1,0 +1,273 @@
+"""What people write on a page is read as they mean it: on pull requests and issues alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.core import input_fields
+from bridge.core.digest import digest_of
+from bridge.core.evaluation import Outcome
+from bridge.core.model import Decision, Subject
+from bridge.gates.open_page import ask
+from bridge.gates.process_page import tend
+from bridge.github.client import GitHub
+from bridge.pages.marker import short
+from tests.forge import POLICY, World, world
+
+INPUT = input_fields.schema_of({"target": "str = staging", "replicas": "int = 2"})
+TWO = POLICY.replace("[alice, bob]", "[alice, bob], count: 2")
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as made:
+        yield made
+
+
+class Gate:
+    """One gate, shown as a pull request or an issue. People review it, or comment."""
+
+    def __init__(self, at: World, kind: str, policy: str = POLICY, **changes: Any) -> None:
+        self.at = at
+        self.kind = kind
+        at.write_policy(policy + ("    via: issue\n" if kind == "issue" else ""))
+        standing, shown = ask(at.desk(at.opener), at.request(**changes))
+        assert shown
+        self.id = standing.request.gate.id
+        self.number = shown.number
+        self.approve = "/approve"
+        if kind == "issue":
+            self.approve += f" {short(digest_of(standing.request))}"
+        self.page = at.repo.issues[shown.number]
+
+    def say(self, by: Any, text: str, button: str = "COMMENTED") -> Any:
+        """A later word than the last one, in the way of this kind of page."""
+        self.at.github.clock.advance(minutes=1)
+        if self.kind == "review":
+            return self.page.review(by, button, text)
+        return self.page.comment(by, text)
+
+    def approved_by(self, by: Any) -> None:
+        self.at.github.clock.advance(minutes=1)
+        if self.kind == "issue":
+            self.page.comment(by, self.approve)
+        else:
+            self.page.review(by, "APPROVED")
+
+    def decided(self) -> Decision | None:
+        tend(self.at.desk(), self.number)
+        found = self.at.desk().ledger.read(self.id)
+        assert found
+        return found.decision
+
+    @property
+    def status(self) -> str:
+        return self.at.status(self.page)
+
+
+@pytest.fixture(params=["review", "comment", "issue"])
+def gate(request: pytest.FixtureRequest, at: World) -> Callable[..., Gate]:
+    def made(**changes: Any) -> Gate:
+        return Gate(at, request.param, **changes)
+
+    return made
+
+
+def reactions(said: Any) -> set[str]:
+    return {each.content for each in said.reactions}
+
+
+# -- objections ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["/hold: wait for QA", " /hold", "- **/hold**", "/hold\nwait"])
+def test_a_hold_in_another_dress_holds(gate: Callable[..., Gate], at: World, text: str) -> None:
+    here = gate()
+    here.say(at.alice, text)
+    here.approved_by(at.bob)
+    assert here.decided() is None
+    assert "held by alice" in here.status
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("/reject: too low", "too low"),
+        ("/reject.", ""),
+        ("/reject\n\nthe loss explodes", "the loss explodes"),
+    ],
+)
+def test_a_rejection_in_another_dress_rejects_and_its_reason_is_kept(
+    gate: Callable[..., Gate], at: World, text: str, reason: str
+) -> None:
+    here = gate()
+    here.say(at.alice, text)
+    here.approved_by(at.bob)
+    decision = here.decided()
+    assert decision
+    assert decision.outcome is Outcome.REJECTED
+    assert [vote.reason for vote in decision.votes if vote.actor.login == "alice"] == [reason]
+
+
+def test_an_objection_beside_an_approval_in_one_text_counts(
+    gate: Callable[..., Gate], at: World
+) -> None:
+    here = gate()
+    here.say(at.alice, f"{here.approve}\n\n/hold until Monday", button="APPROVED")
+    here.approved_by(at.bob)
+    assert here.decided() is None
+    assert "held by alice: until Monday" in here.status
+
+
+@pytest.mark.parametrize("text", ["please /hold this", "> /hold", "`/hold`"])
+def test_a_command_in_a_quote_in_code_or_inside_a_line_is_answered_and_counts_for_nothing(
+    gate: Callable[..., Gate], at: World, text: str
+) -> None:
+    here = gate()
+    said = here.say(at.alice, text)
+    assert here.decided() is None
+    assert "`/hold` counts for nothing in" in here.status
+    assert "confused" in reactions(said)
+    here.approved_by(at.bob)
+    assert here.decided()
+
+
+# -- approvals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "remark"),
+    [
+        (".", ""),
+        (", thanks", "thanks"),
+        (" LGTM", "LGTM"),
+        (" looks good", "looks good"),
+        (" :+1:", ":+1:"),
+    ],
+)
+def test_words_behind_an_approval_are_kept_as_its_comment(
+    gate: Callable[..., Gate], at: World, words: str, remark: str
+) -> None:
+    here = gate()
+    here.say(at.alice, here.approve + words)
+    decision = here.decided()
+    assert decision
+    (vote,) = decision.votes
+    assert (decision.outcome, vote.reason) == (Outcome.APPROVED, remark)
+
+
+def test_words_in_the_place_of_input_are_answered_with_the_form_to_write(
+    gate: Callable[..., Gate], at: World
+) -> None:
+    here = gate(schema=INPUT)
+    said = here.say(at.alice, f"{here.approve} looks good")
+    assert here.decided() is None
+    assert f"is no `key=value`, and this gate asks for input: write `{here.approve} target=…`" in (
+        here.status
+    )
+    assert "confused" in reactions(said)
+
+
+# -- input -----------------------------------------------------------------------------------------
+
+
+def test_a_default_never_overwrites_a_value_that_somebody_gave(
+    gate: Callable[..., Gate], at: World
+) -> None:
+    here = gate(policy=TWO, schema=INPUT)
+    here.say(at.alice, f"{here.approve} target=production replicas=5")
+    here.approved_by(at.bob)
+    decision = here.decided()
+    assert decision
+    assert decision.inputs == {"target": "production", "replicas": 5}
+
+
+def test_approvers_who_disagree_are_told_to_agree_and_nothing_is_decided(
+    gate: Callable[..., Gate], at: World
+) -> None:
+    here = gate(policy=TWO, schema=INPUT)
+    here.say(at.alice, f"{here.approve} target=production")
+    here.say(at.bob, f"{here.approve} target=staging")
+    assert here.decided() is None
+    assert "lice and bob must agree on target" in here.status
+    here.say(at.bob, f"{here.approve} target=production")
+    decision = here.decided()
+    assert decision
+    assert decision.inputs["target"] == "production"
+
+
+@pytest.mark.parametrize(
+    ("behind", "target"),
+    [(r" target=C:\m\v1", r"C:\m\v1"), (" target=“prod”", "prod"), (" target='a b'", "a b")],
+)
+def test_input_arrives_as_it_was_written(
+    gate: Callable[..., Gate], at: World, behind: str, target: str
+) -> None:
+    here = gate(schema=INPUT)
+    here.say(at.alice, here.approve + behind)
+    decision = here.decided()
+    assert decision
+    assert decision.inputs["target"] == target
+
+
+@pytest.mark.parametrize(
+    ("behind", "why"),
+    [
+        (
+            "\nfor the release\n```yaml\ntarget: prod\n```",
+            "the block was not read: put it directly",
+        ),
+        ("\n```toml\ntarget = 1\n```", "marked `toml`, and was not read: mark it `yaml` or `json`"),
+        ("\n```yaml\nreplicas: 010\n```", "replicas: 010 is ambiguous"),
+        ("\n```yaml\nreplicas: 1:30\n```", "replicas: 1:30 is ambiguous"),
+        ("\n```yaml\ntarget: no\n```", "target: no is ambiguous"),
+    ],
+)
+def test_input_that_would_be_changed_or_dropped_is_refused(
+    gate: Callable[..., Gate], at: World, behind: str, why: str
+) -> None:
+    here = gate(schema=INPUT)
+    here.say(at.alice, here.approve + behind)
+    assert here.decided() is None
+    assert why in here.status
+
+
+def test_input_in_the_text_of_an_approving_review_without_the_command_is_refused(
+    at: World,
+) -> None:
+    here = Gate(at, "review", schema=INPUT)
+    here.say(at.alice, "```yaml\ntarget: prod\n```", button="APPROVED")
+    assert here.decided() is None
+    assert "the block was not read" in here.status
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["comment", "issue"])
+def test_a_gate_is_decided_where_its_repository_is_written_in_other_letters(
+    at: World, kind: str
+) -> None:
+    opener = at.desk(at.opener)
+    shouting = GitHub(replace(at.settings(at.opener), repository="ACME/Models"), at.waits.append)
+    at.desk = lambda app=None: (  # type: ignore[method-assign]  # as whoever opens, then decides
+        replace(opener, forge=shouting) if app is at.opener else World.desk(at, app)
+    )
+    here = Gate(at, kind)
+    here.say(at.alice, here.approve)
+    assert here.decided()
+
+
+def test_an_environment_in_other_letters_is_not_approved_by_condition(at: World) -> None:
+    from bridge.core.model import Declared
+
+    declared = Declared(auto_approve_if="environment != production")
+    policy = POLICY + "    auto_approve: true\n"
+    subject = Subject("Train", "deploy", "Production\n")
+    here = Gate(at, "comment", policy, declared=declared, subject=subject)
+    assert here.decided() is None
