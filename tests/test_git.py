@@ -164,7 +164,7 @@ def test_an_address_of_a_file_is_read_like_a_path(repository: Path, tmp_path: Pa
     assert clone.remote_refs() == {"refs/heads/approvals": head(repository)}
 
 
-def test_an_address_that_git_would_take_for_an_option_is_none(tmp_path: Path) -> None:
+def test_a_host_that_ssh_would_take_for_an_option_is_none(tmp_path: Path) -> None:
     with pytest.raises(GitFailed):
         GitClone("ssh://-oProxyCommand=x/a", tmp_path / "cache").remote_refs()
     with pytest.raises(GitFailed):

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from bridge.core.errors import LedgerUnavailable
+
+#: What git may speak, as GIT_ALLOW_PROTOCOL has it.
+TRANSPORTS = "file:git:http:https:ssh"
+
+_HELPER = re.compile(r"[A-Za-z0-9.+-]+::")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.+-]*)://")
+
+
+def fault_of(remote: str) -> str | None:
+    """Why git must not be given this as an address; it holds no part of it but its beginning."""
+    if remote.startswith("-"):
+        return "starts with `-`, so git would take it for an option; for a path, write ./ before it"
+    if found := _HELPER.match(remote):
+        return f"starts with {found[0]}, which lets git run a program; use https, ssh or a path"
+    scheme = _SCHEME.match(remote)
+    if scheme and scheme[1].lower() not in TRANSPORTS.split(":"):
+        return f"starts with {scheme[0]}; git is given {TRANSPORTS.replace(':', ', ')} and paths"
+    return None
 
 
 def names_path(remote: str) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from bridge.core.delivery import Workflow
 from bridge.core.errors import Faults
 from bridge.core.model import Place, on_github
+from bridge.core.remote_url import fault_of
 
 #: The variables of metaflow-hitl keep their names.
 APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"
@@ -119,6 +120,8 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     parts = told.split("/") if told else []
     if told and (len(parts) != 3 or not all(parts)):
         faults.append(f"{WORKFLOW} is not namespace/name/uid")
+    if refused := fault_of(env.get(LEDGER, "").removeprefix(FORGE)):
+        faults.append(f"{LEDGER} {refused}")
     github = None
     try:
         github = forge_of(env)

@@ -19,9 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
-from bridge.core.remote_url import names_path, part_secret
+from bridge.core.remote_url import fault_of, names_path, part_secret
 from bridge.ledger.git import (
     QUIET,
+    SECONDS_FOR_ALL,
     GitFailed,
     Leaf,
     ObjectReader,
@@ -51,6 +52,8 @@ class GitClone:
     def __init__(self, remote: str | Callable[[], str], cache: Path) -> None:
         self._remote = remote if callable(remote) else lambda: remote
         self.where, _ = part_secret(self._remote())
+        if refused := fault_of(self.where):
+            raise LedgerUnavailable(f"the ledger's address {refused}")
         self._url = os.path.abspath(self.where) if names_path(self.where) else self.where
         self._name = hashlib.sha256(self._url.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self._alone = threading.RLock()
@@ -154,7 +157,7 @@ class GitClone:
     def remote_refs(self, *patterns: str) -> dict[str, str]:
         """Branches of the remote by full name, one round trip, no clone needed."""
         # --heads makes the server leave out refs/pull/*, of which there is one for every gate ever.
-        args = ["ls-remote", "--quiet", "--heads", self._url, *patterns]
+        args = ["ls-remote", "--quiet", "--heads", "--", self._url, *patterns]
         lines = self._run(args, remote=True).splitlines()
         return {name: sha for sha, _, name in (line.partition("\t") for line in lines)}
 
@@ -181,7 +184,7 @@ class GitClone:
 
     def _fetch(self, objects: Sequence[str], depth: int, *how: str) -> None:
         args = ["fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"]
-        args += ["--recurse-submodules=no", *how, "--stdin", "origin"]
+        args += ["--recurse-submodules=no", *how, "--stdin", "--", "origin"]
         stdin = "".join(f"{each}\n" for each in objects)
         self._run(args, stdin=stdin, remote=True, promised=True)
 
@@ -189,7 +192,7 @@ class GitClone:
         """Push all or nothing. `lease` gives the value each ref must still have ('' for none)."""
         leases = [f"--force-with-lease={ref}:{sha}" for ref, sha in (lease or {}).items()]
         args = ["push", "--quiet", "--atomic", "--porcelain", "--no-verify", *leases]
-        self._run([*args, self._url, *refspecs], remote=True)
+        self._run([*args, "--", self._url, *refspecs], remote=True)
 
     @contextmanager
     def whole(self, ref: str) -> Iterator[FullClone]:
@@ -199,9 +202,10 @@ class GitClone:
             make_bare(path, {}, self._lock_fds)
             config = {**QUIET, **self._secret}
             run(
-                ["fetch", "--quiet", "--no-tags", self._url, f"{ref}:{ref}"],
+                ["fetch", "--quiet", "--no-tags", "--", self._url, f"{ref}:{ref}"],
                 environment(path, config),
                 pass_fds=self._lock_fds,
+                seconds=SECONDS_FOR_ALL,
             )
             yield FullClone(path, ref)
 

@@ -7,20 +7,29 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from logging import DEBUG
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from bridge.core import log
 from bridge.core.errors import LedgerUnavailable
+from bridge.core.remote_url import TRANSPORTS
 
 if TYPE_CHECKING:
     from git import Git
 
 _log = log.logger("git")
+
+#: Until a git command is ended. A push to a ledger of a million decisions takes about ten.
+SECONDS = 300.0
+#: The same for all of a ledger's history.
+SECONDS_FOR_ALL = 3600.0
 
 #: Where a person's `git log` in a new ledger begins.
 FIRST_BRANCH = "approvals"
@@ -35,6 +44,9 @@ QUIET = {
     "fetch.prune": "false",
     "fetch.fsckObjects": "false",
     "transfer.fsckObjects": "false",  # it asks for the trees that the clone leaves out on purpose
+    # A server that drips is given up sooner than SECONDS; one that thinks says nothing for long.
+    "http.lowSpeedLimit": "100",
+    "http.lowSpeedTime": "60",
     "push.recurseSubmodules": "no",
     "push.followTags": "false",
     "push.gpgSign": "false",
@@ -190,30 +202,76 @@ def run(
     stdin: str = "",
     out: IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
+    seconds: float | None = None,
 ) -> str:
-    """One git command. Raises `GitFailed`, or `LedgerUnavailable` where there is no git."""
-    start = time.monotonic()
+    """One git command, ended after `seconds` (else `SECONDS`).
+
+    Raises `GitFailed`, or `LedgerUnavailable` if there is no git.
+    """
+    start, bound = time.monotonic(), seconds or SECONDS
     with tempfile.TemporaryFile() as feed:
         sent = feed.write(stdin.encode("utf-8", "surrogateescape"))
         feed.seek(0)
-        status, said, err = _git().execute(
+        # Held by its name: GitPython ends the process of one that nobody holds any more.
+        started: Any = _git().execute(
             _command(args, environment),
             istream=feed,
-            output_stream=out,
-            with_extended_output=True,
-            with_exceptions=False,
-            stdout_as_string=False,
+            as_process=True,
             env=environment,
             pass_fds=pass_fds,
         )
-    text = said.decode("utf-8", "surrogateescape") if isinstance(said, bytes) else ""
+        process = started.proc
+        with _ended_after(bound, process) as too_long:
+            if out:
+                shutil.copyfileobj(process.stdout, out)
+            said, err = process.communicate()
     if _log.isEnabledFor(DEBUG):
         shown, took = shlex.join(["git", *args]), log.since(start)
         got = out.tell() if out else len(said)
+        status = process.returncode
         _log.debug("%s: exit %d, %s, %d bytes in, %d out", shown, status, took, sent, got)
-    if status != 0:
-        raise GitFailed(args[0], f"{err.strip()}\n{text}".strip())
+    if too_long.is_set():
+        raise GitFailed(args[0], f"fatal: gave up after {bound:g} seconds")
+    text: str = said.decode("utf-8", "surrogateescape").removesuffix("\n")
+    if process.returncode != 0:
+        why = err.decode("utf-8", "surrogateescape").strip()
+        raise GitFailed(args[0], f"{why}\n{text}".strip())
     return text
+
+
+@contextmanager
+def _ended_after(seconds: float, process: Any) -> Iterator[threading.Event]:
+    """Within the block, a process that takes longer is killed; the event says whether it was."""
+    too_long = threading.Event()
+
+    def end() -> None:
+        too_long.set()
+        # All of them: git's helpers do not end with it, and they hold our pipes and the lock.
+        for pid in [process.pid, *_descendants(process.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    watch = threading.Timer(seconds, end)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield too_long
+    finally:
+        watch.cancel()
+
+
+def _descendants(pid: int) -> list[int]:
+    """The processes that this one started, and theirs; on Linux alone, where /proc tells."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            # The name of a process may hold anything, also blanks and brackets.
+            parent = int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found[1:]
 
 
 def _git() -> Git:
@@ -256,6 +314,8 @@ def environment(git_dir: Path, config: Mapping[str, str]) -> dict[str, str]:
         "GIT_DEFAULT_REF_FORMAT": "files",
         "LC_ALL": "C",
     }
+    if "GIT_ALLOW_PROTOCOL" not in os.environ:
+        ours["GIT_ALLOW_PROTOCOL"] = TRANSPORTS  # else an address may name any program: `ext::sh`
     first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)  # after what the user passes down this way
     for index, (key, value) in enumerate(config.items(), first):
         ours[f"GIT_CONFIG_KEY_{index}"] = key

@@ -17,6 +17,8 @@ _LOST_RACE = re.compile(
     r"|incorrect old value|reference already exists|remote ref does not exist"
 )
 
+_CUT = "the connection was cut: try again, what was done already is found"
+
 #: What git says, and what it means to a person. The first that fits is told.
 _MEANINGS = tuple(
     (re.compile(sign), meaning)
@@ -52,9 +54,13 @@ _MEANINGS = tuple(
             "permission was denied: this user may not write there",
         ),
         (
+            r"gave up after|Operation too slow",
+            "the server is too slow, so git was ended: check the network, or try again later",
+        ),
+        (
             r"RPC failed|transfer closed|early EOF|hung up|disconnect|expected flush"
             r"|Empty reply|bytes of body|invalid server response|Connection reset",
-            "the connection was cut: try again, what was done already is found",
+            _CUT,
         ),
         (
             r"Could not resolve|[Ff]ailed to connect|Couldn't connect"
@@ -78,7 +84,11 @@ def is_lost_race(error: GitFailed) -> bool:
 
 def meaning(said: str) -> str:
     """What git's words mean to a person; else the most telling of them."""
-    return next((means for sign, means in _MEANINGS if sign.search(said)), _most_telling(said))
+    found = next((means for sign, means in _MEANINGS if sign.search(said)), None)
+    # git words every end of a push so; its first line says whether the server had a reason.
+    return (
+        f"{found} (git: {_most_telling(said)})" if found == _CUT else found or _most_telling(said)
+    )
 
 
 def _most_telling(said: str) -> str:
