@@ -167,8 +167,6 @@ def test_an_address_of_a_file_is_read_like_a_path(repository: Path, tmp_path: Pa
 def test_a_host_that_ssh_would_take_for_an_option_is_none(tmp_path: Path) -> None:
     with pytest.raises(GitFailed):
         GitClone("ssh://-oProxyCommand=x/a", tmp_path / "cache").remote_refs()
-    with pytest.raises(GitFailed):
-        GitClone("--upload-pack=touch x", tmp_path / "cache").remote_refs()
 
 
 def test_an_ssh_address_goes_through_the_users_own_ssh(
