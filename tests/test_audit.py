@@ -117,6 +117,10 @@ def add_elsewhere(ledger: GitLedger, repository: Path) -> None:
     put(repository, LEDGER, {"gates/notes.txt": "x"})
 
 
+def add_a_script(ledger: GitLedger, repository: Path) -> None:
+    put(repository, LEDGER, {f"{FOLDER}/run.sh": "x"})
+
+
 def add_at_the_top(ledger: GitLedger, repository: Path) -> None:
     put(repository, LEDGER, {"decision.yaml": "x"})
 
@@ -210,6 +214,7 @@ def forge_one(
         (delete_a_gate, "decision.yaml was deleted after it was recorded"),
         (add_elsewhere, "gates is no gate's folder"),
         (add_at_the_top, "the top is no gate's folder"),
+        (add_a_script, "run.sh is not a file that the bridge records"),
         (add_two_at_once, "it touches more than one gate"),
         (decide_what_nobody_asked, "it was decided, and never asked"),
         (swap_folders, "request.yaml is that of gate"),

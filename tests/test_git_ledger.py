@@ -17,6 +17,7 @@ from bridge.core.facts import started_by
 from bridge.core.model import Gate, on_github
 from bridge.core.records import decision_out, request_out
 from bridge.core.settings import from_environment
+from bridge.gates.audit import audit
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import (
     ANN,
@@ -57,7 +58,13 @@ def branches(repository: Path) -> list[str]:
     return git(repository, "for-each-ref", "--format=%(refname)").split()
 
 
-def put(repository: Path, ref: str, files: dict[str, str], message: str = "by hand") -> str:
+def put(
+    repository: Path,
+    ref: str,
+    files: dict[str, str],
+    message: str = "by hand",
+    mode: str = "100644",
+) -> str:
     """Somebody's own commit with these files, on top of what the branch has."""
     parents = git(repository, "for-each-ref", "--format=%(objectname)", ref).split()
     env = {"GIT_INDEX_FILE": str(repository / "hand-index")}
@@ -65,13 +72,37 @@ def put(repository: Path, ref: str, files: dict[str, str], message: str = "by ha
         git(repository, "read-tree", parent, env=env)
     for path, content in files.items():
         sha = git(repository, "hash-object", "-w", "--stdin", stdin=content)
-        git(repository, "update-index", "--add", "--cacheinfo", f"100644,{sha},{path}", env=env)
+        git(repository, "update-index", "--add", "--cacheinfo", f"{mode},{sha},{path}", env=env)
     tree = git(repository, "write-tree", env=env)
     onto = [part for parent in parents for part in ("-p", parent)]
     commit = git(repository, "commit-tree", tree, *onto, "-m", message)
     git(repository, "update-ref", ref, commit)
     (repository / "hand-index").unlink()
     return commit
+
+
+# -- what a gate's branch may bring ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_of_a_gates_branch_only_the_files_that_the_bridge_knows_are_recorded(
+    ledger: GitLedger, repository: Path, renewed: bool
+) -> None:
+    request = opened(ledger)
+    ref, folder = f"refs/heads/{request.gate.branch}", request.gate.folder
+    names = ("run.sh", "deep/er/decision.yaml", "objections.yaml", "decision.yaml.sig", "figure-x")
+    put(repository, ref, {f"{folder}/{name}": "x" for name in names}, mode="100755")
+    put(repository, ref, {f"{folder}/request.md": "/etc/passwd"}, mode="120000")
+    put(repository, ref, {f"{folder}/figure-1.png": "PNG"})
+    if renewed:
+        ledger.renew(request.gate.id)
+    ledger.record(a_decision(request))
+    listed = git(repository, "ls-tree", "-r", "--format=%(objectmode) %(path)", LEDGER, folder)
+    assert sorted(listed.splitlines()) == [
+        f"100644 {folder}/{name}"
+        for name in ("decision.yaml", "figure-1.png", "request.md", "request.yaml")
+    ]
+    assert audit(ledger).faults == ()
 
 
 # -- opening -------------------------------------------------------------------------------------

@@ -74,17 +74,22 @@ def folder_of(gate_id: str) -> str:
     return f"gates/{gate_id[:2]}/{gate_id[2:4]}/{gate_id}"
 
 
-#: The files of a gate's folder, beside its pictures. Only these are recorded.
+#: The files of a gate's folder, beside its pictures: what the opener asks, and what the decider
+#: writes. Nothing else is recorded.
 OBJECTIONS: Final = "objections.yaml"
-_FILES: Final = frozenset(
-    ("request.yaml", "request.md", "decision.yaml", "decision.yaml.sig", OBJECTIONS)
-)
+_ASKED: Final = frozenset(("request.yaml", "request.md"))
+_DECIDED: Final = frozenset(("decision.yaml", "decision.yaml.sig", OBJECTIONS))
 _PICTURE: Final = re.compile(r"figure-[1-9][0-9]?\.png")
 
 
+def is_asked_file(name: str) -> bool:
+    """Whether a file of this name is recorded from a gate's branch, to which its opener pushes."""
+    return name in _ASKED or _PICTURE.fullmatch(name) is not None
+
+
 def is_gate_file(name: str) -> bool:
-    """Whether the ledger records a file of this name in a gate's folder."""
-    return name in _FILES or _PICTURE.fullmatch(name) is not None
+    """Whether the record has a file of this name in a gate's folder."""
+    return name in _DECIDED or is_asked_file(name)
 
 
 def branch_of(gate_id: str) -> str:

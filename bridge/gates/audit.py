@@ -9,7 +9,14 @@ from typing import NamedTuple
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Decider, Outcome
-from bridge.core.model import ID_LENGTH, ApprovalRequest, Decision, Entry, folder_of
+from bridge.core.model import (
+    ID_LENGTH,
+    ApprovalRequest,
+    Decision,
+    Entry,
+    folder_of,
+    is_gate_file,
+)
 from bridge.core.records import decision_in, request_in
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
@@ -81,6 +88,7 @@ class _Auditor:
             yield f"{folder or 'the top'} is no gate's folder"
             return
         yield from _rewritten(entry, folder)
+        yield from _unknown_files(entry, folder)
         self._remember(entry, folder)
         decision = entry.texts.get(f"{folder}/decision.yaml")
         if decision is not None:
@@ -102,6 +110,13 @@ class _Auditor:
             self.seen_signed = True
         if self.seen_signed and entry.signature != "G":
             yield f"{folder}: {_SIGNATURES.get(entry.signature or 'N', _UNKNOWN)}"
+
+
+def _unknown_files(entry: Entry, folder: str) -> Iterator[str]:
+    for change in entry.changes:
+        name = change.path.removeprefix(f"{folder}/")
+        if change.status == "A" and "/" not in name and not is_gate_file(name):
+            yield f"{change.path} is not a file that the bridge records"
 
 
 def _rewritten(entry: Entry, folder: str) -> Iterator[str]:

@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt, LostRequest
-from bridge.core.model import ApprovalRequest, Decision, Standing, branch_of, folder_of
+from bridge.core.model import (
+    ApprovalRequest,
+    Decision,
+    Standing,
+    branch_of,
+    folder_of,
+    is_asked_file,
+)
 from bridge.core.records import decision_in, request_in
 from bridge.ledger.clone import GitClone
 from bridge.ledger.git import FIRST_BRANCH, Leaf, Tree
@@ -104,6 +111,22 @@ class GateFolders:
         ]
         folders = self.everywhere(places).values()
         self._clone.bring(each[name].sha for each in folders for name in RECORDS if name in each)
+
+
+#: A file, one that may be run, and a link: git keeps the bytes of each as a blob.
+_BLOBS = frozenset(("100644", "100755", "120000"))
+
+
+def as_asked(files: Tree) -> Tree:
+    """What of a gate's branch is recorded: anybody who opens gates may push what they like there.
+
+    A link or a script would be one in the checkout of whoever reads the record.
+    """
+    return {
+        name: Leaf("100644", leaf.sha)
+        for name, leaf in files.items()
+        if is_asked_file(name) and leaf.mode in _BLOBS
+    }
 
 
 def _belongs(decision: Decision, request: ApprovalRequest) -> None:

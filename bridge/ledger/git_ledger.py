@@ -44,7 +44,14 @@ from bridge.ledger.commit_message import (
     request_message,
 )
 from bridge.ledger.entries import entries
-from bridge.ledger.gate_folders import LEDGER, RECORDS, GateFolders, is_answer, still_asked
+from bridge.ledger.gate_folders import (
+    LEDGER,
+    RECORDS,
+    GateFolders,
+    as_asked,
+    is_answer,
+    still_asked,
+)
 from bridge.ledger.git import GitFailed, make_bare
 from bridge.ledger.git_faults import is_lost_race, meaning
 
@@ -133,7 +140,7 @@ class GitLedger:
             ledger = refs[LEDGER]
             final = replace(decision, previous=ledger)
             files = {
-                **self._gates.of([head], decision.gate_id)[head],
+                **as_asked(self._gates.of([head], decision.gate_id)[head]),
                 "decision.yaml": self._clone.write_blob(decision_out(final)),
             }
             # An approval joins the gate's own commit to the record, as a merged pull request does.
@@ -168,7 +175,7 @@ class GitLedger:
             source = commit or (found.commit if found else None)
             if ledger is None or source is None:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
-            files = self._gates.of([source, ledger], gate_id)[source]
+            files = as_asked(self._gates.of([source, ledger], gate_id)[source])
             self._clone.bring(leaf.sha for leaf in files.values())
             request = self._gates.as_recorded(gate_id, files, source, None).request
             made = self._commit(
