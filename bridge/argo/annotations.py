@@ -25,7 +25,7 @@ FORM: Final = Form(
     others=("artifacts",),
 )
 
-#: Where workflows stand; whatever else a file holds is handed on as it is.
+#: The kinds that hold a workflow; anything else in a file is passed on as it is.
 _KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow")
 
 

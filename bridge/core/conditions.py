@@ -22,7 +22,7 @@ from bridge.core.evaluation import Condition
 from bridge.core.names import folded
 from bridge.core.sanitize import is_secret, one_line, shortened
 
-#: The name in a condition that stands for HITL_ENVIRONMENT.
+#: The name in a condition that means HITL_ENVIRONMENT.
 ENVIRONMENT: Final = "environment"
 
 Scalar = str | int | float | bool
@@ -136,7 +136,7 @@ def _literal(written: str) -> Scalar | tuple[Scalar, ...] | None:
 
 
 def scalar(written: str) -> Scalar | None:
-    """A plain value as a condition writes it; None where it is none."""
+    """A plain value as a condition writes it; None if it is none."""
     if _NUMBER.fullmatch(written):
         number = float(written)
         if not math.isfinite(number):
@@ -190,7 +190,7 @@ def _is_number(value: object) -> bool:
 
 
 def _plain(value: Any) -> Scalar | None:
-    """The value as the record can hold it; None where it is none of the four plain kinds."""
+    """The value as the record can hold it; None if it is none of the four plain kinds."""
     if type(value).__module__.split(".")[0] == "numpy" and getattr(value, "shape", None) == ():
         value = value.item()
     if isinstance(value, bool):
@@ -286,7 +286,7 @@ def _words_of(call: Callable[..., Any]) -> str:
 
 
 def _source(code: CodeType) -> str | None:
-    """The text of a lambda's body; `inspect.getsource` gives whatever else stands in its lines."""
+    """The text of a lambda's body; `inspect.getsource` gives whatever else is on its lines."""
     spans = [(a, c, b, d) for a, b, c, d in code.co_positions() if a and b and c is not None and d]
     if not spans:
         return None

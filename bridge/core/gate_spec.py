@@ -22,7 +22,7 @@ from bridge.core.sanitize import shortened
 
 T = TypeVar("T")
 
-#: The name that stands for everybody; a person of this name cannot be an approver.
+#: The name that means everybody; a person of this name cannot be an approver.
 ANYONE: Final = "anyone"
 
 #: What `notifier` may say besides Apprise addresses: all that are configured, or those of one kind.

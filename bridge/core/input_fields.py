@@ -47,7 +47,7 @@ _REMARKS: Final = frozenset({"note", "notes", "comment", "comments"})
 class Field:
     """One field of the input, as a person is asked for it.
 
-    `kind` is str, int, float, bool, list, dict or any; `default` is None where there is none;
+    `kind` is str, int, float, bool, list, dict or any; `default` is None if there is none;
     `hint` says in a few words what is allowed, and may be empty.
     """
 
@@ -65,7 +65,7 @@ class Field:
 
 
 def schema_of(declared: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """JSON Schema of a declared input, plain enough to be recorded; None where none is declared.
+    """JSON Schema of a declared input, plain enough to be recorded; None if none is declared.
 
     Raises `Faults` with every fault of the declaration.
     """
@@ -176,7 +176,7 @@ def check(schema: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[st
 
 
 def objection(schema: Mapping[str, Any] | None, given: Mapping[str, Any] | None) -> str | None:
-    """Why this input does not fit, in words; None where it does."""
+    """Why this input does not fit, in words; None if it does."""
     try:
         check(schema, given or {})
     except Faults as error:
@@ -190,7 +190,7 @@ def owed(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def filled(schema: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The input with the schema's defaults where nothing is given, unchecked."""
+    """The input with the schema's defaults if nothing is given, unchecked."""
     return _filled(schema or {}, _listed(given))
 
 
@@ -253,7 +253,7 @@ def _loaded(text: str) -> Any:
 
 
 def parse_pairs(pairs: Sequence[str], schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`key=value` words, each read as its field's declared type, as text where none is declared.
+    """`key=value` words, each read as its field's declared type, as text if none is declared.
 
     What is left out is not this function's business: `check` says so. Raises `Faults`.
     """
@@ -416,7 +416,7 @@ def _read_json(kind: str, text: str) -> Any:
 
 
 def _read_any(text: str) -> Any:
-    # Of no declared type: JSON where it is JSON, and otherwise the text itself.
+    # Of no declared type: JSON if it is JSON, and otherwise the text itself.
     try:
         return _loaded(text)
     except Faults:

@@ -92,7 +92,7 @@ def _jinja_reads(tree: nodes.Template, stored: set[str], lines: list[str]) -> It
 
 
 def _chain(node: nodes.Node) -> tuple[str | None, tuple[str | int, ...]]:
-    """`self.metrics["loss"]` as its root and steps; None where the node is no such chain."""
+    """`self.metrics["loss"]` as its root and steps; None if the node is no such chain."""
     from jinja2 import nodes
 
     steps: list[str | int] = []

@@ -24,7 +24,7 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 class Known:
     """What can be known of a step's artifacts before it runs.
 
-    `artifacts` and `params` are None where they cannot be known. `branches` are the steps that a
+    `artifacts` and `params` are None if they cannot be known. `branches` are the steps that a
     join joins (empty: the step is no join); `foreach` says that they are many tasks of one step.
     """
 
@@ -82,7 +82,7 @@ def literally(source: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """`self.accuracy` in `{self.accuracy:.1%}`; `guarded` where the template lets it be missing."""
+    """`self.accuracy` in `{self.accuracy:.1%}`; `guarded` if the template lets it be missing."""
 
     expression: str
     root: str
@@ -231,7 +231,7 @@ def _lacks(holder: Names | Inputs, key: object) -> str:
 
 
 class _Either(Mapping[str, Any]):
-    """The first mapping, and where it lacks a name, the second; still lazy."""
+    """The first mapping, and if it lacks a name, the second; still lazy."""
 
     def __init__(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
         self._both = first, second

@@ -1,7 +1,7 @@
 """The pods of a gate in a plain Argo workflow.
 
 They run `python -m bridge.entrypoints.argo_pod open` and `… verify`.
-What is asked stands in HITL_ASKED: words `name=base64`, which Argo fills in from the parameters.
+HITL_ASKED says what is asked: words `name=base64`, which Argo fills in from the parameters.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TEMPLATE = (f"{_ARGO}workflow-template", f"{_ARGO}cron-workflow")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code. 202 where trying again cannot help: Argo's retries leave that alone."""
+    """The exit code. 202 if trying again cannot help: Argo's retries leave that alone."""
     [verb] = sys.argv[1:] if argv is None else argv
     log.turn_on_if_asked(os.environ)
     out = Path(os.environ.get(OUT, OUT_FOLDER))
@@ -135,7 +135,7 @@ def _said(text: str) -> dict[str, str]:
 def _gate(workflow: Workflow, said: Mapping[str, str]) -> Gate:
     """One for each node: a fan-out or a loop has several of one name.
 
-    Notify and verify stand side by side, so what is before their own names is the same in both.
+    Notify and verify are side by side, so what is before their own names is the same in both.
     """
     place = re.sub(r"(\[\d+\])?\.[^.]*$", "", said["node"])
     return Gate(f"argo#{workflow.uid}", f"{workflow.namespace}/{place}/{said['gate']}")

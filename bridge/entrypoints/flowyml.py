@@ -128,7 +128,7 @@ def _marks(name: str) -> list[str]:
     """Assets that never exist: they make FlowyML's graph put later steps after a gate.
 
     Two, because FlowyML takes the whole result of a step with a single output for that output, and
-    would hand it to the first free parameter of whoever names it.
+    would hand it to the first free parameter of a step that names it.
     """
     return [f"asked:{name}", f"approved:{name}"]
 

@@ -63,7 +63,7 @@ def chosen(notify: Sequence[str] | None, configured: Sequence[str]) -> tuple[str
 
 
 class Silent:
-    """The `Notices` port where nobody asked to be told."""
+    """The `Notices` port if nobody is notified."""
 
     def opened(self, request: ApprovalRequest) -> None:
         pass
