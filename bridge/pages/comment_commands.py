@@ -82,9 +82,17 @@ _DIGEST = re.compile(r"[0-9a-f]{12,64}")
 #: Cut off, or of another length: a number that somebody copied is no remark.
 _NEARLY_DIGEST = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,}", re.IGNORECASE)
 _PAIR = re.compile(r"[\w.-]+=")
-_QUOTES = {'"': '"', "'": "'"} | dict.fromkeys("“”„‟", '“”„‟"') | dict.fromkeys("‘’‚‛", "‘’‚‛'")
+_QUOTES = (
+    {'"': '"', "'": "'", "`": "`"} | dict.fromkeys("“”„‟", '“”„‟"') | dict.fromkeys("‘’‚‛", "‘’‚‛'")
+)
+#: A comma between pairs, or the end of a sentence: part of a value only within quotation marks.
+_DANGLING = re.compile(r".*\w[.,;]")
+_CONDITION = re.compile(r"(?:not|never|don['’]?t|if|when|once|after|unless|until)\b", re.IGNORECASE)
 _NO_DATA = re.compile(r"(?:text|txt|console|bash|sh|shell|diff|patch|log|python|py|pycon)\b")
-_QUOTING = 'a quotation mark goes around a whole value: write `notes="it\'s fine"`'
+_QUOTING = (
+    "a quotation mark goes around a whole value, and around one that ends in a comma or a full"
+    ' stop: write `notes="it\'s fine."`'
+)
 
 
 def read(body: str) -> Command | Unreadable | None:
@@ -316,6 +324,8 @@ def _said_behind(rest: str) -> Command | Unreadable:
         )
     else:
         digest = ""
+    if _CONDITION.match(rest):
+        return Unreadable("an approval has no conditions: `/hold` what is not to go on yet")
     if not re.search(r"(?:^|\s)[\w.-]+=", rest):
         return Command(Word.APPROVE, reason=rest, digest=digest or None)
     pairs = _pairs(rest)
@@ -349,7 +359,7 @@ def _pairs(text: str) -> list[str] | Unreadable:
                 return Unreadable(_QUOTING)
         else:
             inside, _, text = value.partition(" ")
-            if any(each in _QUOTES for each in inside):
+            if any(each in _QUOTES for each in inside) or _DANGLING.fullmatch(inside):
                 return Unreadable(_QUOTING)
         found.append(key[0] + inside)
         text = text.strip()
