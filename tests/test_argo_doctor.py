@@ -8,7 +8,7 @@ import pytest
 
 from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, ClusterSurvey
 from bridge.setup.argo_doctor import examine_cluster
-from bridge.setup.doctor import Level, is_safe
+from bridge.setup.checks import Level, is_safe
 
 GOOD = ClusterSurvey(
     "argo",

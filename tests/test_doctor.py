@@ -18,7 +18,8 @@ from bridge.core.model import Declared
 from bridge.core.settings import GitHubSettings
 from bridge.ledger.git_ledger import README
 from bridge.setup import workflow_files
-from bridge.setup.doctor import Check, Level, examine, is_safe
+from bridge.setup.checks import Check, Level, is_safe
+from bridge.setup.doctor import examine
 from bridge.setup.github_survey import GitHubSurvey
 from bridge.setup.workflow_files import MAIN, POLICY, RELAY
 from tests.forge import World

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bridge.core.model import ApprovalRequest
     from bridge.policy.policy_file import PolicyFile
-    from bridge.setup.doctor import Check
+    from bridge.setup.checks import Check
 
 #: Of a seed, as is its default.
 _file = click.argument("file", metavar="[FILE]", required=False, type=click.Path())
@@ -274,7 +274,7 @@ def doctor(kubernetes: bool, namespace: str) -> None:
     GITHUB_REPOSITORY, or the remote of this checkout, says which repository; GH_TOKEN, GITHUB_TOKEN
     or HITL_TOKEN is the token of somebody who administers it.
     """
-    from bridge.setup.doctor import Level, is_safe
+    from bridge.setup.checks import Level, is_safe
 
     checks = _of_cluster(namespace) if kubernetes else _of_repository()
     for each in checks:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, ClusterSurvey
-from bridge.setup.doctor import Check, Level
+from bridge.setup.checks import Check, Level
 
 #: Whose controllers were tried.
 _TRIED: Final = re.compile(r":v?(3\.7|4\.1)\.")

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from bridge.core.errors import Faults, ForgeUnavailable
 from bridge.core.rules import Group, GroupKind
@@ -18,140 +16,20 @@ from bridge.core.settings import APP_ID, APP_KEY
 from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files
+from bridge.setup.branch_rules import (
+    A_GATE,
+    LEDGER,
+    NO_RULESETS,
+    REFUSE,
+    REFUSING_PROTECTION,
+    RuleBook,
+    words,
+)
+from bridge.setup.checks import Check, Level, Said, fault
+from bridge.setup.survey import App, Survey, Unseen
 from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
 
-#: The ledger's branch, and one of the form that every gate's branch has.
-LEDGER: Final = "approvals"
-A_GATE: Final = "gate/000000000000"
 _IDLE_DAYS: Final = 60
-
-
-# -- what is looked at -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    owner: str
-    owned_by_organization: bool
-    default_branch: str
-    private: bool
-    archived: bool
-    pushed_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Bypass:
-    """Somebody whom a ruleset does not bind when they push. `kind` and `id` as the API has them."""
-
-    kind: str
-    id: int | None
-
-    def __str__(self) -> str:
-        return _ROLES.get((self.kind, self.id)) or f"{self.kind} {self.id or ''}".strip()
-
-
-@dataclass(frozen=True, slots=True)
-class BranchRule:
-    """One rule that binds a branch. `bypass` is None where it could not be read."""
-
-    type: str
-    ruleset: str  # its name
-    source: str  # the repository or the organization that set it
-    bypass: frozenset[Bypass] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """`branches` are the patterns it is limited to; None: any branch, or any protected one."""
-
-    branches: tuple[str, ...] | None
-    asks_people: bool  # it has reviewers or a timer, for which every run waits
-    secrets: frozenset[str]
-    variables: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class App:
-    id: int
-    slug: str
-    permissions: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Actions:
-    """What the repository lets workflows do. `allowed`: all, local_only or selected."""
-
-    enabled: bool
-    allowed: str
-    may_open_pull_requests: bool
-
-
-class Unseen(ForgeUnavailable):
-    """The credential may not see it."""
-
-
-class Survey(Protocol):
-    """The live repository. None: it is not there.
-
-    Raises `Unseen` for what the credential may not read, `ForgeUnavailable` for other trouble.
-    """
-
-    def repository(self) -> Repository: ...
-    def file(self, path: str, branch: str) -> str | None: ...
-    def has_branch(self, name: str) -> bool: ...
-    def branches(self, start: str) -> tuple[str, ...]:
-        """The branches whose names begin so."""
-        ...
-
-    def rules(self, branch: str) -> tuple[BranchRule, ...] | None:
-        """None where the repository's plan has no rulesets at all."""
-        ...
-
-    def protection(self, branch: str) -> frozenset[str]:
-        """What an older branch protection asks there, in the API's words."""
-        ...
-
-    def workflow_state(self, name: str) -> str | None: ...
-    def actions(self) -> Actions: ...
-    def environment(self, name: str) -> Environment | None: ...
-    def secrets(self) -> frozenset[str]:
-        """The names of those that every workflow here may read, the organization's included."""
-        ...
-
-    def variables(self) -> dict[str, str]: ...
-    def app(self, slug: str) -> App | None: ...
-    def installed(self, app_id: int) -> App | None:
-        """The App as its owner's organization installed it, with what was granted there."""
-        ...
-
-    def has_team(self, team: str) -> bool: ...
-
-
-# -- what is said ----------------------------------------------------------------------------------
-
-
-class Level(StrEnum):
-    FINE = "✓"
-    NOTE = "!"  # it may bite, and no gate is less safe for it
-    UNKNOWN = "?"
-    FAULT = "✗"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line. `fix` says what to do, where something is to be done."""
-
-    name: str
-    level: Level
-    says: str
-    fix: str = ""
-
-
-Said = tuple[Level, str, str]
-
-
-def is_safe(checks: Sequence[Check]) -> bool:
-    return all(each.level in (Level.FINE, Level.NOTE) for each in checks)
 
 
 def examine(survey: Survey, now: datetime) -> tuple[Check, ...]:
@@ -194,10 +72,6 @@ def _checked(name: str, look: Callable[[], Iterator[Said]], fine: str) -> Iterat
     yield from (Check(name, *said) for said in found)
 
 
-def _fault(says: str, fix: str) -> Said:
-    return Level.FAULT, says, fix
-
-
 # -- the checks ------------------------------------------------------------------------------------
 
 
@@ -210,13 +84,13 @@ class _Doctor:
 
     def repository(self) -> Iterator[Said]:
         if self._survey.repository().archived:
-            yield _fault("it is archived: nothing can be written", "unarchive it")
+            yield fault("it is archived: nothing can be written", "unarchive it")
 
     def policy(self) -> Iterator[Said]:
         branch = self._survey.repository().default_branch
         text = self._survey.file(POLICY, branch)
         if text is None:
-            yield _fault(
+            yield fault(
                 f"there is no {POLICY} on {branch}: no gate can be decided",
                 "`hitl init` writes a first one: merge it",
             )
@@ -224,8 +98,8 @@ class _Doctor:
         try:
             parse(text)
         except Faults as error:
-            for fault in error.faults:
-                yield _fault(fault, "`hitl policy validate` tells them all in a checkout")
+            for each in error.faults:
+                yield fault(each, "`hitl policy validate` tells them all in a checkout")
 
     def _policy(self) -> PolicyFile | None:
         text = self._survey.file(POLICY, self._survey.repository().default_branch)
@@ -240,19 +114,19 @@ class _Doctor:
         for group in groups:
             organization = group.name.partition("/")[0]
             if organization.lower() != owner.lower():
-                yield _fault(
+                yield fault(
                     f"{group}: an App installed for {owner} cannot see into {organization}, and who"
                     " is in it counts for nobody",
                     f"name a team or members of {owner}, or a permission",
                 )
             elif group.kind is GroupKind.TEAM and not self._survey.has_team(group.name):
-                yield _fault(
+                yield fault(
                     f"the team {group.name} is not there, or this credential may not see it",
                     "correct the policy, or let the credential read members",
                 )
         decider = self._decider() if groups else None
         if decider and "members" not in decider.permissions:
-            yield _fault(
+            yield fault(
                 "the decider may not read who is in a team: whom it names count for nobody",
                 "give its App the organization permission members: read, and accept it",
             )
@@ -278,14 +152,14 @@ class _Doctor:
         text = self._main()
         anew = "`hitl init --overwrite` writes it anew: merge it"
         if text is None:
-            yield _fault(f"{MAIN} is not on the default branch: nobody decides", anew)
+            yield fault(f"{MAIN} is not on the default branch: nobody decides", anew)
             return
         if "app-key:" not in text:
             yield from self._by_token()
         elif not workflow_files.is_current(MAIN, text):
-            yield _fault(f"{MAIN} is not what this version writes", anew)
+            yield fault(f"{MAIN} is not what this version writes", anew)
         for blank in workflow_files.blanks(text):
-            yield _fault(f"{MAIN}:{blank.line}: {blank.what} is a placeholder", "put yours there")
+            yield fault(f"{MAIN}:{blank.line}: {blank.what} is a placeholder", "put yours there")
         state = self._survey.workflow_state(MAIN.rpartition("/")[2])
         if state != "active":
             why = {
@@ -293,16 +167,16 @@ class _Doctor:
                 "disabled_manually": "somebody disabled it",
                 None: "GitHub does not know it as a workflow",
             }.get(state, f"GitHub says that it is {state}")
-            yield _fault(why, "enable it: Actions, Approvals, Enable workflow")
+            yield fault(why, "enable it: Actions, Approvals, Enable workflow")
 
     def _by_token(self) -> Iterator[Said]:
-        yield _fault(
+        yield fault(
             "unprotected: it acts with GITHUB_TOKEN, and any branch's workflow can do the same, so"
             " whoever can push one can record an approval",
             "for more than trying it out, use two GitHub Apps: see `hitl init`",
         )
         if not self._survey.actions().may_open_pull_requests:
-            yield _fault(
+            yield fault(
                 "Actions may not create pull requests here, so no gate can be opened with"
                 " GITHUB_TOKEN",
                 "Settings, Actions, General: allow GitHub Actions to create pull requests",
@@ -325,7 +199,7 @@ class _Doctor:
     def actions(self) -> Iterator[Said]:
         found = self._survey.actions()
         if not found.enabled:
-            yield _fault("Actions are disabled", "Settings, Actions, General: allow them")
+            yield fault("Actions are disabled", "Settings, Actions, General: allow them")
         elif found.allowed != "all":
             yield (
                 Level.NOTE,
@@ -337,16 +211,16 @@ class _Doctor:
 
     def ledger(self) -> Iterator[Said]:
         if not self._survey.has_branch(LEDGER):
-            yield _fault(f"there is no branch {LEDGER}", "`hitl init --push` makes it")
+            yield fault(f"there is no branch {LEDGER}", "`hitl init --push` makes it")
             return
         text = self._survey.file(RELAY, LEDGER)
         if text is None:
-            yield _fault(
+            yield fault(
                 f"{RELAY} is not on {LEDGER}: a review is not heard until the next sweep",
                 "`hitl init --push` writes it there",
             )
         elif not workflow_files.is_current(RELAY, text):
-            yield _fault(
+            yield fault(
                 f"{RELAY} on {LEDGER} is not what this version writes",
                 "`hitl init --overwrite --push` writes it anew",
             )
@@ -356,7 +230,7 @@ class _Doctor:
         blocking += self._survey.branches(f"{LEDGER}/")
         for each in blocking:
             needed = "gate/…" if each == "gate" else LEDGER
-            yield _fault(
+            yield fault(
                 f"the branch {each} stands where {needed} must be, and git takes only one of them",
                 f"rename or delete the branch {each}",
             )
@@ -381,7 +255,7 @@ class _Doctor:
         slug = workflow_files.opener_of(self._main() or "")
         app = self._opener()
         if slug is None or app is None:
-            yield _fault(
+            yield fault(
                 f"{MAIN} names no opener in `voices`"
                 if slug is None
                 else f"there is no GitHub App {slug}, which `voices` in {MAIN} names",
@@ -391,13 +265,13 @@ class _Doctor:
         yield from _lacking(app, "the opener", _OPENS)
         for name in sorted(_SETS & app.permissions.keys()):
             if app.permissions[name] in ("write", "admin"):
-                yield _fault(
+                yield fault(
                     f"the opener {slug} has {name}: {app.permissions[name]}, and runs beside the"
                     " initiator's code: it could lift the rules that keep it from the ledger",
                     f"take {name} from its App",
                 )
         if app.id == self._decider_id():
-            yield _fault(
+            yield fault(
                 f"{slug} is opener and decider at once: whoever has the opener's key, as a pod has,"
                 " can record an approval",
                 "make a second App for the decider",
@@ -405,7 +279,7 @@ class _Doctor:
 
     def decider(self) -> Iterator[Said]:
         if self._decider_id() is None:
-            yield _fault(
+            yield fault(
                 f"no variable {APP_ID} says which App decides",
                 f"set it in the environment {ENVIRONMENT}: the number of the App",
             )
@@ -419,7 +293,7 @@ class _Doctor:
             return
         app = self._decider()
         if app is None:
-            yield _fault(
+            yield fault(
                 f"no App {self._decider_id()} is installed for {self._survey.repository().owner}",
                 f"install it, or correct the variable {APP_ID}",
             )
@@ -428,7 +302,7 @@ class _Doctor:
 
     def key(self) -> Iterator[Said]:
         if APP_KEY in self._survey.secrets():
-            yield _fault(
+            yield fault(
                 f"{APP_KEY} is a secret of the repository or its organization: whoever can push a"
                 " branch can write a workflow that takes it",
                 f"delete it there, and set it in the environment {ENVIRONMENT} alone",
@@ -437,7 +311,7 @@ class _Doctor:
         if environment is None:
             private = self._survey.repository().private
             plan = "; a private repository on the Free plan cannot have one" if private else ""
-            yield _fault(
+            yield fault(
                 f"there is no environment {ENVIRONMENT}{plan}",
                 "Settings, Environments: make it, limited to the default branch",
             )
@@ -445,17 +319,17 @@ class _Doctor:
         default = self._survey.repository().default_branch
         if environment.branches != (default,):
             now = ", ".join(environment.branches or ()) or "any that is protected, or any at all"
-            yield _fault(
+            yield fault(
                 f"the environment {ENVIRONMENT} is open to other branches than {default} ({now})",
                 f"limit its deployment branches to {default}",
             )
         if APP_KEY not in environment.secrets:
-            yield _fault(
+            yield fault(
                 f"the environment {ENVIRONMENT} has no secret {APP_KEY}",
                 "put the decider's private key there",
             )
         if environment.asks_people:
-            yield _fault(
+            yield fault(
                 f"the environment {ENVIRONMENT} has reviewers or a timer: every look at a gate"
                 " waits for them",
                 "remove them: the bridge's own policy says who decides",
@@ -463,25 +337,25 @@ class _Doctor:
 
     # -- the rules ---------------------------------------------------------------------------------
 
-    def _rule_book(self, branch: str) -> _RuleBook | None:
+    def _rule_book(self, branch: str) -> RuleBook | None:
         opener, rules = self._opener(), self._survey.rules(branch)
         if rules is None:
             return None
-        return _RuleBook(branch, rules, opener.id if opener else None, self._decider_id())
+        return RuleBook(branch, rules, opener.id if opener else None, self._decider_id())
 
     def ledger_rules(self) -> Iterator[Said]:
         book = self._rule_book(LEDGER)
         if book is None:
-            yield _NO_RULESETS
+            yield NO_RULESETS
             return
         yield from book.without_bypass("deletion", "delete the ledger")
         yield from book.without_bypass("non_fast_forward", "rewrite the ledger")
         unknown = tuple(book.unknown(opener=False))
         yield from unknown or book.only("update", "push the ledger", opener=False)
-        yield from book.refusing(_REFUSE, "the decider's merge commit", opener=False)
-        for each in sorted(self._survey.protection(LEDGER) & _REFUSING_PROTECTION):
-            yield _fault(
-                f"the branch protection of {LEDGER} asks for {_words(each)}, and refuses the"
+        yield from book.refusing(REFUSE, "the decider's merge commit", opener=False)
+        for each in sorted(self._survey.protection(LEDGER) & REFUSING_PROTECTION):
+            yield fault(
+                f"the branch protection of {LEDGER} asks for {words(each)}, and refuses the"
                 " decider's merge commit",
                 "remove it there: the rulesets protect the ledger",
             )
@@ -489,7 +363,7 @@ class _Doctor:
     def gate_rules(self) -> Iterator[Said]:
         book = self._rule_book(A_GATE)
         if book is None:
-            yield _NO_RULESETS
+            yield NO_RULESETS
             return
         unknown = tuple(book.unknown(opener=True))
         if unknown:
@@ -498,150 +372,22 @@ class _Doctor:
         yield from book.only("creation", "make a gate's branch", opener=True)
         yield from book.only("update", "push to a gate's branch", opener=True)
         yield from book.only("deletion", "delete a gate's branch", opener=True)
-        yield from book.refusing(_REFUSE | {"non_fast_forward"}, "a gate's branch", opener=True)
+        yield from book.refusing(REFUSE | {"non_fast_forward"}, "a gate's branch", opener=True)
 
 
-_NO_RULESETS: Final = _fault(
-    "a private repository on the Free plan has no rulesets: nothing keeps this branch from whoever"
-    " can write",
-    "take a plan that has them, or make the repository public",
-)
 #: What an App needs to open gates, and to decide them.
 _OPENS: Final = ("contents", "issues", "pull_requests", "statuses")
 #: With these, an App could undo what keeps it from the ledger.
 _SETS: Final = frozenset({"administration", "environments", "organization_administration"})
-#: Rules that a commit of the bridge, pushed by git, never fulfils.
-_REFUSE: Final = frozenset(
-    {
-        "merge_queue",
-        "pull_request",
-        "required_deployments",
-        "required_linear_history",
-        "required_signatures",
-        "required_status_checks",
-        "workflows",
-    }
-)
-_REFUSING_PROTECTION: Final = frozenset(
-    {
-        "lock_branch",
-        "required_linear_history",
-        "required_pull_request_reviews",
-        "required_signatures",
-        "required_status_checks",
-    }
-)
-_ROLES: Final = {
-    ("OrganizationAdmin", None): "owners of the organization",
-    ("OrganizationAdmin", 1): "owners of the organization",
-    ("RepositoryRole", 2): "whoever may maintain",
-    ("RepositoryRole", 4): "whoever may write",
-    ("RepositoryRole", 5): "whoever administers",
-    ("DeployKey", None): "deploy keys",
-}
 
 
 def _lacking(app: App, who: str, needed: Sequence[str]) -> Iterator[Said]:
     lacks = [name for name in needed if app.permissions.get(name) != "write"]
     if lacks:
-        yield _fault(
+        yield fault(
             f"{who} {app.slug} lacks {_granted(lacks)}", "give it to its App, and accept it"
         )
 
 
 def _granted(names: Sequence[str]) -> str:
-    return ", ".join(f"{_words(name)}: write" for name in names)
-
-
-def _words(name: str) -> str:
-    return name.replace("required_", "").replace("_", " ")
-
-
-class _RuleBook:
-    """The rules that bind one branch, read against the bridge's two Apps."""
-
-    def __init__(
-        self, branch: str, rules: Sequence[BranchRule], opener: int | None, decider: int | None
-    ) -> None:
-        self._branch = branch if branch == LEDGER else "gate/**/*"
-        self._rules = rules
-        self._names = {opener: "the opener", decider: "the decider"}
-        self._opener, self._decider = opener, decider
-
-    def _of(self, kind: str) -> list[BranchRule]:
-        return [each for each in self._rules if each.type == kind]
-
-    def unknown(self, *, opener: bool) -> Iterator[Said]:
-        """Which of the two Apps cannot be told from the others in a ruleset."""
-        needed = {"decider": self._decider, **({"opener": self._opener} if opener else {})}
-        for name in [each for each, number in needed.items() if number is None]:
-            yield (
-                Level.UNKNOWN,
-                f"which App is the {name} is not known, so neither is whether it alone may push",
-                f"see the line {name} above",
-            )
-
-    def without_bypass(self, kind: str, deed: str) -> Iterator[Said]:
-        rules = self._of(kind)
-        if any(each.bypass == frozenset() for each in rules):
-            return
-        if not rules:
-            yield _fault(
-                f"no ruleset forbids to {deed}",
-                f"add one for the branch {self._branch}: {_words(kind)}, with no bypass",
-            )
-        elif any(each.bypass is None for each in rules):
-            yield _unread(rules)
-        else:
-            who = ", ".join(self._named(each) for rule in rules for each in rule.bypass or ())
-            yield _fault(
-                f"{who} can {deed}, past the ruleset {rules[0].ruleset!r}",
-                "take them from its bypass list; let a ruleset of its own restrict updates",
-            )
-
-    def only(self, kind: str, deed: str, *, opener: bool) -> Iterator[Said]:
-        """That the decider, and where it must also the opener, can do it, and nobody else."""
-        rules = self._of(kind)
-        wanted = {self._decider, self._opener} if opener else {self._decider}
-        whom = " and ".join(sorted(self._names[each] for each in wanted))
-        fix = f"a ruleset for the branch {self._branch}: restrict {_words(kind)}, bypass {whom}"
-        if not rules:
-            also = "" if opener else ", the opener too"
-            yield _fault(f"whoever can write can {deed}{also}", f"add {fix}")
-            return
-        if any(each.bypass is None for each in rules):
-            yield _unread([each for each in rules if each.bypass is None])
-            return
-        may = frozenset.intersection(*(each.bypass or frozenset() for each in rules))
-        apps = {each.id for each in may if each.kind == "Integration"}
-        others = [each for each in may if each.kind != "Integration" or each.id not in wanted]
-        if others:
-            yield _fault(f"{', '.join(sorted(map(self._named, others)))} can {deed}", f"only {fix}")
-        for each in sorted(wanted - apps, key=str):
-            yield _fault(f"{self._names[each]} cannot {deed}", f"have {fix}")
-
-    def refusing(self, kinds: frozenset[str], what: str, *, opener: bool) -> Iterator[Said]:
-        """Rules, often the organization's, under which nothing of the bridge can be pushed."""
-        pushing = {self._decider, self._opener} if opener else {self._decider}
-        for rule in self._rules:
-            spared = {each.id for each in rule.bypass or () if each.kind == "Integration"}
-            if rule.type in kinds and not pushing <= spared:
-                yield _fault(
-                    f"the ruleset {rule.ruleset!r} of {rule.source} asks for {_words(rule.type)},"
-                    f" and refuses {what}",
-                    f"exclude {self._branch} there",
-                )
-
-    def _named(self, bypass: Bypass) -> str:
-        if bypass.kind == "Integration" and bypass.id in self._names and bypass.id is not None:
-            return self._names[bypass.id]
-        return str(bypass)
-
-
-def _unread(rules: Sequence[BranchRule]) -> Said:
-    names = ", ".join(dict.fromkeys(repr(each.ruleset) for each in rules))
-    return (
-        Level.UNKNOWN,
-        f"who may bypass the ruleset {names} of {rules[0].source} cannot be read",
-        "run this with the token of somebody who may edit it",
-    )
+    return ", ".join(f"{words(name)}: write" for name in names)

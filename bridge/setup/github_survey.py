@@ -13,7 +13,7 @@ from urllib.parse import quote
 from bridge.core.errors import ForgeUnavailable
 from bridge.core.settings import GitHubSettings
 from bridge.github.transport import Denied, Json, Line
-from bridge.setup.doctor import Actions, App, BranchRule, Bypass, Environment, Repository, Unseen
+from bridge.setup.survey import Actions, App, BranchRule, Bypass, Environment, Repository, Unseen
 
 T = TypeVar("T")
 _PAGE = 100
