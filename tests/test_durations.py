@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,3 +96,9 @@ def test_words_say_the_whole_length(length: int) -> None:
 )
 def test_a_deadline_is_told_roughly_and_never_as_further_off(away: int, said: str) -> None:
     assert relative(NOW + timedelta(seconds=away), NOW) == said
+
+
+@pytest.mark.parametrize("number", [60, 60.0, "60", np.int64(60), np.float32(60)])
+def test_a_whole_number_of_seconds_may_be_of_any_type(number: Any) -> None:
+    found = seconds(number)
+    assert (found, type(found)) == (60, int)
