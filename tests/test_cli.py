@@ -73,8 +73,10 @@ def test_looking_where_no_ledger_is_makes_none(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("list").code == run("log").code == run("reconcile").code == 0
-    assert run("show", "abcd").err.startswith(f"hitl: there is no ledger in {tmp_path} yet")
+    for command in (("list",), ("list", "--json"), ("log",), ("reconcile",), ("show", "abcd")):
+        ran = run(*command)
+        assert (ran.code, ran.out) == (6, "")
+        assert ran.err.startswith(f"hitl: there is no ledger in {tmp_path} yet")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,6 +145,14 @@ def test_a_flows_own_command_lists_that_flows_gates_alone(ledger: Path, run: Run
     assert "Flow/1" in out
     assert "Flower" not in out
     assert "No gate of Other is open" in run("list", flow="Other").out
+
+
+def test_a_listing_can_be_of_one_flow(ledger: Path, run: Run) -> None:
+    opened(a_request("Flow/1/gate/3"))
+    opened(a_request("Flowers/1/gate/3"))
+    [gate] = json.loads(run("list", "--flow-name", "Flow", "--json").out)
+    assert gate["key"] == "Flow/1/gate/3"
+    assert "No gate of Other is open" in run("list", "--flow-name", "Other").out
 
 
 def test_a_script_reads_open_gates_as_json(ledger: Path, run: Run) -> None:
@@ -271,12 +281,32 @@ def test_another_word_after_the_decision_is_told_who_decided(
         assert f"{KEY} was approved by Ann <ann@example.org>" in ran.err
 
 
-def test_a_rejection_needs_a_reason(ledger: Path, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("reason", "recorded"),
+    [((), "no reason given"), (("--reason", " "), "no reason given"), (("--reason", "low"), "low")],
+)
+def test_a_rejection_without_a_reason_says_so(
+    ledger: Path, run: Run, reason: tuple[str, ...], recorded: str
+) -> None:
     request = opened(a_request(KEY))
-    assert run("reject", KEY).code == 2
-    assert run("reject", KEY, "--reason", " ").code == 2
-    assert decision_of(request) is None
-    assert run("reject", KEY, "--reason", "too low").code == 0
+    assert run("reject", KEY, *reason).code == 0
+    decision = decision_of(request)
+    assert decision
+    assert decision.votes[0].reason == recorded
+
+
+def test_a_rejection_at_a_terminal_is_asked_for_its_reason(ledger: Path) -> None:
+    request = opened(a_request(KEY))
+    master, slave = pty.openpty()
+    os.write(master, b"too low\n")
+    command = [sys.executable, "-m", "bridge.cli.main", "reject", KEY]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, stdin=slave, stdout=slave, stderr=slave, env=env, check=True)
+    os.close(slave)
+    os.close(master)
+    decision = decision_of(request)
+    assert decision
+    assert decision.votes[0].reason == "too low"
 
 
 def test_a_stranger_is_refused_and_told_who_may_and_how(
@@ -462,7 +492,7 @@ def test_a_bug_is_one_sentence_and_a_file_without_secrets(
         raise ZeroDivisionError("https://ann:hunter22@example.org with s3cr3t-value")
 
     monkeypatch.setenv("METAFLOW_HITL_APPRISE_URLS", "slack://s3cr3t-value")
-    monkeypatch.setattr(cli, "_open_gates", broken)
+    monkeypatch.setattr("bridge.cli.gates._open_gates", broken)
     ran = run("list")
     assert ran.code == 70
     assert ran.err.count("\n") == 1
@@ -507,7 +537,7 @@ def test_an_interrupt_is_quiet(ledger: Path, run: Run, monkeypatch: pytest.Monke
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_open_gates", interrupted)
+    monkeypatch.setattr("bridge.cli.gates._open_gates", interrupted)
     assert run("list") == Ran(130, "", "\n")
 
 

@@ -89,6 +89,8 @@ def test_at_a_terminal_the_person_is_asked_and_a_wrong_input_decides_nothing(
     with at_a_terminal(checkout) as screen:
         screen.expect("You are asked here")
         screen.expect("Deploy ripeness? It is right on 94.6% of unseen fruit.")
+        screen.expect("Approve? ")
+        screen.type("y\n")
         screen.expect("deploy_target (one of staging, production): ")
         screen.type("the moon\n")
         screen.expect("'the moon' is none of staging, production")
@@ -96,8 +98,6 @@ def test_at_a_terminal_the_person_is_asked_and_a_wrong_input_decides_nothing(
         screen.type("production\n")
         screen.expect("notes (")
         screen.type("ripe\n")
-        screen.expect("Approve? ")
-        screen.type("y\n")
         screen.expect("ripeness goes to production. Notes: ripe")
         screen.expect("The gate was approved, and the run went on")
         screen.expect("Approved: Deploy ripeness?")
@@ -106,8 +106,6 @@ def test_at_a_terminal_the_person_is_asked_and_a_wrong_input_decides_nothing(
 
 def test_a_rejection_ends_the_run_and_the_demo_as_it_should(checkout: Path) -> None:
     with at_a_terminal(checkout) as screen:
-        screen.expect("deploy_target (")
-        screen.type("\x04")
         screen.expect("Approve? ")
         screen.type("n\n")
         screen.expect("Reason: ")
@@ -119,7 +117,7 @@ def test_a_rejection_ends_the_run_and_the_demo_as_it_should(checkout: Path) -> N
 
 def test_ctrl_c_withdraws_the_gate_and_shows_no_traceback(checkout: Path) -> None:
     with at_a_terminal(checkout) as screen:
-        screen.expect("deploy_target (")
+        screen.expect("Approve? ")
         screen.type("\x03")
         said = screen.expect("The gate was withdrawn, and the run stopped before the step")
         assert "Traceback" not in said

@@ -294,7 +294,10 @@ def test_two_gated_branches_of_a_run_are_asked_about_one_after_the_other(project
         "program", {"argv": argv, "cwd": str(project.folder), "env": project.env}
     ) as screen:
         for _ in range(2):
-            if "Left?" in screen.expect("You answer as "):
+            left = "Left?" in screen.expect("You answer as ")
+            screen.expect("Approve? ")
+            screen.type("y\n")
+            if left:
                 screen.expect("replicas (")
                 screen.type("three\n")
                 screen.expect("'three' is not a whole number")
@@ -302,8 +305,6 @@ def test_two_gated_branches_of_a_run_are_asked_about_one_after_the_other(project
                 screen.type("3\n")
                 screen.expect("notes (")
                 screen.type("\n")
-            screen.expect("Approve? ")
-            screen.type("y\n")
         screen.expect("Done!")
     assert project.ran("left")[0]["given"] == {"replicas": 3, "notes": "none"}
     assert project.ran("right")[0]["given"] == {}

@@ -6,6 +6,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.gates import TARGET, a_request, decision_of, hitl
 from tests.terminals import Screen
 
@@ -28,6 +30,8 @@ def test_yes_at_the_terminal_approves_though_stdin_is_a_pipe(ledger: Path) -> No
 
 def test_the_fault_of_a_field_is_said_at_once_and_the_field_is_asked_again(ledger: Path) -> None:
     with Screen("alone", {**DEPLOY, "schema": TARGET}) as screen:
+        screen.expect(ASKING)
+        screen.type("yes\n")
         screen.expect("target (")
         screen.type("stagin\n")
         screen.expect("none of")
@@ -35,43 +39,48 @@ def test_the_fault_of_a_field_is_said_at_once_and_the_field_is_asked_again(ledge
         screen.type("staging\n")
         screen.expect("replicas (")
         screen.type("\n")
-        screen.expect(ASKING)
-        screen.type("yes\n")
         screen.expect(f'PASSED {KEY} {{"target": "staging", "replicas": 2}} terminal')
 
 
-def test_a_rejection_needs_a_reason_and_no_input(ledger: Path) -> None:
+@pytest.mark.parametrize(
+    ("typed", "recorded"), [("too low\n", "too low"), ("\n", "no reason given")]
+)
+def test_a_rejection_is_asked_for_its_reason_alone(ledger: Path, typed: str, recorded: str) -> None:
     with Screen("alone", {**DEPLOY, "schema": TARGET}) as screen:
-        screen.expect("target (")
-        screen.type("\x04")
-        screen.expect(ASKING)
+        assert "target (" not in screen.expect(ASKING)
         screen.type("n\n")
-        screen.expect("Reason: ")
-        screen.type("\n")
-        screen.expect("needs a reason")
-        screen.expect(ASKING)
-        screen.type("n\n")
-        screen.expect("Reason: ")
-        screen.type("too low\n")
+        assert "target (" not in screen.expect("Reason: ")
+        screen.type(typed)
         screen.expect("SHUT")
     decision = decision_of(a_request(KEY, schema=TARGET))
     assert decision
-    assert (decision.outcome, decision.votes[0].reason) == ("rejected", "too low")
+    assert (decision.outcome, decision.votes[0].reason) == ("rejected", recorded)
+
+
+def test_who_gives_no_reason_after_all_is_asked_again(ledger: Path) -> None:
+    with Screen("alone", DEPLOY) as screen:
+        screen.expect(ASKING)
+        screen.type("n\n")
+        screen.expect("Reason: ")
+        screen.type("\x04")
+        screen.expect(ASKING)
+        screen.type("y\n")
+        screen.expect(f"PASSED {KEY} {{}} terminal")
 
 
 def test_yes_without_the_required_input_asks_for_it_again(ledger: Path) -> None:
     with Screen("alone", {**DEPLOY, "schema": TARGET}) as screen:
-        screen.expect("target (")
-        screen.type("\x04")
         screen.expect(ASKING)
         screen.type("y\n")
+        screen.expect("target (")
+        screen.type("\x04")
         screen.expect("target: ")
+        screen.expect(ASKING)
+        screen.type("y\n")
         screen.expect("target (")
         screen.type("production\n")
         screen.expect("replicas (")
         screen.type("3\n")
-        screen.expect(ASKING)
-        screen.type("y\n")
         screen.expect('"replicas": 3')
 
 
@@ -120,13 +129,13 @@ def test_a_required_text_is_not_given_by_an_empty_line(ledger: Path) -> None:
         "required": ["target"],
     }
     with Screen("alone", {**DEPLOY, "schema": schema}) as screen:
+        screen.expect(ASKING)
+        screen.type("y\n")
         screen.expect("target (str): ")
         screen.type("\n")
         screen.expect("target is required")
         screen.expect("target (str): ")
         screen.type("staging\n")
-        screen.expect(ASKING)
-        screen.type("y\n")
         screen.expect(f'PASSED {KEY} {{"target": "staging"}} terminal')
 
 

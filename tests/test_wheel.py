@@ -42,8 +42,8 @@ def run(installed: Path, tmp_path: Path, *command: str) -> subprocess.CompletedP
 
 def test_hitl_runs_from_the_wheel_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     listed = run(installed, tmp_path, "hitl", "list")
-    assert listed.returncode == 0, listed.stderr
-    assert "No gate is open." in listed.stdout
+    assert listed.returncode == 6, listed.stderr
+    assert "there is no ledger in" in listed.stderr
 
 
 def test_the_wheel_carries_templates_and_the_metaflow_extension(

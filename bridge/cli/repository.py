@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from bridge.cli.output import colour, line
 from bridge.core.errors import BridgeError, Faults
 from bridge.core.settings import ARGO_NAMESPACE
 
@@ -49,7 +49,7 @@ def validate(file: str | None) -> None:
         parsed = _parsed(where)
     except Faults as error:
         for fault in error.faults:
-            click.echo(_line(fault), err=True)
+            click.echo(line(fault), err=True)
         count = len(error.faults)
         click.echo(f"{count} fault{'' if count == 1 else 's'}: no gate can be decided", err=True)
         click.get_current_context().exit(1)
@@ -63,8 +63,8 @@ def explain(file: str | None) -> None:
     """The policy file in words."""
     from bridge.policy.describe import in_words
 
-    for line in in_words(_parsed(_chosen(file))):
-        click.echo(_line(line))
+    for each in in_words(_parsed(_chosen(file))):
+        click.echo(line(each))
 
 
 def _described(command: Callable[..., None]) -> Callable[..., None]:
@@ -184,8 +184,8 @@ def simulate(
     request = _Described(**described).request()
     found = simulated(_parsed(_chosen(file)), request, approvers, supposed)
     for each in found.selection:
-        click.echo(f"{'✓' if each.met else '·'} {_line(each.says)}")
-    click.echo(explanation(found.evaluation, colour=_colour()))
+        click.echo(f"{'✓' if each.met else '·'} {line(each.says)}")
+    click.echo(explanation(found.evaluation, colour=colour()))
     if found.evaluation.outcome is not Outcome.APPROVED:
         click.get_current_context().exit(1)
 
@@ -278,11 +278,11 @@ def doctor(kubernetes: bool, namespace: str) -> None:
 
     checks = _of_cluster(namespace) if kubernetes else _of_repository()
     for each in checks:
-        colour = {Level.FINE: "green", Level.NOTE: "yellow"}.get(each.level, "red")
-        mark = click.style(each.level, fg=colour) if _colour() else each.level
-        click.echo(f"{mark} {each.name}: {_line(each.says)}")
+        shade = {Level.FINE: "green", Level.NOTE: "yellow"}.get(each.level, "red")
+        mark = click.style(each.level, fg=shade) if colour() else each.level
+        click.echo(f"{mark} {each.name}: {line(each.says)}")
         if each.fix:
-            click.echo(f"    {_line(each.fix)}")
+            click.echo(f"    {line(each.fix)}")
     if not is_safe(checks):
         what = "nothing is delivered there" if kubernetes else "a gate here is not safe"
         click.echo(f"{what}, or not known to be", err=True)
@@ -347,13 +347,3 @@ def _parsed(path: Path) -> PolicyFile:
     except OSError as error:
         raise BridgeError(f"{path} cannot be read: {error.strerror}") from None
     return parse(text, str(path))
-
-
-def _line(text: str) -> str:
-    from bridge.core.sanitize import harmless_terminal
-
-    return harmless_terminal(text)
-
-
-def _colour() -> bool:
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ

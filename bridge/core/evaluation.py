@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from bridge.core.rules import Group
 
@@ -81,6 +81,10 @@ class Actor:
 
     def __str__(self) -> str:
         return f"{self.name} <{self.email}>" if self.email else self.name
+
+
+#: The reason of a rejection whose author gives none.
+NO_REASON: Final = "no reason given"
 
 
 @dataclass(frozen=True, slots=True)

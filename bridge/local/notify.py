@@ -23,7 +23,7 @@ from bridge.core.model import ApprovalRequest, Decision
 from bridge.core.sanitize import harmless_terminal, plain
 from bridge.core.settings import APPRISE_URLS, SLACK_WEBHOOK
 from bridge.render.request import headline
-from bridge.render.suggested_commands import approve, command
+from bridge.render.suggested_commands import approve, reject
 
 #: Seconds after which the helper ends, whatever its servers do.
 _LONGEST = 60
@@ -104,7 +104,7 @@ class Told:
             f"Gate: {request.gate.key}",
             *([f"Until: {until:%Y-%m-%d %H:%M:%S} UTC"] if until else []),
             f"To approve: {approve(request, self._where)}",
-            f"To reject: {command('reject', request.gate.id, self._where)} --reason …",
+            f"To reject: {reject(request, self._where)}",
             *(f"{link.label}: {link.url}" for link in request.links),
         ]
         self._tell(f"{opening}: {headline(request)}", lines)

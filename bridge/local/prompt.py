@@ -20,7 +20,7 @@ from typing import Any
 from bridge.core import input_fields
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
-from bridge.core.evaluation import Actor, Channel, Verdict, Vote
+from bridge.core.evaluation import NO_REASON, Actor, Channel, Verdict, Vote
 from bridge.core.input_fields import Field
 from bridge.core.model import ApprovalRequest
 from bridge.core.sanitize import one_line
@@ -141,7 +141,6 @@ class _Question:
 
     def ask(self) -> Vote | None:
         self._show()
-        given = self._fields()
         while True:
             answer = self._word("Approve? [y]es / [n]o (reject) / [l]ater: ")
             if answer in {"l", "later"}:
@@ -149,13 +148,12 @@ class _Question:
                 return None
             if answer in {"n", "no"}:
                 reason = self._reason()
-                if reason:
-                    return self._vote(Verdict.REJECT, reason=reason)
+                if reason is not None:
+                    return self._vote(Verdict.REJECT, reason=reason or NO_REASON)
             elif answer in {"y", "yes"}:
-                checked = self._checked(given)
+                checked = self._checked(self._fields())
                 if checked is not None:
                     return self._vote(Verdict.APPROVE, given=checked)
-                given = self._fields()
 
     def _show(self) -> None:
         width = os.get_terminal_size(self._lines.fd).columns or 80
@@ -166,7 +164,7 @@ class _Question:
         self._lines.say(f"You answer as {one_line(str(self._person))} (unverified).")
 
     def _fields(self) -> dict[str, Any]:
-        """What was typed. Ctrl-D leaves the rest out: nobody must fill a form to reject."""
+        """What was typed. Ctrl-D leaves the rest out."""
         fields = input_fields.fields(self._request.schema)
         if fields:
             self._lines.say("Input (Ctrl-D leaves the rest out):")
@@ -209,14 +207,12 @@ class _Question:
         except _EndOfInput:
             return "later"
 
-    def _reason(self) -> str:
+    def _reason(self) -> str | None:
+        """None: Ctrl-D, and the question stands."""
         try:
-            reason = self._lines.ask("Reason: ")
+            return self._lines.ask("Reason: ")
         except _EndOfInput:
-            return ""
-        if not reason:
-            self._lines.say("  A rejection needs a reason.")
-        return reason
+            return None
 
     def _vote(
         self, verdict: Verdict, *, reason: str = "", given: Mapping[str, Any] | None = None

@@ -8,19 +8,26 @@ from bridge.core.input_fields import owed
 from bridge.core.model import ApprovalRequest, Standing
 
 
-def command(verb: str, gate_id: str, where: str | None) -> str:
-    """A command that decides or shows a gate.
+def approve(request: ApprovalRequest, where: str | None) -> str:
+    """The command that approves, with a blank for each input that only a person can give.
 
-    With `where` it names its ledger, so that any shell on this machine can run it; without, it is
+    With `where` it names its ledger, so that any shell on this machine can run it. Without, it is
     for the folder and the environment that this one was called in.
     """
-    return shlex.join(["hitl", *(["--ledger", where] if where else []), verb, gate_id])
-
-
-def approve(request: ApprovalRequest, where: str | None) -> str:
-    """The command that approves, with a blank for each input that only a person can give."""
     blanks = "".join(f" -i {shlex.quote(name)}=…" for name in owed(request.schema))
-    return command("approve", request.gate.id, where) + blanks
+    return _command("approve", request, where) + blanks
+
+
+def reject(request: ApprovalRequest, where: str | None) -> str:
+    return f"{_command('reject', request, where)} --reason …"
+
+
+def show(request: ApprovalRequest, where: str | None) -> str:
+    return _command("show", request, where)
+
+
+def _command(verb: str, request: ApprovalRequest, where: str | None) -> str:
+    return shlex.join(["hitl", *(["--ledger", where] if where else []), verb, request.gate.id])
 
 
 def in_git(standing: Standing, where: str, *, is_path: bool) -> tuple[str, ...]:

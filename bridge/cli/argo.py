@@ -1,0 +1,57 @@
+"""`hitl resume` and `inject`: Argo's nodes and manifests."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from bridge.cli.session import Session, pass_session
+
+
+@click.command()
+@click.argument("gate", metavar="ID")
+@pass_session
+def resume(session: Session, gate: str) -> None:
+    """Bring a recorded decision to the node of Argo that waits for it.
+
+    Approved, the node succeeds; anything else, it fails. Doing it twice changes nothing.
+    """
+    from bridge import wiring
+    from bridge.core.delivery import Delivery
+    from bridge.gates.deliver import deliver
+
+    cluster = wiring.cluster(session.settings)
+    if cluster is None:
+        from bridge.argo.kubernetes import Kubernetes
+
+        cluster = Kubernetes(None, name=session.settings.cluster)
+    found = deliver(cluster, session.gate(gate), session.now)
+    click.echo(found.says)
+    if found.delivery not in (Delivery.RESUMED, Delivery.ALREADY):
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("manifests", nargs=-1, required=True, type=click.File("r", encoding="utf-8"))
+@click.option("--image", metavar="IMAGE", help="Of the pods that open and verify.")
+@click.option(
+    "--no-setup", is_flag=True, help="That image has the bridge: install nothing as a pod starts."
+)
+@pass_session
+def inject(session: Session, manifests: tuple[Any, ...], image: str | None, no_setup: bool) -> None:
+    """Put gates before the tasks of Argo workflows that an annotation names; print the result.
+
+    The annotation is `approval-bridge/TASK`. Injecting twice changes nothing.
+    """
+    from dataclasses import replace
+
+    from bridge.argo.annotations import injected
+    from bridge.argo.pod_settings import install, pods_from_environment
+
+    env = {**os.environ, "HITL_LEDGER": session.address} if session.address else os.environ
+    pods = pods_from_environment(env)
+    pods = replace(pods, image=image or pods.image, setup="" if no_setup else install())
+    for file in manifests:
+        click.echo(injected(file.read(), file.name, pods), nl=False)

@@ -1,0 +1,118 @@
+"""`hitl approve` and `reject`: answer a gate."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.output import on_terminal, shown
+from bridge.cli.session import Session, gate_id, pass_session
+from bridge.core.errors import AlreadyDecided, Faults
+
+if TYPE_CHECKING:
+    from bridge.core.evaluation import Verdict
+    from bridge.core.model import Standing
+
+
+@click.command()
+@gate_id
+@click.option("--input", "text", metavar="JSON", help="The whole input, as one JSON object.")
+@click.option(
+    "-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One field of the input; once for each."
+)
+@click.option("--reason", metavar="TEXT", default="", help="Goes into the record.")
+@pass_session
+def approve(
+    session: Session, gate: str, text: str | None, pairs: tuple[str, ...], reason: str
+) -> None:
+    """Approve a gate: the run goes on.
+
+    `hitl show ID` tells what input it asks for.
+    """
+    from bridge.core.evaluation import Verdict
+
+    def given(standing: Standing) -> dict[str, Any] | None:
+        from bridge.core import input_fields
+        from bridge.render import suggested_commands
+
+        schema = standing.request.schema
+        try:
+            return (
+                input_fields.read(schema, text=text, pairs=pairs)
+                if schema or text or pairs
+                else None
+            )
+        except Faults as error:
+            again = suggested_commands.approve(standing.request, session.address)
+            raise Faults(
+                f"{error.subject} was not accepted, and {standing.request.gate.key} stays open",
+                (*error.faults, f"once corrected: {again}"),
+            ) from None
+
+    _vote(session, gate, Verdict.APPROVE, reason, given)
+
+
+@click.command()
+@gate_id
+@click.option("--reason", metavar="TEXT", help="Goes into the record. A terminal asks for it.")
+@pass_session
+def reject(session: Session, gate: str, reason: str | None) -> None:
+    """Reject a gate: the run ends there.
+
+    Only a new run can ask again.
+    """
+    from bridge.core.evaluation import NO_REASON, Verdict
+
+    if reason is None and sys.stdin.isatty() and on_terminal():
+        reason = click.prompt("Reason", default="", show_default=False)
+    _vote(session, gate, Verdict.REJECT, (reason or "").strip() or NO_REASON, lambda _: None)
+
+
+def _vote(
+    session: Session,
+    name: str,
+    verdict: Verdict,
+    reason: str,
+    given: Callable[[Standing], dict[str, Any] | None],
+) -> None:
+    from bridge.gates.venue import Ballot
+
+    standing = session.gate(name)
+    if standing.decision:
+        _already(standing, verdict)
+        return
+    ballot = Ballot(verdict, reason, given(standing))
+    voted = session.venue_of(standing.request).vote(standing, ballot)
+    key, decision = standing.request.gate.key, voted.standing.decision
+    if voted.posted:
+        click.echo(f"{key}: posted as your own answer at {voted.posted}")
+        click.echo("The bridge replies there if it does not count; nothing is recorded until then.")
+    elif decision and voted.vote in decision.votes:
+        from bridge.render import suggested_commands
+
+        click.echo(f"{key}: {shown(decision.reason)}")
+        look = suggested_commands.show(standing.request, session.address)
+        click.echo(f"Recorded; to read it back: {look}")
+    else:
+        _already(voted.standing, verdict)
+
+
+def _already(standing: Standing, verdict: Verdict) -> None:
+    """Saying again what one has said is no fault; anything else came too late."""
+    from bridge.local.identity import person
+    from bridge.policy.approvers import same_person
+
+    me, decision = person(), standing.decision
+    if decision is None:
+        return
+    mine = any(same_person(vote.actor, me) and vote.verdict is verdict for vote in decision.votes)
+    says = f"{standing.request.gate.key} was {shown(decision.reason)}"
+    if not decision.votes:
+        says = f"{standing.request.gate.key} is {decision.outcome.value}: {decision.reason}"
+    when = f"{says} ({decision.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
+    if not mine:
+        raise AlreadyDecided(f"{when}; the first decision stands, and only a new run asks again")
+    click.echo(f"{when}; nothing to do")

@@ -1,0 +1,171 @@
+"""`hitl list`, `show` and `explain`: what waits, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.output import colour, print_json, print_table, shown, width
+from bridge.cli.session import Session, as_json_option, gate_id, pass_session, say_settled
+from bridge.core.errors import BridgeError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bridge.core.model import OpenGate, Standing
+
+
+@click.command("list")
+@click.option("--flow-name", metavar="NAME", help="Only the gates of this flow.")
+@as_json_option
+@pass_session
+def list_(session: Session, flow_name: str | None, as_json: bool) -> None:
+    """The open gates, oldest first."""
+    session.flow = flow_name or session.flow
+    gates = _open_gates(session)
+    if as_json:
+        print_json([_gate_json(gate) for gate in gates])
+    elif gates:
+        _print_gates(gates, session.now)
+    else:
+        whose = f" of {session.flow}" if session.flow else ""
+        click.echo(
+            f"No gate{whose} is open. A flow that reaches an approval opens one;"
+            " `hitl log` shows what was decided."
+        )
+
+
+def _open_gates(session: Session) -> list[OpenGate]:
+    gates = session.ledger.listing()
+    settled = set()
+    if any(gate.expires_at and gate.expires_at <= session.now for gate in gates):
+        settled = _settle_overdue(session, gates)
+    return [
+        gate
+        for gate in gates
+        if gate.id not in settled and (not session.flow or gate.key.startswith(f"{session.flow}/"))
+    ]
+
+
+def _settle_overdue(session: Session, gates: tuple[OpenGate, ...]) -> set[str]:
+    from bridge.gates.settle import settle_overdue
+
+    settled = set()
+    try:
+        for standing in settle_overdue(session.ledger, session.venue_of, gates, session.now):
+            say_settled(standing)
+            settled.add(standing.request.gate.id)
+    except BridgeError as error:  # who may only read may still look
+        click.echo(f"what expired could not be settled: {error}", err=True)
+    return settled
+
+
+def _print_gates(gates: list[OpenGate], now: datetime) -> None:
+    from bridge.core.durations import relative
+
+    rows = [
+        (
+            gate.id,
+            relative(gate.opened_at, now),
+            relative(gate.expires_at, now) if gate.expires_at else "never",
+            shown(gate.key),
+            shown(gate.headline),
+        )
+        for gate in gates
+    ]
+    print_table(("ID", "ASKED", "DEADLINE", "GATE", "QUESTION"), rows)
+
+
+def _gate_json(gate: OpenGate) -> dict[str, Any]:
+    from bridge.core.timestamps import moment_out
+
+    return {
+        "id": gate.id,
+        "key": gate.key,
+        "question": gate.headline,
+        "opened_at": moment_out(gate.opened_at),
+        "expires_at": moment_out(gate.expires_at) if gate.expires_at else None,
+        "initiator": gate.initiator,
+    }
+
+
+@click.command()
+@gate_id
+@as_json_option
+@pass_session
+def show(session: Session, gate: str, as_json: bool) -> None:
+    """What is asked, what was decided, and how to read it in git."""
+    standing = session.gate(gate)
+    if as_json:
+        print_json(_standing_json(session, standing))
+        return
+    from bridge.render import suggested_commands
+    from bridge.render.request import terminal
+
+    click.echo(
+        terminal(
+            standing.request, colour=colour(), width=width(), now=session.now, standing=standing
+        )
+    )
+    click.echo()
+    if standing.decision is None:
+        try:
+            _explain_open(session, standing)
+        except BridgeError as error:  # the ledger could be read, and is what was asked for
+            click.echo(f"where it stands cannot be seen: {error}", err=True)
+    if standing.decision is None:
+        click.echo(f"To approve:  {suggested_commands.approve(standing.request, session.address)}")
+        click.echo(f"To reject:   {suggested_commands.reject(standing.request, session.address)}")
+    ledger = session.ledger
+    for line in suggested_commands.in_git(standing, ledger.where, is_path=ledger.is_path):
+        click.echo(f"In git:      {line}")
+
+
+def _standing_json(session: Session, standing: Standing) -> dict[str, Any]:
+    from bridge.core.records import decision_out, request_out
+    from bridge.core.yaml_text import load
+
+    decision = standing.decision
+    return {
+        "id": standing.request.gate.id,
+        "key": standing.request.gate.key,
+        "outcome": decision.outcome.value if decision else "pending",
+        "request": load(request_out(standing.request), "request"),
+        "decision": load(decision_out(decision), "decision") if decision else None,
+        "ledger": session.ledger.where,
+        "commit": standing.commit,
+    }
+
+
+@click.command()
+@gate_id
+@pass_session
+def explain(session: Session, gate: str) -> None:
+    """Where a gate stands and why, as a tree of reasons."""
+    from bridge.core.evaluation import Outcome
+    from bridge.policy.evaluate import evaluate
+    from bridge.render.request import explanation
+
+    standing = session.gate(gate)
+    decision = standing.decision
+    if decision and decision.outcome is Outcome.WITHDRAWN:
+        click.echo(f"withdrawn: {decision.reason}")
+        return
+    if decision is None:
+        _explain_open(session, standing)
+        return
+    click.echo(explanation(evaluate(standing.request, decision.evidence), colour=colour()))
+
+
+def _explain_open(session: Session, standing: Standing) -> None:
+    """An open gate, judged as it would be now."""
+    from bridge.render.request import explanation
+
+    found = session.venue_of(standing.request).explain(standing)
+    if found.evaluation:
+        click.echo(explanation(found.evaluation, colour=colour()))
+    else:
+        click.echo(f"pending: {shown(found.trouble)}")
+    if found.address:
+        click.echo(f"  to answer: {found.address}")

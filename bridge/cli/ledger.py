@@ -1,0 +1,157 @@
+"""`hitl log`, `verify` and `reconcile`: the record, read, proven and kept up."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.output import print_json, print_table, shown
+from bridge.cli.session import Session, as_json_option, open_ids, pass_session, say_settled
+from bridge.core.errors import LedgerCorrupt
+
+if TYPE_CHECKING:
+    from bridge.core.model import Recorded
+
+_EMAIL = re.compile(r" <[^<>]*>")
+
+
+@click.command()
+@click.option(
+    "-n",
+    "limit",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="At most so many.",
+)
+@as_json_option
+@pass_session
+def log(session: Session, limit: int, as_json: bool) -> None:
+    """The recorded decisions, newest first."""
+    found = session.ledger.history(limit)
+    if as_json:
+        print_json([_recorded_json(each) for each in found])
+    elif found:
+        rows = [
+            (
+                each.id,
+                each.outcome.value,
+                f"{each.decided_at:%Y-%m-%d %H:%M}",
+                shown(_EMAIL.sub("", each.approvers)) or f"the {each.by.value}",
+                shown(each.key),
+                shown(each.headline),
+            )
+            for each in found
+        ]
+        print_table(("ID", "OUTCOME", "DECIDED (UTC)", "BY", "GATE", "QUESTION"), rows)
+    else:
+        click.echo("Nothing was decided yet. `hitl list` shows what waits.")
+
+
+def _recorded_json(recorded: Recorded) -> dict[str, Any]:
+    from bridge.core.timestamps import moment_out
+
+    return {
+        "id": recorded.id,
+        "key": recorded.key,
+        "question": recorded.headline,
+        "outcome": recorded.outcome.value,
+        "by": recorded.by.value,
+        "approvers": recorded.approvers,
+        "decided_at": moment_out(recorded.decided_at),
+        "commit": recorded.commit,
+    }
+
+
+@click.command()
+@click.argument("gate", metavar="[ID]", required=False, shell_complete=open_ids)
+@click.option(
+    "--signed",
+    is_flag=True,
+    help="Ask for a good signature too, on every decision since the first signed one.",
+)
+@pass_session
+def verify(session: Session, gate: str | None, signed: bool) -> None:
+    """Prove the ledger, or that one gate's step may run.
+
+    Without ID the whole ledger is read, commit by commit, and every fault is listed.
+    """
+    if gate is not None:  # an empty one is a variable that was not set, and proves nothing
+        standing = session.gate(gate)
+        decision = session.venue_of(standing.request).verify(standing.request.draft)
+        click.echo(f"{standing.request.gate.key}: {shown(decision.reason)}; the record holds")
+        return
+    from bridge.gates.audit import audit
+
+    result = audit(session.ledger, signed=signed)
+    for fault in result.faults:
+        click.echo(f"  - {shown(fault)}", err=True)
+    counted = f"{result.decisions} decision{'' if result.decisions == 1 else 's'}"
+    if result.faults:
+        faults = f"{len(result.faults)} faults; it is not to be trusted"
+        raise LedgerCorrupt(f"{session.ledger.where}: {counted}, {faults}")
+    click.echo(f"{session.ledger.where}: {counted}, no fault")
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Go on, and bring decisions to Argo as they come.")
+@click.option("--namespace", metavar="NAME", help="With --watch: of the workflows; else all.")
+@click.option(
+    "--interval",
+    default=30,
+    show_default=True,
+    type=click.IntRange(1, 3600),
+    metavar="SECONDS",
+    help="With --watch: between two looks at the ledger.",
+)
+@click.option("--listen", metavar="HOST:PORT", help="With --watch: for health and metrics.")
+@pass_session
+def reconcile(
+    session: Session, watch: bool, namespace: str | None, interval: int, listen: str | None
+) -> None:  # fmt: skip
+    """Settle what the clock or a crash left behind."""
+    from bridge.gates.settle import reconcile as settle_all
+    from bridge.wiring import existing_venue
+
+    if watch:
+        _watch(session, namespace, interval, listen)
+        return
+    settled = False
+    for standing in settle_all(existing_venue(session.settings), session.venue_of):
+        say_settled(standing, err=False)
+        settled = True
+    if not settled:
+        click.echo("Nothing to settle.")
+
+
+def _watch(session: Session, namespace: str | None, interval: int, listen: str | None) -> None:
+    import signal
+    import time
+
+    from bridge.argo.kubernetes import Kubernetes
+    from bridge.gates.reconciler import Watch
+    from bridge.wiring import clock, existing_venue
+
+    def end(*_: object) -> None:
+        raise SystemExit(0)
+
+    settings = session.settings
+    watch = Watch(
+        Kubernetes(settings.kubeconfig, namespace, settings.cluster),
+        existing_venue(settings),
+        session.venue_of,
+        clock,
+        lambda line: click.echo(f"{clock():%Y-%m-%dT%H:%M:%SZ} {line}", err=True),
+    )
+    signal.signal(signal.SIGTERM, end)
+    if listen:
+        from bridge.entrypoints.metrics import listening
+
+        # A round takes as long as the interval, and a list of thousands some seconds more.
+        at = listening(listen, watch.progress, clock, patience=3 * interval + 60)
+        watch.tell(f"health and metrics at http://{at}")
+    watch.tell(f"delivering what {session.ledger.where} decides")
+    watch.follow(interval, time.sleep)
