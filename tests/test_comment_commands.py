@@ -39,10 +39,13 @@ SCHEMA = {
         ('/approve notes="looks good"', Command(Word.APPROVE, pairs=("notes=looks good",))),
         ("/approve\n```yaml\na: 1\n```", Command(Word.APPROVE, block="a: 1")),
         ("/approve\r\n\r\n~~~\r\na: 1\r\n~~~\r\nthanks", Command(Word.APPROVE, block="a: 1")),
-        ("/approve 0123456789ab", Command(Word.APPROVE, digest="0123456789ab")),
         (
-            "/approve 0123456789ab a=1",
-            Command(Word.APPROVE, pairs=("a=1",), digest="0123456789ab"),
+            "/approve 0123456789abcdef0123456789abcdef",
+            Command(Word.APPROVE, digest="0123456789abcdef0123456789abcdef"),
+        ),
+        (
+            "/approve 0123456789abcdef0123456789abcdef a=1",
+            Command(Word.APPROVE, pairs=("a=1",), digest="0123456789abcdef0123456789abcdef"),
         ),
         ("/reject the loss explodes ", Command(Word.REJECT, reason="the loss explodes")),
         ("/hold", Command(Word.HOLD)),
@@ -124,7 +127,7 @@ def test_a_command_in_a_quote_in_code_or_inside_a_line_counts_for_nothing_and_is
     ("body", "why"),
     [
         ("/approve a=1 looks good", "no `key=value`"),
-        ("/approve a=1 0123456789ab", "no `key=value`"),
+        ("/approve a=1 0123456789abcdef0123456789abcdef", "no `key=value`"),
         ("/approve 0123456", "not the whole number"),
         ("/approve a=1 a=2", "given twice: a"),
         ("/approve notes=it's", "goes around a whole value"),
@@ -253,8 +256,8 @@ def test_of_several_commands_the_objection_counts(body: str) -> None:
         ("/approve 👍", "👍"),
         ("/approve it's fine", "it's fine"),
         ("/approve — thanks", "thanks"),
-        ("/approve 0123456789ab, thanks", "thanks"),
-        ("/approve 0123456789ab.", ""),
+        ("/approve 0123456789abcdef0123456789abcdef, thanks", "thanks"),
+        ("/approve 0123456789abcdef0123456789abcdef.", ""),
     ],
 )
 def test_words_behind_an_approval_are_its_comment_if_no_input_is_asked(

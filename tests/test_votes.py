@@ -270,7 +270,9 @@ def test_input_to_a_gate_without_any_does_not_count() -> None:
 def test_an_approval_that_names_another_version_does_not_count_on_a_pull_request_either() -> None:
     own = short(digest_of(request()))
     assert only_vote(page(comment(f"/approve {own}"))) == (Verdict.APPROVE, Channel.COMMENT)
-    assert "another version" in dismissed(page(comment("/approve 0123456789ab")))
+    assert "another version" in dismissed(
+        page(comment("/approve 0123456789abcdef0123456789abcdef"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -419,3 +421,10 @@ def test_whatever_is_said_a_vote_is_for_the_request_at_the_sealed_head(
     old = {each.url for each in said if isinstance(each, Review) and each.commit != HEAD}
     fine = {each.url for each in said if each.url not in edited | old}
     assert {vote.url for vote in found.votes} <= fine
+
+
+def test_half_of_a_short_digest_approves_nothing() -> None:
+    # Two requests that share 48 bits can be made in minutes.
+    half = short(digest_of(request()))[:16]
+    assert not gathered(page(comment(f"/approve {half}"))).votes
+    assert len(short(digest_of(request()))) * 4 >= 128

@@ -22,6 +22,7 @@ from bridge.core.sanitize import one_line, shortened
 from bridge.core.yaml_text import dump
 from bridge.pages.answer_block import LANGUAGES, read_block
 from bridge.pages.markdown_lines import Line, Shown, read_lines
+from bridge.pages.marker import SHORT
 
 
 class Word(StrEnum):
@@ -78,7 +79,7 @@ _MENTION = re.compile(
 _MOST_TYPOS = 20  # looked at in one comment
 _OBJECTIONS = (Word.REJECT, Word.HOLD)  # the sterner one first
 _STRICT = (Word.APPROVE, Word.UNHOLD)
-_DIGEST = re.compile(r"[0-9a-f]{12,64}")
+_DIGEST = re.compile(rf"[0-9a-f]{{{SHORT},64}}")
 #: Cut off, or of another length: a number that somebody copied is no remark.
 _NEARLY_DIGEST = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,}", re.IGNORECASE)
 _PAIR = re.compile(r"[\w.-]+=")
