@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from bridge.ledger.git_ledger import create
+from tests import objectstore
 
 # A property holds however busy the machine is.
 settings.register_profile("bridge", deadline=None)
@@ -43,6 +45,19 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     create(path)
     monkeypatch.setenv("HITL_LEDGER", str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[dict[str, str]]:
+    with objectstore.serving() as env:
+        yield env
+
+
+@pytest.fixture(scope="module")
+def store(object_store: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment in which Metaflow keeps everything in an object store, a root per module."""
+    root = f"s3://{objectstore.BUCKET}/{request.module.__name__}"
+    return object_store | {"METAFLOW_DATASTORE_SYSROOT_S3": root}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

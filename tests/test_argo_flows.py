@@ -31,12 +31,6 @@ from tests.githttp import GitServer, serving
 from tests.metaflows import Project
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[dict[str, str]]:
-    with objectstore.serving() as env:
-        yield env
-
-
 @dataclass
 class Run:
     """One run of a flow on Argo."""

@@ -30,10 +30,8 @@ from bridge.local.notify import Silent
 from tests.argo import api
 from tests.github import GitHub
 from tests.github.pulls import PullRequest
-from tests.test_argo_flows import store
 from tests.test_whole_way import OnArgo
 
-__all__ = ["store"]
 POLICY = """\
 identities:
   ann: mallory

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ from tests.test_inject import tasks, template
 
 LEDGER = "https://git.example/approvals.git"
 SECRETS = {"HITL_OPENER_SECRET": "hitl-opener", "HITL_READER_SECRET": "hitl-reader"}
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[dict[str, str]]:
-    with objectstore.serving() as env:
-        yield env
 
 
 def create(project: Project, flow: str, *arguments: str, **env: str) -> Outcome:

@@ -88,7 +88,8 @@ class Pod:
 
     def poll(self) -> int | None:
         code = self._process.poll()
-        if code is not None:
+        assert self._process.stdout
+        if code is not None and not self._process.stdout.closed:
             self.said, _ = self._process.communicate()
         return code
 

@@ -103,12 +103,6 @@ class OnArgo(Flows):
         assert found == ["hitl-notify-deploy"]
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[dict[str, str]]:
-    with objectstore.serving() as env:
-        yield env
-
-
 @pytest.fixture
 def at(tmp_path: Path, store: dict[str, str]) -> Iterator[OnArgo]:
     with GitHub() as github:

@@ -103,7 +103,7 @@ class Cluster:
     def settle(self, controller: Controller) -> None:
         """Until nothing of this workflow moves by itself; clients may read and patch meanwhile."""
         while self.step(controller) or controller.pods:
-            time.sleep(0.01)  # a pod is a process of its own
+            controller.rest()
 
     def step(self, controller: Controller) -> bool:
         """One pass of the controller: no client sees half of it."""

@@ -155,6 +155,13 @@ class Controller:
     def settle(self) -> None:
         """Until nothing moves by itself any more."""
         while self.step() or self.pods:
+            self.rest()
+
+    def rest(self) -> None:
+        """Until a pod has ended, or a fifth of a second: a client may have patched meanwhile."""
+        for _ in range(20):
+            if not self.pods or any(each.poll() is not None for each in self.pods.values()):
+                return
             time.sleep(0.01)  # a pod is a process of its own
 
     def step(self) -> bool:
