@@ -6,12 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bridge.core.delivery import Workflow
 from bridge.core.errors import Faults
-from bridge.core.model import Place, on_github
 from bridge.core.remote_url import fault_of
+
+# Not when it runs: `hitl --help` needs a name of this module, and would load every noun with it.
+if TYPE_CHECKING:
+    from bridge.core.delivery import Workflow
+    from bridge.core.model import Place
 
 #: The variables of metaflow-hitl keep their names.
 APPRISE_URLS = "METAFLOW_HITL_APPRISE_URLS"
@@ -129,6 +133,8 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         faults += found.faults
     if faults:
         raise Faults("the environment", faults)
+    from bridge.core.delivery import Workflow
+
     return Settings(
         ledger=env.get(LEDGER) or None,
         cache=cache_folder(env),
@@ -205,6 +211,8 @@ class GitHubSettings:
     @property
     def place(self) -> Place:
         """As a request has it."""
+        from bridge.core.model import on_github
+
         return on_github(self.repository, urlsplit(self.server_url).netloc)
 
     @property
