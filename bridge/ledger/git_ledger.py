@@ -483,6 +483,6 @@ def create(path: Path) -> None:
     except (OSError, GitFailed) as error:
         why = error.said if isinstance(error, GitFailed) else error.strerror
         raise LedgerUnavailable(
-            f"no ledger can be made at {path}: {why}; set HITLLEDGER to a path or URL"
+            f"no ledger can be made at {path}: {why}; set HITL_LEDGER to a path or URL"
             " that can be written"
         ) from None
