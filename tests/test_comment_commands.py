@@ -388,6 +388,7 @@ def test_a_block_that_yaml_would_bend_is_refused(block: str, why: str) -> None:
     "value",
     [
         *("010", "-010", "0o10", "0b1", "1_000", "0x1_0", "1:30", "1:30.5", "1e3", "1.5e3", ".5e1"),
+        *("+.5", "-.5"),
         *("yes", "No", "on", "OFF", "“prod”", "‘prod’", "{a: 010}", "[1_000]"),
     ],
 )
@@ -405,6 +406,27 @@ def test_a_value_that_yaml_may_read_in_two_ways_is_refused(value: str) -> None:
 )
 def test_a_plain_number_is_a_number(written: str, value: float) -> None:
     assert _input(f"/approve target=a\n```yaml\nshare: {written}\n```")["share"] == value
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("fix #3 now", "ends where YAML sees a comment"),
+        ("[a #b\n  ]", "ends where YAML sees a comment"),
+        ("0.1234567890123456789", "has more digits than a number keeps"),
+        ("0." + "0" * 400 + "1", "has more digits than a number keeps"),
+    ],
+)
+def test_a_value_of_which_a_part_would_be_lost_is_refused(value: str, why: str) -> None:
+    command = read(f"/approve\n```yaml\nshare: {value}\n```")
+    assert isinstance(command, Command)
+    with pytest.raises(Faults, match=why):
+        given(command, {"type": "object", "properties": {"share": {}}})
+
+
+def test_a_comment_of_its_own_or_behind_a_number_is_a_comment() -> None:
+    block = 'share: 3 # three\n# and\ntarget: "a" # b'
+    assert _input(f"/approve\n```yaml\n{block}\n```") == {"share": 3, "target": "a"}
 
 
 def test_yes_is_true_for_a_field_that_is_true_or_false_and_a_quoted_word_is_a_text() -> None:

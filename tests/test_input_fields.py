@@ -239,6 +239,18 @@ def test_every_keyword_that_is_checked_may_be_declared() -> None:
     schema({"properties": wide, "dependentRequired": {"a": ["b"]}, "$comment": "none"})
 
 
+@pytest.mark.parametrize(
+    ("written", "value"), [("0.1", 0.1), ("1.10", 1.1), ("1e3", 1000.0), ("-0.0", 0.0), ("5.", 5.0)]
+)
+def test_a_number_that_is_kept_as_written_is_read(written: str, value: float) -> None:
+    assert input_fields.parse_pairs([f"x={written}"], schema({"x": "float"})) == {"x": value}
+
+
+def test_a_number_that_would_be_rounded_is_refused() -> None:
+    with pytest.raises(Faults, match="more digits than a number keeps"):
+        input_fields.parse_pairs(["x=0.12345678901234567891"], schema({"x": "float"}))
+
+
 def test_a_number_with_zeros_before_it_is_ambiguous() -> None:
     made = schema({"replicas": "int", "share": "float", "tag": "str"})
     assert faults(
@@ -368,6 +380,9 @@ def test_a_free_input_that_passes_survives_the_record(given: dict[str, Any]) -> 
         ('{"a": NaN}', "NaN is not a number"),
         ('{"a": -Infinity}', "-Infinity is not a number"),
         ('{"a": 1e999}', "a: inf is not a number"),
+        ('{"a": 0.1234567890123456789}', "has more digits than a number keeps"),
+        ('{"a": 1e-999}', "has more digits than a number keeps"),
+        ('{"a": 1e-99999999999999999999}', "has more digits than a number keeps"),
         ("[1]", "write a JSON object"),
         ("null", "write a JSON object"),
         ("{", "it is not JSON"),

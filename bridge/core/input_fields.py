@@ -25,6 +25,7 @@ from bridge.core.json_schema import (
     unsound,
 )
 from bridge.core.json_schema import faults as faults_of
+from bridge.core.numbers import exact
 from bridge.core.sanitize import is_secret, shortened
 
 #: What a field's type may be written as: a short word, Python's own type, JSON Schema's word.
@@ -234,13 +235,19 @@ def _loaded(text: str) -> Any:
             raise Faults("the input", [f"{name}: is given twice" for name in twice])
         return found
 
+    def number(written: str) -> float:
+        try:
+            return exact(written)
+        except ValueError as error:
+            raise Faults("the input", [f"{shortened(written, 60)} {error}"]) from None
+
     def refused(word: str) -> Any:
         raise Faults("the input", [f"{word} is not a number"])
 
     if len(text) > LONGEST:
         raise Faults("the input", [f"it is longer than {LONGEST:,} characters"])
     try:
-        found = json.loads(text, object_pairs_hook=once, parse_constant=refused)
+        found = json.loads(text, object_pairs_hook=once, parse_float=number, parse_constant=refused)
     except json.JSONDecodeError as error:
         says = f"it is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise Faults("the input", [says]) from None
@@ -395,7 +402,7 @@ def _read_as(kind: str, text: str) -> Any:
         case "int" if re.fullmatch(r"[-+]?[0-9]{1,19}", text):
             return int(text)
         case "float" if re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", text):
-            return float(text)
+            return exact(text)
         case "bool" if text.lower() in {"true", "yes", "y", "false", "no", "n"}:
             return text.lower() in {"true", "yes", "y"}
         case "list" | "dict":

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.core.errors import LedgerCorrupt
+from bridge.core.numbers import exact
 from bridge.core.sanitize import shortened
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ _TWO_NUMBERS = re.compile(
     r"[-+]?(?:0[0-9]+"  # 8 or 10
     r"|0o[0-7]+|0b[01_]+"  # a text in one of them
     r"|(?=[0-9.]*[0-9]_)[0-9._]+|0x[0-9A-Fa-f]*_[0-9A-Fa-f_]*"
+    r"|(?<=[-+])\.[0-9]+"  # only 1.2 has a sign there
     r"|[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?"  # 1:30 is 90
     r"|(?![0-9]+\.[0-9]*[eE][-+])(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+)"  # 1e3
 )
@@ -132,7 +134,7 @@ _CURLY = re.compile(r"[“”„‟‘’‚‛«»].*[“”„‟‘’‚‛�
 
 
 def ambiguous(text: str, switches: Collection[str] = ()) -> Iterator[str]:
-    """Values without quotation marks that two readers of YAML read differently.
+    """Values without quotation marks that two readers of YAML read differently, or not whole.
 
     YAML 1.1, which PyYAML reads, and YAML 1.2, which most people have in mind, read `010`, `1:30`
     and `no` differently (https://yaml.org/spec/1.2.2/ext/changes/). `switches` are the places where
@@ -140,7 +142,7 @@ def ambiguous(text: str, switches: Collection[str] = ()) -> Iterator[str]:
     """
     import yaml
 
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = yaml.compose(text, Loader=_loader())
     places: list[tuple[yaml.Node | None, str]] = [(root, "")]
     while places:
         node, path = places.pop()
@@ -151,10 +153,25 @@ def ambiguous(text: str, switches: Collection[str] = ()) -> Iterator[str]:
             ]
         elif isinstance(node, yaml.SequenceNode):
             places += [(each, f"{path}[{n}]") for n, each in [*enumerate(node.value)][::-1]]
-        elif isinstance(node, yaml.ScalarNode) and node.style is None:
-            says = _two_meanings(str(node.value), path in switches)
+        elif isinstance(node, yaml.ScalarNode) and not node.style:  # no marks around it
+            written = str(node.value)
+            says = _two_meanings(written, is_switch=path in switches) or _cut_short(node, text)
             if says:
                 yield f"{path}: {says}"
+
+
+def _cut_short(node: yaml.ScalarNode, text: str) -> str | None:
+    """Why a value is not all that its author wrote, if so."""
+    written, shown = str(node.value), shortened(node.value, 60).replace("`", "'")
+    if node.tag.endswith(":float") and written[-1:].isdigit():  # not `.inf`
+        try:
+            exact(written)
+        except ValueError as error:
+            return f"{shown} {error}"
+    behind = text[node.end_mark.index :][:80]
+    if node.tag.endswith(":str") and re.match(r"[ \t]+#", behind):
+        return f"{shown} ends where YAML sees a comment: put a text with a # in quotation marks"
+    return None
 
 
 def _two_meanings(written: str, is_switch: bool) -> str | None:
