@@ -36,7 +36,7 @@ class Gate:
         self.at = at
         self.kind = kind
         at.write_policy(policy + ("    via: issue\n" if kind == "issue" else ""))
-        standing, shown = ask(at.desk(at.opener), at.request(**changes))
+        standing, shown = ask(at.desk(at.opener), at.request(**changes).draft)
         assert shown
         self.id = standing.request.gate.id
         self.number = shown.number
