@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
-
-import jinja2
 
 from bridge.core import input_fields
 from bridge.core.digest import digest_of
@@ -18,7 +15,6 @@ from bridge.core.evaluation import Dismissal, Evaluation, Finding, Outcome, Vote
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.core.rules import GroupKind, OnTimeout, Rule, Via
 from bridge.core.sanitize import harmless_line, harmless_subject, shortened
-from bridge.core.shipped_files import templates
 from bridge.pages.comment_commands import Word
 from bridge.pages.marker import Part, Seal, short
 from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Site
@@ -26,6 +22,7 @@ from bridge.pages.votes import Gathered
 from bridge.policy.approvers import leaves, login_of
 from bridge.policy.evaluate import takes
 from bridge.render.request import headline, message, started_by, summary
+from bridge.render.shipped_templates import filled
 
 _TITLE = 200
 _UNDELIVERED = "**Not delivered yet:**"
@@ -330,17 +327,6 @@ def note_elsewhere(url: str) -> str:
 # -- templates -------------------------------------------------------------------------------------
 
 
-@cache
-def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates() / "github"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - Markdown: each value was made harmless before
-    )
-
-
 def _filled(name: str, **values: object) -> str:
-    made: str = _templates().get_template(name).render(values)
-    return made.rstrip() + "\n"
+    # Each value was made harmless before.
+    return filled(f"github/{name}", values).rstrip() + "\n"

@@ -6,13 +6,12 @@ All that comes from artifacts, people and runs passes through `harmless`; the la
 
 from __future__ import annotations
 
-import functools
 import re
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bridge.core import durations
 from bridge.core.artifacts import ordered
@@ -33,11 +32,8 @@ from bridge.core.sanitize import (
     plain,
     shortened,
 )
-from bridge.core.shipped_files import templates
 from bridge.policy.evaluate import takes
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from bridge.render.shipped_templates import filled
 
 __all__ = [
     "explanation",
@@ -91,7 +87,8 @@ def page(request: ApprovalRequest, decision: Decision | None = None) -> str:
         "title": shortened(request.gate.key, 120),
         "message": _quotation(request.message, None),
         "decision": decision,
-        "deadline": request.expires_at,
+        "decided_at": _utc(decision.decided_at) if decision else None,
+        "deadline": _utc(request.expires_at) if request.expires_at else None,
         "timeout": durations.words(request.policy.timeout or 0),
         "afterwards": _AFTERWARDS[request.policy.on_timeout],
         "takes": shortened(takes(request.policy.require), 500),
@@ -101,8 +98,7 @@ def page(request: ApprovalRequest, decision: Decision | None = None) -> str:
         "id": _code(request.gate.id),
         "digest": _code(digest_of(request)),
     }
-    text: str = _templates().get_template("request.md.j2").render(view)
-    return text
+    return filled("request.md.j2", view, _shown)
 
 
 def message(request: ApprovalRequest) -> str:
@@ -113,8 +109,7 @@ def message(request: ApprovalRequest) -> str:
 
 def summary(request: ApprovalRequest) -> str:
     """Artifacts, first rows and links, cut to what a body can take, and said where they are."""
-    text: str = _templates().get_template("summary.md.j2").render(_summary(request, _ROWS, _HEADS))
-    return text.strip()
+    return filled("summary.md.j2", _summary(request, _ROWS, _HEADS), _shown).strip()
 
 
 def _summary(request: ApprovalRequest, most_rows: float, most_heads: float) -> dict[str, Any]:
@@ -133,22 +128,6 @@ def _summary(request: ApprovalRequest, most_rows: float, most_heads: float) -> d
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, Ready) else harmless_line(str(value))
-
-
-@functools.cache
-def _templates() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(  # noqa: S701 - Markdown: `_shown` escapes
-        loader=FileSystemLoader(templates()),
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["utc"] = _utc
-    return environment
 
 
 def commands(request: ApprovalRequest) -> tuple[str, str]:
