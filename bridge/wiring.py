@@ -158,12 +158,12 @@ def _forge(github: GitHubSettings) -> GitHub:
 def desk(settings: Settings, github: GitHubSettings) -> Desk:
     """What a gate on GitHub is tended with: the ledger is the repository itself."""
     from bridge.gates.open_page import Desk
-    from bridge.github.dispatch import Actions
+    from bridge.github.dispatch import Dispatch
     from bridge.ledger.git_ledger import GitLedger
 
     forge = _forge(github)
     record = GitLedger(forge.git_url, settings.cache, sign=settings.sign)
-    engine = Actions(forge, f"{github.server_url}/{github.repository}")
+    engine = Dispatch(forge, f"{github.server_url}/{github.repository}")
     return Desk(forge, record, notices(settings, record), clock, engine)
 
 

@@ -109,20 +109,20 @@ REFERENCES = re.compile(
 def test_whatever_a_value_holds_the_page_keeps_its_shape(value: str) -> None:
     # "x" for a value that shows nothing: an empty heading or list item has no text to compare
     benign = "x" if one_line(value) else ""
-    found = structure(render.page(asked(value)))
-    assert found == structure(render.page(asked(benign)))
+    found = structure(render.request_md(asked(value)))
+    assert found == structure(render.request_md(asked(benign)))
 
 
 @given(VALUES)
 def test_whatever_a_value_holds_it_mentions_closes_and_links_nothing(value: str) -> None:
-    page = render.page(asked(value)).replace("[Argo](<https://argo.example/x>)", "")
+    page = render.request_md(asked(value)).replace("[Argo](<https://argo.example/x>)", "")
     assert not REFERENCES.search(reads(page)), reads(page)
     assert "<!--" not in page
 
 
 @given(VALUES)
 def test_no_line_of_a_page_is_a_command(value: str) -> None:
-    assert not re.search(r"(?m)^\s*/", render.page(asked(value)))
+    assert not re.search(r"(?m)^\s*/", render.request_md(asked(value)))
 
 
 @given(VALUES)
@@ -198,7 +198,7 @@ def test_a_commits_subject_mentions_and_closes_nothing(value: str) -> None:
 
 def test_the_page_says_what_is_asked_until_when_and_how_to_answer() -> None:
     request = asked("v7", message="Accuracy 94 % — deploy?")
-    page = render.page(request)
+    page = render.request_md(request)
     assert page.index("Accuracy 94 %") < page.index("Decide until 2026-03-02 12:00 UTC")
     assert page.index("Decide until") < page.index("| accuracy | 0.94 |") < page.index("| v7 |")
     assert "It takes 2 approvals from ann or v7" in page
@@ -215,25 +215,25 @@ def test_every_kind_of_deadline_says_what_happens_then() -> None:
         (OnTimeout.NOTIFY, "After that people are reminded"),
     ]:
         policy = Policy(Approvals(Actors(anyone=True)), 60, on_timeout)
-        assert says in render.page(replace(asked(), policy=policy))
-    assert "without a deadline" in render.page(
+        assert says in render.request_md(replace(asked(), policy=policy))
+    assert "without a deadline" in render.request_md(
         replace(asked(), policy=replace(policy, timeout=None))
     )
 
 
 def test_a_decided_page_says_so_and_asks_for_nothing() -> None:
     request = asked()
-    page = render.page(request, decision(request))
+    page = render.request_md(request, decision(request))
     assert "**Approved**: approved by ann" in page
     assert "hitl approve" not in page
 
 
 def test_a_gate_without_artifacts_or_input_has_no_empty_tables() -> None:
-    assert "|" not in render.page(replace(asked(), artifacts=(), schema=None))
+    assert "|" not in render.request_md(replace(asked(), artifacts=(), schema=None))
 
 
 def test_the_authors_html_cannot_hide_what_follows() -> None:
-    page = render.page(asked(message="look\n\n<!-- \n\n<details>\n\n```\nopen"))
+    page = render.request_md(asked(message="look\n\n<!-- \n\n<details>\n\n```\nopen"))
     kinds = {each.type for each in tokens(page)}
     assert "html_block" not in kinds
     assert "html_inline" not in kinds
@@ -242,7 +242,7 @@ def test_the_authors_html_cannot_hide_what_follows() -> None:
 
 def test_a_link_is_one_only_if_it_is_an_address() -> None:
     for url in ("javascript:alert(1)", "https://x y", "https://x)>", "https://u:p@h", "//x", "x"):
-        assert "link_open a" not in structure(render.page(asked(links=(Link("a", url),))))
+        assert "link_open a" not in structure(render.request_md(asked(links=(Link("a", url),))))
 
 
 @pytest.mark.parametrize("character", ["@", "x", "é", "|", "\n"])
@@ -267,7 +267,7 @@ def test_a_page_holds_all_and_its_summary_no_more_than_github_takes(character: s
     short = render.message(request), render.summary(request)
     assert sum(map(len, short)) <= 60_000
     assert "more are in `request.md`" in short[1]
-    page = render.page(request)
+    page = render.request_md(request)
     assert page.count("First rows of") == len(many)
     assert all(f"`d{n}`" in page for n in range(150))
     assert page.rstrip().splitlines()[-1].startswith("Gate `")

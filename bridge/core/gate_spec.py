@@ -101,7 +101,7 @@ def read(
     `known` is what the message and the condition may read; None: the message is literal text.
     `besides` are faults that the caller found. Raises `Faults` of the `subject`, with every fault.
     """
-    reader = _Reader(said, form, known)
+    reader = _SpecReader(said, form, known)
     spec = GateSpec(
         message=reader.message() or asks,
         approvers=reader.approvers(),
@@ -137,7 +137,7 @@ def _kind(spec: GateSpec, name: str) -> str:
     return next(each.kind for each in input_fields.fields(spec.schema) if each.name == name)
 
 
-class _Reader:
+class _SpecReader:
     """Reads one field after another, and keeps the faults of all."""
 
     def __init__(self, said: Mapping[str, Any], form: Form, known: Known | None) -> None:

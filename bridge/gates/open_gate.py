@@ -5,14 +5,14 @@ from __future__ import annotations
 from bridge.core.model import ApprovalRequest, Standing
 from bridge.gates.ports import Ledger, Notices
 from bridge.policy.narrow import check_policy
-from bridge.render.request import page
+from bridge.render.request import request_md
 
 
 def open_gate(ledger: Ledger, notices: Notices, request: ApprovalRequest) -> Standing:
     """The gate as it stands: opening twice finds the first, and a decided one stays decided."""
     check_policy(request.policy, request.schema)
     before = ledger.read(request.gate.id)
-    standing = ledger.open(request, page(request))
+    standing = ledger.open(request, request_md(request))
     if standing.decision is None and (before is None or before.commit != standing.commit):
         notices.opened(standing.request)
     return standing

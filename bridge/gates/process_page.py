@@ -50,7 +50,7 @@ from bridge.pages.model import (
 from bridge.pages.votes import Gathered, Shown
 from bridge.policy.evaluate import overdue
 from bridge.policy.policy_file import PATH
-from bridge.render.request import page as written
+from bridge.render.request import request_md
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +299,7 @@ class _Judging:
         return self._show(why)
 
     def _under_another_policy(self, request: ApprovalRequest) -> Tended:
-        self._standing = self._desk.ledger.open(request, written(request))
+        self._standing = self._desk.ledger.open(request, request_md(request))
         return self._show(
             f"{PATH} on {self._site.default_branch} says something else now than when this was"
             " asked"

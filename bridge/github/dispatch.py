@@ -21,7 +21,7 @@ def origin_of(repository_url: str) -> str:
     return f"{repository_url}/actions"
 
 
-class Actions:
+class Dispatch:
     """The `Engine` port for the gates that jobs of this repository asked; others are left alone."""
 
     def __init__(self, forge: Forge, repository_url: str) -> None:

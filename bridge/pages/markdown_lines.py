@@ -54,7 +54,7 @@ class Line:
 
 def read_lines(body: str) -> list[Line]:
     """The lines of a Markdown text, each with what a reader takes it for."""
-    return _Reader(_LINE_END.split(body)).lines()
+    return _LineReader(_LINE_END.split(body)).lines()
 
 
 #: Not `str.splitlines`: it also ends a line at U+2028 and the like, where GitHub's page does not.
@@ -80,7 +80,7 @@ _DEEPEST = 20  # lists in lists on one line: each looks at the rest of it
 _INLINE = re.compile(r"`++|<!--")
 
 
-class _Reader:
+class _LineReader:
     """One pass over the lines. `_open` is the paragraph that goes on until a blank line, mark or no
     mark of a quote; `_items` are the columns at which the text of the open list items begins."""
 

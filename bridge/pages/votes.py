@@ -182,7 +182,7 @@ def gather(
     request: ApprovalRequest, page: Page, seen: Shown, head: str | None, voices: Voices
 ) -> Gathered:
     """What people said. `head` is the gate branch's as git has it, read apart from the page."""
-    reader = _Reader(request, page, seen, head, voices)
+    reader = _VoteReader(request, page, seen, head, voices)
     for review in page.reviews:
         reader.review(review)
     for comment in page.comments:
@@ -212,7 +212,7 @@ _OBJECTIONS = {Verdict.REJECT, Verdict.HOLD}
 _HERE = "copy the whole command from the foot of this comment"
 
 
-class _Reader:
+class _VoteReader:
     def __init__(
         self,
         request: ApprovalRequest,

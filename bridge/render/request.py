@@ -42,7 +42,7 @@ __all__ = [
     "harmless_terminal",
     "headline",
     "message",
-    "page",
+    "request_md",
     "summary",
     "terminal",
 ]
@@ -77,7 +77,7 @@ class Ready(str):
     __slots__ = ()
 
 
-def page(request: ApprovalRequest, decision: Decision | None = None) -> str:
+def request_md(request: ApprovalRequest, decision: Decision | None = None) -> str:
     """`request.md`: the request as an approver reads it, in GitHub's Markdown.
 
     All of it: it is a committed file, to which a page that has to be short can link.
