@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -122,6 +123,20 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[api.Clu
 @pytest.fixture
 def at(tmp_path: Path, cluster: api.Cluster) -> World:
     return World(tmp_path, cluster)
+
+
+def test_the_log_says_what_the_watch_saw_and_what_it_did(
+    at: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "bridge.reconciler")
+    request = at.opens()
+    gate = request.gate.id
+    at.starts()
+    at.ledger.record(a_decision(request))
+    at.goes_on()
+    said = [each.getMessage() for each in caplog.records]
+    assert f"ledger at {at.ledger.head()}: looked for gates {gate}, decided {gate}" in said
+    assert any(each.startswith(f"gate {gate}: is approved; resumed, ") for each in said)
 
 
 def test_a_decision_recorded_later_reaches_its_node_and_no_other(at: World) -> None:
