@@ -7,13 +7,10 @@ that is too large are faults.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.core.errors import LedgerCorrupt
-from bridge.core.numbers import exact
-from bridge.core.sanitize import shortened
 
 if TYPE_CHECKING:
     import yaml
@@ -21,7 +18,9 @@ if TYPE_CHECKING:
 
 def dump(record: Mapping[str, Any]) -> str:
     """YAML that a person reads: keys in the order given, long text as blocks, no aliases."""
-    import yaml  # a listing of open gates does without: 20 ms
+    import yaml  # a listing of open gates does without this and the next: 30 ms
+
+    from bridge.core.yaml_meanings import two_meanings
 
     class Dumper(yaml.SafeDumper):
         def ignore_aliases(self, _: Any) -> bool:
@@ -31,7 +30,7 @@ def dump(record: Mapping[str, Any]) -> str:
         # Other ends of a line than a newline come back as newlines, unless they are escaped.
         escaped = any(each in value for each in "\r\x85\u2028\u2029\ufeff")
         # What we write without quotation marks, nobody may read in two ways.
-        escaped = escaped or _two_meanings(value, is_switch=False) is not None
+        escaped = escaped or two_meanings(value, is_switch=False) is not None
         style = '"' if escaped else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
@@ -118,21 +117,6 @@ def _loader() -> type[yaml.SafeLoader]:
     return Loader
 
 
-# -- two meanings ----------------------------------------------------------------------------------
-
-#: What only one of the two takes for a number, or both for different ones.
-_TWO_NUMBERS = re.compile(
-    r"[-+]?(?:0[0-9]+"  # 8 or 10
-    r"|0o[0-7]+|0b[01_]+"  # a text in one of them
-    r"|(?=[0-9.]*[0-9]_)[0-9._]+|0x[0-9A-Fa-f]*_[0-9A-Fa-f_]*"
-    r"|(?<=[-+])\.[0-9]+"  # only 1.2 has a sign there
-    r"|[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?"  # 1:30 is 90
-    r"|(?![0-9]+\.[0-9]*[eE][-+])(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+)"  # 1e3
-)
-_YES_OR_NO = re.compile(r"yes|no|on|off", re.IGNORECASE)
-_CURLY = re.compile(r"[“”„‟‘’‚‛«»].*[“”„‟‘’‚‛«»]", re.DOTALL)
-
-
 def ambiguous(text: str, switches: Collection[str] = ()) -> Iterator[str]:
     """Values without quotation marks that two readers of YAML read differently, or not whole.
 
@@ -141,6 +125,8 @@ def ambiguous(text: str, switches: Collection[str] = ()) -> Iterator[str]:
     yes and no can only mean true and false.
     """
     import yaml
+
+    from bridge.core.yaml_meanings import cut_short, two_meanings
 
     root = yaml.compose(text, Loader=_loader())
     places: list[tuple[yaml.Node | None, str]] = [(root, "")]
@@ -155,37 +141,6 @@ def ambiguous(text: str, switches: Collection[str] = ()) -> Iterator[str]:
             places += [(each, f"{path}[{n}]") for n, each in [*enumerate(node.value)][::-1]]
         elif isinstance(node, yaml.ScalarNode) and not node.style:  # no marks around it
             written = str(node.value)
-            says = _two_meanings(written, is_switch=path in switches) or _cut_short(node, text)
+            says = two_meanings(written, is_switch=path in switches) or cut_short(node, text)
             if says:
                 yield f"{path}: {says}"
-
-
-def _cut_short(node: yaml.ScalarNode, text: str) -> str | None:
-    """Why a value is not all that its author wrote, if so."""
-    written, shown = str(node.value), shortened(node.value, 60).replace("`", "'")
-    if node.tag.endswith(":float") and written[-1:].isdigit():  # not `.inf`
-        try:
-            exact(written)
-        except ValueError as error:
-            return f"{shown} {error}"
-    behind = text[node.end_mark.index :][:80]
-    if node.tag.endswith(":str") and re.match(r"[ \t]+#", behind):
-        return f"{shown} ends where YAML sees a comment: put a text with a # in quotation marks"
-    return None
-
-
-def _two_meanings(written: str, is_switch: bool) -> str | None:
-    shown = shortened(written, 60).replace("`", "'")
-    if _CURLY.fullmatch(written):
-        return f"{shown} is in curly quotation marks: write straight ones"
-    if _TWO_NUMBERS.fullmatch(written):
-        return (
-            f"{shown} is ambiguous, because YAML has two ways to read it: write a plain number such"
-            " as 10, or put a text in quotation marks"
-        )
-    if _YES_OR_NO.fullmatch(written) and not is_switch:
-        return (
-            f"{shown} is ambiguous, because YAML may take it for true or false: write true or"
-            " false, or put a text in quotation marks"
-        )
-    return None
