@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bridge"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+#: A longer module holds two concerns.
+MOST_LINES = 500
 
 #: What a stranger looks for, the module that they open first, and the definition that is there.
 GUESSES = [
@@ -77,6 +79,12 @@ def test_every_package_says_what_it_is_about_and_has_one_level() -> None:
 
 def test_beside_the_packages_only_the_wiring_stands() -> None:
     assert {each.name for each in PACKAGE.glob("*.py")} == {"__init__.py", "wiring.py"}
+
+
+def test_no_module_is_longer_than_a_stranger_reads() -> None:
+    extension = sorted((ROOT / "metaflow_extensions").rglob("*.py"))
+    lengths = {each: len(each.read_text().splitlines()) for each in [*MODULES, *extension]}
+    assert {str(k.relative_to(ROOT)): v for k, v in lengths.items() if v > MOST_LINES} == {}
 
 
 def test_every_environment_variable_is_defined_in_the_settings() -> None:
