@@ -555,7 +555,10 @@ def test_no_text_before_it_on_its_line_leaves_an_approval(text: str, before: str
     assert not isinstance(found, Command)
 
 
-@having(st.dictionaries(st.sampled_from(["target", "share"]), st.text(max_size=20)), st.text())
+REASONS = st.text() | st.sampled_from(["no need to /hold it", "/reject", "`/hold`", "<!-- /hold"])
+
+
+@having(st.dictionaries(st.sampled_from(["target", "share"]), st.text(max_size=20)), REASONS)
 def test_what_the_command_line_posts_is_read_as_it_was_given(
     inputs: dict[str, str], reason: str
 ) -> None:

@@ -163,9 +163,10 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 @given(st.dictionaries(_TEXT, _TEXT | st.integers(-9, 9) | st.booleans(), max_size=3), _TEXT)
 def test_what_is_written_reads_as_what_was_meant(inputs: dict[str, object], reason: str) -> None:
     schema = {"type": "object"}
-    command = comment_commands.read(comment_commands.approval(inputs, "0123456789ab", reason))
+    digest = "0123456789abcdef" * 2
+    command = comment_commands.read(comment_commands.approval(inputs, digest, reason))
     assert isinstance(command, comment_commands.Command)
-    assert command.digest == "0123456789ab"
+    assert command.digest == digest
     assert comment_commands.given(command, schema) == inputs
     rejected = comment_commands.read(comment_commands.rejection(reason))
     assert isinstance(rejected, comment_commands.Command)

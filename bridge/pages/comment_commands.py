@@ -129,7 +129,8 @@ def approval(inputs: Mapping[str, Any], digest: str | None = None, reason: str =
         fence = "`" * (max(map(len, re.findall("`+", block)), default=0) + 3)
         lines.append(f"{fence}yaml\n{block}{fence}")
     if reason.strip():
-        lines.append(f"\nReason: {one_line(reason)}")  # or it could be a command itself
+        said = one_line(reason)  # or it could be a command itself
+        lines.append("\nReason: " + _MENTION.sub(r"/&#8203;\1", said))
     return "\n".join(lines) + "\n"
 
 
