@@ -185,8 +185,13 @@ def make_bare(path: Path, settings: Mapping[str, str], pass_fds: Sequence[int] =
     try:
         init = ["init", "--bare", "--quiet", "--template=", f"--initial-branch={FIRST_BRANCH}"]
         run([*init, str(fresh)], own, pass_fds=pass_fds)
-        for key, value in settings.items():
-            run(["config", key, value], own, pass_fds=pass_fds)
+        # These are constants, which need no quoting: one process checks them, none writes each.
+        with (fresh / "config").open("a", encoding="utf-8") as config:
+            for key, value in settings.items():
+                section, _, name = key.partition(".")
+                config.write(f"[{section}]\n\t{name} = {value}\n")
+        if settings:
+            run(["config", "--local", "--list"], own, pass_fds=pass_fds)
         fresh.rename(path)
     except OSError:
         if not path.exists():  # else another process was first, and made the same
