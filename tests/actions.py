@@ -167,7 +167,7 @@ class Runner:
                 "--no-cache-server",
                 *("--eventpath", str(folder / "event.json")),
                 *("--defaultbranch", self._repository.default_branch),
-                *("--local-repository", f"{USED.replace('/action@', '@')}={ROOT}"),
+                *("--local-repository", f"{USED.replace('/action@', '@')}={_published(folder)}"),
                 *("--action-cache-path", str(folder / "cache")),
                 *("--actor", event.by.login),
                 *_each("-s", secrets),
@@ -218,6 +218,15 @@ _AUTHOR = {
     for who in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "GitHub"), ("EMAIL", "noreply@github.test"))
 }
+
+
+def _published(folder: Path) -> Path:
+    """What a job fetches of the bridge's repository: act copies all of it, a `.venv` too."""
+    copy = folder / "published"
+    for part in ("action", "bridge", "templates"):
+        left_out = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / part, copy / part, ignore=left_out, dirs_exist_ok=True)
+    return copy
 
 
 def _each(

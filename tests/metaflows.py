@@ -50,6 +50,8 @@ class Project:
             "HITL_CACHE": str(folder / "cache"),
             "MARKS": str(self.marks),
             "GIT_CONFIG_GLOBAL": os.devnull,
+            # Metaflow asks git four things about the folder of the flow, in each process.
+            "GIT_CEILING_DIRECTORIES": str(CHECKOUT),
         }
 
     def start(self, flow: str, *arguments: str, **env: str) -> subprocess.Popen[str]:
