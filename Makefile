@@ -23,14 +23,19 @@ $(READY): requirements-dev.lock pyproject.toml
 demo: setup
 	@$(BIN)/python examples/demo.py
 
-# Side by side, a worker a core. `make test T=tests/test_cli.py` runs what you name in one process.
+# Three workers for two cores: a good part of a test waits for processes that it started.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 3 / 2)
+PYTEST  := $(BIN)/python -m pytest
+BESIDE  := -n $(WORKERS) --dist worksteal
+
+# `make test T=tests/test_cli.py` runs what you name, in one process.
 test: setup
-	@$(BIN)/python -m pytest $(or $(T),-n auto --dist worksteal)
+	@$(PYTEST) $(or $(T),$(BESIDE))
 
 # The real workflow files, run by act: minutes, and what the action installs comes from an index.
 .PHONY: test-act
 test-act: setup
-	@$(BIN)/python -m pytest tests/test_act.py
+	@$(PYTEST) $(BESIDE) tests/test_act.py
 
 # Beside a Metaflow that is too old for a gate, from an index: make test-old-metaflow METAFLOW=2.18.13
 .PHONY: test-old-metaflow
@@ -49,13 +54,16 @@ eye: setup
 # Minutes: all shapes of a flow on the stand-in for Argo, where `make test` takes a few; on a plain
 # ledger, and decided on GitHub by push and by pull.
 test-argo-shapes: setup
-	@$(BIN)/python -m pytest -m argo_shapes
+	@$(PYTEST) $(BESIDE) -m argo_shapes
 
 .PHONY: test-cluster
 # On a real API server: the cluster that KUBECONFIG names, which knows Argo's resource types; without
 # it, one of our own, made from Kubernetes' Go modules (minutes, once).
-test-cluster: setup $(if $(KUBECONFIG),,$(BIN)/apiserver)
+test-cluster: setup $(if $(KUBECONFIG),,apiserver)
 	@$(BIN)/python -m pytest -m cluster
+
+.PHONY: apiserver
+apiserver: $(BIN)/apiserver
 
 $(BIN)/apiserver: $(READY) $(wildcard tests/apiserver/*)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/apiserver/requirements.lock
