@@ -9,7 +9,6 @@ import click
 import pytest
 
 from bridge.cli import main as cli
-from bridge.cli import repository
 from bridge.core import crash_report, errors, settings
 
 from .gates import ROOT
@@ -93,7 +92,7 @@ def test_the_page_has_every_variable_of_a_shell_and_no_other() -> None:
         settings.APPRISE_URLS,
         settings.SLACK_WEBHOOK,
         settings.ARGO_UI_URL,
-        repository.ARGO_NAMESPACE,
+        settings.ARGO_NAMESPACE,
         *settings.TOKENS,
         "NO_COLOR",
     }

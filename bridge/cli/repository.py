@@ -9,23 +9,38 @@ import click
 
 from bridge.cli.output import colour, line
 from bridge.core.errors import BridgeError, Faults
-from bridge.core.settings import ARGO_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from bridge.core.model import ApprovalRequest
     from bridge.policy.policy_file import PolicyFile
     from bridge.setup.checks import Check
 
-#: Of a seed, as is its default.
 _file = click.argument("file", metavar="[FILE]", required=False, type=click.Path())
+
+
+class _Namespace(click.Option):
+    """Loads the name of its variable when it is parsed or shown: `hitl --help` does without the
+    settings, which would cost it a tenth."""
+
+    @property
+    def envvar(self) -> str | Sequence[str] | None:
+        from bridge.core.settings import ARGO_NAMESPACE
+
+        return ARGO_NAMESPACE
+
+    @envvar.setter
+    def envvar(self, _: str | Sequence[str] | None) -> None:
+        """click sets it as it makes the option."""
+
+
 _namespace = click.option(
     "--namespace",
+    cls=_Namespace,
     default="argo",
     show_default=True,
-    envvar=ARGO_NAMESPACE,
     show_envvar=True,
     help="Of the workflows on Argo.",
 )
