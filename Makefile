@@ -45,6 +45,11 @@ test-old-metaflow: setup
 	build/metaflow-$(METAFLOW)/bin/python -m pip install --quiet --disable-pip-version-check metaflow==$(METAFLOW) setuptools .
 	HITL_OLD_METAFLOW=$(abspath build/metaflow-$(METAFLOW))/bin/python $(BIN)/python -m pytest tests/test_metaflow_old.py
 
+.PHONY: test-ssh-keygen
+# Both ways between our signatures and the real ssh-keygen (Debian: openssh-client).
+test-ssh-keygen: setup
+	@$(PYTEST) -m ssh_keygen tests/test_ssh_keygen.py
+
 # What people see on GitHub, as pictures to look at; needs chromium.
 .PHONY: eye
 eye: setup
