@@ -31,6 +31,8 @@ def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     for name in os.environ:
         if name.startswith(("HITL_", "METAFLOW_HITL_", "GIT_")):
             monkeypatch.delenv(name)
+    # Else each Python that a test starts may compile the bridge anew.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
