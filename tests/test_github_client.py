@@ -109,7 +109,7 @@ def test_a_deleted_revision_says_who_wrote_it_and_no_text(at: World) -> None:
 @pytest.mark.parametrize("via", ["pull_request", "issue"])
 def test_a_deleted_comment_leaves_whose_it_was_and_who_deleted_it(at: World, via: str) -> None:
     at.write_policy(POLICY + f"    via: {via}\n")
-    _, page = ask(at.desk(at.opener), at.request())
+    _, page = ask(at.desk(at.opener), at.request().draft)
     assert page
     issue = at.repo.issues[page.number]
     issue.comment(at.alice, "/hold").delete(at.mallory)
