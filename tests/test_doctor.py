@@ -16,7 +16,7 @@ from bridge.cli.main import main
 from bridge.core.errors import LedgerUnavailable
 from bridge.core.model import Declared
 from bridge.core.settings import GitHubSettings
-from bridge.ledger.git_ledger import README
+from bridge.ledger.readme import README
 from bridge.setup import workflow_files
 from bridge.setup.checks import Check, Level, is_safe
 from bridge.setup.doctor import examine

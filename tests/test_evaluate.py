@@ -137,13 +137,20 @@ def test_at_the_same_second_no_is_the_later_word() -> None:
     assert judged(request, no(request), vote(request)).outcome is Outcome.REJECTED
 
 
-def test_a_vote_on_another_version_of_the_request_never_counts() -> None:
+def test_an_approval_of_another_version_of_the_request_does_not_count() -> None:
     request = asked()
     other = digest_of(replace(request, message="Deploy to production?"))
-    for verdict in Verdict:
-        found = judged(request, vote(request, verdict=verdict, digest=other))
-        assert found.outcome is Outcome.PENDING
-        assert "another version" in found.dismissals[0].reason
+    found = judged(request, vote(request, digest=other))
+    assert found.outcome is Outcome.PENDING
+    assert "another version" in found.dismissals[0].reason
+
+
+def test_a_rejection_of_another_version_holds_and_rejects_nothing() -> None:
+    request = asked()
+    other = digest_of(replace(request, message="Deploy to production?"))
+    found = judged(request, no(request, digest=other), vote(request, BOB))
+    assert found.outcome is Outcome.PENDING
+    assert found.reason.startswith("held by ann")
 
 
 def test_all_rules_must_be_met() -> None:
@@ -447,7 +454,7 @@ def test_only_those_the_rule_names_are_counted_and_each_once(case: Any, after: t
     assert len(set(counted)) == len(counted)
     assert EVE.email not in counted
     assert all(each.digest == digest_of(request) for each in found.candidates)
-    answers = [each for each in votes if each.verdict in {Verdict.APPROVE, Verdict.REJECT}]
+    answers = [each for each in votes if each.verdict is Verdict.APPROVE]
     if answers == list(votes):
         assert len(found.candidates) + len(found.dismissals) == len(votes)
 

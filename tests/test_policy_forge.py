@@ -50,7 +50,8 @@ from bridge.core.rules import (
 )
 from bridge.gates.decide import decision_of
 from bridge.policy.approvers import LEVELS, match_up, reaches
-from bridge.policy.evaluate import evaluate, questions
+from bridge.policy.evaluate import evaluate
+from bridge.policy.lookups import questions
 from bridge.policy.narrow import check_policy, narrow
 from bridge.policy.simulate import simulated
 
@@ -295,10 +296,16 @@ def test_the_tree_says_who_does_not_count_where() -> None:
 
 def test_whoever_started_the_run_does_not_decide() -> None:
     request = asked()
-    for verdict in Verdict:
-        found = judged(request, vote(request, INA, verdict))
-        assert found.outcome is Outcome.PENDING
-        assert why_not(found) == ["you started this run; someone else must approve"]
+    found = judged(request, vote(request, INA))
+    assert found.outcome is Outcome.PENDING
+    assert why_not(found) == ["you started this run; someone else must approve"]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.CHANGES, Verdict.HOLD, Verdict.REJECT])
+def test_whoever_started_the_run_rejects_nothing_and_may_hold_it(verdict: Verdict) -> None:
+    request = asked()
+    found = judged(request, vote(request, INA, verdict), vote(request, ANN))
+    assert (found.outcome, found.reason) == (Outcome.PENDING, "held by ina")
 
 
 def test_a_policy_may_let_them() -> None:
@@ -386,17 +393,39 @@ def test_a_hold_ends_when_that_person_approves(verdict: Verdict) -> None:
 
 
 @pytest.mark.parametrize("verdict", [Verdict.HOLD, Verdict.CHANGES])
-def test_a_hold_is_released_by_any_who_may_decide_and_by_nobody_else(verdict: Verdict) -> None:
+def test_a_hold_is_lifted_by_its_author_or_by_an_approver_who_names_them_and_says_why(
+    verdict: Verdict,
+) -> None:
     request = asked()
     votes = (vote(request, BOB, verdict), vote(request, ANN))
-    for actor, outcome in (
-        (ANN, Outcome.APPROVED),
-        (BOB, Outcome.APPROVED),
-        (EVE, Outcome.PENDING),
-        (INA, Outcome.PENDING),
+    for actor, text, outcome in (
+        (BOB, "", Outcome.APPROVED),
+        (BOB, "the tests are green", Outcome.APPROVED),
+        (ANN, "@bob the tests are green", Outcome.APPROVED),
+        (ANN, "@Bob: the tests are green", Outcome.APPROVED),
+        (ANN, "@bob", Outcome.PENDING),
+        (ANN, "", Outcome.PENDING),
+        (ANN, "@eve the tests are green", Outcome.PENDING),
+        (EVE, "@bob the tests are green", Outcome.PENDING),
+        (INA, "@bob the tests are green", Outcome.PENDING),
     ):
-        release = vote(request, actor, Verdict.RELEASE, after=2)
+        release = vote(request, actor, Verdict.RELEASE, after=2, reason=text)
         assert judged(request, *votes, release).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("actor", "text", "why"),
+    [
+        (ANN, "", "you have no objection here: to lift another's write `/unhold @bob why`"),
+        (ANN, "@bob", "say why: `/unhold @bob the reason`"),
+        (ANN, "@cat it is fine", "cat has no objection here"),
+        (INA, "@bob it is fine", "you started this run; someone else must approve"),
+    ],
+)
+def test_who_lifts_nothing_is_told_why(actor: Actor, text: str, why: str) -> None:
+    request = asked()
+    release = vote(request, actor, Verdict.RELEASE, after=2, reason=text)
+    assert why_not(judged(request, vote(request, BOB, Verdict.HOLD), release)) == [why]
 
 
 def test_an_earlier_release_releases_nothing() -> None:
@@ -468,7 +497,7 @@ def test_the_policy_may_leave_dismissing_to_those_who_may_decide() -> None:
 @pytest.mark.parametrize("dismisser", [EVE, INA, OPENER, account("nobody-looked", 9)])
 def test_requested_changes_hold_until_one_who_may_decide_dismisses_them(dismisser: Actor) -> None:
     request = asked()
-    changes = vote(request, BOB, Verdict.CHANGES, dismissed_by=dismisser)
+    changes = vote(request, BOB, Verdict.CHANGES, dismissed_by=dismisser, url="the review")
     assert judged(request, vote(request, ANN), changes).outcome is Outcome.PENDING
     lifted = replace(changes, dismissed_by=ANN)
     assert judged(request, vote(request, ANN), lifted).outcome is Outcome.APPROVED
@@ -760,8 +789,8 @@ def test_who_is_barred_never_counts(case: Any) -> None:
     bars, found = request.policy.bars, evaluate(request, evidence)
     barred = set(bars.users) | ({request.policy.initiator} if bars.initiator else set())
     barred |= {evidence.author.login} if bars.author and evidence.author else set()
+    assert not {each.actor.login for each in found.candidates} & barred
     heard = (*found.candidates, *found.heeded)
-    assert not {each.actor.login for each in heard} & barred
     assert not [each for each in heard if each.actor.bot]
 
 

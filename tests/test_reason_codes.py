@@ -61,7 +61,7 @@ def altered() -> Iterable[Dismissal]:
 
 REASONS: dict[ReasonCode, Callable[[], Iterable[Dismissal]]] = {
     ReasonCode.SUPERSEDED: lambda: judged(ANN, (ANN, Verdict.APPROVE, 2)),
-    ReasonCode.LIFTED: lambda: judged((ANN, HOLD, 1), (ANN, RELEASE, 2)),
+    ReasonCode.LIFTS_NOTHING: lambda: judged((BOB, HOLD, 1), (ANN, RELEASE, 2)),
     ReasonCode.EDITED: lambda: told(
         pages.comment("/approve", edited=Edit(pages.ALICE, pages.at(6)))
     ),

@@ -57,6 +57,7 @@ class Channel(StrEnum):
     REVIEW = "review"
     COMMENT = "comment"
     CLOSING = "closing"
+    DELETED = "deleted"  # nobody knows any more what it said
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Vote:
     url: str | None = None
     body_sha256: str | None = None
     dismissed_by: Actor | None = None  # who dismissed the review, where somebody did
+    dismissed_at: datetime | None = None
 
 
 class Lifted(StrEnum):
@@ -174,6 +176,8 @@ class Evidence:
     author: Actor | None = None  # who opened the pull request or issue
     dismissed: tuple[Dismissal, ...] = ()  # what the forge itself voids: edited, of an older head
     ended: str | None = None  # why nothing waits any more: the run ended or vanished
+    said: tuple[Vote, ...] = ()  # every objection on the page, in whatever revision of its text
+    objections: tuple[Objection, ...] = ()  # those on record
 
 
 class ReasonCode(StrEnum):
@@ -183,7 +187,7 @@ class ReasonCode(StrEnum):
     REJECTED = "rejected"
     # what its author did
     SUPERSEDED = "superseded"  # they have answered again since
-    LIFTED = "lifted"  # a hold that was released
+    LIFTS_NOTHING = "lifts-nothing"  # a release that names nobody's objection, or gives no reason
     EDITED = "edited"
     DISMISSED = "dismissed"
     BAD_INPUT = "bad-input"
@@ -256,7 +260,8 @@ class Evaluation:
     finding: Finding
     candidates: tuple[Vote, ...] = ()
     dismissals: tuple[Dismissal, ...] = ()
-    heeded: tuple[Vote, ...] = ()  # the holds that stand, and what released others
+    heeded: tuple[Vote, ...] = ()  # the words that object, and those that lift an objection
+    objections: tuple[Objection, ...] = ()  # lifted or not
 
     @property
     def reason(self) -> str:

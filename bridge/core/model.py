@@ -345,7 +345,14 @@ class Decision:
     @property
     def evidence(self) -> Evidence:
         """What it was judged by, so that anybody can judge it again."""
-        return Evidence(self.decided_at, self.votes, self.condition, self.memberships, self.author)
+        return Evidence(
+            self.decided_at,
+            self.votes,
+            self.condition,
+            self.memberships,
+            self.author,
+            objections=self.objections,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,12 +369,14 @@ class Standing:
     """A gate as the ledger has it: its request, and its decision if there is one.
 
     `commit` holds them; `head` is the open gate branch's commit, None where the branch is gone.
+    `objections` are those on record.
     """
 
     request: ApprovalRequest
     decision: Decision | None
     commit: str
     head: str | None = None
+    objections: tuple[Objection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

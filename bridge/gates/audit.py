@@ -8,18 +8,20 @@ from typing import NamedTuple
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
-from bridge.core.evaluation import Decider, Outcome
+from bridge.core.evaluation import Decider, Objection, Outcome
 from bridge.core.model import (
     ID_LENGTH,
+    OBJECTIONS,
     ApprovalRequest,
     Decision,
     Entry,
     folder_of,
     is_gate_file,
 )
-from bridge.core.records import decision_in, request_in
+from bridge.core.records import decision_in, objections_in, request_in
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
+from bridge.policy.objections import lost
 
 #: What may stand beside the gates: a page for people, and the forge's own files.
 _BESIDES = ("README.md", ".github/")
@@ -73,6 +75,7 @@ class _Auditor:
         self.seen_signed = False
         self._signed = signed
         self._waiting: dict[str, _Asked] = {}  # folders with a request and, so far, no decision
+        self._objections: dict[str, tuple[Objection, ...]] = {}  # of folders without a decision
 
     def faults_of(self, entry: Entry) -> Iterator[str]:
         records = [each for each in entry.changes if not each.path.startswith(_BESIDES)]
@@ -90,12 +93,30 @@ class _Auditor:
         yield from _rewritten(entry, folder)
         yield from _unknown_files(entry, folder)
         self._remember(entry, folder)
+        yield from (f"{folder}: {fault}" for fault in self._objection_faults(entry, folder))
         decision = entry.texts.get(f"{folder}/decision.yaml")
         if decision is not None:
             self.decisions += 1
             asked = self._waiting.pop(folder, None)
-            yield from (f"{folder}: {fault}" for fault in _judged(entry, folder, asked, decision))
+            objections = self._objections.pop(folder, ())
+            faults = _judged(entry, folder, asked, decision, objections)
+            yield from (f"{folder}: {fault}" for fault in faults)
             yield from self._signature_faults(entry, folder)
+
+    def _objection_faults(self, entry: Entry, folder: str) -> Iterator[str]:
+        """What was said stays on record, and what was lifted stays lifted by the same person."""
+        text = entry.texts.get(f"{folder}/{OBJECTIONS}")
+        if text is None:
+            return
+        try:
+            found = objections_in(text)
+        except BridgeError as error:
+            yield str(error)
+            return
+        if found.gate_id != folder.rpartition("/")[2]:
+            yield f"{OBJECTIONS} is that of gate {found.gate_id}"
+        yield from _dropped(self._objections.get(folder, ()), found.objections, OBJECTIONS)
+        self._objections[folder] = found.objections
 
     def _remember(self, entry: Entry, folder: str) -> None:
         path = f"{folder}/request.yaml"
@@ -127,9 +148,17 @@ def _rewritten(entry: Entry, folder: str) -> Iterator[str]:
     for change in entry.changes:
         if not change.path.startswith(f"{folder}/") or change.status == "A":
             continue
-        if not (decides and change.status == "M"):
+        grows = decides or change.path == f"{folder}/{OBJECTIONS}"
+        if not (grows and change.status == "M"):
             did = {"M": "changed", "D": "deleted"}.get(change.status, "replaced")
             yield f"{change.path} was {did} after it was recorded"
+
+
+def _dropped(
+    before: tuple[Objection, ...], after: tuple[Objection, ...], where: str
+) -> Iterator[str]:
+    for each in lost(before, after):
+        yield f"{where} lacks what {each.who} objected at {each.at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 _UNKNOWN = "git cannot check its signature"
@@ -143,7 +172,13 @@ _SIGNATURES = {
 }
 
 
-def _judged(entry: Entry, folder: str, asked: _Asked | None, text: str) -> Iterator[str]:
+def _judged(
+    entry: Entry,
+    folder: str,
+    asked: _Asked | None,
+    text: str,
+    objections: tuple[Objection, ...],
+) -> Iterator[str]:
     """What speaks against one decision."""
     if asked is None:
         yield "it was decided, and never asked"
@@ -156,6 +191,7 @@ def _judged(entry: Entry, folder: str, asked: _Asked | None, text: str) -> Itera
         return
     yield from _mismatches(entry, folder, request, decision)
     yield from _uncarried(request, decision)
+    yield from _dropped(objections, decision.objections, "decision.yaml")
     if decision.outcome is not Outcome.APPROVED:
         if len(entry.parents) > 1:
             yield "it joins another history, which only an approval does"

@@ -17,7 +17,6 @@ from bridge.core.evaluation import (
     Evidence,
     JudgedVote,
     Membership,
-    Objection,
     Outcome,
     ReasonCode,
     Verdict,
@@ -41,20 +40,35 @@ def decide(
 ) -> tuple[Evaluation, Standing]:
     """The evaluation, and the gate as it stands after it. The first decision wins.
 
+    What is decided and what is objected is on record before anybody is answered.
     Where the standing's decision is not this evaluation's, somebody else was first.
     """
     # The one door to the record: an approval whose input does not fit its schema stays outside.
     fits = partial(objection, standing.request.schema)
+    evidence = replace(evidence, objections=standing.objections)
     evaluation = evaluate(standing.request, evidence, fits)
-    if standing.decision or evaluation.outcome is Outcome.PENDING:
+    if standing.decision:
         _tell(standing, evidence, evaluation, "recorded nothing")
         return evaluation, standing
+    if evaluation.outcome is Outcome.PENDING:
+        return evaluation, _held(ledger, standing, evidence, evaluation)
     offered = decision_of(standing, evaluation, evidence, policy_source)
     after = ledger.record(offered)
     _tell(standing, evidence, evaluation, f"the ledger has the decision in {after.commit}")
     if after.decision and replace(after.decision, previous=None) == offered:
         notices.decided(after.request, after.decision)
     return evaluation, after
+
+
+def _held(
+    ledger: Ledger, standing: Standing, evidence: Evidence, evaluation: Evaluation
+) -> Standing:
+    """The gate with every objection, and every end of one, on record: a page can be changed."""
+    if evaluation.objections == standing.objections:
+        _tell(standing, evidence, evaluation, "recorded nothing")
+        return standing
+    _tell(standing, evidence, evaluation, f"recording {len(evaluation.objections)} objections")
+    return ledger.hold(standing.request.gate.id, evaluation.objections)
 
 
 def _tell(standing: Standing, evidence: Evidence, evaluation: Evaluation, did: str) -> None:
@@ -92,7 +106,7 @@ def decision_of(
         condition=evidence.condition,
         memberships=_of_voters(considered, evidence),
         author=evidence.author,
-        objections=tuple(_objections(evaluation)),
+        objections=evaluation.objections,
         facts=request.facts,
         policy_source=policy_source,
         format=request.format,
@@ -125,21 +139,6 @@ def _could_matter(request: ApprovalRequest, actor: Actor, facts: Facts) -> bool:
     if actor.bot:
         return False
     return may_decide(request.policy.require, actor, facts).answer is not Answer.NOT
-
-
-def _objections(evaluation: Evaluation) -> Iterator[Objection]:
-    """The holds that stand: what decides all the same is a rejection, or the clock's."""
-    for vote in evaluation.heeded:
-        if vote.verdict is not Verdict.RELEASE:
-            yield Objection(
-                who=vote.actor,
-                verdict=vote.verdict,
-                at=vote.at,
-                digest=vote.digest,
-                reason=vote.reason,
-                url=vote.url,
-                body_sha256=vote.body_sha256,
-            )
 
 
 def _of_voters(considered: Iterable[JudgedVote], evidence: Evidence) -> tuple[Membership, ...]:

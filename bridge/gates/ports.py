@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bridge.core.delivery import Move, Workflow
-from bridge.core.evaluation import Actor, Membership, Question, Vote
+from bridge.core.evaluation import Actor, Membership, Objection, Question, Vote
 from bridge.core.model import (
     ApprovalRequest,
     Decision,
@@ -73,6 +73,14 @@ class Ledger(Protocol):
         """Record a decision; where another came first, return that one.
 
         Raises `LostRequest` where the request it answers was replaced meanwhile.
+        """
+        ...
+
+    def hold(self, gate_id: str, objections: tuple[Objection, ...]) -> Standing:
+        """Record these objections, and what lifted them, beside those on record.
+
+        What is on record stays there, and what is lifted stays lifted. Nothing is written if that
+        changes nothing, or if the gate is decided.
         """
         ...
 

@@ -40,7 +40,7 @@ def explain(forge: Forge, standing: Standing, now: datetime) -> Explained:
         trouble = "the policy says something else since: it is to be asked anew"
         return Explained(None, trouble, page.url)
     gathered = votes.gather(request, page, seen, standing.head, look.site.voices)
-    found = evidence(forge, request, page, gathered, now)
+    found = evidence(forge, standing, look, page, gathered, now)
     return Explained(evaluate(request, found), address=page.url)
 
 

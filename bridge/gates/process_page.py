@@ -20,11 +20,11 @@ from bridge.core.errors import (
     LostRequest,
     NoPolicy,
 )
-from bridge.core.evaluation import Evaluation, Outcome, Vote
+from bridge.core.evaluation import Evaluation, Outcome, Verdict, Vote
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
-from bridge.gates.evidence import evidence
+from bridge.gates.evidence import evidence, heard
 from bridge.gates.open_page import Desk, own_page, pages, policy_for, put_up
 from bridge.pages import text as show
 from bridge.pages import votes as gather
@@ -150,8 +150,13 @@ def _mend(desk: Desk, look: Look, page: Page, renewed: Standing) -> Tended:
     if renewed.decision:
         return _finish(desk, look.site, page, renewed, renewed.decision)
     why = "somebody pushed to the gate's branch"
+    renewed = _heard(desk, look, renewed)
     new = put_up(desk, look, renewed, show.note_asked_anew(why))
     return Tended(f"asked anew: {why}", renewed, page=new)
+
+
+def _heard(desk: Desk, look: Look, standing: Standing) -> Standing:
+    return heard(desk.ledger, desk.forge, standing, look, desk.clock())
 
 
 def _gone(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
@@ -160,6 +165,7 @@ def _gone(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
     renewed = desk.ledger.renew(gate_id, seen.head if seen else page.head)
     if renewed.decision:
         return _finish(desk, look.site, page, renewed, renewed.decision)
+    renewed = _heard(desk, look, renewed)
     by_hand = page.state is State.MERGED
     note = show.note_merged_by_hand(page.url) if by_hand else show.note_branch_gone(page.url)
     new = put_up(desk, look, renewed, note)
@@ -173,6 +179,7 @@ def _elsewhere(desk: Desk, look: Look, page: Page, standing: Standing) -> Tended
     withdrawn = f"gate:{Outcome.WITHDRAWN}"
     if page.state is not State.OPEN and withdrawn in page.labels:
         return Tended(f"{page.url} asks nothing any more", standing, page=page)
+    standing = _heard(desk, look, standing)
     there = pages(desk.forge, standing.request)
     new = put_up(desk, there, standing)
     writes: list[Write] = [Say(show.note_elsewhere(new.url)), Label(withdrawn)]
@@ -210,6 +217,7 @@ class _Judging:
         if waiting:
             self._write([React(node, Reaction.SEEN) for node in waiting])
         if trouble:
+            self._hear()
             return self._still_pending(seen, gathered, None, trouble)
         return self._judge(request, seen, gathered)
 
@@ -221,7 +229,7 @@ class _Judging:
     def _judge(self, request: ApprovalRequest, seen: Shown, gathered: Gathered) -> Tended:
         desk = self._desk
         ended, failed = self._of_run(request)
-        found = evidence(desk.forge, request, self._page, gathered, desk.clock())
+        found = evidence(desk.forge, self._standing, self._look, self._page, gathered, desk.clock())
         found = replace(found, ended=ended)
         source = f"{PATH} at {self._site.commit}"
         try:
@@ -231,6 +239,7 @@ class _Judging:
         if after.decision:
             self._write(list(_reactions(self._page, gathered, evaluation, after.decision)))
             return _finish(desk, self._site, self._page, after, after.decision)
+        self._standing = after
         note = show.word_lost(failed) if failed else ""
         return self._still_pending(seen, gathered, evaluation, None, note)
 
@@ -295,15 +304,20 @@ class _Judging:
 
     def _put_back(self, commit: str | None, why: str) -> Tended:
         """The sealed commit is what was asked; whatever is on the branch instead makes room."""
+        self._hear()
         self._standing = self._desk.ledger.renew(self._standing.request.gate.id, commit)
         return self._show(why)
 
     def _under_another_policy(self, request: ApprovalRequest) -> Tended:
+        self._hear()  # as the policy was that the objectors read
         self._standing = self._desk.ledger.open(request, request_md(request))
         return self._show(
             f"{PATH} on {self._site.default_branch} says something else now than when this was"
             " asked"
         )
+
+    def _hear(self) -> None:
+        self._standing = _heard(self._desk, self._look, self._standing)
 
     def _show(self, why: str) -> Tended:
         if self._standing.decision:
@@ -417,16 +431,18 @@ def _reactions(
             (each.vote, Reaction.REFUSED)
             for each in evaluation.dismissals
             # Who has answered again since was heard: only an answer that was never good is refused.
-            if id(each) in own or each.vote.actor.id not in heard
+            if id(each) in own
+            or each.vote.verdict is Verdict.RELEASE
+            or each.vote.actor.id not in heard
         ]
     if decision:
         votes += [(vote, Reaction.ACCEPTED) for vote in decision.votes]
-    texts = ((gathered.nodes.get(vote.url or ""), reaction) for vote, reaction in votes)
+    there = {each.url: each for each in gather.texts(page)}
+    texts = ((there.get(vote.url or ""), reaction) for vote, reaction in votes)
     wanted = {text.node: reaction for text, reaction in texts if text and text.body}
     wanted |= {each.node: Reaction.CONFUSED for each in gathered.unreadable}
     wanted |= dict.fromkeys(gathered.asked, Reaction.ACCEPTED)
-    have: dict[str, frozenset[Reaction]] = {each.node: each.reactions for each in page.comments}
-    have |= {each.node: each.reactions for each in page.reviews}
+    have = {each.node: each.reactions for each in gather.texts(page)}
     for node, reaction in wanted.items():
         if reaction not in have[node]:
             yield React(node, reaction)

@@ -10,6 +10,7 @@ from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import HERE, ApprovalRequest, Decision, Draft, Place
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
+from bridge.policy.objections import lost
 
 
 def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
@@ -47,6 +48,8 @@ def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
             f"{key} does not run: what was approved is not what is here now"
             f" ({_difference(recorded, again)})"
         )
+    if lost(standing.objections, decision.objections):
+        raise GateShut(f"{key} does not run: its decision leaves out an objection on record")
     # The record is judged again: an approval that its votes do not carry is not the bridge's.
     judged = evaluate(recorded, decision.evidence)
     if (judged.outcome, judged.by) != (decision.outcome, decision.by):

@@ -7,11 +7,11 @@ one last paragraph of trailers. Whatever text people put in, each value stays on
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt
-from bridge.core.evaluation import Decider, Outcome
+from bridge.core.evaluation import Decider, Objection, Outcome
 from bridge.core.model import ApprovalRequest, Decision, OpenGate, Recorded
 from bridge.core.timestamps import moment, moment_out
 
@@ -45,6 +45,22 @@ def decision_message(request: ApprovalRequest, decision: Decision, headline: str
     }
     subject = f"{decision.outcome.value.capitalize()}: {headline}"
     return _message(subject, decision.reason, trailers)
+
+
+def objections_message(
+    request: ApprovalRequest, objections: Sequence[Objection], headline: str
+) -> str:
+    """Of the commit that records objections to an undecided gate, or what lifted them."""
+    open_ = [str(each.who) for each in objections if each.lifted is None]
+    lifted = [f"{each.who} (by {each.lifted.by})" for each in objections if each.lifted]
+    trailers = {
+        "Gate": request.gate.id,
+        "Gate-Key": request.gate.key,
+        "Held-By": ", ".join(dict.fromkeys(open_)) or None,
+        "Lifted": ", ".join(dict.fromkeys(lifted)) or None,
+        "Request-Digest": digest_of(request),
+    }
+    return _message(f"{'Hold' if open_ else 'Release'}: {headline}", "", trailers)
 
 
 def open_gate(gate_id: str, head: str, commit: str) -> OpenGate:
@@ -104,3 +120,15 @@ def _parsed(commit: str) -> tuple[str, dict[str, str]]:
     last = message.rstrip("\n").rpartition("\n\n")[2]
     pairs = (line.partition(":") for line in last.split("\n"))
     return subject, {key: value.strip() for key, _, value in pairs}
+
+
+def git_name(text: str) -> str:
+    """A name as git takes one: it refuses what has no letter left once its own marks are gone."""
+    return one_line(text).strip(" .,:;<>\"\\'")
+
+
+def first_parent(commit: str) -> str | None:
+    for line in commit.partition("\n\n")[0].split("\n"):
+        if line.startswith("parent "):
+            return line.removeprefix("parent ")
+    return None

@@ -9,7 +9,7 @@ from bridge.core.model import Change, Entry
 from bridge.ledger.clone import FullClone
 from bridge.ledger.git import ObjectReader
 
-_RECORD_PATH = re.compile(r"gates/[0-9a-f/]+/(request|decision)\.yaml")
+_RECORD_PATH = re.compile(r"gates/[0-9a-f/]+/(request|objections|decision)\.yaml")
 
 
 def entries(clone: FullClone, signatures: bool) -> Iterator[Entry]:

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt, LostRequest
+from bridge.core.evaluation import Objection
 from bridge.core.model import (
+    OBJECTIONS,
     ApprovalRequest,
     Decision,
     Standing,
@@ -17,12 +19,13 @@ from bridge.core.model import (
     folder_of,
     is_asked_file,
 )
-from bridge.core.records import decision_in, request_in
+from bridge.core.records import decision_in, objections_in, request_in
 from bridge.ledger.clone import GitClone
 from bridge.ledger.git import FIRST_BRANCH, Leaf, Tree
+from bridge.policy.objections import lost
 
 LEDGER = f"refs/heads/{FIRST_BRANCH}"
-RECORDS = ("request.yaml", "decision.yaml")
+RECORDS = ("request.yaml", OBJECTIONS, "decision.yaml")
 
 
 class GateFolders:
@@ -47,7 +50,8 @@ class GateFolders:
             (ledger, "request.yaml"),
         ):
             if commit and must in folders[commit]:
-                return self.as_recorded(gate_id, folders[commit], commit, gate)
+                files = with_objections(folders[commit], folders[ledger] if ledger else {})
+                return self.as_recorded(gate_id, files, commit, gate)
         return None
 
     def as_recorded(self, gate_id: str, files: Tree, commit: str, gate: str | None) -> Standing:
@@ -65,7 +69,16 @@ class GateFolders:
                 self._clone.blob(files["decision.yaml"].sha), f"{folder}/decision.yaml"
             )
             _belongs(decision, request)
-        return Standing(request, decision, commit, gate)
+        return Standing(request, decision, commit, gate, self._objections(gate_id, files))
+
+    def _objections(self, gate_id: str, files: Tree) -> tuple[Objection, ...]:
+        if OBJECTIONS not in files:
+            return ()
+        where = f"{folder_of(gate_id)}/{OBJECTIONS}"
+        found = objections_in(self._clone.blob(files[OBJECTIONS].sha), where)
+        if found.gate_id != gate_id:
+            raise LedgerCorrupt(f"{where} is that of gate {found.gate_id}")
+        return found.objections
 
     def of(self, commits: Sequence[str], gate_id: str) -> dict[str, Tree]:
         """The gate's folder in each of these commits."""
@@ -129,6 +142,12 @@ def as_asked(files: Tree) -> Tree:
     }
 
 
+def with_objections(files: Tree, recorded: Tree) -> Tree:
+    """The files with the objections of the record: a gate's branch has no say in them."""
+    others = {name: leaf for name, leaf in files.items() if name != OBJECTIONS}
+    return {**others, OBJECTIONS: recorded[OBJECTIONS]} if OBJECTIONS in recorded else others
+
+
 def _belongs(decision: Decision, request: ApprovalRequest) -> None:
     if decision.gate_id != request.gate.id or decision.request_digest != digest_of(request):
         raise LedgerCorrupt(
@@ -158,5 +177,10 @@ def still_asked(found: Standing, decision: Decision) -> str:
         raise LostRequest(
             f"gate {decision.gate_id} was asked anew while it was being decided:"
             " look at the new request and answer that"
+        )
+    if lost(found.objections, decision.objections):
+        raise LostRequest(
+            f"somebody objected to gate {decision.gate_id} while it was being decided:"
+            " look at it again"
         )
     return found.head

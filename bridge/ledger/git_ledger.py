@@ -23,9 +23,10 @@ from bridge.core.errors import (
     LedgerUnavailable,
     NoSuchGate,
 )
-from bridge.core.evaluation import Actor, Outcome
+from bridge.core.evaluation import Actor, Objection, Outcome
 from bridge.core.model import (
     ID_LENGTH,
+    OBJECTIONS,
     ApprovalRequest,
     Decision,
     Entry,
@@ -34,10 +35,13 @@ from bridge.core.model import (
     Standing,
     branch_of,
 )
-from bridge.core.records import decision_out, request_out
+from bridge.core.records import decision_out, objections_out, request_out
 from bridge.ledger.clone import ALL_HISTORY, GitClone
 from bridge.ledger.commit_message import (
     decision_message,
+    first_parent,
+    git_name,
+    objections_message,
     one_line,
     open_gate,
     recorded,
@@ -51,9 +55,11 @@ from bridge.ledger.gate_folders import (
     as_asked,
     is_answer,
     still_asked,
+    with_objections,
 )
 from bridge.ledger.git import GitFailed, make_bare
 from bridge.ledger.git_faults import is_lost_race, meaning
+from bridge.ledger.readme import README
 
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
@@ -102,11 +108,11 @@ class GitLedger:
             found = self._gates.standing(request.gate.id, refs)
             if found and is_answer(found, request):
                 return found
-            files = {
+            asked = {
                 "request.yaml": self._clone.write_blob(request_out(request)),
                 "request.md": self._clone.write_blob(page),
             }
-            self._clone.bring_tips([ledger])
+            files = with_objections(asked, self._gates.of([ledger], request.gate.id)[ledger])
             commit = self._commit(
                 self._gates.with_files(ledger, request.gate.id, files),
                 [ledger],
@@ -122,7 +128,34 @@ class GitLedger:
                 folder = self._gates.of([before], request.gate.id)[before]
                 self._clone.bring(leaf.sha for leaf in folder.values())
             self._push(f"+{commit}:{ref}", lease={ref: before or ""})
-            return Standing(request, None, commit, commit)
+            return Standing(request, None, commit, commit, found.objections if found else ())
+
+        return self._repeat(attempt)
+
+    def hold(self, gate_id: str, objections: tuple[Objection, ...]) -> Standing:
+        from bridge.policy.objections import merged
+        from bridge.render.request import headline
+
+        def attempt() -> Standing:
+            refs = self._refs(gate_id)
+            found = self._gates.standing(gate_id, refs)
+            if found is None:
+                raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
+            whole, ledger = merged(found.objections, objections), refs[LEDGER]
+            if found.decision or whole == found.objections:
+                return found
+            files = {
+                **self._gates.of([ledger], gate_id)[ledger],
+                OBJECTIONS: self._clone.write_blob(objections_out(gate_id, whole)),
+            }
+            commit = self._commit(
+                self._gates.with_files(ledger, gate_id, files),
+                [ledger],
+                objections_message(found.request, whole, headline(found.request)),
+                author=BRIDGE,
+            )
+            self._push(f"{commit}:{LEDGER}", lease={LEDGER: ledger})
+            return replace(found, objections=whole)
 
         return self._repeat(attempt)
 
@@ -139,8 +172,9 @@ class GitLedger:
             head = still_asked(found, decision)
             ledger = refs[LEDGER]
             final = replace(decision, previous=ledger)
+            folders = self._gates.of([head, ledger], decision.gate_id)
             files = {
-                **as_asked(self._gates.of([head], decision.gate_id)[head]),
+                **with_objections(as_asked(folders[head]), folders[ledger]),
                 "decision.yaml": self._clone.write_blob(decision_out(final)),
             }
             # An approval joins the gate's own commit to the record, as a merged pull request does.
@@ -157,7 +191,7 @@ class GitLedger:
             # replaced meanwhile cannot inherit this decision. A forge sees the merge first.
             kept = head if found.request.forge else None
             self._push(f"{commit}:{LEDGER}", f"{kept or ''}:{gate}", lease={gate: head})
-            return Standing(found.request, final, commit, kept)
+            return replace(found, decision=final, commit=commit, head=kept)
 
         return self._repeat(attempt)
 
@@ -175,20 +209,22 @@ class GitLedger:
             source = commit or (found.commit if found else None)
             if ledger is None or source is None:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
-            files = as_asked(self._gates.of([source, ledger], gate_id)[source])
+            folders = self._gates.of([source, ledger], gate_id)
+            files = with_objections(as_asked(folders[source]), folders[ledger])
             self._clone.bring(leaf.sha for leaf in files.values())
-            request = self._gates.as_recorded(gate_id, files, source, None).request
+            before = self._gates.as_recorded(gate_id, files, source, None)
             made = self._commit(
                 self._gates.with_files(ledger, gate_id, files),
                 [ledger],
                 # A second commit of the same second upon the same record would be the first again.
-                request_message(request, headline(request)) + f"Asked-Before: {source}\n",
+                request_message(before.request, headline(before.request))
+                + f"Asked-Before: {source}\n",
                 author=BRIDGE,
-                at=request.opened_at,
+                at=before.request.opened_at,
             )
             ref = f"refs/heads/{branch_of(gate_id)}"
             self._push(f"+{made}:{ref}", lease={ref: refs.get(ref, "")})
-            return Standing(request, None, made, made)
+            return replace(before, commit=made, head=made)
 
         return self._repeat(attempt)
 
@@ -293,7 +329,8 @@ class GitLedger:
         matches = self._starting(name) if _PREFIX.fullmatch(name) else set()
         matches |= {each.id for each in self.listing() if each.key == one_line(name)}
         if not matches and not _PREFIX.fullmatch(name):
-            matches = self._alone(lambda: self._decided_as(one_line(name)))
+            key, past = one_line(name), self._newest_first
+            matches = self._alone(lambda: {e.id for e in past(ALL_HISTORY) if e.key == key})
         if len(matches) == 1:
             return matches.pop()
         if matches:
@@ -333,9 +370,6 @@ class GitLedger:
             way, sha = way + fits[0], tree[fits[0]].sha
         return {name for name in self._clone.tree(sha) if name.startswith(prefix)}
 
-    def _decided_as(self, key: str) -> set[str]:
-        return {each.id for each in self._newest_first(ALL_HISTORY) if each.key == key}
-
     def _newest_first(
         self, likely: int, head: str | None = None, until: str | None = None
     ) -> Iterator[Recorded]:
@@ -353,7 +387,7 @@ class GitLedger:
             found = recorded(sha, commit)
             if found:
                 yield found
-            sha = _first_parent(commit)
+            sha = first_parent(commit)
 
     # -- one gate in git ---------------------------------------------------------------------
 
@@ -377,8 +411,8 @@ class GitLedger:
         at: datetime | None = None,
     ) -> str:
         env = {
-            "GIT_AUTHOR_NAME": _ident(author.name) or "unknown",
-            "GIT_AUTHOR_EMAIL": _ident(author.email or ""),
+            "GIT_AUTHOR_NAME": git_name(author.name) or "unknown",
+            "GIT_AUTHOR_EMAIL": git_name(author.email or ""),
             "GIT_COMMITTER_NAME": BRIDGE.name,
             "GIT_COMMITTER_EMAIL": BRIDGE.email or "",
         }
@@ -436,28 +470,6 @@ class GitLedger:
         return LedgerUnavailable(
             f"the ledger {self.where} cannot be used ({doing}): {meaning(said)}"
         )
-
-
-def _ident(text: str) -> str:
-    """A name as git takes one: it refuses what has no letter left once its own marks are gone."""
-    return one_line(text).strip(" .,:;<>\"\\'")
-
-
-def _first_parent(commit: str) -> str | None:
-    for line in commit.partition("\n\n")[0].split("\n"):
-        if line.startswith("parent "):
-            return line.removeprefix("parent ")
-    return None
-
-
-#: What stands at the top of every ledger.
-README = """\
-# The ledger of approvals
-
-Every decision that the approval bridge recorded, one commit each. `git log --first-parent` reads
-as an audit log; `gates/<ab>/<cd>/<id>/` holds what was asked (`request.yaml`, `request.md`) and
-what was decided (`decision.yaml`). This branch only ever moves forward.
-"""
 
 
 def create(path: Path) -> None:

@@ -11,7 +11,14 @@ from collections.abc import Iterable, Iterator
 
 from bridge.core import input_fields
 from bridge.core.digest import digest_of
-from bridge.core.evaluation import Dismissal, Evaluation, Finding, Outcome, Vote
+from bridge.core.evaluation import (
+    Dismissal,
+    Evaluation,
+    Finding,
+    Objection,
+    Outcome,
+    Vote,
+)
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.core.rules import GroupKind, OnTimeout, Rule, Via
 from bridge.core.sanitize import harmless_line, harmless_subject, shortened
@@ -169,6 +176,7 @@ def status(
         tree="\n".join(tree(findings)),
         counted=", ".join(_vote(vote) for vote in evaluation.candidates) if evaluation else "",
         refused="\n".join(refused[-_MOST_REFUSALS:]),
+        objections=_objections(evaluation.objections if evaluation else standing.objections),
         note=note,
         foot=f"To approve: `{approve_line(request)}`",
         seal=seal,
@@ -207,6 +215,7 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
         ),
         counted=", ".join(_vote(vote) for vote in decision.votes),
         refused="",
+        objections=_objections(decision.objections),
         note=note,
         foot=(
             f"Recorded on {decision.decided_at:%Y-%m-%d %H:%M} UTC by the policy of"
@@ -215,6 +224,31 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
         ),
         seal=seal,
     )
+
+
+def _objections(objections: Iterable[Objection]) -> str:
+    """Who objected, and who lifted what; and how to lift one that holds."""
+    some = list(objections)[-_MOST_REFUSALS:]
+    lines = [_objection(each) for each in some]
+    if any(each.lifted is None for each in some):
+        lines.append(
+            "\nWho objected lifts it with `/unhold` or an approval. Another approver lifts it with"
+            " `/unhold @login reason`, or by dismissing the review."
+        )
+    return "\n".join(lines)
+
+
+def _objection(objection: Objection) -> str:
+    who = _line(str(objection.who))
+    what = f"[{objection.verdict}]({objection.url})" if objection.url else objection.verdict.value
+    why = f": {_line(objection.reason)}" if objection.reason else ""
+    lifted = objection.lifted
+    if lifted is None:
+        return f"- ⛔ {who} {what}{why}"
+    by = _line(str(lifted.by))
+    how = f"[{lifted.how}]({lifted.url})" if lifted.url else lifted.how.value
+    reason = f": {_line(lifted.reason)}" if lifted.reason else ""
+    return f"- {who} {what}{why}. Lifted by {by}, {how}{reason}"
 
 
 def _policy(source: str, site: Site) -> str:

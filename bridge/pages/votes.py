@@ -42,6 +42,7 @@ from bridge.pages.model import (
     State,
     Voices,
 )
+from bridge.policy.objections import OBJECTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,8 @@ def gather(
         reader.review(review)
     for comment in page.comments:
         reader.comment(comment)
+    for comment in page.inline:
+        reader.inline(comment)
     closing = reader.closing()
     return Gathered(
         votes=tuple(reader.votes),
@@ -264,7 +267,7 @@ class _VoteReader:
             )
         elif verdict := said or meant:
             vote = self._vote(review, verdict, Channel.REVIEW, command)
-            self._take(vote, command, self._moved or self._old(review) or self._void(review))
+            self._take(vote, command, self._why_void(review, verdict, self._old(review)))
         elif command:
             self.asked.append(review.node)
 
@@ -277,9 +280,17 @@ class _VoteReader:
             self._confused(comment, command.why)
         elif said:
             vote = self._vote(comment, said, Channel.COMMENT, command)
-            self._take(vote, command, self._moved or self._early(comment) or self._void(comment))
+            self._take(vote, command, self._why_void(comment, said, self._early(comment)))
         elif command:
             self.asked.append(comment.node)
+
+    def inline(self, comment: Comment) -> None:
+        """A comment on a line may object, or lift an objection. It is no place to approve."""
+        command = self._read(comment.body)
+        if _verdict(command) is Verdict.APPROVE:
+            self._confused(comment, "a comment on a line does not approve: write it below instead")
+        else:
+            self.comment(comment)
 
     def _read(self, body: str) -> Command | Unreadable | None:
         command = comment_commands.read(body)
@@ -355,6 +366,7 @@ class _VoteReader:
             url=said.url,
             body_sha256=hashlib.sha256(said.body.encode("utf-8", "surrogatepass")).hexdigest(),
             dismissed_by=actor_of(dismissed_by) if dismissed_by else None,
+            dismissed_at=said.dismissed_at if isinstance(said, Review) else None,
         )
 
     def _elsewhere(self, command: Command | Unreadable | None) -> Why | None:
@@ -367,6 +379,13 @@ class _VoteReader:
             says = f"it does not say of which version it is: {_HERE}"
             return Why(ReasonCode.UNNAMED_VERSION, says)
         return None
+
+    def _why_void(
+        self, said: Comment | Review, verdict: Verdict, outdated: Why | None
+    ) -> Why | None:
+        # Who takes back an objection takes it back of every version.
+        old = None if verdict is Verdict.RELEASE else outdated
+        return self._moved or old or self._void(said)
 
     def _void(self, said: Comment | Review) -> Why | None:
         if isinstance(said, Review) and said.dismissed and said.dismissed_by is None:
@@ -391,10 +410,10 @@ class _VoteReader:
                 vote = replace(vote, inputs=self._inputs(command))
             except Faults as faults:
                 void = Why(ReasonCode.BAD_INPUT, "; ".join(faults.faults))
-        if void:
-            self.dismissed.append(Dismissal(vote, void))
-        else:
+        if not void:
             self.votes.append(vote)
+        elif vote.verdict not in OBJECTS:  # a no that rejects nothing holds: `objections.py`
+            self.dismissed.append(Dismissal(vote, void))
 
     def _inputs(self, command: Command | Unreadable | None) -> dict[str, Any] | None:
         asked = command if isinstance(command, Command) else Command(Word.APPROVE)
@@ -435,11 +454,12 @@ def unanswered(gathered: Gathered, page: Page) -> tuple[str, ...]:
     awaited |= {each.node for each in gathered.unreadable} | set(gathered.asked)
     return tuple(
         each.node
-        for each in _texts(page)
+        for each in texts(page)
         if each.node in awaited and each.body and not each.reactions
     )
 
 
-def _texts(page: Page) -> Iterator[Comment | Review]:
+def texts(page: Page) -> Iterator[Comment | Review]:
     yield from page.reviews
     yield from page.comments
+    yield from page.inline

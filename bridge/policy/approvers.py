@@ -119,6 +119,13 @@ def _in_words(group: Group) -> str:
             return f"has the role {group.name}"
 
 
+def identity(actor: Actor) -> str:
+    """Who this is, for counting: the account's number if the forge vouches for it."""
+    if actor.proven and actor.id is not None:
+        return f"#{actor.id}"
+    return (actor.email or actor.name).casefold()
+
+
 def login_of(user: str) -> str:
     """`ann#583231` and `Ann` are both the login `ann`."""
     return user.partition("#")[0].lower()
@@ -233,6 +240,31 @@ def unsettled(request: ApprovalRequest, author: Actor | None) -> Why | None:
             "it could not be read who opened this request, who may not approve it",
         )
     return None
+
+
+def why_no_approver(
+    request: ApprovalRequest, author: Actor | None, actor: Actor, facts: Facts
+) -> Why | None:
+    """Why this person's approval would not count now; None if it would."""
+    if actor.bot:
+        return Why(ReasonCode.BOT, "a bot's answer never counts")
+    return (
+        bar(request, author, actor)
+        or may_decide(request.policy.require, actor, facts).why_not()
+        or unsettled(request, author)
+        or why_not_named(request.policy, actor, facts)
+    )
+
+
+def why_not_named(policy: Policy, actor: Actor, facts: Facts) -> Why | None:
+    """Why the flow's own list of approvers leaves this person out; None if it does not."""
+    if policy.only is None:
+        return None
+    found = among(policy.only, actor, facts)
+    if found.answer is Answer.NOT:
+        says = f"the flow itself names who approves this: {policy.only}"
+        return Why(ReasonCode.NOT_NAMED, says)
+    return found.why_not()
 
 
 # -- whether a rule can be met at all ------------------------------------------------------------

@@ -25,8 +25,8 @@ from bridge.core.evaluation import (
     Evaluation,
     Evidence,
     Finding,
+    Objection,
     Outcome,
-    Question,
     ReasonCode,
     Verdict,
     Vote,
@@ -40,9 +40,7 @@ from bridge.core.rules import (
     Approvals,
     DismissedReviews,
     EachOf,
-    Group,
     OnTimeout,
-    Policy,
     RequestChanges,
     Rule,
 )
@@ -53,10 +51,22 @@ from bridge.policy.approvers import (
     bar,
     barred_by_name,
     can_be_met,
-    leaves,
+    identity,
     match_up,
     may_decide,
     unsettled,
+    why_not_named,
+)
+from bridge.policy.objections import (
+    Words,
+    held_by,
+    kept_open,
+    key,
+    objects,
+    raised,
+    settled,
+    standing,
+    supersedes,
 )
 
 
@@ -65,9 +75,9 @@ def evaluate(
 ) -> Evaluation:
     """Where the gate stands on this evidence.
 
-    A rejection by someone who may decide outweighs every approval; then a hold keeps it open; then
-    the rule; then a condition the policy names; then the clock. A hold stops these two as well, and
-    so do approvals that give different input.
+    A rejection by someone who may decide outweighs every approval. An objection that is not lifted
+    outweighs the rule, a condition that the policy names and the clock's approval, and so do
+    approvals that give different input. A deadline that rejects still does.
 
     `misfit` looks at the input of an approval, and belongs to the moment of deciding: `decide`
     always gives it, so that nothing unfit is recorded. Judging a record again does without, because
@@ -78,18 +88,25 @@ def evaluate(
     tree = weigh(request.policy.require, sifted.approvals, facts)
     stops = _stops(sifted, misfit)
     obstacles = (*stops, *_obstacles(request, evidence))
-    outcome, by, says = _outcome(request, evidence, sifted, tree)
+    outcome, by, says = _outcome(request, evidence, sifted, tree, bool(stops))
     if outcome is Outcome.PENDING:
-        says = "; ".join([says, *obstacles])
-    elif outcome is Outcome.APPROVED and stops:
-        outcome, by, says = Outcome.PENDING, None, "; ".join(stops)
+        waits = [] if stops and tree.met else [f"waiting: {tree.says}"]
+        says = "; ".join([*waits, *obstacles])
     findings = (tree, *(Finding(each, False) for each in obstacles))
     root = Finding(says, outcome is Outcome.APPROVED, findings)
-    return Evaluation(outcome, by, root, sifted.candidates, sifted.dismissals, sifted.heeded)
+    return Evaluation(
+        outcome,
+        by,
+        root,
+        sifted.candidates,
+        sifted.dismissals,
+        sifted.heeded,
+        sifted.objections,
+    )
 
 
 def _outcome(
-    request: ApprovalRequest, evidence: Evidence, sifted: _Sifted, tree: Finding
+    request: ApprovalRequest, evidence: Evidence, sifted: _Sifted, tree: Finding, held: bool
 ) -> tuple[Outcome, Decider | None, str]:
     if sifted.refusals:
         first = min(sifted.refusals, key=_age)
@@ -98,16 +115,22 @@ def _outcome(
     shortfall = tree if sifted.candidates else None
     if evidence.ended:
         return _withdrawn(request, evidence, shortfall)
-    if tree.met:
+    if tree.met and not held:
         names = ", ".join(sorted({str(vote.actor) for vote in sifted.approvals}))
         return Outcome.APPROVED, Decider.PERSON, f"approved by {names}"
     condition = evidence.condition
-    if condition and condition.holds and condition.text == request.policy.auto_approve_if:
+    allowed = condition and condition.text == request.policy.auto_approve_if and not held
+    if condition and allowed and condition.holds:
         says = f"approved automatically: {condition.text}"
         return Outcome.APPROVED, Decider.CONDITION, says
-    if overdue(request, evidence.now) and request.policy.on_timeout is not OnTimeout.NOTIFY:
+    if overdue(request, evidence.now) and _clock_decides(request, held):
         return _timed_out(request, shortfall)
-    return Outcome.PENDING, None, f"waiting: {tree.says}"
+    return Outcome.PENDING, None, ""
+
+
+def _clock_decides(request: ApprovalRequest, held: bool) -> bool:
+    on_timeout = request.policy.on_timeout
+    return on_timeout is OnTimeout.REJECT or (on_timeout is OnTimeout.APPROVE and not held)
 
 
 def _withdrawn(
@@ -134,7 +157,7 @@ def _deadline(request: ApprovalRequest) -> str:
 def _stops(sifted: _Sifted, misfit: Misfit | None) -> tuple[str, ...]:
     """What keeps everybody from approving, the clock and a condition as well."""
     apart = disagreement(sifted.approvals, misfit)
-    return (*dict.fromkeys(map(_held_by, sifted.holds)), *([apart] if apart else []))
+    return (*dict.fromkeys(map(held_by, sifted.holds)), *([apart] if apart else []))
 
 
 def _obstacles(request: ApprovalRequest, evidence: Evidence) -> Iterator[str]:
@@ -148,11 +171,6 @@ def _obstacles(request: ApprovalRequest, evidence: Evidence) -> Iterator[str]:
             "too few people are left who may approve: change the policy, or have somebody else"
             " start the run"
         )
-
-
-def _held_by(vote: Vote) -> str:
-    said = f": {vote.reason}" if vote.reason else ""
-    return f"held by {vote.actor}{said}"
 
 
 def overdue(request: ApprovalRequest, now: datetime) -> bool:
@@ -169,8 +187,8 @@ class _Sifted:
 
     approvals: tuple[Vote, ...]
     refusals: tuple[Vote, ...]
-    holds: tuple[Vote, ...]
-    releases: tuple[Vote, ...]
+    objections: tuple[Objection, ...]
+    heeded: tuple[Vote, ...]
     dismissals: tuple[Dismissal, ...]
 
     @property
@@ -178,8 +196,8 @@ class _Sifted:
         return tuple(sorted((*self.approvals, *self.refusals), key=_age))
 
     @property
-    def heeded(self) -> tuple[Vote, ...]:
-        return tuple(sorted((*self.holds, *self.releases), key=_age))
+    def holds(self) -> tuple[Objection, ...]:
+        return standing(self.objections)
 
 
 _REFUSALS: Final = {
@@ -198,25 +216,77 @@ _MILDEST_FIRST: Final = (
 def _sift(
     request: ApprovalRequest, evidence: Evidence, facts: Facts, misfit: Misfit | None
 ) -> _Sifted:
-    judge = _Judge(request, evidence, facts)
-    dismissals = list(evidence.dismissed)
-    taken: list[Vote] = []
-    for vote in sorted(evidence.votes, key=_age):
-        why = judge.objection(vote) or _misfitting(vote, misfit)
-        if why:
-            dismissals.append(Dismissal(vote, why))
-        else:
-            taken.append(vote)
+    everything = sorted((*evidence.said, *evidence.votes), key=_age)
+    said = {key(vote): vote for vote in everything if objects(vote)}
+    found = raised(request, said.values(), evidence.objections, facts)
+    judge = _Judge(request, evidence, facts, kept_open(request, found.objections))
+    refusing = _REFUSALS[request.policy.request_changes]
+    taken, releases, dismissals = _taken(judge, evidence.votes, refusing, misfit)
     last, gone = _last_words(taken)
-    refusals = _REFUSALS[request.policy.request_changes]
-    held, lifted = _holds(taken, last, refusals)
+    refusals = tuple(vote for vote in last if vote.verdict in refusing)
+    # A rejection that counts decides: it is none of those that hold.
+    recorded = {key(each) for each in evidence.objections}
+    rejected = {key(vote) for vote in refusals} - recorded
+    objections = [each for each in found.objections if key(each) not in rejected]
+    approvals, superseded = _approvals_left(last, objections)
+    words = Words(approvals, releases, tuple(said.values()))
+    ended = settled(request, evidence.author, objections, words, facts)
+    heard = {key(each) for each in ended.objections}
+    heeded = [*(vote for vote in said.values() if key(vote) in heard), *ended.used]
+    refused = (*found.refused, *ended.refused)
     return _Sifted(
-        approvals=tuple(vote for vote in last if vote.verdict is Verdict.APPROVE),
-        refusals=tuple(vote for vote in last if vote.verdict in refusals),
-        holds=held,
-        releases=tuple(vote for vote in taken if vote.verdict is Verdict.RELEASE),
-        dismissals=tuple(sorted((*dismissals, *gone, *lifted), key=_dismissal_age)),
+        approvals=approvals,
+        refusals=refusals,
+        objections=ended.objections,
+        heeded=tuple(sorted(heeded, key=_age)),
+        dismissals=tuple(
+            sorted(
+                (*evidence.dismissed, *dismissals, *gone, *superseded, *refused),
+                key=_dismissal_age,
+            )
+        ),
     )
+
+
+def _taken(
+    judge: _Judge, votes: Sequence[Vote], refusing: set[Verdict], misfit: Misfit | None
+) -> tuple[list[Vote], list[Vote], list[Dismissal]]:
+    """The answers that count by themselves, the releases, and what is neither, with its reason.
+
+    A no that does not reject is missing here: whether it holds is for `objections.py` to say.
+    """
+    taken: list[Vote] = []
+    releases: list[Vote] = []
+    dismissals: list[Dismissal] = []
+    for vote in sorted(votes, key=_age):
+        if objects(vote) and vote.verdict not in refusing:
+            continue
+        if vote.verdict is Verdict.RELEASE:
+            why, counted = judge.form(vote), releases
+        else:
+            why, counted = judge.objection(vote) or _misfitting(vote, misfit), taken
+        if why is None:
+            counted.append(vote)
+        elif not objects(vote):
+            dismissals.append(Dismissal(vote, why))
+    return taken, releases, dismissals
+
+
+def _approvals_left(
+    last: Sequence[Vote], objections: Sequence[Objection]
+) -> tuple[tuple[Vote, ...], list[Dismissal]]:
+    """The approvals whose author has not objected since. One that was superseded never returns."""
+    approvals = [vote for vote in last if vote.verdict is Verdict.APPROVE]
+    gone = [vote for vote in approvals if supersedes(objections, vote)]
+    return (
+        tuple(vote for vote in approvals if vote not in gone),
+        [Dismissal(vote, _OBJECTED_SINCE) for vote in gone],
+    )
+
+
+_OBJECTED_SINCE: Final = Why(
+    ReasonCode.SUPERSEDED, "they have objected since: an approval after that counts"
+)
 
 
 def _misfitting(vote: Vote, misfit: Misfit | None) -> Why | None:
@@ -228,44 +298,25 @@ _ANSWERED_AGAIN: Final = Why(ReasonCode.SUPERSEDED, "they have answered again si
 
 
 def _last_words(taken: Sequence[Vote]) -> tuple[list[Vote], list[Dismissal]]:
-    """Each person's last answer, and those that it replaced. A hold is beside them, no answer."""
+    """Each person's last answer, and those that it replaced."""
     last: dict[str, Vote] = {}
     gone = []
     for vote in taken:
-        if vote.verdict in {Verdict.HOLD, Verdict.RELEASE}:
-            continue
-        who = _identity(vote)
+        who = identity(vote.actor)
         if who in last:
             gone.append(Dismissal(last[who], _ANSWERED_AGAIN))
         last[who] = vote
     return list(last.values()), gone
 
 
-def _holds(
-    taken: Sequence[Vote], last: Sequence[Vote], refusals: set[Verdict]
-) -> tuple[tuple[Vote, ...], list[Dismissal]]:
-    """The holds that stand, and those that were lifted: by an own answer, or by a release."""
-    held, lifted = [], []
-    releases = [vote for vote in taken if vote.verdict is Verdict.RELEASE]
-    changes = [v for v in last if v.verdict is Verdict.CHANGES and v.verdict not in refusals]
-    for hold in [*(vote for vote in taken if vote.verdict is Verdict.HOLD), *changes]:
-        answers = [v for v in last if v is not hold and _identity(v) == _identity(hold)]
-        ends = [v for v in (*releases, *answers) if _age(v) > _age(hold)]
-        ends = [v for v in ends if v.verdict is not Verdict.CHANGES]
-        if ends:
-            first = min(ends, key=_age)
-            why = Why(ReasonCode.LIFTED, f"{first.actor} has lifted it since")
-            lifted.append(Dismissal(hold, why))
-        else:
-            held.append(hold)
-    return tuple(held), lifted
-
-
 class _Judge:
     """Why a vote does not count, in words for the one who cast it."""
 
-    def __init__(self, request: ApprovalRequest, evidence: Evidence, facts: Facts) -> None:
+    def __init__(
+        self, request: ApprovalRequest, evidence: Evidence, facts: Facts, kept_open: bool
+    ) -> None:
         self._request = request
+        self._kept_open = kept_open
         self._policy = request.policy
         self._author = evidence.author
         self._facts = facts
@@ -274,12 +325,15 @@ class _Judge:
         self._taken_back: dict[str, datetime] = {}
         for vote in evidence.votes:
             if vote.verdict is Verdict.APPROVE and self._dismissed(vote):
-                who = _identity(vote)
+                who = identity(vote.actor)
                 self._taken_back[who] = max(vote.at, self._taken_back.get(who, vote.at))
+
+    def form(self, vote: Vote) -> Why | None:
+        return objection_of_form(self._request, self._digest, vote, self._kept_open)
 
     def objection(self, vote: Vote) -> Why | None:
         return (
-            objection_of_form(self._request, self._digest, vote)
+            self.form(vote)
             or bar(self._request, self._author, vote.actor)
             or self._stranger(vote.actor)
             or self._withdrawn(vote)
@@ -295,7 +349,7 @@ class _Judge:
                 return None
             return Why(ReasonCode.DISMISSED, f"{vote.dismissed_by} dismissed it")
         # Else an older approval of the same person would step out from behind the dismissed one.
-        back = self._taken_back.get(_identity(vote))
+        back = self._taken_back.get(identity(vote.actor))
         if back is not None and vote.at <= back:
             return Why(ReasonCode.DISMISSED, "it was dismissed: approve again if you still do")
         return None
@@ -319,21 +373,15 @@ class _Judge:
 
     def _unapproving(self, vote: Vote) -> Why | None:
         """What speaks against a yes and not against a no."""
-        if vote.verdict not in {Verdict.APPROVE, Verdict.RELEASE}:
+        if vote.verdict is not Verdict.APPROVE:
             return None
-        if self._unsettled:
-            return self._unsettled
-        only = self._policy.only
-        if only is None or vote.verdict is Verdict.RELEASE:
-            return None
-        found = among(only, vote.actor, self._facts)
-        if found.answer is Answer.NOT:
-            return Why(ReasonCode.NOT_NAMED, f"the flow itself names who approves this: {only}")
-        return found.why_not()
+        return self._unsettled or why_not_named(self._policy, vote.actor, self._facts)
 
 
-def objection_of_form(request: ApprovalRequest, digest: str, vote: Vote) -> Why | None:
-    """Why a vote does not count whoever may decide."""
+def objection_of_form(
+    request: ApprovalRequest, digest: str, vote: Vote, kept_open: bool = False
+) -> Why | None:
+    """Why a vote does not count, whoever may decide. `kept_open`: the clock could not."""
     if vote.actor.bot:
         return Why(ReasonCode.BOT, "a bot's answer never counts")
     if vote.digest != digest:
@@ -341,7 +389,8 @@ def objection_of_form(request: ApprovalRequest, digest: str, vote: Vote) -> Why 
     if request.forge and (not vote.actor.proven or vote.actor.id is None):
         says = f"this gate is decided on {request.forge}, which has not vouched for {vote.actor}"
         return Why(ReasonCode.NOT_PROVEN, says)
-    if overdue(request, vote.at) and request.policy.on_timeout is not OnTimeout.NOTIFY:
+    decides = request.policy.on_timeout is not OnTimeout.NOTIFY and not kept_open
+    if decides and overdue(request, vote.at):
         return Why(ReasonCode.LATE, f"it came after the deadline, {_deadline(request)}")
     return None
 
@@ -352,7 +401,7 @@ def _age(vote: Vote) -> tuple[datetime, int, str, str, str, str]:
     return (
         vote.at,
         _MILDEST_FIRST.index(vote.verdict),
-        _identity(vote),
+        identity(vote.actor),
         vote.reason,
         vote.url or "",
         repr(vote),
@@ -361,13 +410,6 @@ def _age(vote: Vote) -> tuple[datetime, int, str, str, str, str]:
 
 def _dismissal_age(dismissal: Dismissal) -> tuple[object, ...]:
     return (*_age(dismissal.vote), dismissal.reason)
-
-
-def _identity(vote: Vote) -> str:
-    actor = vote.actor
-    if actor.proven and actor.id is not None:
-        return f"#{actor.id}"
-    return (actor.email or actor.name).casefold()
 
 
 # -- the rule --------------------------------------------------------------------------------------
@@ -404,9 +446,9 @@ def _weigh_count(actors: Actors, count: int, approvals: Sequence[Vote], facts: F
 
 
 def _weigh_each(of: Sequence[Actors], approvals: Sequence[Vote], facts: Facts) -> Finding:
-    names = {_identity(vote): str(vote.actor) for vote in approvals}
+    names = {identity(vote.actor): str(vote.actor) for vote in approvals}
     choices = [
-        frozenset(_identity(v) for v in approvals if among(actors, v.actor, facts).surely)
+        frozenset(identity(v.actor) for v in approvals if among(actors, v.actor, facts).surely)
         for actors in of
     ]
     chosen = match_up(choices)
@@ -440,36 +482,3 @@ def takes(rule: Rule) -> str:
             return _joined("and", [takes(each) for each in rules])
         case AnyOf(rules):
             return _joined("or", [takes(each) for each in rules])
-
-
-# -- what must be looked up ------------------------------------------------------------------------
-
-
-def questions(request: ApprovalRequest, evidence: Evidence) -> tuple[Question, ...]:
-    """What must be looked up before these votes can be judged, and nothing besides.
-
-    Look each up, `replace(evidence, memberships=…)`, evaluate. What is not looked up is unknown.
-    """
-    digest = digest_of(request)
-    known = {(each.user, each.group) for each in evidence.memberships}
-    found: dict[tuple[int, Group], Question] = {}
-    for actor in _whom(request, evidence, digest):
-        for group in _groups(request.policy, actor):
-            if actor.id is not None and (actor.id, group) not in known:
-                found[actor.id, group] = Question(actor, group)
-    return tuple(found.values())
-
-
-def _whom(request: ApprovalRequest, evidence: Evidence, digest: str) -> Iterator[Actor]:
-    for vote in sorted(evidence.votes, key=_age):
-        if objection_of_form(request, digest, vote) is None:
-            for actor in (vote.actor, vote.dismissed_by):
-                if actor and not actor.bot and not bar(request, evidence.author, actor):
-                    yield actor
-
-
-def _groups(policy: Policy, actor: Actor) -> Iterator[Group]:
-    nothing = Facts(())
-    for actors in (*leaves(policy.require), *([policy.only] if policy.only else [])):
-        if not among(actors, actor, nothing).surely:  # else the policy names the account itself
-            yield from actors.groups

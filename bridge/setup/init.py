@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bridge.ledger.git_ledger import README
+from bridge.ledger.readme import README
 from bridge.setup import workflow_files
 from bridge.setup.checkout import Checkout
 from bridge.setup.kubernetes_manifests import Deployed, files

@@ -168,16 +168,17 @@ TABLES: dict[str, dict[str, Key]] = {
         "verdict": needed(VERDICTS),
         "at": needed(TIME),
         "digest": needed(TEXT),
-        "channel": needed(words("terminal, cli, python, review, comment, closing")),
+        "channel": needed(words("terminal, cli, python, review, comment, closing, deleted")),
         "reason": optional(TEXT, ""),
         "inputs": optional(MAPPING),
         "url": optional(TEXT),
         "body_sha256": optional(TEXT),
         "dismissed_by": optional("actor"),
+        "dismissed_at": optional(TIME),
         "counts": needed(FLAG),
         "code": needed(
             words(
-                "approved, rejected, superseded, lifted, edited, dismissed, bad-input, late,"
+                "approved, rejected, superseded, lifts-nothing, edited, dismissed, bad-input, late,"
                 " older-version, other-version, unnamed-version, not-yet-shown, branch-moved,"
                 " text-altered, bot, not-proven, not-an-approver, not-named, membership-unknown,"
                 " initiator-unknown, author-unknown, barred-initiator, barred-author, barred-user"

@@ -1,0 +1,57 @@
+"""What must be looked up on a forge before the votes on a gate can be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from bridge.core.digest import digest_of
+from bridge.core.evaluation import Actor, Evidence, Question, Vote
+from bridge.core.model import ApprovalRequest
+from bridge.core.rules import Group, Policy
+from bridge.policy.approvers import Facts, among, bar, identity, leaves
+from bridge.policy.evaluate import objection_of_form
+from bridge.policy.objections import kept_open, key, objects
+
+
+def questions(request: ApprovalRequest, evidence: Evidence) -> tuple[Question, ...]:
+    """What must be looked up before these votes can be judged, and nothing besides.
+
+    Look each up, `replace(evidence, memberships=…)`, evaluate. What is not looked up is unknown.
+    """
+    digest = digest_of(request)
+    known = {(each.user, each.group) for each in evidence.memberships}
+    found: dict[tuple[int, Group], Question] = {}
+    for actor in _whom(request, evidence, digest):
+        for group in _groups(request.policy, actor):
+            if actor.id is not None and (actor.id, group) not in known:
+                found[actor.id, group] = Question(actor, group)
+    return tuple(found.values())
+
+
+def _whom(request: ApprovalRequest, evidence: Evidence, digest: str) -> Iterator[Actor]:
+    kept = kept_open(request, evidence.objections)
+    on_record = {key(each) for each in evidence.objections}
+    for vote in sorted(evidence.votes, key=_order):
+        if objects(vote) or objection_of_form(request, digest, vote, kept) is None:
+            for actor in (vote.actor, vote.dismissed_by):
+                if actor and not actor.bot and not bar(request, evidence.author, actor):
+                    yield actor
+    for vote in sorted((*evidence.said, *evidence.votes), key=_order):
+        if objects(vote):
+            if not vote.actor.bot and key(vote) not in on_record:
+                yield vote.actor  # also one who is barred: a no is heard all the same
+            by = vote.dismissed_by
+            if by and not by.bot and not bar(request, evidence.author, by):
+                yield by
+
+
+def _groups(policy: Policy, actor: Actor) -> Iterator[Group]:
+    nothing = Facts(())
+    for actors in (*leaves(policy.require), *([policy.only] if policy.only else [])):
+        if not among(actors, actor, nothing).surely:  # else the policy names the account itself
+            yield from actors.groups
+
+
+def _order(vote: Vote) -> tuple[datetime, str, str, str]:
+    return vote.at, vote.verdict, identity(vote.actor), vote.url or ""

@@ -1,0 +1,285 @@
+"""Objections: who said no, and whether it still holds.
+
+A no outlives its page. Once it is seen it holds until somebody who may do so lifts it: editing,
+deleting or hiding a text, a push, a new version, another policy and leaving a team lift nothing.
+So what is on record is never judged again. What a page says is judged when it is first seen.
+
+Values in, values out. `pages/objections.py` finds what a page says, in every revision of a text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from bridge.core.evaluation import (
+    Actor,
+    Answer,
+    Channel,
+    Dismissal,
+    Lifted,
+    Lifting,
+    Objection,
+    ReasonCode,
+    Verdict,
+    Vote,
+    Why,
+)
+from bridge.core.model import ApprovalRequest
+from bridge.core.rules import OnTimeout
+from bridge.policy.approvers import Facts, identity, may_decide, why_no_approver
+
+OBJECTS: Final = frozenset({Verdict.CHANGES, Verdict.HOLD, Verdict.REJECT})
+
+#: `/unhold @alice the tests are green now`.
+_OF_ANOTHER: Final = re.compile(r"@([A-Za-z0-9_-]+)[:,]?(?:\s+(.*))?", re.DOTALL)
+
+
+def objects(vote: Vote) -> bool:
+    """Whether this is a no that holds. Closing a page is none: it rejects, or it is undone."""
+    return vote.verdict in OBJECTS and vote.channel is not Channel.CLOSING
+
+
+#: What makes two objections the same one: who, what, in which text, and when it was written there.
+Key = tuple[str, Verdict, str, datetime]
+
+
+def key(said: Vote | Objection) -> Key:
+    who = said.actor if isinstance(said, Vote) else said.who
+    return identity(who), said.verdict, said.url or "", said.at
+
+
+def standing(objections: Iterable[Objection]) -> tuple[Objection, ...]:
+    return tuple(each for each in objections if each.lifted is None)
+
+
+def held_by(objection: Objection) -> str:
+    said = f": {objection.reason}" if objection.reason else ""
+    return f"held by {objection.who}{said}"
+
+
+def merged(one: Iterable[Objection], other: Iterable[Objection]) -> tuple[Objection, ...]:
+    """Both records of one gate's objections. What is lifted in either is lifted."""
+    found: dict[Key, Objection] = {}
+    for each in (*one, *other):
+        known = found.setdefault(key(each), each)
+        if known.lifted is None and each.lifted:
+            found[key(each)] = each
+    return _in_order(found.values())
+
+
+def lost(before: Iterable[Objection], after: Iterable[Objection]) -> tuple[Objection, ...]:
+    """What stood in the earlier record and is neither there nor lifted in the later one."""
+    kept = {key(each): each for each in after}
+    return tuple(
+        each
+        for each in before
+        if key(each) not in kept or (each.lifted and kept[key(each)].lifted != each.lifted)
+    )
+
+
+def _in_order(objections: Iterable[Objection]) -> tuple[Objection, ...]:
+    return tuple(sorted(objections, key=lambda each: (each.at, *key(each)[:3])))
+
+
+# -- raising ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """Every objection to a gate, lifted or not, and what is none because of who said it."""
+
+    objections: tuple[Objection, ...]
+    refused: tuple[Dismissal, ...] = ()
+
+
+def raised(
+    request: ApprovalRequest, said: Iterable[Vote], recorded: Iterable[Objection], facts: Facts
+) -> Raised:
+    """What is on record, and what is new of those who may object, by this request's policy."""
+    known = {key(each): each for each in recorded}
+    refused = []
+    for vote in sorted(said, key=lambda each: (each.at, key(each), each.reason)):
+        if not objects(vote) or key(vote) in known:
+            continue
+        why = why_no_objector(request, vote.actor, facts)
+        if why is None:
+            known[key(vote)] = _of(vote)
+        elif vote.channel is not Channel.DELETED:
+            refused.append(Dismissal(vote, why))
+    return Raised(_in_order(known.values()), tuple(refused))
+
+
+def why_no_objector(request: ApprovalRequest, actor: Actor, facts: Facts) -> Why | None:
+    """Why this person's no holds nothing; None if it does.
+
+    The bars are ignored: the initiator of a run may not approve it, and may well stop it. What
+    cannot be read about a membership counts for the objector.
+    """
+    if actor.bot:
+        return Why(ReasonCode.BOT, "a bot's answer never counts")
+    if request.forge and (not actor.proven or actor.id is None):
+        says = f"this gate is decided on {request.forge}, which has not vouched for {actor}"
+        return Why(ReasonCode.NOT_PROVEN, says)
+    found = may_decide(request.policy.require, actor, facts)
+    return found.why_not() if found.answer is Answer.NOT else None
+
+
+def _of(vote: Vote) -> Objection:
+    return Objection(
+        who=vote.actor,
+        verdict=vote.verdict,
+        at=vote.at,
+        digest=vote.digest,
+        reason=vote.reason,
+        url=vote.url,
+        body_sha256=vote.body_sha256,
+    )
+
+
+def supersedes(objections: Iterable[Objection], approval: Vote) -> bool:
+    """Whether the approval's author has objected since: a later word, even if it was lifted."""
+    who = identity(approval.actor)
+    return any(each.at >= approval.at and identity(each.who) == who for each in objections)
+
+
+def kept_open(request: ApprovalRequest, objections: Iterable[Objection]) -> bool:
+    """Whether the clock could not approve at the deadline, so that people may still answer."""
+    end = request.expires_at
+    if end is None or request.policy.on_timeout is not OnTimeout.APPROVE:
+        return False
+    return any(each.lifted is None or each.lifted.at >= end for each in objections)
+
+
+# -- lifting ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What may lift an objection: approvals that count, `/unhold`s, and dismissed reviews."""
+
+    approvals: Sequence[Vote] = ()
+    releases: Sequence[Vote] = ()
+    reviews: Sequence[Vote] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The objections, each with what lifted it, and the releases that lifted nothing."""
+
+    objections: tuple[Objection, ...]
+    used: tuple[Vote, ...] = ()
+    refused: tuple[Dismissal, ...] = ()
+
+
+def settled(
+    request: ApprovalRequest,
+    author: Actor | None,
+    objections: Sequence[Objection],
+    words: Words,
+    facts: Facts,
+) -> Settled:
+    """Which objections are lifted now, and by whom."""
+    approvers = _Approvers(request, author, facts)
+    found = tuple(
+        each if each.lifted else replace(each, lifted=_first_end(each, words, approvers))
+        for each in objections
+    )
+    lifts = {_who_and_when(each.lifted) for each in found if each.lifted}
+    used, refused = [], []
+    for release in words.releases:
+        did = (identity(release.actor), release.at, Lifted.UNHOLD) in lifts
+        why = None if did else _why_nothing(release, found, approvers)
+        if why:
+            refused.append(Dismissal(release, why))
+        else:
+            used.append(release)
+    return Settled(found, tuple(used), tuple(refused))
+
+
+def _who_and_when(lifting: Lifting) -> tuple[str, datetime, Lifted]:
+    return identity(lifting.by), lifting.at, lifting.how
+
+
+class _Approvers:
+    """Whose approval would count now: asked often, and of few people."""
+
+    def __init__(self, request: ApprovalRequest, author: Actor | None, facts: Facts) -> None:
+        self._asked = (request, author)
+        self._facts = facts
+        self._known: dict[str, Why | None] = {}
+
+    def why_not(self, actor: Actor) -> Why | None:
+        who = identity(actor)
+        if who not in self._known:
+            self._known[who] = why_no_approver(*self._asked, actor, self._facts)
+        return self._known[who]
+
+
+def _first_end(objection: Objection, words: Words, approvers: _Approvers) -> Lifting | None:
+    ends = [*_by_author(objection, words), *_by_others(objection, words, approvers)]
+    return min(ends, key=lambda each: (each.at, each.how, identity(each.by)), default=None)
+
+
+def _by_author(objection: Objection, words: Words) -> Iterator[Lifting]:
+    who = identity(objection.who)
+    for vote in words.approvals:
+        if identity(vote.actor) == who and vote.at > objection.at:
+            yield Lifting(vote.actor, Lifted.APPROVAL, vote.at, vote.reason, vote.url)
+    for vote in words.releases:
+        whom, reason = _target(vote)
+        own = whom is None or _is(vote.actor, whom)
+        if own and identity(vote.actor) == who and vote.at > objection.at:
+            yield Lifting(vote.actor, Lifted.UNHOLD, vote.at, reason, vote.url)
+
+
+def _by_others(objection: Objection, words: Words, approvers: _Approvers) -> Iterator[Lifting]:
+    for vote in words.releases:
+        whom, reason = _target(vote)
+        named = whom is not None and reason and _is(objection.who, whom)
+        if named and vote.at > objection.at and not approvers.why_not(vote.actor):
+            yield Lifting(vote.actor, Lifted.UNHOLD, vote.at, reason, vote.url)
+    for review in words.reviews:
+        by, at = review.dismissed_by, review.dismissed_at or review.at
+        same = review.url is not None and review.url == objection.url
+        if same and by and at >= objection.at and not approvers.why_not(by):
+            yield Lifting(by, Lifted.DISMISSAL, at, url=review.url)
+
+
+def _target(release: Vote) -> tuple[str | None, str]:
+    """Whose objection an `/unhold` is about (None: its author's own), and why."""
+    match = _OF_ANOTHER.fullmatch(release.reason.strip())
+    if match is None:
+        return None, release.reason
+    return match[1], (match[2] or "").strip()
+
+
+def _is(actor: Actor, login: str) -> bool:
+    return (actor.login or actor.name).casefold() == login.casefold()
+
+
+def _why_nothing(
+    release: Vote, objections: Sequence[Objection], approvers: _Approvers
+) -> Why | None:
+    """Why a release lifts nothing, in words for its author; None if there is nothing to say."""
+    whom, reason = _target(release)
+    if whom is None or _is(release.actor, whom):
+        others = [each for each in standing(objections) if each.at < release.at]
+        if not others:
+            return None
+        name = others[0].who.login or others[0].who.name
+        return _nothing(
+            f"you have no objection here: to lift another's write `/unhold @{name} why`"
+        )
+    if not any(_is(each.who, whom) for each in objections):
+        return _nothing(f"{whom} has no objection here")
+    if not reason:
+        return _nothing(f"say why: `/unhold @{whom} the reason`")
+    return approvers.why_not(release.actor)
+
+
+def _nothing(says: str) -> Why:
+    return Why(ReasonCode.LIFTS_NOTHING, says)

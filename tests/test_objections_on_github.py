@@ -1,0 +1,407 @@
+"""A no outlives its page: alice and bob may decide, mallory has write access and may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from bridge.core.evaluation import Lifted, Objection, Outcome
+from bridge.core.facts import started_by
+from bridge.core.model import Standing
+from bridge.gates.audit import audit
+from bridge.gates.open_page import ask
+from bridge.gates.verify import verify
+from bridge.github.client import GitHub
+from bridge.pages.marker import seal_of
+from bridge.pages.model import Page, React, Reaction, Site, Write
+from bridge.policy.objections import standing as unlifted
+from tests.forge import POLICY, World, world
+from tests.github.conversation import Issue
+
+ISSUE = POLICY + "    via: issue\n"
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as made:
+        made.repo.grant(made.mallory, "write")
+        yield made
+
+
+@pytest.fixture(params=["pull request", "issue"])
+def page(request: pytest.FixtureRequest, at: World) -> Issue:
+    """A gate's page, of either kind."""
+    if request.param == "issue":
+        at.write_policy(ISSUE)
+    return opened(at)
+
+
+def opened(at: World, **changes: object) -> Issue:
+    _, page = ask(at.desk(at.opener), at.request(**changes).draft)
+    assert page
+    return at.repo.issues[page.number]
+
+
+def approves(at: World, page: Issue, who: str = "bob") -> None:
+    """They approve what the page shows now, and the decider looks."""
+    at.github.clock.advance(minutes=1)
+    sealed = seal_of(page.body)
+    assert sealed
+    page.comment(getattr(at, who), f"/approve {sealed.digest.removeprefix('sha256:')}")
+    at.tend(page)
+
+
+def gate(at: World, page: Issue) -> Standing:
+    sealed = seal_of(page.body)
+    assert sealed
+    found = at.desk().ledger.read(sealed.gate_id)
+    assert found
+    return found
+
+
+def outcome(at: World, page: Issue) -> Outcome | None:
+    found = gate(at, page)
+    if found.decision is None:
+        return None
+    assert audit(at.desk().ledger).faults == ()
+    return found.decision.outcome
+
+
+def held(at: World, page: Issue) -> list[str]:
+    """Who holds the gate, by the ledger; the page says the same, and nothing is decided."""
+    found = gate(at, page)
+    assert found.decision is None
+    names = [each.who.name for each in unlifted(found.objections)]
+    status = at.status(page)
+    assert all(f"held by {name}" in status for name in names)
+    assert audit(at.desk().ledger).faults == ()
+    return names
+
+
+def lifting(at: World, page: Issue) -> Objection:
+    decision = gate(at, page).decision
+    assert decision
+    (objection,) = decision.objections
+    assert objection.lifted
+    return objection
+
+
+# -- what takes no objection away ------------------------------------------------------------------
+
+
+def test_a_hold_that_somebody_else_edits_still_holds(at: World, page: Issue) -> None:
+    comment = page.comment(at.alice, "/hold wait")
+    comment.edit("/hold wait.", at.mallory)
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+
+
+def test_a_hold_that_somebody_else_edits_away_still_holds(at: World, page: Issue) -> None:
+    page.comment(at.alice, "/hold wait").edit("looks good", at.mallory)
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+
+
+def test_requested_changes_whose_text_somebody_else_edits_still_hold(at: World) -> None:
+    pull = at.open()
+    pull.review(at.alice, "CHANGES_REQUESTED", "the data is stale").edit("fine", at.mallory)
+    approves(at, pull)
+    assert held(at, pull) == ["alice"]
+    assert "the data is stale" in at.status(pull)
+
+
+def test_a_rejection_that_its_author_corrects_holds_and_never_approves(
+    at: World, page: Issue
+) -> None:
+    page.comment(at.alice, "/reject to low").edit("/reject too low")
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+
+
+def test_a_hold_cast_while_the_text_was_changed_still_holds(at: World, page: Issue) -> None:
+    page.edit(at.mallory, "Give me money")
+    page.comment(at.alice, "/hold")
+    at.tend(page)
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_hold_outlives_a_push_to_the_gates_branch(at: World, page: Issue, seen: bool) -> None:
+    page.comment(at.alice, "/hold")
+    if seen:
+        at.tend(page)
+    branch = f"gate/{gate(at, page).request.gate.id}"
+    at.repo.commit(branch, {"x": "y"}, "Something else")
+    at.tend(page)
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+
+
+@pytest.mark.parametrize("who", ["alice", "mallory"])
+def test_a_hold_that_was_answered_outlives_its_comment(at: World, page: Issue, who: str) -> None:
+    comment = page.comment(at.alice, "/hold")
+    at.tend(page)
+    comment.delete(getattr(at, who))
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+
+
+def test_a_hold_that_was_answered_outlives_its_comment_and_stops_the_clock(
+    at: World, page: Issue
+) -> None:
+    policy = ISSUE if not page.is_pull_request else POLICY
+    at.write_policy(policy + "    timeout: 1h\n    on_timeout: approve\n")
+    at.tend(page)  # under the new policy
+    comment = page.comment(at.alice, "/hold")
+    at.tend(page)
+    comment.delete(at.mallory)
+    at.github.clock.advance(hours=2)
+    at.mint()
+    at.tend(page)
+    assert held(at, page) == ["alice"]
+    page.comment(at.alice, "/unhold")
+    at.tend(page)
+    assert outcome(at, page) is Outcome.APPROVED
+
+
+def test_a_comment_of_an_objector_that_somebody_else_deletes_unread_holds(
+    at: World, page: Issue
+) -> None:
+    page.comment(at.alice, "/hold").delete(at.mallory)
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+    assert "mallory deleted a comment of alice" in at.status(page)
+
+
+def test_a_comment_of_an_outsider_that_somebody_deletes_holds_nothing(
+    at: World, page: Issue
+) -> None:
+    page.comment(at.mallory, "/hold").delete(at.bob)
+    approves(at, page)
+    assert outcome(at, page) is Outcome.APPROVED
+
+
+def test_a_deleted_revision_of_an_objectors_text_holds(at: World, page: Issue) -> None:
+    comment = page.comment(at.alice, "/hold")
+    comment.edit("never mind", at.mallory)
+    comment.delete_revision(0, at.mallory)
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+
+
+def test_what_somebody_else_edits_into_a_text_is_nobodys_word(at: World, page: Issue) -> None:
+    page.comment(at.alice, "hello").edit("/hold", at.mallory)
+    approves(at, page)
+    assert outcome(at, page) is Outcome.APPROVED
+
+
+def test_a_hold_outlives_being_asked_again_with_other_values_and_with_the_first(
+    at: World, page: Issue
+) -> None:
+    page.comment(at.alice, "/hold")
+    page.comment(at.alice, "/reject no")
+    for message in ("Deploy another?", "Deploy the model with accuracy 93 %?"):
+        at.github.clock.advance(minutes=1)
+        ask(at.desk(at.opener), at.request(message=message).draft)
+    approves(at, page)
+    assert set(held(at, page)) == {"alice"}
+
+
+def test_a_hold_outlives_a_policy_that_no_longer_names_its_author(at: World, page: Issue) -> None:
+    page.comment(at.alice, "/hold")
+    policy = POLICY if page.is_pull_request else ISSUE
+    at.write_policy(policy.replace("[alice, bob]", "[bob]"))
+    at.tend(page)
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+
+
+def test_a_hold_outlives_a_merge_by_hand(at: World) -> None:
+    pull = at.open()
+    pull.comment(at.alice, "/hold")
+    pull.merge(at.mallory)
+    at.tend(pull)
+    new = at.repo.pulls[-1]
+    assert new is not pull
+    approves(at, new)
+    assert held(at, new) == ["alice"]
+
+
+def test_a_hold_outlives_leaving_the_team(at: World) -> None:
+    team = at.github.organisation("acme").team("ml", at.alice, at.bob)
+    at.write_policy(POLICY.replace("users: [alice, bob]", "teams: [acme/ml]"))
+    pull = at.open()
+    pull.comment(at.alice, "/hold")
+    at.tend(pull)
+    team.remove(at.alice)
+    approves(at, pull)
+    assert held(at, pull) == ["alice"]
+
+
+def test_a_hold_on_a_line_of_the_change_holds(at: World) -> None:
+    pull = at.open()
+    inline = pull.comment_inline(at.alice, "/hold")
+    approves(at, pull)
+    assert held(at, pull) == ["alice"]
+    assert ("approval-decider[bot]", "rocket") in inline.reacted
+
+
+def test_an_approval_on_a_line_of_the_change_approves_nothing(at: World) -> None:
+    pull = at.open()
+    pull.comment_inline(at.alice, "/approve")
+    at.tend(pull)
+    assert outcome(at, pull) is None
+    assert "a comment on a line does not approve" in at.status(pull)
+
+
+def test_the_initiator_of_a_run_may_hold_it_and_reject_nothing(at: World) -> None:
+    at.write_policy(
+        "gates:\n  - name: deploy\n    require: {users: [alice, bob]}\n"
+        "identities: {alice@corp: alice}\n"
+    )
+    pull = at.repo.pull(opened(at, facts=started_by("alice@corp")).number)
+    pull.comment(at.alice, "/reject not yet")
+    approves(at, pull)
+    assert held(at, pull) == ["alice"]
+    pull.comment(at.alice, "/unhold")
+    at.tend(pull)
+    assert outcome(at, pull) is Outcome.APPROVED
+
+
+# -- an approval that was taken back ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "says"), [(1, "0 of 1"), (2, "0 of 2")])
+def test_an_approval_that_its_author_superseded_never_returns(
+    at: World, count: int, says: str
+) -> None:
+    at.write_policy(POLICY.replace("bob]}", f"bob], count: {count}}}"))
+    pull = at.open()
+    pull.review(at.alice, "APPROVED")
+    at.github.clock.advance(minutes=1)
+    review = pull.review(at.alice, "CHANGES_REQUESTED", "wait")
+    at.github.clock.advance(minutes=1)
+    review.dismiss(at.bob, "it was about another gate")
+    at.tend(pull)
+    assert outcome(at, pull) is None
+    assert f"{says} approval" in at.status(pull)
+    if count == 2:
+        approves(at, pull)
+        assert outcome(at, pull) is None
+        assert "1 of 2 approvals" in at.status(pull)
+
+
+# -- what lifts one --------------------------------------------------------------------------------
+
+
+LIFTS: list[tuple[str, str, Callable[[World, Issue], object]]] = [
+    ("alice", "unhold", lambda at, page: page.comment(at.alice, "/unhold")),
+    ("bob", "unhold", lambda at, page: page.comment(at.bob, "/unhold @alice the tests are green")),
+]
+
+
+@pytest.mark.parametrize(("by", "how", "act"), LIFTS, ids=["its author", "another approver"])
+def test_a_hold_is_lifted_by(
+    at: World, page: Issue, by: str, how: str, act: Callable[[World, Issue], object]
+) -> None:
+    page.comment(at.alice, "/hold")
+    at.tend(page)
+    assert held(at, page) == ["alice"]
+    at.github.clock.advance(minutes=1)
+    act(at, page)
+    at.tend(page)
+    assert held(at, page) == []
+    approves(at, page)
+    assert outcome(at, page) is Outcome.APPROVED
+    lifted = lifting(at, page).lifted
+    assert lifted
+    assert (lifted.by.name, lifted.how) == (by, Lifted(how))
+    assert (
+        verify(at.desk().ledger, at.request().draft, gate(at, page).request.venue).outcome
+        is Outcome.APPROVED
+    )
+
+
+def test_a_hold_is_lifted_by_its_authors_own_approval(at: World, page: Issue) -> None:
+    page.comment(at.alice, "/hold")
+    at.tend(page)
+    approves(at, page, "alice")
+    assert outcome(at, page) is Outcome.APPROVED
+    assert (lifted := lifting(at, page).lifted)
+    assert lifted.how is Lifted.APPROVAL
+
+
+def test_a_lifted_hold_stays_lifted_if_the_word_that_lifted_it_is_deleted(
+    at: World, page: Issue
+) -> None:
+    page.comment(at.alice, "/hold")
+    at.github.clock.advance(minutes=1)
+    release = page.comment(at.bob, "/unhold @alice it is fine")
+    at.tend(page)
+    at.github.clock.advance(minutes=1)
+    release.delete(at.bob)
+    approves(at, page)
+    assert outcome(at, page) is Outcome.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("who", "text", "why"),
+    [
+        ("mallory", "/unhold @alice it is fine", "mallory is not among"),
+        ("bob", "/unhold", "you have no objection here"),
+        ("bob", "/unhold @alice", "say why"),
+    ],
+)
+def test_who_may_not_lift_a_hold_is_answered_with_the_reason(
+    at: World, page: Issue, who: str, text: str, why: str
+) -> None:
+    page.comment(at.alice, "/hold")
+    at.github.clock.advance(minutes=1)
+    said = page.comment(getattr(at, who), text)
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+    assert why in at.status(page)
+    assert ("approval-decider[bot]", "-1") in said.reacted
+
+
+def test_an_unhold_that_somebody_edited_lifts_nothing(at: World, page: Issue) -> None:
+    page.comment(at.alice, "/hold")
+    at.github.clock.advance(minutes=1)
+    page.comment(at.alice, "hello").edit("/unhold", at.mallory)
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+
+
+def test_a_hold_is_on_record_before_it_is_answered(
+    at: World, page: Issue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.comment(at.alice, "/hold")
+    recorded: list[bool] = []
+    write = GitHub.write
+
+    def watch(self: GitHub, site: Site, shown: Page, writes: Sequence[Write]) -> None:
+        if any(
+            not isinstance(each, React) or each.with_ is not Reaction.SEEN for each in writes
+        ):  # 👀 only says that it was seen
+            recorded.append(bool(unlifted(gate(at, page).objections)))
+        write(self, site, shown, writes)
+
+    monkeypatch.setattr(GitHub, "write", watch)
+    at.tend(page)
+    assert recorded == [True]
+
+
+def test_a_deadline_that_rejects_ends_a_gate_that_is_held(at: World, page: Issue) -> None:
+    policy = POLICY if page.is_pull_request else ISSUE
+    at.write_policy(policy + "    timeout: 1h\n")
+    at.tend(page)
+    page.comment(at.alice, "/hold")
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+    at.github.clock.advance(hours=2)
+    at.mint()
+    at.tend(page)
+    assert outcome(at, page) is Outcome.EXPIRED
