@@ -32,7 +32,6 @@ MAY_ASK = {
     "ledger/git_ledger.py",
     "metaflow/plugins/argo.py",
     "policy/approvers.py",
-    "policy/evaluate.py",
     "policy/simulate.py",
     "wiring.py",
 }

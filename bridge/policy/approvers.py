@@ -242,6 +242,16 @@ def unsettled(request: ApprovalRequest, author: Actor | None) -> Why | None:
     return None
 
 
+def why_nobody(request: ApprovalRequest, actor: Actor) -> Why | None:
+    """Why this is nobody whose word could count, whatever the policy says; None if it is."""
+    if actor.bot:
+        return Why(ReasonCode.BOT, "a bot's answer never counts")
+    if request.forge and (not actor.proven or actor.id is None):
+        says = f"this gate is decided on {request.forge}, which has not vouched for {actor}"
+        return Why(ReasonCode.NOT_PROVEN, says)
+    return None
+
+
 def why_no_approver(
     request: ApprovalRequest, author: Actor | None, actor: Actor, facts: Facts
 ) -> Why | None:

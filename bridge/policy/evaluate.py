@@ -55,6 +55,7 @@ from bridge.policy.approvers import (
     match_up,
     may_decide,
     unsettled,
+    why_nobody,
     why_not_named,
 )
 from bridge.policy.objections import (
@@ -382,13 +383,10 @@ def objection_of_form(
     request: ApprovalRequest, digest: str, vote: Vote, kept_open: bool = False
 ) -> Why | None:
     """Why a vote does not count, whoever may decide. `kept_open`: the clock could not."""
-    if vote.actor.bot:
-        return Why(ReasonCode.BOT, "a bot's answer never counts")
+    if nobody := why_nobody(request, vote.actor):
+        return nobody
     if vote.digest != digest:
         return Why(ReasonCode.OTHER_VERSION, "it answers another version of this request")
-    if request.forge and (not vote.actor.proven or vote.actor.id is None):
-        says = f"this gate is decided on {request.forge}, which has not vouched for {vote.actor}"
-        return Why(ReasonCode.NOT_PROVEN, says)
     decides = request.policy.on_timeout is not OnTimeout.NOTIFY and not kept_open
     if decides and overdue(request, vote.at):
         return Why(ReasonCode.LATE, f"it came after the deadline, {_deadline(request)}")

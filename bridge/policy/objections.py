@@ -30,7 +30,7 @@ from bridge.core.evaluation import (
 )
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import OnTimeout
-from bridge.policy.approvers import Facts, identity, may_decide, why_no_approver
+from bridge.policy.approvers import Facts, identity, may_decide, why_no_approver, why_nobody
 
 OBJECTS: Final = frozenset({Verdict.CHANGES, Verdict.HOLD, Verdict.REJECT})
 
@@ -119,11 +119,8 @@ def why_no_objector(request: ApprovalRequest, actor: Actor, facts: Facts) -> Why
     The bars are ignored: the initiator of a run may not approve it, and may well stop it. What
     cannot be read about a membership counts for the objector.
     """
-    if actor.bot:
-        return Why(ReasonCode.BOT, "a bot's answer never counts")
-    if request.forge and (not actor.proven or actor.id is None):
-        says = f"this gate is decided on {request.forge}, which has not vouched for {actor}"
-        return Why(ReasonCode.NOT_PROVEN, says)
+    if unproven := why_nobody(request, actor):
+        return unproven
     found = may_decide(request.policy.require, actor, facts)
     return found.why_not() if found.answer is Answer.NOT else None
 
