@@ -31,6 +31,16 @@ def kept(cache: Path) -> str:
         ("remote: hunter22 expired", {"HITL_LEDGER": "https://ann:hunter22@example.org/x.git"}),
         ("remote: hunter22 expired", {"GITHUB_TOKEN": "hunter22"}),
         ("cannot log in with hunter22", {"DB_PASSWORD": "hunter22"}),
+        ("remote: hunter22 expired", {"HITL_TOKEN": "hunter22\n"}),
+        (
+            "POST /services/T0/B0/hunter22",
+            {"METAFLOW_HITL_SLACK_WEBHOOK": "https://hooks.slack.com/services/T0/B0/hunter22"},
+        ),
+        ("remote: hunter22@ expired", {"HITL_LEDGER": "https://ann:hunter22%40@example.org/x"}),
+        ("mail: hunter22@ refused", {"METAFLOW_HITL_APPRISE_URLS": "mailto://a:hunter22%40@b"}),
+        ("bad line hunter22", {"HITL_APP_KEY": "-----BEGIN PRIVATE KEY-----\\nhunter22\\n"}),
+        ("{'Authorization': 'Basic aHVudGVyMjI='}", {}),
+        ('{"authorization":"Basic aHVudGVyMjI="}', {}),
     ],
 )
 def test_neither_the_sentence_nor_the_file_holds_a_secret(
@@ -67,3 +77,20 @@ def test_words_that_are_no_text_are_kept_all_the_same(tmp_path: Path) -> None:
 
 def test_a_short_secret_blots_out_no_words() -> None:
     assert without_secrets("the cat sat", {"CAT_TOKEN": "cat"}) == "the cat sat"
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{"PWD": "/home/ann/shop"}, {"HITL_OPENER_SECRET": "hitl-opener"}],
+    ids=lambda env: next(iter(env)),
+)
+def test_what_is_only_called_like_a_secret_is_kept(env: dict[str, str]) -> None:
+    (value,) = env.values()
+    assert without_secrets(f"it failed in {value}", env) == f"it failed in {value}"
+
+
+def test_a_webhook_blots_out_no_word_of_its_address() -> None:
+    env = {"METAFLOW_HITL_SLACK_WEBHOOK": "https://hooks.slack.com/services/T0/B0/hunter22"}
+    assert (
+        without_secrets("two services of hooks.slack.com", env) == "two services of hooks.slack.com"
+    )

@@ -7,18 +7,29 @@ import platform
 import re
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import unquote
 
 from bridge.core.sanitize import is_secret
-from bridge.core.settings import APPRISE_URLS, LEDGER, cache_folder
+from bridge.core.settings import (
+    APPRISE_URLS,
+    LEDGER,
+    OPENER_SECRET,
+    READER_SECRET,
+    SLACK_WEBHOOK,
+    cache_folder,
+)
 
 EXIT_BUG = 70
 
 _CREDENTIAL = re.compile(r"(?<=://)[^/\s'\"@]+@")
-_HEADER = re.compile(r"(?i)(authorization:?\s*\w*|bearer)\s+\S+")
+#: As a header has it, as Python shows a dictionary of headers, and as JSON does.
+_HEADER = re.compile(r"(?i)(authorization['\"]?:?\s*['\"]?\w*|bearer)\s+[^\s'\"]+")
+#: Called like a secret, and none: the shell's folders, and the names of Kubernetes Secrets.
+_NO_SECRETS = ("PWD", "OLDPWD", OPENER_SECRET, READER_SECRET)
 #: What no variable holds: an App's own token and key lie in memory alone.
 _MINTED = re.compile(
     r"\b(?:gh[a-z]_|github_pat_)\w{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
@@ -47,13 +58,24 @@ def without_secrets(text: str, env: Mapping[str, str]) -> str:
     """The text without credentials in addresses and headers, and without secrets of this
     environment."""
     text = _MINTED.sub("…", _HEADER.sub(r"\1 …", _CREDENTIAL.sub("…@", text)))
-    secrets = [value for name, value in env.items() if is_secret(name, value)]
-    secrets += re.split(r"[/:?&=@,\s]+", env.get(APPRISE_URLS, ""))  # any part may be the token
-    secrets += re.split(r"[/:@]+", env.get(LEDGER, "").rpartition("@")[0])
+    secrets = {form for each in _secrets(env) for form in (each, unquote(each))}
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= 6:  # a shorter one would blot out words
             text = text.replace(secret, "…")
     return text
+
+
+def _secrets(env: Mapping[str, str]) -> Iterator[str]:
+    """The secrets of this environment, and each part of one that may be met alone."""
+    for name, value in env.items():
+        if name not in _NO_SECRETS and is_secret(name, value):
+            yield value
+            # As it is used: without the newline behind it, and a key with its lines apart.
+            yield from (each.strip() for each in value.replace("\\n", "\n").splitlines())
+    yield from re.split(r"[/:?&=@,\s]+", env.get(APPRISE_URLS, ""))  # any part may be the token
+    _, *path = re.split(r"[/?&=\s]+", env.get(SLACK_WEBHOOK, "").strip().partition("://")[2])
+    yield from (each for each in path if each != "services")  # a word of every webhook
+    yield from re.split(r"[/:@]+", env.get(LEDGER, "").rpartition("@")[0])
 
 
 def _written(text: str, cache: Path) -> Path:
