@@ -48,9 +48,31 @@ def test_an_address_that_could_run_a_program_is_refused_and_nothing_runs(
 
 
 @pytest.mark.parametrize(
+    ("address", "fault"),
+    [
+        ("https://git.example/led\nger.git", "contains a line break"),
+        ("/srv/led\rger.git", "contains a line break"),
+        ("https://ann:hunt/er22@git.example/x", "has no valid host and port after https://"),
+        ("https://ann:hunt?er22@git.example/x", "has no valid host and port after https://"),
+        ("https://[::1/x", "has no valid host and port after https://"),
+    ],
+)
+def test_an_address_that_would_be_read_as_another_is_refused_and_not_shown(
+    address: str, fault: str
+) -> None:
+    with pytest.raises(Faults, match=f"HITL_LEDGER {fault}") as raised:
+        from_environment({"HITL_LEDGER": address})
+    assert "hunt" not in str(raised.value)
+    assert "git.example" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     "address",
     [
         "/srv/ledger.git",
+        "/srv/a@b: c/ledger.git",
+        "https://ann:hunt%2Fer@22@git.example:8443/ledger.git?x=a:b",
+        "ssh://ann@[::1]:22/ledger.git",
         "ledger.git",
         "./--odd.git",
         "git@git.example:team/ledger.git",

@@ -11,7 +11,11 @@ from bridge.core.errors import LedgerUnavailable
 TRANSPORTS = "file:git:http:https:ssh"
 
 _HELPER = re.compile(r"[A-Za-z0-9.+-]+::")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.+-]*)://")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.+-]*)://([^/?#]*)")
+#: `urlsplit` drops some of these in silence, so that another repository would be used.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: A password with a / in it ends too early, and its beginning is taken for a port.
+_AUTHORITY = re.compile(r"(?:.*@)?(?:\[[^\[\]@]*\]|[^:@\[\]]*)(?::[0-9]*)?")
 
 
 def fault_of(remote: str) -> str | None:
@@ -22,7 +26,14 @@ def fault_of(remote: str) -> str | None:
         return f"starts with {found[0]}, which lets git run a program; use https, ssh or a path"
     scheme = _SCHEME.match(remote)
     if scheme and scheme[1].lower() not in TRANSPORTS.split(":"):
-        return f"starts with {scheme[0]}; git is given {TRANSPORTS.replace(':', ', ')} and paths"
+        return f"starts with {scheme[1]}://; git is given {TRANSPORTS.replace(':', ', ')} and paths"
+    if _CONTROL.search(remote):
+        return "contains a line break or another control character; write it on one line"
+    if scheme and not _AUTHORITY.fullmatch(scheme[2]):
+        return (
+            f"has no valid host and port after {scheme[1]}://; in a user name or a password,"
+            " write / as %2F, ? as %3F and # as %23"
+        )
     return None
 
 
