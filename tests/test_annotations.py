@@ -255,6 +255,29 @@ def test_a_file_that_is_no_manifest_is_one_sentence(
     assert "it holds something that is no manifest" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!bool maybe",
+        "!!int ''",
+        "!!timestamp x",
+        "2024-13-45",
+        "9" * 6000,
+        "0000-01-01",
+        "[" * 3000,
+    ],
+    ids=["bool", "int", "timestamp", "month", "digits", "year", "nest"],
+)
+def test_a_value_that_yaml_cannot_read_is_a_fault_of_the_file_and_never_a_crash(value: str) -> None:
+    with pytest.raises(Faults, match=r"wf\.yaml"):
+        injected(f"kind: Workflow\nlater: {value}\n", "wf.yaml", PODS)
+
+
+def test_the_name_of_an_artifact_is_text() -> None:
+    (fault,) = faults_of(asking_for("artifacts: {1: a, '1': b}"))
+    assert "the name 1 must be text: put it in quotation marks" in fault
+
+
 # -- the pods ------------------------------------------------------------------------------------
 
 
@@ -296,6 +319,7 @@ class Pod:
 
 @pytest.fixture
 def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: Path) -> Pod:
+    monkeypatch.chdir(tmp_path)  # a checkout may say who its committer is
     return Pod(tmp_path, monkeypatch, ledger)
 
 

@@ -37,6 +37,11 @@ def injected(text: str, where: str, pods: Pods) -> str:
         documents = list(yaml.safe_load_all(text))
     except yaml.YAMLError as error:
         raise Faults(where, [f"it is no YAML: {' '.join(str(error).split())}"]) from None
+    except (ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        # PyYAML raises these for a value that is not of its type, such as a date of a 13th month:
+        # https://github.com/yaml/pyyaml/issues/386
+        said = " ".join(str(error).split())
+        raise Faults(where, [f"it holds a value that YAML cannot read: {said}"]) from None
     faults = [
         "it holds something that is no manifest"
         for each in documents
@@ -106,7 +111,12 @@ def _artifacts(said: Json, text: str, faults: list[str]) -> dict[str, str]:
     if not isinstance(found, dict):
         faults.append("`artifacts` must be a mapping from names to values")
         return {}
-    if not found:
+    unclear = [each for each in found if not isinstance(each, str)]
+    faults += [
+        f"`artifacts`: the name {each!r} must be text: put it in quotation marks"
+        for each in unclear
+    ]
+    if not found or unclear:
         return {}
     written = yaml.load(text, Loader=yaml.BaseLoader)["artifacts"]  # noqa: S506 - of texts alone
     return {
