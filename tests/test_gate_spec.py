@@ -122,6 +122,12 @@ def test_an_approver_left_out_or_none_is_one_sentence_if_one_is_required(
     assert fault == "`approver` is missing: name a person or a team, or 'anyone'"
 
 
+@pytest.mark.parametrize("said", [[], ()])
+def test_an_empty_list_of_approvers_does_not_mean_everybody(said: Any) -> None:
+    [fault] = faults(approver=said)
+    assert fault == "`approver` is an empty list: name a person or a team, or 'anyone'"
+
+
 # -- time ----------------------------------------------------------------------------------------
 
 

@@ -179,6 +179,8 @@ class _SpecReader:
         if value is None or (isinstance(value, str | list | tuple) and not value):
             if self._form.approvers_required:
                 self._fault(name, f"is missing: name a person or a team, or {ANYONE!r}")
+            elif value is not None and value != "":  # perhaps computed, and not to mean everybody
+                self._fault(name, f"is an empty list: name a person or a team, or {ANYONE!r}")
             return ()
         listed = (value,) if isinstance(value, str) else value
         if not isinstance(listed, list | tuple) or not all(
