@@ -17,7 +17,7 @@ from tests.metaflows import Outcome, Project
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+    return Project(tmp_path, clouds=False)
 
 
 def run(project: Project, flow: str, *arguments: str, **env: str) -> Outcome:
@@ -100,11 +100,11 @@ def test_inherited_and_bare_gates_are_gates(project: Project, flow: str) -> None
 
 
 def test_leaving_the_plugin_out_by_configuration_leaves_the_gate(project: Project) -> None:
-    outcome = run(
-        project, "Plain", METAFLOW_ENABLED_STEP_DECORATOR='["catch", "retry", "timeout"]', WAIT="1s"
-    )
+    project.configure(METAFLOW_ENABLED_STEP_DECORATOR=["catch", "retry", "timeout"])
+    outcome = run(project, "Plain", WAIT="1s")
     assert outcome.code != 0
     assert nothing_ran(project)
+    assert "nobody answered by" in outcome.said
 
 
 @pytest.mark.parametrize("flag", ["--no-skip-decorators", "--skip-decorators"])

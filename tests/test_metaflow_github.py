@@ -42,7 +42,7 @@ class Flows(World):
     def __init__(self, github: GitHub, folder: Path, policy: str | None = POLICY) -> None:
         super().__init__(github, folder, policy)
         self.running: Running | None = None
-        self.project = Project(folder / "project")
+        self.project = Project(folder / "project", clouds=False)
         self.project.env |= {
             "HITL_LEDGER": "github:acme/models",
             "HITL_TOKEN": self.tokens[self.opener],
@@ -206,6 +206,7 @@ def test_the_process_that_launches_a_pod_waits_and_the_pod_reads_with_a_token_of
     base = at.run()
     base.waits()
     base.interrupt()  # it leaves the artifacts of `start`
+    at.project.configure()  # every plugin of Metaflow, Kubernetes' too
     run_id = base.ends().run_id
     given = ["--run-id", run_id, "--task-id", "50", "--input-paths", f"{run_id}/start/1"]
     task = {"step": "deploy", "run_id": run_id, "task_id": "50", "split_index": None,

@@ -12,7 +12,7 @@ from tests.metaflows import Outcome, Project
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project(Path(tmp_path_factory.mktemp("shapes")) / "a b é")
+    return Project(Path(tmp_path_factory.mktemp("shapes")) / "a b é", clouds=False)
 
 
 @pytest.fixture(scope="module")
