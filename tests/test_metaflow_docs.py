@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -74,8 +75,13 @@ def test_the_faults_shown_are_those_that_are_told(tmp_path: Path) -> None:
     assert [line.strip() for line in shown[1].splitlines() if line.strip() not in said] == []
 
 
-def sentences() -> Iterator[str]:
-    """Every text in the source; what is put into it at run time stands as `…`."""
+@functools.cache
+def sentences() -> list[str]:
+    """Every text in the source; `…` replaces what the code fills in at run time."""
+    return list(texts())
+
+
+def texts() -> Iterator[str]:
     for folder in ("bridge", "metaflow_extensions"):
         for file in (CHECKOUT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -96,6 +102,5 @@ QUOTED = re.findall(r"^\*\*`(.+?)`\*\*", section("When something is wrong"), re.
 def test_every_sentence_that_is_explained_is_one_the_code_says(quoted: str) -> None:
     parts = [part for part in quoted.split("…") if len(part) > 2]
     assert parts
-    said = list(sentences())
     for part in parts:
-        assert any(part in each for each in said), part
+        assert any(part in each for each in sentences()), part
