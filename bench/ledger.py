@@ -122,7 +122,7 @@ class Bench:
         """Seconds of a listing with a warm clone, and of the bare exchange."""
         url = self.serve.url(f"{size}.git")
         ledger = GitLedger(url, self.work / "listing")
-        assert len(ledger.listing()) == WAITING
+        assert len(ledger.listing().gates) == WAITING
         listed, asked = [], []
         for _ in range(self.rounds * 3):
             listed.append(timed(ledger.listing))

@@ -151,7 +151,7 @@ def running(folder: Path, script: str, *args: str) -> Iterator[subprocess.Popen[
 def asked(process: subprocess.Popen[str]) -> OpenGate:
     """The gate that this process waits at."""
     ledger = wiring.ledger(from_environment(os.environ))
-    while not (gates := ledger.listing()):
+    while not (gates := ledger.listing().gates):
         assert process.poll() is None, process.communicate()
     return gates[0]
 

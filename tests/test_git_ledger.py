@@ -281,7 +281,7 @@ def test_fifty_gates_decided_at_once_on_one_machine_are_each_recorded_once(
     assert together(50, decide) == [0] * 50
     ledger = another(repository, tmp_path)
     assert {each.key for each in ledger.history(99)} == {key_of(n) for n in range(50)}
-    assert ledger.listing() == ()
+    assert ledger.listing().gates == ()
     assert git(repository, "rev-list", "--count", "--first-parent", LEDGER) == "51"
 
 
@@ -406,7 +406,7 @@ def test_a_full_id_that_nothing_has_reads_as_none(ledger: GitLedger) -> None:
 
 def test_an_empty_ledger_has_nothing_to_show(ledger: GitLedger) -> None:
     assert ledger.head() is None
-    assert ledger.listing() == ()
+    assert ledger.listing().gates == ()
     assert ledger.history(5) == ()
     assert list(ledger.entries()) == []
     assert ledger.read(a_request().gate.id) is None
@@ -415,7 +415,7 @@ def test_an_empty_ledger_has_nothing_to_show(ledger: GitLedger) -> None:
 def test_open_gates_are_listed_oldest_first(ledger: GitLedger) -> None:
     opened(ledger, "second", opened_at=NOON + timedelta(hours=1), facts=started_by("bob"))
     opened(ledger, "first")
-    first, second = ledger.listing()
+    first, second = ledger.listing().gates
     assert (first.key, second.key, second.initiator) == ("first", "second", "bob")
     assert first.headline == "Deploy first?"
     assert first.expires_at == NOON + timedelta(hours=1)
@@ -424,7 +424,21 @@ def test_open_gates_are_listed_oldest_first(ledger: GitLedger) -> None:
 def test_a_branch_beside_the_gates_is_not_one(ledger: GitLedger, repository: Path) -> None:
     request = opened(ledger)
     put(repository, "refs/heads/gate/notes", {"x": "y"})
-    assert [each.id for each in ledger.listing()] == [request.gate.id]
+    assert [each.id for each in ledger.listing().gates] == [request.gate.id]
+
+
+def test_a_branch_that_only_looks_like_a_gate_hides_no_other(
+    ledger: GitLedger, repository: Path
+) -> None:
+    request = opened(ledger)
+    put(repository, "refs/heads/gate/111111111111", {"x": "y"})
+    listing = ledger.listing()
+    assert [each.id for each in listing.gates] == [request.gate.id]
+    (unreadable,) = listing.unreadable
+    assert unreadable.id == "111111111111"
+    assert "is not one the bridge wrote" in unreadable.why
+    assert ledger.resolve(request.gate.key) == request.gate.id
+    assert ledger.resolve(request.gate.id[:4]) == request.gate.id
 
 
 def test_history_is_newest_first_and_no_longer_than_asked(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_field_may_be_called_pattern() -> None:
         ({"regions": ["a", "a"]}, "regions: ['a', 'a'] holds the same entry twice"),
         ({"regions": ["a", 1]}, "regions[1]: 1 is not text"),
         ({"deploy_targt": "x"}, "deploy_targt: is not asked for; did you mean deploy_target?"),
-        ({"tag": "\ud800"}, "tag: it holds half a character"),
+        ({"tag": "\ud800"}, "tag: it contains an unpaired surrogate"),
         ({"replicas": 2**64}, "replicas: the number is too large"),
     ],
 )

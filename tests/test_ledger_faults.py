@@ -134,7 +134,7 @@ def test_an_opening_killed_anywhere_is_finished_by_the_next(
         boundaries += 1
         ledger = GitLedger(str(place / "ledger.git"), place / "cache")
         ask(ledger)
-        assert [each.id for each in ledger.listing()] == [a_request().gate.id]
+        assert [each.id for each in ledger.listing().gates] == [a_request().gate.id]
         assert git(place / "ledger.git", "rev-list", "--count", "--all") == "2"
         whole(place / "ledger.git")
     assert boundaries > 5
@@ -513,12 +513,12 @@ def everything_works(ledger: GitLedger) -> None:
     ask(ledger)
     opened(ledger, artifacts=())  # replaced, so the branch moves by force
     opened(ledger, "a sécond gate", venue=on_github("a/b"))
-    assert len(ledger.listing()) == 2
+    assert len(ledger.listing().gates) == 2
     answer(ledger)
     ledger.record(a_decision(a_request("a sécond gate", venue=on_github("a/b"))))
     forget(ledger)
     ledger.settle(a_request("a sécond gate").gate.id)
-    assert ledger.listing() == ()
+    assert ledger.listing().gates == ()
     assert verify(ledger, a_request(artifacts=()).draft)
     assert [each.headline for each in ledger.history(9)] == [
         "Deploy a sécond gate?",

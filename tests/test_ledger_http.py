@@ -87,7 +87,7 @@ def objects(tmp_path: Path) -> list[str]:
 def test_no_open_gate_is_listed_in_one_exchange(ledger: GitLedger, server: GitServer) -> None:
     ledger.record(a_decision(WAITING))
     server.forget()
-    assert ledger.listing() == ()
+    assert ledger.listing().gates == ()
     assert len(server.requests) == 2
 
 
@@ -132,7 +132,7 @@ def test_a_server_that_allows_less_is_read_by_a_plain_shallow_fetch(
 ) -> None:
     refuse(server, repository)
     assert verify(ledger, DECIDED.draft)
-    assert [each.id for each in ledger.listing()] == [WAITING.gate.id]
+    assert [each.id for each in ledger.listing().gates] == [WAITING.gate.id]
     assert ledger.record(a_decision(WAITING)).decision
     decided(ledger, "one more")
     assert len(ledger.history(9)) == 3

@@ -94,3 +94,11 @@ def test_voices_are_apps_with_commas_between() -> None:
 def test_voices_in_another_form_are_an_error_that_names_the_form(voices: str) -> None:
     with pytest.raises(Faults, match=r"HITL_VOICES names .*acme-opener\[bot\],acme-decider\[bot\]"):
         github_from_environment({**GITHUB, "HITL_VOICES": voices})
+
+
+@pytest.mark.parametrize(
+    "name", ["../..", "acme/..", "./models", "acme", "acme/models/x", "acmé/m"]
+)
+def test_a_repository_that_github_cannot_have_is_refused(name: str) -> None:
+    with pytest.raises(Faults, match="names no repository: github:owner/name"):
+        from_environment({"HITL_LEDGER": f"github:{name}"})

@@ -73,7 +73,7 @@ def test_settling_twice_is_settling_once(ledger: Path) -> None:
 def test_of_a_listing_only_what_is_overdue_is_looked_at(ledger: Path) -> None:
     late = an_old_gate("Flow/1/late/1", timeout=60)
     opened(a_request("Flow/1/early/1", timeout=3_600))
-    gates = the_ledger().listing()
+    gates = the_ledger().listing().gates
     settled = list(settle_overdue(the_ledger(), lambda _: here(), gates, NOW))
     assert [each.request.gate.id for each in settled] == [late.gate.id]
 
@@ -87,9 +87,9 @@ def test_a_branch_that_outlived_its_decision_is_removed(ledger: Path) -> None:
     ).stdout.strip()
     assert hitl("approve", request.gate.key).returncode == 0
     subprocess.run([*git, "update-ref", branch, head], check=True)
-    assert len(the_ledger().listing()) == 1
+    assert len(the_ledger().listing().gates) == 1
     tidied()
-    assert the_ledger().listing() == ()
+    assert the_ledger().listing().gates == ()
     decision = decision_of(request)
     assert decision
     assert decision.outcome is Outcome.APPROVED

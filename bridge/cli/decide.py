@@ -110,7 +110,7 @@ def _already(standing: Standing, verdict: Verdict) -> None:
         return
     mine = any(same_person(vote.actor, me) and vote.verdict is verdict for vote in decision.votes)
     says = f"{standing.request.gate.key} was {shown(decision.reason)}"
-    if not decision.votes:
+    if not decision.votes and not decision.reason.startswith(f"{decision.outcome}:"):
         says = f"{standing.request.gate.key} is {decision.outcome.value}: {decision.reason}"
     when = f"{says} ({decision.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
     if not mine:

@@ -37,8 +37,10 @@ def list_(session: Session, flow_name: str | None, as_json: bool) -> None:
 
 
 def _open_gates(session: Session) -> list[OpenGate]:
-    gates = session.ledger.listing()
-    settled = set()
+    listing = session.ledger.listing()
+    for each in listing.unreadable:
+        click.echo(f"not listed: {each.why}", err=True)
+    gates, settled = listing.gates, set[str]()
     if any(gate.expires_at and gate.expires_at <= session.now for gate in gates):
         settled = _settle_overdue(session, gates)
     return [

@@ -85,7 +85,7 @@ def open_ids(context: click.Context, _: click.Parameter, typed: str) -> list[Any
 
     session = Session(address=context.find_root().params.get("ledger"))
     try:
-        gates = session.ledger.listing()
+        gates = session.ledger.listing().gates
     except BridgeError:
         return []
     return [

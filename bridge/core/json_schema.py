@@ -341,7 +341,9 @@ def _not_plain_scalar(value: object) -> str | None:
         case None | bool():
             return None
         case str():
-            return "it holds half a character" if re.search("[\ud800-\udfff]", value) else None
+            return (
+                "it contains an unpaired surrogate" if re.search("[\ud800-\udfff]", value) else None
+            )
         case int():
             return None if abs(value) < 2**63 else "the number is too large"
         case float():

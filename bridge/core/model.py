@@ -393,6 +393,22 @@ class OpenGate:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A gate's branch whose commit is none of the bridge's: no gate can be listed from it."""
+
+    id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The open gates, oldest first, and the branches that only look like gates."""
+
+    gates: tuple[OpenGate, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """A recorded decision as a log shows it: what its one commit says, nothing besides."""
 

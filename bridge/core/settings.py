@@ -72,7 +72,7 @@ INTERNAL = frozenset(
     (MODE, NUMBER, GATE_ID, GATE, MESSAGE, INPUTS, VALUES, FILES, ASKED, LABELLED, OUT)
 )
 
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REPOSITORY = re.compile(r"(?!\.{1,2}/)[\w.-]+/(?!\.{1,2}$)[\w.-]+", re.ASCII)
 #: An App alone: the words of a person count as that person's, never as the bridge's.
 _VOICE = re.compile(r"[A-Za-z0-9-]+\[bot\]", re.IGNORECASE)
 #: A managed cluster's own identifier is one too: `arn:aws:eks:eu-west-1:123:cluster/ml`.

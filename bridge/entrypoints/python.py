@@ -77,7 +77,8 @@ def approval(
         return ask(spec, Gate("python", f"{flow}/{run}/{name}/{nth}"), artifacts or {})
     except GateShut as shut:
         if isinstance(shut.__cause__, KeyboardInterrupt):
-            raise shut.__cause__ from shut
+            print(f"hitl: {shut}", file=sys.stderr)
+            raise KeyboardInterrupt from None  # the sentence says it; Python's chain hides it
         raise
 
 

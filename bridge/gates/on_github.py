@@ -25,8 +25,7 @@ from bridge.core.model import (
 from bridge.gates.open_page import Desk, ask, check_covered
 from bridge.gates.ports import Clock, Forge, Ledger, Notices
 from bridge.gates.post_answer import answer, explain
-from bridge.gates.this_machine import asked_anew
-from bridge.gates.venue import Ballot, Explained, Opened, Voted
+from bridge.gates.venue import Ballot, Explained, Opened, Voted, asked_anew
 from bridge.gates.verify import verify
 
 

@@ -12,7 +12,7 @@ from bridge.core.model import (
     ApprovalRequest,
     Decision,
     Entry,
-    OpenGate,
+    Listing,
     Place,
     Recorded,
     Standing,
@@ -99,8 +99,8 @@ class Ledger(Protocol):
         """Forget the gate's branch, if its decision is recorded."""
         ...
 
-    def listing(self) -> tuple[OpenGate, ...]:
-        """The open gates, oldest first."""
+    def listing(self) -> Listing:
+        """The open gates, oldest first. A branch that cannot be read hides no other."""
         ...
 
     def history(self, limit: int) -> tuple[Recorded, ...]:

@@ -24,7 +24,7 @@ from bridge.core.model import (
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Asker, Clock, Ledger, Notices
-from bridge.gates.venue import Ballot, Explained, Opened, Voted
+from bridge.gates.venue import Ballot, Explained, Opened, Voted, asked_anew
 from bridge.gates.verify import verify
 from bridge.policy.approvers import refusal
 from bridge.policy.evaluate import evaluate, overdue
@@ -121,7 +121,7 @@ class ThisMachine:
         return Explained(evaluate(standing.request, Evidence(self.clock())))
 
     def unsettled(self) -> tuple[OpenGate, ...]:
-        return self.ledger.listing()
+        return self.ledger.listing().gates
 
     def settle(self, standing: Standing) -> Standing:
         """Doing it twice is doing it once. A gate that waits on past its deadline waits on."""
@@ -133,10 +133,3 @@ class ThisMachine:
         if standing.decision and standing.head:
             self.ledger.settle(standing.request.gate.id)
         return standing
-
-
-def asked_anew(key: str) -> GateShut:
-    return GateShut(
-        f"{key} does not run: the gate was asked anew with other contents while this step waited;"
-        " the newer request is the one to answer"
-    )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from bridge.core.errors import GateShut
 from bridge.core.evaluation import Condition, Evaluation, Verdict, Vote
 from bridge.core.model import (
     ApprovalRequest,
@@ -147,3 +148,10 @@ class Venue(Protocol):
 
 #: The venue of a recorded request.
 VenueOf = Callable[[ApprovalRequest], Venue]
+
+
+def asked_anew(key: str) -> GateShut:
+    return GateShut(
+        f"{key} does not run: the gate was asked anew with other contents while this step waited;"
+        " the newer request is the one to answer"
+    )

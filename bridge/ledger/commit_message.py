@@ -7,12 +7,19 @@ one last paragraph of trailers. Whatever text people put in, each value stays on
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt
 from bridge.core.evaluation import Decider, Objection, Outcome
-from bridge.core.model import ApprovalRequest, Decision, OpenGate, Recorded
+from bridge.core.model import (
+    ApprovalRequest,
+    Decision,
+    Listing,
+    OpenGate,
+    Recorded,
+    Unreadable,
+)
 from bridge.core.timestamps import moment, moment_out
 
 #: Control characters, what turns the direction of writing, and halves of characters.
@@ -81,6 +88,19 @@ def open_gate(gate_id: str, head: str, commit: str) -> OpenGate:
             f"the commit {head[:12]} on gate/{gate_id} is not one the bridge wrote:"
             " delete that branch, or look who pushed it"
         ) from None
+
+
+def open_gates(heads: Mapping[str, str], text_of: Callable[[str], str]) -> Listing:
+    """The open gates by the texts of their commits. `heads` are their branches' commits by id."""
+    found: list[OpenGate] = []
+    unreadable: list[Unreadable] = []
+    for gate_id, head in sorted(heads.items()):
+        try:
+            found.append(open_gate(gate_id, head, text_of(head)))
+        except LedgerCorrupt as error:
+            unreadable.append(Unreadable(gate_id, str(error)))
+    found.sort(key=lambda each: (each.opened_at, each.id))
+    return Listing(tuple(found), tuple(unreadable))
 
 
 def recorded(sha: str, commit: str) -> Recorded | None:

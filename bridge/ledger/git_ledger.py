@@ -30,7 +30,7 @@ from bridge.core.model import (
     ApprovalRequest,
     Decision,
     Entry,
-    OpenGate,
+    Listing,
     Recorded,
     Standing,
     branch_of,
@@ -43,7 +43,7 @@ from bridge.ledger.commit_message import (
     git_name,
     objections_message,
     one_line,
-    open_gate,
+    open_gates,
     recorded,
     request_message,
 )
@@ -295,15 +295,14 @@ class GitLedger:
     def head(self) -> str | None:
         return self._told(lambda: self._clone.remote_refs(LEDGER)).get(LEDGER)
 
-    def listing(self) -> tuple[OpenGate, ...]:
+    def listing(self) -> Listing:
         heads = self._told(self._open_heads)
         if not heads:
-            return ()
+            return Listing()
 
-        def attempt() -> tuple[OpenGate, ...]:
+        def attempt() -> Listing:
             self._clone.bring_tips(list(heads.values()))
-            found = [open_gate(name, sha, self._clone.commit(sha)) for name, sha in heads.items()]
-            return tuple(sorted(found, key=lambda each: (each.opened_at, each.id)))
+            return open_gates(heads, self._clone.commit)
 
         return self._alone(attempt)
 
@@ -327,7 +326,7 @@ class GitLedger:
         if _ID.fullmatch(name):
             return name
         matches = self._starting(name) if _PREFIX.fullmatch(name) else set()
-        matches |= {each.id for each in self.listing() if each.key == one_line(name)}
+        matches |= {each.id for each in self.listing().gates if each.key == one_line(name)}
         if not matches and not _PREFIX.fullmatch(name):
             key, past = one_line(name), self._newest_first
             matches = self._alone(lambda: {e.id for e in past(ALL_HISTORY) if e.key == key})
