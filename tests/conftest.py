@@ -37,6 +37,8 @@ def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("HITL_CACHE", str(home / "cache"))
+    # A checkout may have a `user.name` of its own, which git reads from any folder inside it.
+    monkeypatch.chdir(home)
     return home
 
 
