@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 NOTHING = "0" * 40
+_SHA = re.compile("[0-9a-f]{40}")
 
 #: Run by git for each push with the objects still in quarantine, and by the REST calls that move a
 #: ref. `GH_RULES` has one line a rule that binds this actor: ref, a tab, the rule's name.
 _HOOK = r"""#!/bin/sh
 zero=0000000000000000000000000000000000000000
 tab=$(printf '\t')
+nl='
+'
 bad=
 said() { echo "error: GH013: Repository rule violations found for $1." >&2; echo "- $2" >&2; bad=1; }
-ruled() { printf '%s\n' "$GH_RULES" | grep -qxF "$1$tab$2"; }
+ruled() { case "$nl$GH_RULES$nl" in *"$nl$1$tab$2$nl"*) ;; *) false ;; esac; }
 while read -r old new ref; do
   if [ -n "$GH_NO_WORKFLOWS" ] && [ "$new" != "$zero" ]; then
     file=$(git log --format= --name-only "$new" --not --all -- .github/workflows | head -n 1)
@@ -64,6 +68,10 @@ class Bare:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # What git says of an object is true for good: no test removes one.
+        self._kinds: dict[str, str] = {}
+        self._blobs: dict[str, bytes] = {}
+        self._at: dict[tuple[str, str], str] = {}  # (commit, path)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._git(["init", "--quiet", "--bare", "--template=", "-b", "main", str(path)])
@@ -79,7 +87,10 @@ class Bare:
         return self._git(["--git-dir", str(self.path), *args], stdin, env).rstrip("\n")
 
     def read(self, sha: str) -> bytes:
-        return self._bytes(["--git-dir", str(self.path), "cat-file", "blob", sha], b"", None)
+        if sha not in self._blobs:
+            command = ["--git-dir", str(self.path), "cat-file", "blob", sha]
+            self._blobs[sha] = self._bytes(command, b"", None)
+        return self._blobs[sha]
 
     def _git(
         self, args: Sequence[str], stdin: str | bytes = "", env: Mapping[str, str] | None = None
@@ -103,16 +114,47 @@ class Bare:
 
     def sha(self, name: str) -> str | None:
         """The object that a full ref name or an expression names."""
+        if _SHA.fullmatch(name):
+            return name  # as `git rev-parse` does, whether or not there is such an object
+        if name.startswith("HEAD:"):
+            return self._in_tree(self._tip("HEAD"), name.removeprefix("HEAD:"))
+        return self._tip(name) if name.startswith("refs/") else self._parsed(name)
+
+    def _tip(self, ref: str) -> str | None:
+        """What a ref points at, which is a file of its own unless git packed it."""
+        try:
+            said = (self.path / ref).read_text().strip()
+        except OSError:
+            return self._parsed(ref)
+        if said.startswith("ref: "):
+            return self._tip(said.removeprefix("ref: "))
+        return said if _SHA.fullmatch(said) else self._parsed(ref)
+
+    def _in_tree(self, commit: str | None, path: str) -> str | None:
+        if commit is None:
+            return None
+        known = self._at.get((commit, path))
+        found = known or self._parsed(f"{commit}:{path}")
+        if found:
+            self._at[commit, path] = found
+        return found
+
+    def _parsed(self, name: str) -> str | None:
         try:
             return self.run("rev-parse", "--verify", "--quiet", name) or None
         except GitFailed:
             return None
 
     def kind(self, name: str) -> str | None:
+        if name in self._kinds:
+            return self._kinds[name]
         try:
-            return self.run("cat-file", "-t", name)
+            found = self.run("cat-file", "-t", name)
         except GitFailed:
             return None
+        if _SHA.fullmatch(name):
+            self._kinds[name] = found
+        return found
 
     def set_ref(self, ref: str, new: str, old: str | None = None) -> None:
         """Raises `GitFailed` where `old` is given and no longer its value."""
