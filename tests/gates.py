@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -153,6 +154,7 @@ def asked(process: subprocess.Popen[str]) -> OpenGate:
     ledger = wiring.ledger(from_environment(os.environ))
     while not (gates := ledger.listing().gates):
         assert process.poll() is None, process.communicate()
+        time.sleep(0.1)  # each look starts several gits beside the process that is to ask
     return gates[0]
 
 

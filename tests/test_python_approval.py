@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_a_script_whose_shell_is_gone_waits_on(ledger: Path, tmp_path: Path) -> 
         assert shell.wait() == 0
         assert shell.stdout
         while not (found := hitl_json("list", "--json")):
-            pass
+            time.sleep(0.1)
         assert hitl("approve", found[0]["id"]).returncode == 0
         assert json.loads(shell.stdout.readline()) == ["approved", {}]
 
