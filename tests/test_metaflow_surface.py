@@ -23,9 +23,9 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def python(project: Project, code: str, **env: str) -> str:
+def python(project: Project, code: str, *arguments: str, **env: str) -> str:
     ran = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         cwd=project.folder,
         env=project.env | env,
         capture_output=True,
@@ -210,21 +210,43 @@ COMMANDS = {
 }
 
 
+#: Runs each command as `python branches.py COMMAND` does, in a child of its own. They share what
+#: is the same for all: the start of Python with its hash seed, and the import of Metaflow.
+EACH_COMMAND = f"""
+import json, os, runpy, sys
+import metaflow
+
+def run(command):
+    sys.argv = [{str(FLOWS / "branches.py")!r}, *command.split()]
+    sys.path[0] = {str(FLOWS)!r}
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+commands, said = json.loads(sys.argv[1]), sys.argv[2]
+for number, command in enumerate(commands):
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    written = os.open(f"{{said}}/{{number}}", os.O_WRONLY | os.O_CREAT)
+    os.dup2(written, 1)
+    os.dup2(written, 2)
+    run(command)
+    sys.exit()
+"""
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_commands_of_metaflow_work_for_any_hash_seed(
-    done: tuple[Project, str], seed: int
+    done: tuple[Project, str], tmp_path: Path, seed: int
 ) -> None:
     project, task = done
-    started = {
-        command: project.start(
-            "branches.py", *command.replace("TASK", task).split(), PYTHONHASHSEED=str(seed)
-        )
-        for command in COMMANDS
-    }
-    for command, process in started.items():
-        said, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, (command, said)
-        assert COMMANDS[command] in said
+    commands = [command.replace("TASK", task) for command in COMMANDS]
+    said = tmp_path / "said"
+    said.mkdir()
+    told = python(project, EACH_COMMAND, json.dumps(commands), str(said), PYTHONHASHSEED=str(seed))
+    for number, (command, expected) in enumerate(COMMANDS.items()):
+        shown = (said / str(number)).read_text()
+        assert told.splitlines()[number] == "0", (command, shown)
+        assert expected in shown
 
 
 def test_the_runner_and_dump_see_a_gated_run(project: Project) -> None:
