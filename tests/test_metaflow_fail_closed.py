@@ -107,12 +107,20 @@ def test_leaving_the_plugin_out_by_configuration_leaves_the_gate(project: Projec
     assert "nobody answered by" in outcome.said
 
 
-@pytest.mark.parametrize("flag", ["--no-skip-decorators", "--skip-decorators"])
-def test_a_gated_step_cannot_be_spun(project: Project, flag: str) -> None:
+@pytest.fixture(scope="module")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """A project and the gated task of a run in it that ended well; the task's mark is gone."""
+    project = Project(tmp_path_factory.mktemp("passed"), clouds=False)
     first = run(project, "Plain", HITL_ENVIRONMENT="test")
     assert first.code == 0, first.said
     task = project.ran("gated")[0]["key"]
     (project.marks / "gated" / task.rpartition("/")[2]).unlink()
+    return project, task
+
+
+@pytest.mark.parametrize("flag", ["--no-skip-decorators", "--skip-decorators"])
+def test_a_gated_step_cannot_be_spun(passed: tuple[Project, str], flag: str) -> None:
+    project, task = passed
     refused = run(project, "Plain", "spin", task, flag, HITL_ENVIRONMENT="test")
     assert refused.code != 0
     assert "Spinning steps with @hitl decorator is not supported" in refused.said
