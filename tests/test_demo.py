@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.metaflows import CHECKOUT
+from tests.metaflows import CHECKOUT, NO_CLOUDS
 from tests.terminals import Screen
 
 
@@ -20,6 +21,14 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "a b é"
     shutil.copytree(CHECKOUT / "examples", folder / "examples")
     return folder
+
+
+@pytest.fixture
+def no_clouds(checkout: Path) -> None:
+    """Leaves out the plugins of Metaflow that the demo does not use."""
+    home = checkout / ".metaflowconfig"
+    home.mkdir()
+    (home / "config.json").write_text(json.dumps(NO_CLOUDS))
 
 
 def environment(checkout: Path) -> dict[str, str]:
@@ -83,6 +92,7 @@ def test_without_a_terminal_a_second_process_decides_and_the_demo_says_so_each_t
     assert len(shown) == 2
 
 
+@pytest.mark.usefixtures("no_clouds")
 def test_at_a_terminal_the_person_is_asked_and_a_wrong_input_decides_nothing(
     checkout: Path,
 ) -> None:
@@ -104,6 +114,7 @@ def test_at_a_terminal_the_person_is_asked_and_a_wrong_input_decides_nothing(
         assert screen.leader.wait() == 0
 
 
+@pytest.mark.usefixtures("no_clouds")
 def test_a_rejection_ends_the_run_and_the_demo_as_it_should(checkout: Path) -> None:
     with at_a_terminal(checkout) as screen:
         screen.expect("Approve? ")
@@ -115,6 +126,7 @@ def test_a_rejection_ends_the_run_and_the_demo_as_it_should(checkout: Path) -> N
         assert screen.leader.wait() == 0
 
 
+@pytest.mark.usefixtures("no_clouds")
 def test_ctrl_c_withdraws_the_gate_and_shows_no_traceback(checkout: Path) -> None:
     with at_a_terminal(checkout) as screen:
         screen.expect("Approve? ")
@@ -124,6 +136,7 @@ def test_ctrl_c_withdraws_the_gate_and_shows_no_traceback(checkout: Path) -> Non
         screen.expect("the run was ended by Ctrl-C")
 
 
+@pytest.mark.usefixtures("no_clouds")
 def test_a_run_that_ends_before_its_gate_is_told_in_one_sentence(checkout: Path) -> None:
     flow = checkout / "examples" / "train_and_deploy.py"
     flow.write_text(flow.read_text().replace("draw = random.Random(7)", "raise SystemExit(3)"))
