@@ -45,6 +45,7 @@ class InPods(Flows):
     pushes = True
 
     def deploy(self, store: dict[str, str]) -> None:
+        self.project.configure()  # every plugin of Metaflow, Argo's too
         self.store = store
         own = uuid.uuid4().hex[:8]
         self.marked = f"s3://{objectstore.BUCKET}/marks-{own}"

@@ -40,6 +40,7 @@ class OnArgo(Flows):
     """The same repository, and the flow deployed to Argo."""
 
     def deploy(self, store: Mapping[str, str], flow: str = "deploy.py") -> None:
+        self.project.configure()  # every plugin of Metaflow, Argo's too
         told = {**store, **SECRETS, "HITL_TOKEN": "", "METAFLOW_OWNER": "ann"}
         options = ("--no-pylint", "argo-workflows", "create", "--only-json")
         made = self.project.flow(flow, *options, "--no-enable-error-msg-capture", **told)
