@@ -381,7 +381,13 @@ def test_what_is_asked_says_where_the_decision_is_delivered(pod: Pod) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"input": "no json"}, {"artifacts": "[1]"}, {"timeout": "soon"}, {"on_timeout": "panic"}],
+    [
+        {"input": "no json"},
+        {"artifacts": "[1]"},
+        {"timeout": "soon"},
+        {"on_timeout": "panic"},
+        {"approvers": " , "},
+    ],
 )
 def test_a_wrong_parameter_is_one_sentence_and_not_tried_again(
     pod: Pod, capsys: pytest.CaptureFixture[str], wrong: dict[str, str]

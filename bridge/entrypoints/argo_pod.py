@@ -145,7 +145,8 @@ def _declared(said: Mapping[str, str]) -> tuple[GateSpec, dict[str, Any]]:
     """The gate and its artifacts. An empty parameter says nothing. Raises `Faults`."""
     faults: list[str] = []
     given: dict[str, Any] = {key: said[key] for key in FORM.keys if said.get(key)}
-    given["approvers"] = [each for each in said.get("approvers", "").split(",") if each.strip()]
+    named = said.get("approvers", "")  # an empty text names nobody; a list of blanks is a fault
+    given["approvers"] = named and [each for each in named.split(",") if each.strip()]
     given["input"] = _object(said, "input", faults)
     single = {
         name.removeprefix(ARTIFACT): value
