@@ -115,7 +115,9 @@ def test_requested_changes_whose_text_somebody_else_edits_still_hold(at: World) 
 def test_a_rejection_that_its_author_corrects_holds_and_never_approves(
     at: World, page: Issue
 ) -> None:
-    page.comment(at.alice, "/reject to low").edit("/reject too low")
+    comment = page.comment(at.alice, "/reject to low")
+    at.github.clock.advance(seconds=2)
+    comment.edit("/reject too low")
     approves(at, page)
     assert held(at, page) == ["alice"]
 

@@ -53,7 +53,16 @@ def key(said: Vote | Objection) -> Key:
 
 
 def standing(objections: Iterable[Objection]) -> tuple[Objection, ...]:
-    return tuple(each for each in objections if each.lifted is None)
+    """Those that hold now. Of one text that its author corrected, its latest words alone."""
+    latest: dict[object, Objection] = {}
+    for each in sorted(objections, key=lambda each: each.at):
+        if each.lifted is None:
+            latest[_text_of(each)] = each
+    return _in_order(latest.values())
+
+
+def _text_of(objection: Objection) -> object:
+    return (identity(objection.who), objection.url) if objection.body_sha256 else key(objection)
 
 
 def held_by(objection: Objection) -> str:
