@@ -15,6 +15,7 @@ from bridge.core.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bridge.core.listing import Listing
     from bridge.core.model import ApprovalRequest
     from bridge.core.settings import GitHubSettings
     from bridge.gates.open_page import Desk
@@ -48,18 +49,30 @@ def existing_ledger(settings: Settings, start: Path | None = None) -> Ledger:
     """The same for a command that only looks: it makes nothing. Raises `NoLedger`."""
     from bridge.ledger import git_ledger
 
+    return git_ledger.GitLedger(_remote(settings, start), settings.cache, sign=settings.sign)
+
+
+def open_gates(settings: Settings, start: Path | None = None) -> Listing:
+    """The open gates of the ledger, without all else that a ledger can do. Raises `NoLedger`."""
+    from bridge.ledger.clone import GitClone
+    from bridge.ledger.exchanges import Exchanges
+    from bridge.ledger.open_gates import listing
+
+    return listing(Exchanges(GitClone(_remote(settings, start), settings.cache)))
+
+
+def _remote(settings: Settings, start: Path | None) -> str | Callable[[], str]:
     if settings.github:
-        remote = _remote(settings.github)
-        return git_ledger.GitLedger(remote, settings.cache, sign=settings.sign)
+        return _on_github(settings.github)
     if settings.ledger:
-        return git_ledger.GitLedger(settings.ledger, settings.cache, sign=settings.sign)
+        return settings.ledger
     path = laptop_ledger(start or Path.cwd())
     if not path.is_dir():
         raise NoLedger(
             f"there is no ledger in {path.parent.parent} yet: a flow makes one when it first asks;"
             " for one elsewhere, give --ledger or set HITL_LEDGER"
         )
-    return git_ledger.GitLedger(str(path), settings.cache, sign=settings.sign)
+    return str(path)
 
 
 def venue(settings: Settings, start: Path | None = None) -> Venue:
@@ -134,7 +147,7 @@ def notices(settings: Settings, record: Ledger) -> Notices:
     return Told(settings.apprise_urls, record.where, settings.argo_ui_url)
 
 
-def _remote(github: GitHubSettings) -> str | Callable[[], str]:
+def _on_github(github: GitHubSettings) -> str | Callable[[], str]:
     """The repository for git. A token serves as it is; only an App's takes GitHub's API."""
     from bridge.core.remote_url import of_repository
 

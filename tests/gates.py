@@ -17,7 +17,8 @@ from typing import Any
 from bridge import wiring
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Actor, Channel, Condition, Verdict, Vote
-from bridge.core.model import ApprovalRequest, Decision, Gate, OpenGate
+from bridge.core.listing import OpenGate
+from bridge.core.model import ApprovalRequest, Decision, Gate
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.settings import from_environment
 from bridge.gates import wait

@@ -65,7 +65,8 @@ from bridge.core.rules import (
     Policy,
 )
 from bridge.gates.decide import decision_of
-from bridge.ledger.commit_message import decision_message, open_gate, recorded, request_message
+from bridge.ledger.commit_message import decision_message, recorded, request_message
+from bridge.ledger.open_gates import open_gate
 from tests.ledgers import NOON, a_decision, a_rejection, a_request
 
 #: A dump of YAML takes milliseconds; each rule is tried often enough over many runs.

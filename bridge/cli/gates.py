@@ -13,7 +13,8 @@ from bridge.core.errors import BridgeError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bridge.core.model import OpenGate, Standing
+    from bridge.core.listing import OpenGate
+    from bridge.core.model import Standing
 
 
 @click.command("list")
@@ -37,7 +38,9 @@ def list_(session: Session, flow_name: str | None, as_json: bool) -> None:
 
 
 def _open_gates(session: Session) -> list[OpenGate]:
-    listing = session.ledger.listing()
+    from bridge.wiring import open_gates
+
+    listing = open_gates(session.settings)
     for each in listing.unreadable:
         click.echo(f"not listed: {each.why}", err=True)
     gates, settled = listing.gates, set[str]()

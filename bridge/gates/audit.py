@@ -9,15 +9,8 @@ from typing import NamedTuple
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Decider, Objection, Outcome
-from bridge.core.model import (
-    ID_LENGTH,
-    OBJECTIONS,
-    ApprovalRequest,
-    Decision,
-    Entry,
-    folder_of,
-    is_gate_file,
-)
+from bridge.core.listing import ID_LENGTH
+from bridge.core.model import OBJECTIONS, ApprovalRequest, Decision, Entry, folder_of, is_gate_file
 from bridge.core.records import decision_in, objections_in, request_in
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate

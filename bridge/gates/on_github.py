@@ -12,16 +12,8 @@ from functools import cached_property
 
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Condition, Vote
-from bridge.core.model import (
-    ApprovalRequest,
-    Decision,
-    Declared,
-    Draft,
-    OpenGate,
-    Place,
-    Standing,
-    Subject,
-)
+from bridge.core.listing import OpenGate
+from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Place, Standing, Subject
 from bridge.gates.open_page import Desk, ask, check_covered
 from bridge.gates.ports import Clock, Forge, Ledger, Notices
 from bridge.gates.post_answer import answer, explain

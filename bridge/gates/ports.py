@@ -8,15 +8,8 @@ from typing import Any, Protocol
 
 from bridge.core.delivery import Move, Workflow
 from bridge.core.evaluation import Actor, Membership, Objection, Question, Vote
-from bridge.core.model import (
-    ApprovalRequest,
-    Decision,
-    Entry,
-    Listing,
-    Place,
-    Recorded,
-    Standing,
-)
+from bridge.core.listing import Listing
+from bridge.core.model import ApprovalRequest, Decision, Entry, Place, Recorded, Standing
 from bridge.core.rules import Via
 from bridge.pages.model import Look, Page, Site, Write
 

@@ -17,7 +17,8 @@ from bridge.argo import workflow as argo
 from bridge.core import log
 from bridge.core.delivery import Delivery, Resumption, Workflow
 from bridge.core.errors import BridgeError, ClusterUnavailable, TooOld
-from bridge.core.model import OpenGate, Standing
+from bridge.core.listing import OpenGate
+from bridge.core.model import Standing
 from bridge.gates.deliver import deliver
 from bridge.gates.ports import Clock, Watched
 from bridge.gates.settle import settle_overdue

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from bridge.core.model import OpenGate, Standing
+from bridge.core.listing import OpenGate
+from bridge.core.model import Standing
 from bridge.gates.ports import Ledger
 from bridge.gates.venue import Venue, VenueOf
 

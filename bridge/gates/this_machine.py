@@ -12,15 +12,8 @@ from dataclasses import dataclass
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, GateShut, LostRequest, Refused
 from bridge.core.evaluation import Actor, Channel, Condition, Evidence, Vote
-from bridge.core.model import (
-    ApprovalRequest,
-    Decision,
-    Declared,
-    Draft,
-    OpenGate,
-    Standing,
-    Subject,
-)
+from bridge.core.listing import OpenGate
+from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Standing, Subject
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Asker, Clock, Ledger, Notices

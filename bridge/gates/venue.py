@@ -12,15 +12,8 @@ from typing import Any, Protocol
 
 from bridge.core.errors import GateShut
 from bridge.core.evaluation import Condition, Evaluation, Verdict, Vote
-from bridge.core.model import (
-    ApprovalRequest,
-    Decision,
-    Declared,
-    Draft,
-    OpenGate,
-    Standing,
-    Subject,
-)
+from bridge.core.listing import OpenGate
+from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Standing, Subject
 from bridge.gates.ports import Clock, Ledger, Notices
 
 

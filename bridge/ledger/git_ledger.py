@@ -7,16 +7,13 @@ open. A push is the compare-and-swap.
 
 from __future__ import annotations
 
-import random
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from bridge.core.errors import (
     LedgerCorrupt,
@@ -24,13 +21,12 @@ from bridge.core.errors import (
     NoSuchGate,
 )
 from bridge.core.evaluation import Actor, Objection, Outcome
+from bridge.core.listing import ID_LENGTH, Listing
 from bridge.core.model import (
-    ID_LENGTH,
     OBJECTIONS,
     ApprovalRequest,
     Decision,
     Entry,
-    Listing,
     Recorded,
     Standing,
     branch_of,
@@ -39,15 +35,14 @@ from bridge.core.records import decision_out, objections_out, request_out
 from bridge.ledger.clone import ALL_HISTORY, GitClone
 from bridge.ledger.commit_message import (
     decision_message,
-    first_parent,
     git_name,
     objections_message,
-    one_line,
-    open_gates,
     recorded,
     request_message,
 )
+from bridge.ledger.commit_trailers import first_parent, one_line
 from bridge.ledger.entries import entries
+from bridge.ledger.exchanges import Exchanges
 from bridge.ledger.gate_folders import (
     LEDGER,
     RECORDS,
@@ -58,24 +53,15 @@ from bridge.ledger.gate_folders import (
     with_objections,
 )
 from bridge.ledger.git import GitFailed, make_bare
-from bridge.ledger.git_faults import is_lost_race, meaning
+from bridge.ledger.open_gates import GATES, IS_ID, listing, open_heads
 from bridge.ledger.readme import README
 
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
-_GATES = "refs/heads/gate/*"
-_MOST_TRIES = 40
 #: Decisions that may have come since a deliverer looked last.
 _A_FEW = 8
 
-_ID = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
 _PREFIX = re.compile(f"[0-9a-f]{{1,{ID_LENGTH - 1}}}")
-
-T = TypeVar("T")
-
-
-class _LostRace(Exception):
-    """Somebody else moved a ref first: read again."""
 
 
 class GitLedger:
@@ -86,6 +72,7 @@ class GitLedger:
 
     def __init__(self, remote: str | Callable[[], str], cache: Path, *, sign: bool = False) -> None:
         self._clone = GitClone(remote, cache)
+        self._exchanges = Exchanges(self._clone)
         self._gates = GateFolders(self._clone)
         self._sign = sign
 
@@ -127,10 +114,10 @@ class GitLedger:
                 # what the remote has at the same paths.
                 folder = self._gates.of([before], request.gate.id)[before]
                 self._clone.bring(leaf.sha for leaf in folder.values())
-            self._push(f"+{commit}:{ref}", lease={ref: before or ""})
+            self._exchanges.push(f"+{commit}:{ref}", lease={ref: before or ""})
             return Standing(request, None, commit, commit, found.objections if found else ())
 
-        return self._repeat(attempt)
+        return self._exchanges.repeat(attempt)
 
     def hold(self, gate_id: str, objections: tuple[Objection, ...]) -> Standing:
         from bridge.policy.objections import merged
@@ -154,10 +141,10 @@ class GitLedger:
                 objections_message(found.request, whole, headline(found.request)),
                 author=BRIDGE,
             )
-            self._push(f"{commit}:{LEDGER}", lease={LEDGER: ledger})
+            self._exchanges.push(f"{commit}:{LEDGER}", lease={LEDGER: ledger})
             return replace(found, objections=whole)
 
-        return self._repeat(attempt)
+        return self._exchanges.repeat(attempt)
 
     def record(self, decision: Decision) -> Standing:
         from bridge.render.request import headline
@@ -190,10 +177,10 @@ class GitLedger:
             # One push for both, and the gate's branch must still be what was judged: a request
             # replaced meanwhile cannot inherit this decision. A forge sees the merge first.
             kept = head if found.request.forge else None
-            self._push(f"{commit}:{LEDGER}", f"{kept or ''}:{gate}", lease={gate: head})
+            self._exchanges.push(f"{commit}:{LEDGER}", f"{kept or ''}:{gate}", lease={gate: head})
             return replace(found, decision=final, commit=commit, head=kept)
 
-        return self._repeat(attempt)
+        return self._exchanges.repeat(attempt)
 
     def renew(self, gate_id: str, commit: str | None = None) -> Standing:
         from bridge.render.request import headline
@@ -223,10 +210,10 @@ class GitLedger:
                 at=before.request.opened_at,
             )
             ref = f"refs/heads/{branch_of(gate_id)}"
-            self._push(f"+{made}:{ref}", lease={ref: refs.get(ref, "")})
+            self._exchanges.push(f"+{made}:{ref}", lease={ref: refs.get(ref, "")})
             return replace(before, commit=made, head=made)
 
-        return self._repeat(attempt)
+        return self._exchanges.repeat(attempt)
 
     def settle(self, gate_id: str) -> None:
         def attempt() -> None:
@@ -234,20 +221,20 @@ class GitLedger:
             gate = f"refs/heads/{branch_of(gate_id)}"
             found = self._gates.standing(gate_id, refs)
             if gate in refs and found and found.decision:
-                self._push(f":{gate}", lease={gate: refs[gate]})
+                self._exchanges.push(f":{gate}", lease={gate: refs[gate]})
 
-        self._repeat(attempt)
+        self._exchanges.repeat(attempt)
 
     # -- reading -----------------------------------------------------------------------------
 
     def read(self, gate_id: str) -> Standing | None:
-        return self._alone(lambda: self._gates.standing(gate_id, self._refs(gate_id)))
+        return self._exchanges.alone(lambda: self._gates.standing(gate_id, self._refs(gate_id)))
 
     def read_all(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
         gates = list(gate_ids)
 
         def attempt() -> dict[str, Standing]:
-            refs = self._clone.remote_refs(LEDGER, _GATES)
+            refs = self._clone.remote_refs(LEDGER, GATES)
             # One that makes no sense must not hide the others: it is read again, alone.
             with suppress(LedgerCorrupt):
                 self._gates.bring_records(gates, refs)
@@ -257,7 +244,7 @@ class GitLedger:
                     found[gate_id] = self._gates.standing(gate_id, refs)
             return {gate_id: standing for gate_id, standing in found.items() if standing}
 
-        return self._alone(attempt)
+        return self._exchanges.alone(attempt)
 
     def decided(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
         gates = list(gate_ids)
@@ -281,7 +268,7 @@ class GitLedger:
                     found[gate_id] = self._gates.as_recorded(gate_id, files, ledger, None)
             return found
 
-        return self._alone(attempt)
+        return self._exchanges.alone(attempt)
 
     def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
         def attempt() -> tuple[str | None, tuple[str, ...]]:
@@ -290,27 +277,19 @@ class GitLedger:
                 return now, ()
             return now, tuple(each.id for each in self._newest_first(_A_FEW, now, head))
 
-        return self._alone(attempt)
+        return self._exchanges.alone(attempt)
 
     def head(self) -> str | None:
-        return self._told(lambda: self._clone.remote_refs(LEDGER)).get(LEDGER)
+        return self._exchanges.told(lambda: self._clone.remote_refs(LEDGER)).get(LEDGER)
 
     def listing(self) -> Listing:
-        heads = self._told(self._open_heads)
-        if not heads:
-            return Listing()
-
-        def attempt() -> Listing:
-            self._clone.bring_tips(list(heads.values()))
-            return open_gates(heads, self._clone.commit)
-
-        return self._alone(attempt)
+        return listing(self._exchanges)
 
     def open_heads(self) -> Mapping[str, str]:
-        return self._told(self._open_heads)
+        return open_heads(self._exchanges)
 
     def history(self, limit: int) -> tuple[Recorded, ...]:
-        return self._alone(lambda: tuple(islice(self._newest_first(limit), limit)))
+        return self._exchanges.alone(lambda: tuple(islice(self._newest_first(limit), limit)))
 
     def entries(self, *, signatures: bool = False) -> Iterator[Entry]:
         """Raises `LedgerUnavailable` as it goes, too."""
@@ -320,16 +299,18 @@ class GitLedger:
             with self._clone.whole(LEDGER) as clone:
                 yield from entries(clone, signatures)
         except (GitFailed, OSError) as error:
-            raise self._unavailable(error) from None
+            raise self._exchanges.unavailable(error) from None
 
     def resolve(self, name: str) -> str:
-        if _ID.fullmatch(name):
+        if IS_ID.fullmatch(name):
             return name
         matches = self._starting(name) if _PREFIX.fullmatch(name) else set()
         matches |= {each.id for each in self.listing().gates if each.key == one_line(name)}
         if not matches and not _PREFIX.fullmatch(name):
             key, past = one_line(name), self._newest_first
-            matches = self._alone(lambda: {e.id for e in past(ALL_HISTORY) if e.key == key})
+            matches = self._exchanges.alone(
+                lambda: {e.id for e in past(ALL_HISTORY) if e.key == key}
+            )
         if len(matches) == 1:
             return matches.pop()
         if matches:
@@ -339,20 +320,15 @@ class GitLedger:
 
     # -- names -------------------------------------------------------------------------------
 
-    def _open_heads(self) -> dict[str, str]:
-        refs = self._clone.remote_refs(_GATES)
-        named = ((name.removeprefix("refs/heads/gate/"), sha) for name, sha in refs.items())
-        return {name: sha for name, sha in named if _ID.fullmatch(name)}
-
     def _starting(self, prefix: str) -> set[str]:
         """Gates whose id starts so, open or decided: all, or enough to see that it is not one."""
 
         def attempt() -> set[str]:
-            found = {each for each in self._open_heads() if each.startswith(prefix)}
+            found = {each for each in open_heads(self._exchanges) if each.startswith(prefix)}
             ledger = self._clone.remote_refs(LEDGER).get(LEDGER)
             return found | (self._recorded_under(ledger, prefix) if ledger else set())
 
-        return self._alone(attempt)
+        return self._exchanges.alone(attempt)
 
     def _recorded_under(self, ledger: str, prefix: str) -> set[str]:
         self._clone.bring_tips([ledger])
@@ -397,7 +373,7 @@ class GitLedger:
         """The ledger's first commit, where there is none."""
         root = self._clone.write_tree({"README.md": self._clone.write_blob(README)})
         commit = self._commit(root.sha, [], "The ledger begins\n", author=BRIDGE)
-        self._push(f"{commit}:{LEDGER}", lease={LEDGER: ""})
+        self._exchanges.push(f"{commit}:{LEDGER}", lease={LEDGER: ""})
         return commit
 
     def _commit(
@@ -419,56 +395,6 @@ class GitLedger:
             stamp = f"@{max(0, int(at.timestamp()))} +0000"
             env["GIT_AUTHOR_DATE"] = env["GIT_COMMITTER_DATE"] = stamp
         return self._clone.write_commit(tree, parents, message, env, sign=self._sign)
-
-    # -- exchanges ---------------------------------------------------------------------------
-
-    def _push(self, *refspecs: str, lease: Mapping[str, str]) -> None:
-        try:
-            self._clone.push(*refspecs, lease=lease)
-        except GitFailed as error:
-            if is_lost_race(error):
-                raise _LostRace from None
-            raise
-
-    def _repeat(self, attempt: Callable[[], T]) -> T:
-        for tries in range(_MOST_TRIES):
-            try:
-                return self._alone(attempt)
-            except _LostRace:
-                # Machines that lost together must not come back together.
-                time.sleep(random.uniform(0, min(2.0, 0.05 * 2**tries)))
-        raise LedgerUnavailable(
-            f"the ledger {self.where} moved {_MOST_TRIES} times while this was being written;"
-            " nothing was recorded, try again"
-        )
-
-    def _alone(self, attempt: Callable[[], T]) -> T:
-        def with_clone() -> T:
-            with self._clone.held():
-                try:
-                    return attempt()
-                except GitFailed as error:
-                    if not error.of_a_rotten_clone:
-                        raise
-                    self._clone.discard()
-                    return attempt()
-
-        return self._told(with_clone)
-
-    def _told(self, action: Callable[[], T]) -> T:
-        try:
-            return action()
-        except (GitFailed, OSError) as error:
-            raise self._unavailable(error) from None
-
-    def _unavailable(self, error: GitFailed | OSError) -> LedgerUnavailable:
-        if isinstance(error, GitFailed):
-            doing, said = error.command, error.said
-        else:
-            doing, said = "the bridge's clone", error.strerror or str(error)
-        return LedgerUnavailable(
-            f"the ledger {self.where} cannot be used ({doing}): {meaning(said)}"
-        )
 
 
 def create(path: Path) -> None:

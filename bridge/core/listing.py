@@ -1,0 +1,39 @@
+"""The open gates as a listing shows them. A listing imports these nouns and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+#: Characters of a gate's id: 48 bits of its hash. Two gates that share an id are told apart by the
+#: request, which holds the whole key, so a collision refuses and never approves.
+ID_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGate:
+    """An open gate as a listing shows it: what its one commit says, and nothing fetched besides."""
+
+    id: str
+    head: str
+    key: str
+    headline: str
+    opened_at: datetime
+    expires_at: datetime | None
+    initiator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A gate's branch whose commit is none of the bridge's: no gate can be listed from it."""
+
+    id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The open gates, oldest first, and the branches that only look like gates."""
+
+    gates: tuple[OpenGate, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()

@@ -1,0 +1,79 @@
+"""Exchanges with the ledger's remote.
+
+One process at a time on this machine, again after a lost race. Each fault of git is one sentence.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from bridge.core.errors import LedgerUnavailable
+from bridge.ledger.clone import GitClone
+from bridge.ledger.git import GitFailed
+from bridge.ledger.git_faults import is_lost_race, meaning
+
+_MOST_TRIES = 40
+
+T = TypeVar("T")
+
+
+class _LostRace(Exception):
+    """Somebody else moved a ref first: read again."""
+
+
+class Exchanges:
+    """What is done with a clone. Every method raises `LedgerUnavailable`."""
+
+    def __init__(self, clone: GitClone) -> None:
+        self.clone = clone
+
+    def push(self, *refspecs: str, lease: Mapping[str, str]) -> None:
+        try:
+            self.clone.push(*refspecs, lease=lease)
+        except GitFailed as error:
+            if is_lost_race(error):
+                raise _LostRace from None
+            raise
+
+    def repeat(self, attempt: Callable[[], T]) -> T:
+        for tries in range(_MOST_TRIES):
+            try:
+                return self.alone(attempt)
+            except _LostRace:
+                # Machines that lost together must not come back together.
+                time.sleep(random.uniform(0, min(2.0, 0.05 * 2**tries)))
+        raise LedgerUnavailable(
+            f"the ledger {self.clone.where} moved {_MOST_TRIES} times while this was being written;"
+            " nothing was recorded, try again"
+        )
+
+    def alone(self, attempt: Callable[[], T]) -> T:
+        def with_clone() -> T:
+            with self.clone.held():
+                try:
+                    return attempt()
+                except GitFailed as error:
+                    if not error.of_a_rotten_clone:
+                        raise
+                    self.clone.discard()
+                    return attempt()
+
+        return self.told(with_clone)
+
+    def told(self, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except (GitFailed, OSError) as error:
+            raise self.unavailable(error) from None
+
+    def unavailable(self, error: GitFailed | OSError) -> LedgerUnavailable:
+        if isinstance(error, GitFailed):
+            doing, said = error.command, error.said
+        else:
+            doing, said = "the bridge's clone", error.strerror or str(error)
+        return LedgerUnavailable(
+            f"the ledger {self.clone.where} cannot be used ({doing}): {meaning(said)}"
+        )
