@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bridge import wiring
-from bridge.argo import workflow as argo
+from bridge.argo import nodes as argo
 from bridge.argo.templates import GRACE
 from bridge.cli import main as cli
 from bridge.core.delivery import Move

@@ -22,7 +22,7 @@ import pytest
 from kubernetes import client, config
 
 from bridge.argo.kubernetes import Kubernetes
-from bridge.argo.workflow import json_patch, nodes_of, waiting
+from bridge.argo.nodes import json_patch, nodes_of, waiting
 from bridge.core.delivery import Move
 from bridge.core.evaluation import Decider, Outcome
 from bridge.gates.open_page import Desk

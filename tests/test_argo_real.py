@@ -16,8 +16,8 @@ import pytest
 from bridge.argo.argo_server import ArgoServer
 from bridge.argo.inject import GATE, LABEL
 from bridge.argo.kubernetes import Kubernetes
+from bridge.argo.nodes import nodes_of
 from bridge.argo.templates import suspend
-from bridge.argo.workflow import nodes_of
 from bridge.core.delivery import Delivery, Workflow
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.core.rules import OnTimeout

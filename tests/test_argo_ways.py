@@ -16,7 +16,7 @@ from typing import Any, Self
 import pytest
 from jsonpatch import apply_patch
 
-from bridge.argo import workflow
+from bridge.argo import nodes
 from bridge.argo.kubernetes import Kubernetes
 from bridge.core.delivery import Move
 from bridge.core.evaluation import Decider, Outcome
@@ -90,7 +90,7 @@ class ByPush(OnArgo):
     def waiting(self) -> dict[str, PullRequest]:
         """The gates that nodes wait for, each with its page."""
         pages = {each.head_ref.removeprefix("gate/"): each for each in self.repo.pulls}
-        return {gate: pages[gate] for gate in workflow.waiting(self.controller.workflow)}
+        return {gate: pages[gate] for gate in nodes.waiting(self.controller.workflow)}
 
     def asked(self) -> dict[str, PullRequest]:
         """By what they ask."""
@@ -109,11 +109,11 @@ class ByPush(OnArgo):
 
     def strangers(self) -> Iterator[str]:
         """Moves each node that waits, with no decision, in a copy of the run: what its pod says."""
-        for gate, node in workflow.waiting(self.controller.workflow).items():
+        for gate, node in nodes.waiting(self.controller.workflow).items():
             controller = self.controller.fork()
             move = Move(node, gate, "Succeeded", Outcome.APPROVED, "approved @f00", self.now())
             controller.workflow |= apply_patch(
-                controller.workflow, workflow.json_patch(controller.workflow, move)
+                controller.workflow, nodes.json_patch(controller.workflow, move)
             )
             before = len(self.pods.started)
             controller.settle()

@@ -22,7 +22,7 @@ from kubernetes import client, config, utils
 
 from bridge.argo.inject import LABEL
 from bridge.argo.kubernetes import Kubernetes
-from bridge.argo.workflow import nodes_of, packed_again
+from bridge.argo.nodes import nodes_of, packed_again
 from bridge.cli import main as cli
 from bridge.core.delivery import Delivery, Move, Workflow
 from bridge.core.errors import ClusterUnavailable

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.argo import workflow as argo
+from bridge.argo import nodes as argo
 from bridge.cli import main as cli
 from bridge.ledger.git_ledger import create
 from tests.argo import api

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import requests
 
 from bridge.argo.inject import GATE
-from bridge.argo.workflow import nodes_of
+from bridge.argo.nodes import nodes_of
 from bridge.core.delivery import Move, Workflow
 from bridge.core.errors import ClusterUnavailable
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bridge.argo.inject import LABEL
-from bridge.argo.workflow import patch_of
+from bridge.argo.nodes import patch_of
 from bridge.core.delivery import Move, Workflow
 from bridge.core.errors import ClusterUnavailable, TooOld
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from bridge.core.evaluation import Outcome
 from bridge.core.sanitize import harmless_line, one_line
 from bridge.gates.process_page import Tended
-from bridge.pages import text
+from bridge.pages import page_text
 
 #: GitHub takes a megabyte of summary and drops a longer one whole.
 _MOST = 500_000
@@ -43,13 +43,13 @@ def outcome(done: Tended) -> Outcome | None:
 
 def _part(done: Tended) -> str:
     stands = outcome(done)
-    sign = _FAILED if done.failed else text.SIGNS[stands] if stands else "▫️"
+    sign = _FAILED if done.failed else page_text.SIGNS[stands] if stands else "▫️"
     name = harmless_line(_name(done))
     linked = f"[{name}]({done.page.url})" if done.page else name
     lines = [f"### {sign} {linked}", "", harmless_line(done.says), ""]
     if done.evaluation:
-        lines += [*text.tree(done.evaluation.finding.children), ""]
-        lines += [*map(text.refusal, done.evaluation.dismissals), ""]
+        lines += [*page_text.tree(done.evaluation.finding.children), ""]
+        lines += [*map(page_text.refusal, done.evaluation.dismissals), ""]
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bridge.argo.workflow import classify, ended, lost
+from bridge.argo.nodes import classify, ended, lost
 from bridge.core.delivery import Delivery, Move, Resumption, Workflow
 from bridge.core.errors import NothingToDeliver
 from bridge.core.evaluation import Outcome

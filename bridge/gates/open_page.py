@@ -13,7 +13,7 @@ from bridge.core.model import ApprovalRequest, Declared, Draft, Standing, Subjec
 from bridge.core.rules import Policy, Via
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
-from bridge.pages import text, votes
+from bridge.pages import page_text, votes
 from bridge.pages.model import (
     WAITING,
     Label,
@@ -67,7 +67,7 @@ def _of_replacing(look: Look, standing: Standing) -> Iterator[str]:
     page = own_page(look, standing.request.gate.id, standing.request.policy.via)
     seen = votes.shown(page, look.site.voices) if page else None
     if seen and seen.digest != digest_of(standing.request):
-        yield text.note_asked_anew("the run asks with other contents than before")
+        yield page_text.note_asked_anew("the run asks with other contents than before")
 
 
 def pages(forge: Forge, request: ApprovalRequest) -> Look:
@@ -112,13 +112,13 @@ def check_covered(site: Site, subject: Subject, declared: Declared, initiator: s
 def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:
     """The gate's page, showing this standing: the one that is open, or a new one."""
     request, head = standing.request, standing.head or ""
-    title, body = text.title(request), text.body(request, head, look.site)
+    title, body = page_text.title(request), page_text.body(request, head, look.site)
     page = own_page(look, request.gate.id, request.policy.via)
     writes: list[Write] = []
     if page is None or not page.can_show(head):
         page = desk.forge.create(request.policy.via, request.gate.branch, title, body)
         if page.branch:
-            users, teams = text.invited(request.policy.require)
+            users, teams = page_text.invited(request.policy.require)
             desk.forge.invite(page, users, [each.rpartition("/")[2] for each in teams])
         writes += _first_words(look.site, page, standing, head)
     else:
@@ -150,7 +150,7 @@ def _first_words(site: Site, page: Page, standing: Standing, head: str) -> Itera
         yield Remove(old.node)
     nobody_yet = Evidence(standing.request.opened_at, author=votes.actor_of(page.author))
     evaluation = evaluate(standing.request, nobody_yet)
-    yield Say(text.status(standing, head, site, evaluation, Gathered()))
+    yield Say(page_text.status(standing, head, site, evaluation, Gathered()))
     yield Label(WAITING)
     if page.branch:
-        yield text.light(standing, evaluation, head)
+        yield page_text.light(standing, evaluation, head)

@@ -26,7 +26,7 @@ from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
 from bridge.gates.evidence import evidence, heard
 from bridge.gates.open_page import Desk, own_page, pages, policy_for, put_up
-from bridge.pages import text as show
+from bridge.pages import page_text as show
 from bridge.pages import votes as gather
 from bridge.pages.model import (
     GATE_BRANCH,

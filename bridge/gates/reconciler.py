@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bridge.argo import workflow as argo
+from bridge.argo import nodes as argo
 from bridge.core import log
 from bridge.core.delivery import Delivery, Resumption, Workflow
 from bridge.core.errors import BridgeError, ClusterUnavailable, TooOld

@@ -15,7 +15,7 @@ import pytest
 import zstandard
 from jsonpatch import apply_patch
 
-from bridge.argo import workflow
+from bridge.argo import nodes as argo
 from bridge.core.delivery import Delivery, Move, Workflow
 from bridge.core.evaluation import Outcome
 
@@ -58,7 +58,7 @@ ACCEPTED = [
 @pytest.mark.parametrize("path", ACCEPTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_our_patch_does_what_the_accepted_one_did(path: Path) -> None:
     recorded, state = read(path), before(path)
-    ours = workflow.json_patch(state, asked_in(recorded))
+    ours = argo.json_patch(state, asked_in(recorded))
     assert apply_patch(state, ours) == apply_patch(state, recorded)
 
 
@@ -69,13 +69,13 @@ def test_there_are_accepted_patches_to_agree_with() -> None:
 @pytest.mark.parametrize("packing", ["gzip", "zstd", "brotli"])
 def test_compressed_nodes_are_read_and_written_as_gzip(packing: str) -> None:
     state = read(DATA / f"compressed-{packing}" / "01-settled.json")
-    nodes = workflow.nodes_of(state)
+    nodes = argo.nodes_of(state)
     [node] = [each for each in nodes.values() if each["type"] == "Suspend"]
-    patch = workflow.merge_patch(
+    patch = argo.merge_patch(
         state, Move(node["id"], "g1", "Succeeded", Outcome.APPROVED, "approved @1", NOW)
     )
     assert set(patch["status"]) == {"compressedNodes"}
-    after = workflow.unpacked(patch["status"]["compressedNodes"])
+    after = argo.unpacked(patch["status"]["compressedNodes"])
     assert after[node["id"]]["phase"] == "Succeeded"
     assert after[node["id"]]["outputs"]["parameters"] == [{"name": "decision", "value": "approved"}]
     assert {key: after[key] for key in after if key != node["id"]} == {
@@ -100,7 +100,7 @@ def test_each_node_that_waits_in_a_recorded_state_is_found_and_no_other(path: Pa
     state = read(path)
     own = state["metadata"]
     named = Workflow(own["namespace"], own["name"], own["uid"])
-    nodes = workflow.nodes_of(state)
+    nodes = argo.nodes_of(state)
     assert nodes
     for node_id, node in nodes.items():
         if node["type"] != "Suspend":
@@ -109,7 +109,7 @@ def test_each_node_that_waits_in_a_recorded_state_is_found_and_no_other(path: Pa
         others = {key: {**each, "inputs": {}} for key, each in nodes.items()}
         status = {**state["status"], "nodes": {**others, node_id: {**node, "inputs": gates}}}
         status.pop("compressedNodes", None)
-        found = workflow.classify({**state, "status": status}, named, "g1")
+        found = argo.classify({**state, "status": status}, named, "g1")
         assert found.node == node_id
         if node["phase"] == "Running":
             assert found.delivery is Delivery.WAITING
@@ -135,21 +135,21 @@ def test_a_recorded_state_is_classified(state: str, delivery: Delivery) -> None:
     found = with_gate(read(DATA / f"{state}.json"))
     own = found["metadata"]
     named = Workflow(own["namespace"], own["name"], own["uid"])
-    assert workflow.classify(found, named, "g1").delivery is delivery
+    assert argo.classify(found, named, "g1").delivery is delivery
 
 
 def test_a_workflow_made_again_under_the_name_is_not_the_one_that_asked() -> None:
     found = with_gate(read(DATA / "linear-approved/01-settled.json"))
     named = Workflow("argo", "linear-approved", "another")
-    assert workflow.classify(found, named, "g1").delivery is Delivery.OTHER_RUN
-    assert workflow.classify(None, named, "g1").delivery is Delivery.GONE
+    assert argo.classify(found, named, "g1").delivery is Delivery.OTHER_RUN
+    assert argo.classify(None, named, "g1").delivery is Delivery.GONE
 
 
 def test_offloaded_nodes_are_refused_and_argo_server_is_named() -> None:
     found = with_gate(read(DATA / "linear-approved/01-settled.json"))
     found["status"]["offloadNodeStatusVersion"] = "fnv:1"
     named = Workflow("argo", "linear-approved", found["metadata"]["uid"])
-    result = workflow.classify(found, named, "g1")
+    result = argo.classify(found, named, "g1")
     assert result.delivery is Delivery.OFFLOADED
     assert "Argo Server" in result.says
 
@@ -158,13 +158,13 @@ def test_offloaded_nodes_are_refused_and_argo_server_is_named() -> None:
 def test_nodes_that_unpack_to_more_than_memory_should_hold_are_refused(
     pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workflow, "_UNPACKED_AT_MOST", 1000)
+    monkeypatch.setattr(argo, "_UNPACKED_AT_MOST", 1000)
     bomb = base64.b64encode(pack(b" " * 1_000_000 + b"{}")).decode()
-    with pytest.raises(workflow.UnreadableNodes, match="more than 1000 bytes"):
-        workflow.unpacked(bomb)
+    with pytest.raises(argo.UnreadableNodes, match="more than 1000 bytes"):
+        argo.unpacked(bomb)
 
 
 def test_brotli_that_is_cut_off_is_refused() -> None:
     packed = brotli.compress(json.dumps(list(range(1000))).encode())
-    with pytest.raises(workflow.UnreadableNodes, match="cut off"):
-        workflow.unpacked(base64.b64encode(packed[:-20]).decode())
+    with pytest.raises(argo.UnreadableNodes, match="cut off"):
+        argo.unpacked(base64.b64encode(packed[:-20]).decode())
