@@ -627,10 +627,27 @@ def test_a_close_tells_whether_a_person_or_a_commit_closed_it(
     assert closed(2) == {"actor": actor, "closer": {"__typename": "Commit", "oid": sha}}
 
 
+_DISPATCHED = "on: {workflow_dispatch: {inputs: {number: {type: string}}}}"
+
+
+def test_a_run_is_shown_with_each_attempt_and_who_made_it(
+    github: GitHub, repo: Repository, ann: Account
+) -> None:
+    run = repo.run(".github/workflows/deploy.yml", github.user("bob"))
+    run.again(ann)
+    found = as_(github, github.token(ann)).get_repo("acme/models").get_workflow_run(run.id)
+    assert (found.run_attempt, found.actor.login, found.triggering_actor.login) == (2, "bob", "ann")
+    assert (found.path, found.head_branch, found.head_sha) == (run.path, "main", run.sha)
+    assert found.repository.id == repo.id
+    first = requests.get(f"{found.url}/attempts/1", timeout=9).json()
+    assert (first["run_attempt"], first["triggering_actor"]["login"]) == (1, "bob")
+    assert requests.get(f"{found.url}/attempts/3", timeout=9).status_code == 404
+
+
 def test_what_github_token_does_starts_no_workflow_but_a_dispatch(
     github: GitHub, repo: Repository, ann: Account
 ) -> None:
-    repo.commit("main", {".github/workflows/gate.yml": "on: workflow_dispatch"})
+    repo.commit("main", {".github/workflows/gate.yml": _DISPATCHED})
     repo.commit("old", {".github/workflows/gate.yml": None})
     token = github.actions_token(repo, {"issues": "write", "actions": "write"})
     client = as_(github, token).get_repo("acme/models")
@@ -639,6 +656,8 @@ def test_what_github_token_does_starts_no_workflow_but_a_dispatch(
     assert workflow.create_dispatch("main", {"number": "7"}) is True
     assert workflow.create_dispatch("old", {}) is False
     assert workflow.create_dispatch("nowhere", {}) is False
+    assert workflow.create_dispatch("main", {"title": "not of the file"}) is False
+    assert workflow.create_dispatch("main", {"number": "7" * 65_530}) is False
     assert repo.dispatches == [("gate.yml", "main", {"number": "7"})]
     repo.open_issue(ann, "by hand")
     repo.schedule()

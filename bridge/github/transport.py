@@ -33,6 +33,8 @@ _TRIES = 3
 #: Seconds that a line waits in all, for limits and for GitHub to recover: a waiting runner costs
 #: money, and the next sweep goes on where this one stopped.
 PATIENCE = 120.0
+#: GitHub's key sets have some 8,000 bytes.
+_LARGEST = 200_000
 #: Where GitHub names no time, its documentation asks for a minute.
 _UNNAMED = 60.0
 #: A token about to expire is not begun with: git may work with it for some minutes.
@@ -260,6 +262,32 @@ def _sent(github: Github, method: str, path: str, given: Json | None) -> _Reply:
     except (ValueError, RecursionError):
         return _Reply(status, headers, trouble="its answer is not JSON")
     return _Reply(status, headers, body, _timed_out(body))
+
+
+def fetched(url: str, headers: Mapping[str, str] | None = None) -> tuple[Json | None, str]:
+    """A JSON object for which GitHub asks no account, or why there is none."""
+    until, body = time.monotonic() + _SECONDS, bytearray()
+    try:
+        with requests.get(
+            url, headers=headers, timeout=_SECONDS, stream=True, allow_redirects=False
+        ) as reply:
+            if reply.status_code != 200:
+                return None, f"it answers {reply.status_code}"
+            # A larger read waits until it is full, however slowly the bytes come.
+            for part in reply.iter_content(1):
+                body += part
+                if len(body) > _LARGEST:
+                    return None, "its answer is too large"
+                if time.monotonic() > until:
+                    return None, "its answer takes too long"
+    except (requests.RequestException, OSError) as error:
+        # The text of a transport error may repeat a header; its kind says enough.
+        return None, f"it cannot be reached ({type(error).__name__})"
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None, "its answer is not JSON"
+    return (found, "") if isinstance(found, dict) else (None, "its answer is not JSON")
 
 
 def _operation(given: Json | None) -> str:

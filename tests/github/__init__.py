@@ -29,7 +29,13 @@ REST at the root, as github.com's API host does. PyGithub pauses between its req
 **Time.** `github.clock.set(moment)` stops it, `.advance(minutes=61)` moves it. A merge that was
 pushed is noticed at `github.tick()`, or at once with `GitHub(merges_at_once=True)`.
 
-**Asserting.** `github.counts` (rest, graphql, git, mint), `github.requests`, `forget_requests()`;
+**Runs of Actions.** `run = repo.run(".github/workflows/deploy.yml", ann)` is in the Actions API,
+and `run.again(bob)` a further attempt of it. `github.issuer.job(run)` is what a job with
+`id-token: write` finds in its environment to ask for its token with; `github.issuer.token(run,
+audience)` is such a token.
+
+**Asserting.** `github.counts` (rest, graphql, git, mint, oidc), `github.requests`,
+`forget_requests()`;
 `github.events`, `events_of("pull_request_review", "submitted")`, each with its checked payload
 and `starts_workflows`; `repo.dispatches`, `repo.repository_dispatches`; the nouns themselves
 (`pull.merged`, `comment.reacted`, `pull.timeline`, `repo.file(path, ref)`); `github.problems`,

@@ -22,6 +22,7 @@ from tests.github.conversation import Issue
 from tests.github.gitserver import NOTHING, Bare
 from tests.github.pulls import PullRequest, signature
 from tests.github.rules import Ruleset, bypass_row, hook_environment
+from tests.github.runs import Attempt, Run
 
 if TYPE_CHECKING:
     from tests.github.world import World
@@ -107,6 +108,8 @@ class Repository:
     repository_dispatches: list[tuple[str, dict[str, Any]]] = field(
         default_factory=list, repr=False
     )
+    #: The runs of Actions, by their ids.
+    runs: dict[int, Run] = field(default_factory=dict, repr=False)
     #: Workflow file name to the state that `disabled_inactivity` and its like are.
     workflow_states: dict[str, str] = field(default_factory=dict, repr=False)
     #: The branches as the last push left them. Of two pushes at once, the first sees both.
@@ -524,6 +527,27 @@ class Repository:
             return []
         listed = self.bare.run("ls-tree", "--name-only", tip, ".github/workflows/").splitlines()
         return [path for path in listed if path.endswith((".yml", ".yaml"))]
+
+    def run(
+        self,
+        path: str,
+        by: Account,
+        ref: str = "refs/heads/main",
+        event: str = "push",
+        sha: str | None = None,
+        number: int | None = None,
+        head: tuple[str, str] | None = None,
+    ) -> Run:
+        """A run of this workflow file. `head`: branch and commit, if they are a pull request's."""
+        with self.world.lock:
+            sha = sha or self.bare.sha(ref)
+            assert sha, f"{self.full_name} has no {ref}"
+            branch, tip = head or (re.sub(r"^refs/(heads|tags)/", "", ref), sha)
+            first = Attempt(1, by, self.world.clock.now())
+            number = number or self.world.number()
+            made = Run(number, self, path, ref, sha, event, by, [first], branch, tip)
+            self.runs[made.id] = made
+            return made
 
     def dispatch(self, by: Account, workflow: str, ref: str, inputs: dict[str, Any]) -> None:
         """`workflow_dispatch`: it runs the workflow file of the ref that it is given."""

@@ -32,6 +32,7 @@ from tests.github.gitserver import commands
 from tests.github.repository import Repository
 from tests.github.rest.route import perform, require, visible
 from tests.github.rules import hook_environment
+from tests.github.runs import ISSUER, REQUESTED_AT
 from tests.github.world import World
 
 _WINDOW = timedelta(hours=1)
@@ -39,7 +40,7 @@ _WINDOW = timedelta(hours=1)
 
 @dataclass(eq=False)
 class Request:
-    """One request as it arrived; `kind` is rest, graphql, git or mint."""
+    """One request as it arrived; `kind` is rest, graphql, git, mint or oidc."""
 
     kind: str
     method: str
@@ -201,6 +202,8 @@ class GitHub(World):
         try:
             if request.kind == "git":
                 return self._git(request)
+            if request.kind == "oidc":
+                return self._oidc(request)
             with self.lock:
                 return self._graph(request) if request.kind == "graphql" else self._rest(request)
         except Exception:  # noqa: BLE001 (whatever it is, the test that asked must hear of it)
@@ -213,6 +216,8 @@ class GitHub(World):
             return "git"
         if path == self._graphql:
             return "graphql"
+        if path.startswith("/_services/"):
+            return "oidc"
         return "mint" if _is_jwt(_credential(headers)) else "rest"
 
     # -- who asks ----------------------------------------------------------------------------
@@ -334,6 +339,23 @@ class GitHub(World):
         body, problems = graphql.answer(self, token, given)
         self.problems += problems
         return _json(200, body, self._limits(token, "graphql"))
+
+    # -- tokens of jobs ----------------------------------------------------------------------
+
+    def _oidc(self, request: Request) -> Reply:
+        """Anybody reads the issuer's keys; a job asks for its token with the job's credential."""
+        issuer = self.issuer
+        if request.path == REQUESTED_AT:
+            answer = issuer.requested(_credential(request.headers), request.query)
+            return _json(401, {"message": "no"}) if answer is None else _json(200, answer)
+        known = {
+            f"{ISSUER}/.well-known/openid-configuration": issuer.configuration,
+            f"{ISSUER}/.well-known/jwks": issuer.key_set,
+        }
+        if request.method != "GET" or request.path not in known:
+            self.problems.append(f"{request.method} {request.path}: the issuer serves no such page")
+            return _json(404, {"message": "Not Found"})
+        return _json(200, known[request.path]())
 
     # -- git ---------------------------------------------------------------------------------
 

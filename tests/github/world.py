@@ -29,6 +29,7 @@ from tests.github.gitserver import Bare
 from tests.github.pulls import PullRequest
 from tests.github.repository import Repository
 from tests.github.rules import Ruleset
+from tests.github.runs import Issuer
 
 #: How long an installation token lives.
 TOKEN_LIFE = timedelta(hours=1)
@@ -85,6 +86,7 @@ class World:
         self.accounts: dict[str, Account] = {}
         self.repositories: dict[str, Repository] = {}
         self.apps: dict[str, App] = {}
+        self.issuer = Issuer(self)
         self._org_rulesets: list[Ruleset] = []
         self._numbers = itertools.count(1_000_001)
         self._quiet = 0
@@ -252,7 +254,7 @@ class World:
     @property
     def secrets(self) -> list[str]:
         """Every secret the server gave out, to look for where none may be."""
-        return list(self.tokens)
+        return [*self.tokens, *self.issuer.secrets]
 
     # -- what happens --------------------------------------------------------------------------
 

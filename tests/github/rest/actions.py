@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from tests.github import shapes
 from tests.github.accounts import Organisation, Refusal, not_found
 from tests.github.rest.route import Answer, Call, serves
+from tests.github.runs import Attempt, Run
 
 _READ, _WRITE = ("actions", "read"), ("actions", "write")
 _ADMIN = ("administration", "read")
+#: The characters that all inputs of a dispatch may have together.
+_PAYLOAD = 65_535
 
 
 @serves("actions/get-github-actions-permissions-repository", _ADMIN, role="admin")
@@ -98,8 +103,73 @@ def _dispatch(call: Call) -> Answer:
         raise Refusal(422, "Workflow does not exist on the given ref")
     if len(data.get("inputs", {})) > 25:
         raise Refusal(422, "you may only define up to 25 `inputs` for a `workflow_dispatch` event")
+    _check_inputs(data.get("inputs", {}), call.repo.file(found["path"], f"refs/heads/{ref}") or "")
     call.repo.dispatch(call.actor, found["name"], ref, data.get("inputs", {}))
     return Answer(204)
+
+
+def _check_inputs(given: dict[str, Any], text: str) -> None:
+    if sum(len(name) + len(str(value)) for name, value in given.items()) > _PAYLOAD:
+        raise Refusal(422, "inputs are too large.")
+    on = yaml.load(text, yaml.BaseLoader).get("on")  # noqa: S506 - it makes only text
+    trigger = on.get("workflow_dispatch") if isinstance(on, dict) else None
+    known = trigger.get("inputs", {}) if isinstance(trigger, dict) else {}
+    if unexpected := sorted(given.keys() - known.keys()):
+        raise Refusal(422, f"Unexpected inputs provided: {unexpected}")
+
+
+@serves("actions/get-workflow-run", _READ)
+def _run(call: Call) -> Answer:
+    run = _found_run(call)
+    return Answer(200, _shown_run(call, run, run.attempts[-1]))
+
+
+@serves("actions/get-workflow-run-attempt", _READ)
+def _run_attempt(call: Call) -> Answer:
+    run, number = _found_run(call), int(call.path["attempt_number"])
+    if not 0 < number <= len(run.attempts):
+        raise not_found()
+    return Answer(200, _shown_run(call, run, run.attempts[number - 1]))
+
+
+def _found_run(call: Call) -> Run:
+    found = call.repo.runs.get(int(call.path["run_id"]))
+    if found is None:
+        raise not_found()
+    return found
+
+
+def _shown_run(call: Call, run: Run, attempt: Attempt) -> dict[str, Any]:
+    world, repo = call.world, call.repo
+    at = shapes.moment(attempt.at)
+    api = f"{world.api_url}/repos/{repo.full_name}/actions/runs/{run.id}"
+    given = {
+        "id": run.id,
+        "node_id": f"WFR_{run.id}",
+        "name": run.path.rsplit("/", 1)[-1],
+        "display_title": "A change",
+        "path": run.path,
+        "head_branch": run.head_branch,
+        "head_sha": run.head_sha,
+        "event": run.event,
+        "status": run.status,
+        "conclusion": "success" if run.status == "completed" else None,
+        "run_number": 1,
+        "run_attempt": attempt.number,
+        "workflow_id": sum(run.path.encode()) + repo.id,
+        "actor": shapes.account(run.actor, world),
+        "triggering_actor": shapes.account(attempt.by, world),
+        "created_at": at,
+        "updated_at": at,
+        "run_started_at": at,
+        "url": api,
+        "html_url": f"{repo.url}/actions/runs/{run.id}",
+        "pull_requests": [],
+        "head_commit": None,
+        "repository": shapes.repository(repo, schema="minimal-repository"),
+        "head_repository": shapes.repository(repo, schema="minimal-repository"),
+    }
+    return shapes.REST.filled("workflow-run", given, api)
 
 
 @serves("actions/list-repo-secrets", ("secrets", "read"), role="write")
