@@ -176,7 +176,7 @@ def desk(settings: Settings, github: GitHubSettings) -> Desk:
 
     forge = _forge(github)
     record = GitLedger(forge.git_url, settings.cache, sign=settings.sign)
-    engine = Dispatch(forge, f"{github.server_url}/{github.repository}")
+    engine = Dispatch(forge, github.server_url)
     return Desk(forge, record, notices(settings, record), clock, engine)
 
 

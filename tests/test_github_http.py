@@ -44,6 +44,7 @@ WHO = {"__typename": "User", "login": "ann", "databaseId": 7}
 NONE: dict[str, Any] = {"nodes": [], "pageInfo": {"hasNextPage": False, "endCursor": None}}
 MORE = {"hasNextPage": True, "endCursor": "here"}
 SITE: dict[str, Any] = {
+    "databaseId": 7,
     "nameWithOwner": "acme/models",
     "url": "https://github.com/acme/models",
     "defaultBranchRef": {"name": "main", "target": {"oid": "c" * 40}},
@@ -492,7 +493,9 @@ def test_a_permission_of_another_account_of_that_login_is_never_a_yes(
 
 # -- writing ---------------------------------------------------------------------------------------
 
-SITE_READ = Site("acme/models", "https://github.com/acme/models", "main", "c" * 40, None, Voices())
+SITE_READ = Site(
+    "acme/models", 7, "https://github.com/acme/models", "main", "c" * 40, None, Voices()
+)
 
 
 def test_a_comment_is_never_said_twice_though_the_answer_was_lost(

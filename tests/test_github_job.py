@@ -233,6 +233,18 @@ def test_the_approval_of_another_gate_or_workflow_or_repository_proves_nothing(
     assert capsys.readouterr().out.count("its approval is for something else") == 2
 
 
+def test_a_gate_is_proven_after_its_repository_was_renamed(at: Ci) -> None:
+    pull = at.ask()
+    at.github.rename_repository(at.repo, "ml-models")
+    at.runner.env |= at.github.environment(at.repo) | {
+        "GITHUB_WORKFLOW_REF": "acme/ml-models/.github/workflows/deploy.yml@refs/heads/main"
+    }
+    at.approve(pull)
+    [(_, told)] = at.repo.repository_dispatches
+    assert at.verify(told["gate"]) == 0
+    assert at.verify(told["gate"], GITHUB_REPOSITORY_ID="1") == 1
+
+
 def test_a_file_that_is_not_the_one_approved_stops_the_run(
     at: Ci, capsys: pytest.CaptureFixture[str]
 ) -> None:

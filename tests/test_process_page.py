@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,33 @@ def test_opening_twice_finds_the_first(at: World) -> None:
     assert at.open(opened_at=opened_at) is pull
     assert len(at.repo.pulls) == 1
     at.status(pull)
+
+
+def test_a_gate_that_was_open_when_its_repository_was_renamed_is_decided(at: World) -> None:
+    draft, pull = at.request().draft, at.open()
+    before = at.venue()
+    assert at.standing(pull).request.venue.repository_id == at.repo.id
+    at.github.rename_repository(at.repo, "ml-models")
+    pull.review(at.alice, "APPROVED")
+    at.tend(pull)
+    assert at.recorded(pull)
+    # The step that waits has the former name, which leads to the same ledger.
+    assert before.verify(draft).outcome is Outcome.APPROVED
+    with pytest.raises(GateShut, match="was asked on github:acme/models, and this step expects"):
+        at.venue().verify(draft)
+
+
+def test_a_request_that_names_another_repository_with_this_ones_number_is_not_decided(
+    at: World,
+) -> None:
+    at.github.repository("acme/production")
+    pull = at.open()
+    request = at.standing(pull).request
+    forged = replace(request, venue=replace(request.venue, repository="acme/production"))
+    at.desk(at.opener).ledger.open(forged, forged.message)
+    pull.review(at.alice, "APPROVED")
+    assert "its request names github:acme/production" in at.tend(pull).says
+    assert not at.recorded(pull)
 
 
 def test_without_a_policy_file_nothing_is_opened(at: World) -> None:

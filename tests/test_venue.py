@@ -29,6 +29,7 @@ MAY_ASK = {
     "entrypoints/github_job.py",
     "gates/process_page.py",
     "gates/verify.py",
+    "github/dispatch.py",
     "ledger/git_ledger.py",
     "metaflow/plugins/argo.py",
     "policy/approvers.py",

@@ -39,7 +39,7 @@ OPENER = Account(2, "approval-opener", Kind.BOT)
 ALICE = Account(11, "alice", Kind.USER)
 MALLORY = Account(66, "mallory", Kind.USER)
 VOICES = Voices(frozenset({1}), frozenset({"approval-opener[bot]"}))
-SITE = Site("acme/models", "https://github.test/acme/models", "main", "c" * 40, None, VOICES)
+SITE = Site("acme/models", 7, "https://github.test/acme/models", "main", "c" * 40, None, VOICES)
 SCHEMA = {
     "type": "object",
     "properties": {"target": {"type": "string"}},

@@ -152,6 +152,9 @@ class Place:
             return False
         if None not in ids:
             return ids[0] == ids[1]
+        return self.same_name(other)
+
+    def same_name(self, other: Place) -> bool:
         return _folded(self.repository) == _folded(other.repository)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from bridge.core.artifacts import ordered, summarise
 from bridge.core.digest import canonical
@@ -27,6 +28,8 @@ from bridge.core.model import (
     Draft,
     Gate,
     Link,
+    Place,
+    PlaceKind,
     Standing,
     Subject,
 )
@@ -51,6 +54,7 @@ class Job:
 
     server: str
     repository: str  # owner/name
+    repository_id: int | None
     workflow: str  # its file's name
     run: str
     commit: str
@@ -59,6 +63,11 @@ class Job:
     @property
     def origin(self) -> str:
         return origin_of(f"{self.server}/{self.repository}")
+
+    @property
+    def place(self) -> Place:
+        server = urlsplit(self.server).netloc
+        return Place(PlaceKind.GITHUB, server, self.repository, self.repository_id)
 
     @property
     def url(self) -> str:
@@ -89,9 +98,11 @@ def job_of(env: Mapping[str, str]) -> Job:
     workflow = _WORKFLOW.fullmatch(env.get("GITHUB_WORKFLOW_REF", ""))
     if faults or not workflow:
         raise Faults("the environment", faults or ["GITHUB_WORKFLOW_REF names no workflow file"])
+    number = env.get("GITHUB_REPOSITORY_ID", "")
     return Job(
         env.get("GITHUB_SERVER_URL", "https://github.com").rstrip("/"),
         env["GITHUB_REPOSITORY"],
+        int(number) if number.isdecimal() else None,
         workflow[1],
         env["GITHUB_RUN_ID"],
         env["GITHUB_SHA"],
@@ -175,14 +186,16 @@ def prove(ledger: Ledger, job: Job, gate_id: str, asked: JobGate) -> Proof:
         raise GateShut(f"{job.workflow} does not run: {ledger.where} has no gate {gate_id}")
     recorded = standing.request
     key = _KEY.fullmatch(recorded.gate.key)
-    ours = (job.origin, job.workflow, asked.name)
-    if not key or (recorded.gate.origin, key["workflow"], key["name"]) != ours:
+    # It may have been asked under a former name of this repository, whose number stays.
+    origin = origin_of(f"{job.server}/{recorded.venue.repository}")
+    ours = recorded.venue.same(job.place) and recorded.gate.origin == origin
+    if not ours or not key or (key["workflow"], key["name"]) != (job.workflow, asked.name):
         raise GateShut(
             f"{recorded.gate.key} is not the gate {asked.name} of {job.workflow}: its approval is"
             " for something else"
         )
     again = replace(recorded.draft, artifacts=_again(recorded, asked))
-    decision = verify(ledger, again, recorded.venue)
+    decision = verify(ledger, again, job.place)
     return Proof(standing, decision, key["run"], approved_commit(recorded))
 
 

@@ -18,7 +18,7 @@ from bridge.gates.open_page import Desk, ask, check_covered
 from bridge.gates.ports import Clock, Forge, Ledger, Notices
 from bridge.gates.post_answer import answer, explain
 from bridge.gates.venue import Ballot, Explained, Opened, Voted, asked_anew
-from bridge.gates.verify import verify
+from bridge.gates.verify import asked_again, verify
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,8 @@ class OnGitHub:
         found = self.ledger.read(draft.gate.id)
         if found is None or (found.decision is None and found.head is None):
             return before
-        recorded = found.request
-        expected = draft.bound(recorded.policy, recorded.opened_at, self.place)
-        if digest_of(recorded) != digest_of(expected):
+        expected = asked_again(draft, found.request, self.place)
+        if digest_of(found.request) != digest_of(expected):
             raise asked_anew(draft.gate.key)
         return found
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy
 from bridge.core.evaluation import Evidence
-from bridge.core.model import ApprovalRequest, Declared, Draft, Standing, Subject
+from bridge.core.model import ApprovalRequest, Declared, Draft, Place, Standing, Subject
 from bridge.core.rules import Policy, Via
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
@@ -53,7 +53,8 @@ def ask(desk: Desk, draft: Draft) -> tuple[Standing, Page | None]:
     is None if the gate is decided already.
     """
     look = desk.forge.find([draft.gate.branch])
-    request = draft.bound(policy_for(draft, look.site), desk.clock(), desk.forge.place)
+    place = place_on(desk.forge, look.site)
+    request = draft.bound(policy_for(draft, look.site), desk.clock(), place)
     standing = open_gate(desk.ledger, desk.notices, request)
     if standing.decision or standing.head is None:
         return standing, None
@@ -68,6 +69,26 @@ def _of_replacing(look: Look, standing: Standing) -> Iterator[str]:
     seen = votes.shown(page, look.site.voices) if page else None
     if seen and seen.digest != digest_of(standing.request):
         yield page_text.note_asked_anew("the run asks with other contents than before")
+
+
+def place_on(forge: Forge, site: Site) -> Place:
+    """The repository as a request names it: with its number, which outlives a rename."""
+    return replace(forge.place, repository=site.repository, repository_id=site.repository_id)
+
+
+def is_here(forge: Forge, site: Site, there: Place) -> bool:
+    """Whether a request that says this is decided in this repository.
+
+    Its opener wrote both the name and the number, so the two must belong together: a gated step
+    that knows only the name would else take a decision that was made in another repository.
+    """
+    here = place_on(forge, site)
+    if not there.same(here):
+        return False
+    if there.same_name(here):
+        return True
+    # Its name today is another one: it was renamed since, or never had that name.
+    return forge.number_of(there.repository or "") == site.repository_id
 
 
 def pages(forge: Forge, request: ApprovalRequest) -> Look:

@@ -148,6 +148,14 @@ class Forge(Protocol):
         """The newest fifty pull requests that are closed or merged, and still have this label."""
         ...
 
+    def number_of(self, repository: str) -> int | None:
+        """The number of the repository that this name, `owner/name`, leads to today.
+
+        A former name leads to the renamed repository until another one takes the name. None if
+        there is no such repository, or the credential may not see it.
+        """
+        ...
+
     def create(self, via: Via, branch: str, title: str, body: str) -> Page:
         """A new page; an issue is labelled as waiting at once.
 

@@ -25,7 +25,7 @@ from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
 from bridge.gates.evidence import evidence, heard
-from bridge.gates.open_page import Desk, own_page, pages, policy_for, put_up
+from bridge.gates.open_page import Desk, is_here, own_page, pages, policy_for, put_up
 from bridge.pages import page_text as show
 from bridge.pages import votes as gather
 from bridge.pages.model import (
@@ -112,8 +112,8 @@ def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Tended
     if page:
         return _tend(desk, look, page, gate_id, known)
     standing = known or desk.ledger.read(gate_id)
-    if standing is None or not standing.request.venue.same(desk.forge.place):
-        return Tended(f"gate {gate_id} is not decided here", standing)
+    if standing is None or not is_here(desk.forge, look.site, standing.request.venue):
+        return Tended(_not_here(desk, gate_id, standing), standing)
     if standing.decision:
         brought = _bring(desk, standing)
         if brought.failed:
@@ -134,8 +134,8 @@ def _tend(
         if seen is None:
             raise
         return _mend(desk, look, page, desk.ledger.renew(gate_id, seen.head))
-    if standing and not standing.request.venue.same(desk.forge.place):
-        return Tended(f"gate {gate_id} is not decided on {desk.forge.name}", standing, page=page)
+    if standing and not is_here(desk.forge, look.site, standing.request.venue):
+        return Tended(_not_here(desk, gate_id, standing), standing, page=page)
     if standing and standing.decision:
         return _finish(desk, look.site, page, standing, standing.decision)
     if standing is None or standing.head is None or page.state is State.MERGED:
@@ -143,6 +143,16 @@ def _tend(
     if page.via is not standing.request.policy.via:
         return _elsewhere(desk, look, page, standing)
     return _Judging(desk, look, page, standing).outcome()
+
+
+def _not_here(desk: Desk, gate_id: str, standing: Standing | None) -> str:
+    if standing is None:
+        return f"gate {gate_id} is not decided here: the ledger has no request of it"
+    there = standing.request.venue
+    return (
+        f"gate {gate_id} is not decided on {desk.forge.name}: its request names"
+        f" {there.name or 'the machine that asked'}; to decide it here, open it again here"
+    )
 
 
 def _mend(desk: Desk, look: Look, page: Page, renewed: Standing) -> Tended:

@@ -35,14 +35,7 @@ def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
         what = "" if decision.by is Decider.PERSON else f"{decision.outcome}, "
         raise GateShut(f"{key} does not run: {what}{decision.reason}")
     recorded = standing.request
-    # What the step cannot know it takes from there, as it takes the policy.
-    place = recorded.venue if recorded.venue.same(venue) else venue
-    again = replace(
-        draft.bound(recorded.policy, recorded.opened_at, place),
-        shard=recorded.shard,
-        baseline=recorded.baseline,
-        pictures=recorded.pictures,
-    )
+    again = asked_again(draft, recorded, venue)
     if digest_of(again) != decision.request_digest:
         raise GateShut(
             f"{key} does not run: what was approved is not what is here now"
@@ -60,12 +53,32 @@ def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
     return decision
 
 
+def asked_again(draft: Draft, recorded: ApprovalRequest, venue: Place) -> ApprovalRequest:
+    """The request that the draft makes, for this venue, if it is the one on record.
+
+    What the step can't know it takes from the record: the policy, and the repository's number.
+    """
+    place = recorded.venue if recorded.venue.same(venue) else venue
+    return replace(
+        draft.bound(recorded.policy, recorded.opened_at, place),
+        shard=recorded.shard,
+        baseline=recorded.baseline,
+        pictures=recorded.pictures,
+    )
+
+
 def _difference(approved: ApprovalRequest, now: ApprovalRequest) -> str:
     if approved.message != now.message:
         return "the message differs"
+    if not approved.venue.same(now.venue):
+        return f"it was asked {_place(approved.venue)}, and this step expects {_place(now.venue)}"
     before = {each.name: each.digest for each in approved.artifacts}
     after = {each.name: each.digest for each in now.artifacts}
     names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
     if names:
         return f"changed: {', '.join(names)}"
     return "the input schema or the gate differs"
+
+
+def _place(venue: Place) -> str:
+    return f"on {venue.name}" if venue.name else "on this machine"

@@ -252,6 +252,14 @@ class GitHub:
             return "it could not be reached"
         return found if isinstance(found, dict) else "it answered nothing"
 
+    def number_of(self, repository: str) -> int | None:
+        owner, _, name = repository.partition("/")
+        asked = {"owner": owner, "name": name}
+        query = "query Named($owner: String!, $name: String!)"
+        query += " { named: repository(owner: $owner, name: $name) { databaseId } }"
+        found = self._query(query, asked, everywhere=True)["named"]
+        return self._understood(lambda: int(found["databaseId"]) if found else None)
+
     # -- writing -----------------------------------------------------------------------------
 
     def create(self, via: Via, branch: str, title: str, body: str) -> Page:
@@ -377,8 +385,9 @@ class GitHub:
         given = variables if everywhere else {"owner": owner, "name": name, **variables}
         answer = self._line.graphql(query, given, f"{self.name} cannot be read")
         errors = answer.get("errors") or ()
-        # Only the page itself may be missing; any other hole in an answer is not evidence.
-        if any(_type(each) != "NOT_FOUND" or each.get("path") != _MISSING for each in errors):
+        # Only what was asked for by number or name may be missing: any other hole in an answer is
+        # not evidence.
+        if any(_type(each) != "NOT_FOUND" or each.get("path") not in _MISSING for each in errors):
             raise ForgeUnavailable(f"{self.name} cannot be read: {told(errors)}")
         data = answer.get("data")
         if not isinstance(data, dict):
@@ -395,7 +404,7 @@ class GitHub:
             ) from None
 
 
-_MISSING = ["page", "issueOrPullRequest"]
+_MISSING = (["page", "issueOrPullRequest"], ["named"])
 _ON_LEDGER = {"base": LEDGER_BRANCH}
 _MORE_PULLS = (
     "query MorePulls($owner: String!, $name: String!, $base: String!, $branch: String!,"

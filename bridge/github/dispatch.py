@@ -24,13 +24,14 @@ def origin_of(repository_url: str) -> str:
 class Dispatch:
     """The `Engine` port for the gates that jobs of this repository asked; others are left alone."""
 
-    def __init__(self, forge: Forge, repository_url: str) -> None:
+    def __init__(self, forge: Forge, server_url: str) -> None:
         self._forge = forge
-        self._origin = origin_of(repository_url)
+        self._server_url = server_url
 
     def resume(self, standing: Standing) -> None:
         request = standing.request
-        if request.gate.origin != self._origin:
+        # The name that the repository had when the gate was opened; it may be another one now.
+        if request.gate.origin != origin_of(f"{self._server_url}/{request.venue.repository}"):
             return
         workflow, run, name = request.gate.key.split("/", 2)
         told = {"gate": request.gate.id, "workflow": workflow, "run": run}

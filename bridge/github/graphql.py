@@ -125,7 +125,7 @@ ISSUE = f"fragment Issue on Issue {{ {_TEXTS} issueState: state {_lists('Issue')
 #: With `$owner` and `$name`.
 SITE = (
     "viewer { login databaseId }"
-    " site: repository(owner: $owner, name: $name) { nameWithOwner url"
+    " site: repository(owner: $owner, name: $name) { databaseId nameWithOwner url"
     " defaultBranchRef { name target { oid } }"
     f' policy: object(expression: "HEAD:{PATH}") {{ ... on Blob {{ text isTruncated }} }}'
     f' labels(first: 20, query: "{LABELS}") {{ nodes {{ id name }} }} }}'
@@ -189,6 +189,7 @@ def site(found: Json, configured: Sequence[str]) -> Site:
     blob = repository["policy"]
     return Site(
         repository=repository["nameWithOwner"],
+        repository_id=repository["databaseId"],
         url=repository["url"],
         default_branch=branch["name"],
         commit=branch["target"]["oid"],

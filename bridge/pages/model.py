@@ -221,6 +221,7 @@ class Site:
     """What the repository says beside the page, read in the same moment."""
 
     repository: str  # owner/name
+    repository_id: int  # the same if the repository is renamed
     url: str
     default_branch: str
     commit: str  # of the default branch

@@ -128,6 +128,7 @@ class GitHub(World):
             "GITHUB_API_URL": self.api_url,
             "GITHUB_GRAPHQL_URL": self.graphql_url,
             "GITHUB_REPOSITORY": repository.full_name,
+            "GITHUB_REPOSITORY_ID": str(repository.id),
             "GITHUB_REPOSITORY_OWNER": repository.owner.login,
         }
         return told | ({"GITHUB_TOKEN": str(token)} if token is not None else {})

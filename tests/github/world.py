@@ -85,6 +85,7 @@ class World:
         self.tokens: dict[str, Token] = {}
         self.accounts: dict[str, Account] = {}
         self.repositories: dict[str, Repository] = {}
+        self._former_names: dict[str, Repository] = {}
         self.apps: dict[str, App] = {}
         self.issuer = Issuer(self)
         self._org_rulesets: list[Ruleset] = []
@@ -153,7 +154,7 @@ class World:
         An owner that is not known yet becomes an organisation.
         """
         with self.lock:
-            found = self.find_repository(full_name)
+            found = self.repositories.get(full_name.lower())
             if found:
                 return found
             login, _, name = full_name.partition("/")
@@ -166,8 +167,17 @@ class World:
                 made.commit("main", {"README.md": f"# {name}\n"}, "Initial commit")
             return made
 
+    def rename_repository(self, repo: Repository, name: str) -> None:
+        """The former name leads to it, until another repository takes that name."""
+        former = repo.full_name.lower()
+        del self.repositories[former]
+        self._former_names[former] = repo
+        repo.name = name
+        self.repositories[repo.full_name.lower()] = repo
+
     def find_repository(self, full_name: str) -> Repository | None:
-        return self.repositories.get(full_name.lower())
+        name = full_name.lower()
+        return self.repositories.get(name) or self._former_names.get(name)
 
     def organisation_rulesets(self, owner: Account) -> list[Ruleset]:
         return [each for each in self._org_rulesets if each.source is owner]
