@@ -33,7 +33,7 @@ from metaflow.util import compress_list  # noqa: E402
 
 from bridge import wiring  # noqa: E402
 from bridge.argo.inject import LABEL  # noqa: E402
-from bridge.argo.workflow import json_patch  # noqa: E402
+from bridge.argo.nodes import json_patch  # noqa: E402
 from bridge.core.delivery import Move, Workflow  # noqa: E402
 from bridge.core.evaluation import Outcome  # noqa: E402
 from bridge.core.model import ApprovalRequest  # noqa: E402

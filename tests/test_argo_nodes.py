@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 import zstandard
 from jsonpatch import apply_patch
 
+from bridge.argo import compressed_nodes
 from bridge.argo import nodes as argo
 from bridge.core.delivery import Delivery, Move, Workflow
 from bridge.core.evaluation import Outcome
@@ -75,7 +76,7 @@ def test_compressed_nodes_are_read_and_written_as_gzip(packing: str) -> None:
         state, Move(node["id"], "g1", "Succeeded", Outcome.APPROVED, "approved @1", NOW)
     )
     assert set(patch["status"]) == {"compressedNodes"}
-    after = argo.unpacked(patch["status"]["compressedNodes"])
+    after = compressed_nodes.unpacked(patch["status"]["compressedNodes"])
     assert after[node["id"]]["phase"] == "Succeeded"
     assert after[node["id"]]["outputs"]["parameters"] == [{"name": "decision", "value": "approved"}]
     assert {key: after[key] for key in after if key != node["id"]} == {
@@ -154,17 +155,92 @@ def test_offloaded_nodes_are_refused_and_argo_server_is_named() -> None:
     assert "Argo Server" in result.says
 
 
+WRONG: tuple[Any, ...] = (5, "text", True, ["a"], {"a": 5}, [{"a": 5}], [[]], {"parameters": 5})
+
+
+def with_each_wrong(value: Any) -> Iterator[Any]:
+    """The value with each part of it, at each depth, replaced by each wrong one."""
+    yield from WRONG
+    if isinstance(value, dict):
+        for key, part in value.items():
+            for wrong in with_each_wrong(part):
+                yield {**value, key: wrong}
+    if isinstance(value, list):
+        for index, part in enumerate(value):
+            for wrong in with_each_wrong(part):
+                yield [*value[:index], wrong, *value[index + 1 :]]
+
+
+def test_an_object_with_a_wrong_type_at_any_depth_is_read_or_refused_in_one_sentence() -> None:
+    node = {
+        "id": "a",
+        "type": "Suspend",
+        "phase": "Running",
+        "displayName": "wait",
+        "finishedAt": None,
+        "children": ["b"],
+        "inputs": {"parameters": [{"name": "gate", "value": "g1"}]},
+        "outputs": {"parameters": [{"name": "decision", "valueFrom": {"supplied": {}}}]},
+    }
+    own = {"namespace": "argo", "name": "run", "uid": "u", "resourceVersion": "1", "labels": {}}
+    whole = {"metadata": own, "status": {"phase": "Running", "nodes": {"a": node}}}
+    named = Workflow("argo", "run", "u")
+    move = Move("a", "g1", "Succeeded", Outcome.APPROVED, "approved @1", NOW)
+    read, refused = 0, set()
+    for wrong in with_each_wrong(whole):
+        try:
+            argo.waiting(wrong)
+            argo.lost(wrong)
+            argo.ended(wrong, named)
+            if argo.classify(wrong, named, "g1").delivery is Delivery.WAITING:
+                argo.merge_patch(wrong, move)
+                argo.json_patch(wrong, move)
+            read += 1
+        except compressed_nodes.UnreadableWorkflow as error:
+            refused.add(str(error))
+    assert read > 10
+    assert {"status.nodes is not a mapping", "the node a is not a mapping"} <= refused
+    assert "the node a: inputs.parameters is not a list" in refused
+    assert not [each for each in refused if "\n" in each]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"[" * 50_000, "nested too deep"),
+        (b'{"a":' * 50_000, "nested too deep"),
+        (b'{"a": {"id": "a", "x": NaN}}', "NaN is not a number"),
+        (b"[" + b"{}," * 2_000_000 + b"{}]", "more than 2000000 values"),
+        (b"[]", "not a mapping"),
+        (b"\xff", "cannot be read"),
+    ],
+)
+def test_compressed_nodes_that_would_harm_their_reader_are_refused(data: bytes, why: str) -> None:
+    with pytest.raises(compressed_nodes.UnreadableWorkflow, match=why):
+        compressed_nodes.unpacked(base64.b64encode(gzip.compress(data)).decode())
+
+
+def test_a_message_of_a_megabyte_is_shown_in_short() -> None:
+    found = with_gate(read(DATA / "linear-approved/03-settled.json"))
+    for node in found["status"]["nodes"].values():
+        node["message"] = "x\n" * 500_000
+    named = Workflow("argo", "linear-approved", found["metadata"]["uid"])
+    says = argo.classify(found, named, "g1").says
+    assert len(says) < 1000
+    assert "\n" not in says
+
+
 @pytest.mark.parametrize("pack", [brotli.compress, gzip.compress, zstandard.compress])
 def test_nodes_that_unpack_to_more_than_memory_should_hold_are_refused(
     pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(argo, "_UNPACKED_AT_MOST", 1000)
+    monkeypatch.setattr(compressed_nodes, "_UNPACKED_AT_MOST", 1000)
     bomb = base64.b64encode(pack(b" " * 1_000_000 + b"{}")).decode()
-    with pytest.raises(argo.UnreadableNodes, match="more than 1000 bytes"):
-        argo.unpacked(bomb)
+    with pytest.raises(compressed_nodes.UnreadableWorkflow, match="more than 1000 bytes"):
+        compressed_nodes.unpacked(bomb)
 
 
 def test_brotli_that_is_cut_off_is_refused() -> None:
     packed = brotli.compress(json.dumps(list(range(1000))).encode())
-    with pytest.raises(argo.UnreadableNodes, match="cut off"):
-        argo.unpacked(base64.b64encode(packed[:-20]).decode())
+    with pytest.raises(compressed_nodes.UnreadableWorkflow, match="cut off"):
+        compressed_nodes.unpacked(base64.b64encode(packed[:-20]).decode())

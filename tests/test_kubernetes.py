@@ -20,9 +20,10 @@ import pytest
 import yaml
 from kubernetes import client, config, utils
 
+from bridge.argo.compressed_nodes import packed_again
 from bridge.argo.inject import LABEL
 from bridge.argo.kubernetes import Kubernetes
-from bridge.argo.nodes import nodes_of, packed_again
+from bridge.argo.nodes import nodes_of
 from bridge.cli import main as cli
 from bridge.core.delivery import Delivery, Move, Workflow
 from bridge.core.errors import ClusterUnavailable

@@ -384,6 +384,79 @@ def test_nodes_in_a_database_are_told_once(at: World) -> None:
     assert [each for each in at.said if "through Argo Server (HITL_ARGO_SERVER)" in each] == at.said
 
 
+UNREADABLE: tuple[Any, ...] = (
+    {"nodes": {"a": 5}},
+    {"nodes": ["a"]},
+    {"nodes": {"a": {"type": "Suspend", "phase": "Running", "inputs": 5}}},
+    {"nodes": {"a": {"inputs": {"parameters": {"name": "gate"}}}}},
+    {"nodes": {"a": {"outputs": {"parameters": ["decision"]}}}},
+    {"nodes": {"a": {"children": 5}}},
+    {"nodes": {"a": {"phase": ["Running"]}}},
+    {"phase": 5, "nodes": {}},
+    {"compressedNodes": "no base64"},
+    {"compressedNodes": 5},
+    "Running",
+)
+
+
+def test_an_unreadable_workflow_is_counted_and_told_once_and_the_others_are_delivered(
+    at: World,
+) -> None:
+    for number, status in enumerate(UNREADABLE):
+        own = {"name": f"odd-{number}", "namespace": "argo", "uid": f"odd-{number}"}
+        at.cluster.submit({"metadata": {**own, "labels": {LABEL: "true"}}, "status": status})
+    request = at.opens()
+    at.starts()
+    at.ledger.record(a_decision(request))
+    at.writes({"metadata": {"annotations": {"a": "b"}}}, "odd-0")
+    at.goes_on()
+    assert at.node()["phase"] == "Succeeded"
+    assert at.watch.progress.unreadable == len(UNREADABLE)
+    assert at.watch.progress.well_at
+    told = [each for each in at.said if "unreadable" in each]
+    assert len(told) == len(UNREADABLE)
+    assert (
+        "the workflow argo/odd-0 is unreadable, and nothing is delivered to it:"
+        " the node a is not a mapping" in told
+    )
+
+
+def test_a_workflow_that_was_unreadable_for_a_while_is_delivered_once_it_is_mended(
+    at: World,
+) -> None:
+    request = at.opens()
+    at.starts()
+    nodes = at.cluster.get("argo", "run-1")["status"]["nodes"]
+    at.writes({"status": {"nodes": {"odd": 5}}})
+    at.ledger.record(a_decision(request))
+    at.goes_on()
+    assert at.watch.progress.unreadable == 1
+    assert at.watch.progress.deliveries["unreadable"] == 1
+    at.writes({"status": {"nodes": {"odd": None, **nodes}}})
+    at.goes_on()
+    assert at.node()["phase"] == "Succeeded"
+    assert at.watch.progress.unreadable == 0
+
+
+def test_an_overdue_gate_that_cannot_be_read_keeps_no_other_from_its_deadline(at: World) -> None:
+    rotten, sound = at.opens("run-1"), at.opens("run-2")
+
+    class Rotten(GitLedger):
+        def read(self, gate_id: str) -> Any:
+            if gate_id == rotten.gate.id:
+                raise LedgerCorrupt("no sense")
+            return super().read(gate_id)
+
+    at.watch = at.another(ledger=Rotten(str(at.folder / "l.git"), at.folder / "watch"))
+    at.starts()
+    at.now += timedelta(days=1)
+    at.goes_on()
+    at.goes_on()
+    assert at.node("run-2")["phase"] == "Failed"
+    assert at.said.count(f"gate {rotten.gate.id}: no sense") == 1
+    assert at.ledger.read(sound.gate.id).decision  # type: ignore[union-attr]
+
+
 def asked_of_the_cluster(at: World) -> list[str]:
     return [each.partition("?")[0] for each in at.cluster.requests]
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import requests
 
 from bridge.argo.inject import GATE
-from bridge.argo.nodes import nodes_of
+from bridge.argo.nodes import outputs
 from bridge.core.delivery import Move, Workflow
 from bridge.core.errors import ClusterUnavailable
 
@@ -43,8 +43,6 @@ class ArgoServer:
         return None if answer.status_code == 404 else self._object(answer)
 
     def move(self, named: Workflow, seen: Mapping[str, Any], move: Move) -> bool:
-        node = nodes_of(seen)[move.node]
-        outputs = (node.get("outputs") or {}).get("parameters") or ()
         wanted = {
             "namespace": named.namespace,
             # A run made later under the same name has a node of the same id, and another gate.
@@ -52,7 +50,7 @@ class ArgoServer:
             "phase": move.phase,
             "message": move.message,
         }
-        if any(each["name"] == "decision" for each in outputs):
+        if any(each.name == "decision" for each in outputs(seen, move.node)):
             wanted["outputParameters"] = json.dumps({"decision": str(move.decision)})
         answer = self._asked("PUT", f"{_path(named)}/set", wanted)
         if answer.status_code in (404, _TAKEN):

@@ -2,7 +2,7 @@
 
 Before each gated task goes a post: a notify task that opens the gate, a suspended one that waits,
 and where the gated pod cannot verify for itself a third that does. What they run is made in
-`nodes.py`; this module knows only where they go and what they depend on.
+`templates.py`; this module knows only where they go and what they depend on.
 """
 
 from __future__ import annotations

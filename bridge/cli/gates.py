@@ -42,7 +42,7 @@ def _open_gates(session: Session) -> list[OpenGate]:
 
     listing = open_gates(session.settings)
     for each in listing.unreadable:
-        click.echo(f"not listed: {each.why}", err=True)
+        click.echo(f"not listed: {shown(each.why)}", err=True)
     gates, settled = listing.gates, set[str]()
     if any(gate.expires_at and gate.expires_at <= session.now for gate in gates):
         settled = _settle_overdue(session, gates)
@@ -54,13 +54,17 @@ def _open_gates(session: Session) -> list[OpenGate]:
 
 
 def _settle_overdue(session: Session, gates: tuple[OpenGate, ...]) -> set[str]:
+    from bridge.core.listing import Unreadable
     from bridge.gates.settle import settle_overdue
 
     settled = set()
     try:
-        for standing in settle_overdue(session.ledger, session.venue_of, gates, session.now):
-            say_settled(standing)
-            settled.add(standing.request.gate.id)
+        for each in settle_overdue(session.ledger, session.venue_of, gates, session.now):
+            if isinstance(each, Unreadable):
+                click.echo(f"not settled: {shown(each.why)}", err=True)
+                continue
+            say_settled(each)
+            settled.add(each.request.gate.id)
     except BridgeError as error:  # who may only read may still look
         click.echo(f"what expired could not be settled: {error}", err=True)
     return settled

@@ -113,16 +113,23 @@ def reconcile(
     session: Session, watch: bool, namespace: str | None, interval: int, listen: str | None
 ) -> None:  # fmt: skip
     """Settle what the clock or a crash left behind."""
+    from bridge.core.listing import Unreadable
     from bridge.gates.settle import reconcile as settle_all
     from bridge.wiring import existing_venue
 
     if watch:
         _watch(session, namespace, interval, listen)
         return
-    settled = False
-    for standing in settle_all(existing_venue(session.settings), session.venue_of):
-        say_settled(standing, err=False)
-        settled = True
+    settled, failed = 0, 0
+    for each in settle_all(existing_venue(session.settings), session.venue_of):
+        if isinstance(each, Unreadable):
+            click.echo(f"not settled: {shown(each.why)}", err=True)
+            failed += 1
+        else:
+            say_settled(each, err=False)
+            settled += 1
+    if failed:
+        raise LedgerCorrupt(f"{failed} open gate{'s' if failed > 1 else ''} could not be settled")
     if not settled:
         click.echo("Nothing to settle.")
 

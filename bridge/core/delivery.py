@@ -33,6 +33,7 @@ class Delivery(StrEnum):
     NO_NODE = "no node"
     OFFLOADED = "offloaded"
     CONFLICT = "conflict"
+    UNREADABLE = "unreadable"  # the object is not as Argo writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +61,9 @@ class Resumption:
     @property
     def done(self) -> bool:
         """Whether the node moved, or nothing is left that could: no look later finds more."""
-        return self.delivery not in (Delivery.CONFLICT, Delivery.OFFLOADED, Delivery.NO_NODE)
+        return self.delivery not in (
+            Delivery.CONFLICT,
+            Delivery.OFFLOADED,
+            Delivery.NO_NODE,
+            Delivery.UNREADABLE,
+        )

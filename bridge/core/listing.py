@@ -25,7 +25,7 @@ class OpenGate:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A gate's branch whose commit is none of the bridge's: no gate can be listed from it."""
+    """A gate that cannot be listed or settled, such as a branch with a foreign commit."""
 
     id: str
     why: str

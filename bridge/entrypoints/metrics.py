@@ -76,6 +76,9 @@ class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         seen = self._progress
         yield GaugeMetricFamily("hitl_gates_waiting", "Gates whose nodes wait.", seen.waiting)
+        yield GaugeMetricFamily(
+            "hitl_workflows_unreadable", "Workflows not as Argo writes them.", seen.unreadable
+        )
         done = CounterMetricFamily("hitl_deliveries", "By what came of them.", labels=["result"])
         for each in Delivery:
             done.add_metric([each.name.lower()], seen.deliveries[each.value])

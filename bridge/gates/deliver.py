@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bridge.argo.nodes import classify, ended, lost
+from bridge.argo.compressed_nodes import UnreadableWorkflow
+from bridge.argo.nodes import classify, ended, lost, run_of
 from bridge.core.delivery import Delivery, Move, Resumption, Workflow
 from bridge.core.errors import NothingToDeliver
 from bridge.core.evaluation import Outcome
@@ -30,7 +31,11 @@ def deliver(cluster: Cluster, standing: Standing, now: datetime) -> Resumption:
     if decision is None:
         raise NothingToDeliver(f"{request.gate.key} is not decided yet, so nothing is delivered")
     for _ in range(_LOOKS):
-        found = _moved(cluster, request.workflow, standing, decision, now)
+        try:
+            found = _moved(cluster, request.workflow, standing, decision, now)
+        except UnreadableWorkflow as error:
+            place = f"{request.workflow.namespace}/{request.workflow.name}"
+            return Resumption(Delivery.UNREADABLE, f"the workflow {place} is unreadable: {error}")
         if found.delivery is not Delivery.CONFLICT:
             return found
     return found
@@ -83,7 +88,10 @@ def amiss(found: Resumption, standing: Standing) -> str | None:
 
 
 def over(cluster: Cluster, request: ApprovalRequest) -> tuple[str | None, str | None]:
-    """Why the run that waits is over, if it is; else a step that failed in it already, if any."""
+    """Why the run that waits is over, if it is; else a step that failed in it already, if any.
+
+    Raises `ClusterUnavailable`, also if the workflow object is unreadable.
+    """
     if request.workflow is None:
         return None, None
     workflow = cluster.workflow(request.workflow)
@@ -95,7 +103,7 @@ def over(cluster: Cluster, request: ApprovalRequest) -> tuple[str | None, str | 
 
 def _elsewhere(cluster: Cluster, named: Workflow, workflow: Mapping[str, Any] | None) -> bool:
     """Whether this is not the cluster to say that the run is gone."""
-    absent = workflow is None or workflow["metadata"]["uid"] != named.uid
+    absent = workflow is None or run_of(workflow).named.uid != named.uid
     return absent and named.cluster != cluster.name
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from bridge.argo import nodes as argo
+from bridge.argo.compressed_nodes import UnreadableWorkflow
 from bridge.core import log
 from bridge.core.delivery import Delivery, Resumption, Workflow
 from bridge.core.errors import BridgeError, ClusterUnavailable, TooOld
-from bridge.core.listing import OpenGate
+from bridge.core.listing import OpenGate, Unreadable
 from bridge.core.model import Standing
 from bridge.gates.deliver import deliver
 from bridge.gates.ports import Clock, Watched
@@ -35,6 +37,7 @@ class Progress:
     """What a watch did until now, for whoever monitors it."""
 
     waiting: int = 0  # gates whose nodes wait
+    unreadable: int = 0  # workflows that are not as Argo writes them
     deliveries: Counter[str] = field(default_factory=Counter)  # by what came of them
     seconds: float = 0.0  # from decided to delivered, of all that this moved
     troubles: Counter[str] = field(default_factory=Counter)  # `cluster` and `ledger`
@@ -58,6 +61,7 @@ class Watch:
     _due: dict[str, Standing] = field(default_factory=dict)
     _head: str | None = None
     _told: set[str] = field(default_factory=set)
+    _unreadable: set[str] = field(default_factory=set)  # workflows, by uid
     _listed_anew: bool = False  # and runs may have vanished while nobody listened
 
     def follow(self, interval: int, pause: Callable[[float], None]) -> None:
@@ -83,6 +87,7 @@ class Watch:
     def list_all(self) -> str:
         """See what waits now; the version to listen from."""
         before, self._runs = self._runs, {}
+        self._unreadable = set()
         version = ""
         for version, page in self.cluster.gated():  # noqa: B007 - the last one's is wanted
             for workflow in page:
@@ -97,44 +102,74 @@ class Watch:
 
     def listen(self, version: str, seconds: int) -> str:
         for kind, found in self.cluster.changes(version, seconds):
-            version = found["metadata"]["resourceVersion"]
+            with suppress(UnreadableWorkflow):  # the next one has a later version
+                version = argo.version_of(found) or version
             if kind == "DELETED":
-                own = self._runs.pop(found["metadata"]["uid"], None)
-                if own:
-                    # Gone, or with the label of those that ended; or only without ours.
-                    named, gates = own
-                    over = argo.ended(found, named)
-                    self._over(named, gates, found if over else self.cluster.workflow(named))
+                self._vanished(found)
             elif kind != "BOOKMARK":
                 self._seen(found)
         return version
 
+    def _vanished(self, workflow: Mapping[str, Any]) -> None:
+        """Gone, or with the label of those that ended; or only without ours."""
+        try:
+            uid = argo.named(workflow).uid
+        except UnreadableWorkflow as error:
+            self._cannot_read(workflow, error)
+            return
+        self._unreadable.discard(uid)
+        if uid in self._runs:
+            named, gates = self._runs.pop(uid)
+            over = self._why_ended(workflow, named)
+            self._over(named, gates, workflow if over else self.cluster.workflow(named))
+
     def _seen(self, workflow: Mapping[str, Any]) -> None:
-        own = workflow["metadata"]
-        named = Workflow(own["namespace"], own["name"], own["uid"])
-        if (workflow.get("status") or {}).get("offloadNodeStatusVersion"):  # they are not here
+        try:
+            run = argo.run_of(workflow)
+            now = frozenset(argo.waiting(workflow))
+        except UnreadableWorkflow as error:
+            self._cannot_read(workflow, error)
+            return
+        named = run.named
+        mended = named.uid in self._unreadable
+        self._unreadable.discard(named.uid)
+        if run.offloaded:  # the nodes are not here
             self._once(
-                f"{named.namespace}/{named.name} keeps its nodes in the controller's database:"
+                f"{run.place} keeps its nodes in the controller's database:"
                 " deliver to it through Argo Server (HITL_ARGO_SERVER)"
             )
         _, before = self._runs.pop(named.uid, (named, frozenset()))
-        try:
-            now = frozenset(argo.waiting(workflow))
-        except ClusterUnavailable as error:
-            self._once(f"{named.namespace}/{named.name}: {error}")
-            return
-        if argo.ended(workflow, named):
+        if run.ended:
             self._over(named, before | now, workflow)
             return
         if now:
             self._runs[named.uid] = (named, now)
-        self._unchecked |= now - before
+        self._unchecked |= now if mended else now - before
+
+    def _cannot_read(self, workflow: object, error: UnreadableWorkflow) -> None:
+        """That object waits until it is mended; the others are delivered to."""
+        try:
+            named = argo.named(workflow)
+        except UnreadableWorkflow:
+            self._once(f"a workflow is unreadable, and nothing is delivered to it: {error}")
+            return
+        # It stays in `_runs` as it was seen before, so that its end is noticed.
+        self._unreadable.add(named.uid)
+        place = f"{named.namespace}/{named.name}"
+        self._once(f"the workflow {place} is unreadable, and nothing is delivered to it: {error}")
+
+    def _why_ended(self, workflow: Mapping[str, Any] | None, named: Workflow) -> str | None:
+        try:
+            return argo.ended(workflow, named)
+        except UnreadableWorkflow as error:
+            self._cannot_read(workflow, error)
+            return None
 
     def _over(
         self, named: Workflow, gates: frozenset[str], workflow: Mapping[str, Any] | None
     ) -> None:
         """The run ended, and these waited in it until then, as far as was seen."""
-        why = argo.ended(workflow, named)
+        why = self._why_ended(workflow, named)
         _log.debug(
             "run %s/%s: %s; gates %s", named.namespace, named.name, why or "goes on", _of(gates)
         )
@@ -170,6 +205,7 @@ class Watch:
         for gate in list(self._due):
             well &= self._deliver(gate)
         self.progress.waiting = sum(len(gates) for _, gates in self._runs.values())
+        self.progress.unreadable = len(self._unreadable)
         self.progress.rounds += 1
         self.progress.turned_at = self.clock()
         if well:
@@ -194,12 +230,14 @@ class Watch:
         if self._listed_anew:
             self._withdraw_vanished(asked)
             self._listed_anew = False
-        for standing in settle_overdue(self.venue.ledger, self.venue_of, asked, now):
-            gate = standing.request.gate
-            if standing.decision:
-                self.tell(f"{gate.key}: {standing.decision.reason}")
+        for each in settle_overdue(self.venue.ledger, self.venue_of, asked, now):
+            if isinstance(each, Unreadable):
+                self._once(each.why)
+            elif each.decision:
+                gate = each.request.gate
+                self.tell(f"{gate.key}: {each.decision.reason}")
                 if any(gate.id in gates for _, gates in self._runs.values()):
-                    self._due[gate.id] = standing
+                    self._due[gate.id] = each
 
     def _withdraw_vanished(self, asked: Iterable[OpenGate]) -> None:
         """Of the runs that name this cluster: without a name, they may go on in another."""
