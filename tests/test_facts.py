@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.facts import About, Fact, Source, in_words, started_by
+from bridge.core.facts import About, Fact, Source, fact_of, in_words, started_by, weighed
 from bridge.core.model import (
     HERE,
     Picture,
@@ -22,12 +22,19 @@ from tests.ledgers import a_request
 def test_a_claim_says_whose_word_it_is() -> None:
     (claim,) = started_by("ann")
     assert in_words(claim) == "ann, as the run says"
-    assert in_words(replace(claim, proven=True)) == "ann"
+
+
+def test_a_proof_says_what_proves_it_and_an_account_is_called_by_its_login() -> None:
+    proof = Fact(About.INITIATOR, "@ann#583231", Source.OPENER, proven=True)
+    assert in_words(proof) == "@ann, proven by the account that opened the page"
 
 
 @pytest.mark.parametrize("source", Source)
 def test_no_claim_reads_as_a_proof(source: Source) -> None:
-    assert in_words(Fact(About.INITIATOR, "ann", source)) != "ann"
+    claim = Fact(About.INITIATOR, "ann", source)
+    assert in_words(claim) != "ann"
+    assert "proven by" not in in_words(claim)
+    assert "proven by" in in_words(replace(claim, proven=True, source=Source.OIDC))
 
 
 def test_nobody_is_named_if_nobody_says_who_started_the_run() -> None:
@@ -37,7 +44,18 @@ def test_nobody_is_named_if_nobody_says_who_started_the_run() -> None:
 def test_a_proof_is_taken_before_a_claim() -> None:
     claim = Fact(About.INITIATOR, "bob", Source.RUN)
     proof = Fact(About.INITIATOR, "ann", Source.OIDC, proven=True)
-    assert a_request(facts=(claim, proof)).initiator == "ann"
+    assert fact_of(weighed((proof,), (claim,)), About.INITIATOR) == proof
+
+
+def test_what_a_request_says_of_itself_is_a_claim_also_if_it_says_proven() -> None:
+    forged = Fact(About.INITIATOR, "bob", Source.OIDC, proven=True)
+    assert a_request(facts=(forged,)).fact(About.INITIATOR) == replace(forged, proven=False)
+    assert not any(each.proven for each in weighed((), (forged,)))
+
+
+def test_a_claim_that_the_decider_was_told_is_no_proof() -> None:
+    claim = Fact(About.INITIATOR, "bob", Source.RUN)
+    assert weighed((claim,), ()) == ()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from bridge.core.digest import digest_of
 from bridge.core.errors import GateShut, LedgerCorrupt, LostRequest
 from bridge.core.evaluation import Actor, Lifted, Lifting, Objection, Verdict
+from bridge.core.facts import About, Fact, Source
 from bridge.core.model import Draft, Standing
 from bridge.core.records import objections_in, objections_out
 from bridge.gates.audit import audit
@@ -64,6 +65,50 @@ def test_objections_are_read_back_whole(ledger: GitLedger, opened: Standing) -> 
     assert found.objections == held.objections == whole
     assert (found.decision, found.head) == (None, opened.head)
     assert audit(ledger).faults == ()
+
+
+PROOF = Fact(About.INITIATOR, "@cat#3", Source.OIDC, proven=True)
+
+
+def test_a_proven_fact_is_recorded_once_and_survives_objections_and_another_request(
+    ledger: GitLedger, opened: Standing
+) -> None:
+    gate = opened.request.gate.id
+    ledger.hold(gate, facts=(PROOF,))
+    before = ledger.head()
+    assert ledger.hold(gate, facts=(PROOF,)).facts == (PROOF,)
+    assert ledger.head() == before
+    ledger.hold(gate, (an_objection(),))
+    ledger.open(a_request(message="Another?"), "page")
+    found = ledger.read(gate)
+    assert found
+    assert (found.facts, found.objections) == ((PROOF,), (an_objection(),))
+    assert audit(ledger).faults == ()
+
+
+def test_a_decision_that_knows_nothing_of_a_proven_fact_is_not_recorded(
+    ledger: GitLedger, repository: Path, opened: Standing
+) -> None:
+    ledger.hold(opened.request.gate.id, facts=(PROOF,))
+    with pytest.raises(LostRequest, match="more was learned"):
+        ledger.record(a_decision(opened.request))
+    ledger.record(a_decision(opened.request, facts=(PROOF,)))
+    assert verify(ledger, draft())
+    assert audit(ledger).faults == ()
+    put(repository, LEDGER, {FILE: objections_out(opened.request.gate.id, (), (PROOF, OTHER))})
+    with pytest.raises(GateShut, match="leaves out a proven fact"):
+        verify(ledger, draft())
+
+
+OTHER = replace(PROOF, value="@bob#2")
+
+
+def test_an_audit_names_a_proven_fact_that_somebody_took_out(
+    ledger: GitLedger, repository: Path, opened: Standing
+) -> None:
+    ledger.hold(opened.request.gate.id, facts=(PROOF, OTHER))
+    put(repository, LEDGER, {FILE: objections_out(opened.request.gate.id, (), (PROOF,))})
+    assert "lacks what was proven: initiator @bob" in "; ".join(audit(ledger).faults)
 
 
 def test_what_is_on_record_stays_and_what_is_lifted_stays_lifted(

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from bridge.core.facts import Fact
 from bridge.core.rules import Group
 
 
@@ -178,6 +179,7 @@ class Evidence:
     ended: str | None = None  # why nothing waits any more: the run ended or vanished
     said: tuple[Vote, ...] = ()  # every objection on the page, in whatever revision of its text
     objections: tuple[Objection, ...] = ()  # those on record
+    facts: tuple[Fact, ...] = ()  # what the decider learned of the run itself
 
 
 class ReasonCode(StrEnum):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -18,6 +18,7 @@ class About(StrEnum):
     SHA = "sha"
     EVENT = "event"
     RUN = "run"
+    ASKED_AT = "asked-at"  # since when the page shows this request
 
 
 class Source(StrEnum):
@@ -34,7 +35,10 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact. `proven` is true only if the one who asks cannot forge its source."""
+    """One fact. `proven` is true only if the one who asks cannot forge its source.
+
+    An account is written `@ann#583231`: its login, and the number that says who it is.
+    """
 
     name: About
     value: str
@@ -42,7 +46,15 @@ class Fact:
     proven: bool = field(default=False, metadata={"always": True})
 
 
-#: How a sentence goes on after a claim.
+#: How a sentence goes on after a proof …
+_PROVEN_BY = {
+    Source.OPENER: "proven by the account that opened the page",
+    Source.OIDC: "proven by the run's own token",
+    Source.GITHUB: "proven by GitHub",
+    Source.CREATOR_LABEL: "proven by a label that the cluster reserves",
+    Source.POLICY: "proven by the policy",
+}
+#: … and after a claim.
 _CLAIMED_BY = {
     Source.RUN: "as the run says",
     Source.CREATOR_LABEL: "as a label of the workflow says",
@@ -52,9 +64,27 @@ _CLAIMED_BY = {
 
 def in_words(fact: Fact) -> str:
     """`ann, as the run says`: nobody reads a claim as a proof."""
+    name = fact.value.partition("#")[0] if fact.value.startswith("@") else fact.value
     if fact.proven:
-        return fact.value
-    return f"{fact.value}, {_CLAIMED_BY.get(fact.source, 'which is not proven')}"
+        return f"{name}, {_PROVEN_BY.get(fact.source, 'proven')}"
+    return f"{name}, {_CLAIMED_BY.get(fact.source, 'which is not proven')}"
+
+
+def claims(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+    """What a request says of its run: whatever it says, its opener wrote it."""
+    return tuple(replace(each, proven=False) for each in facts)
+
+
+def weighed(learned: Iterable[Fact], claimed: Iterable[Fact]) -> tuple[Fact, ...]:
+    """All that is known: what the decider learned and can prove, then what the request claims."""
+    proofs = [each for each in learned if each.proven]
+    return tuple(dict.fromkeys((*proofs, *claims(claimed))))
+
+
+def left_out(before: Iterable[Fact], after: Iterable[Fact]) -> tuple[Fact, ...]:
+    """What was on record and is missing later."""
+    kept = set(after)
+    return tuple(each for each in before if each not in kept)
 
 
 def fact_of(facts: Sequence[Fact], about: About) -> Fact | None:

@@ -25,7 +25,7 @@ from bridge.core.evaluation import (
     Outcome,
     Vote,
 )
-from bridge.core.facts import About, Fact, fact_of, initiator_of
+from bridge.core.facts import About, Fact, claims, fact_of, initiator_of
 from bridge.core.listing import ID_LENGTH
 from bridge.core.rules import OnTimeout, Policy
 
@@ -284,12 +284,12 @@ class ApprovalRequest:
         return self.venue.name
 
     def fact(self, about: About) -> Fact | None:
-        """What is known of this, a proof before a claim."""
-        return fact_of(self.facts, about)
+        """What the request claims of this: whatever it says, its opener wrote it."""
+        return fact_of(claims(self.facts), about)
 
     @property
     def initiator(self) -> str | None:
-        """Who started the run, as far as anybody says."""
+        """Who started the run, as the request claims."""
         return initiator_of(self.facts)
 
     @property
@@ -352,15 +352,18 @@ class Decision:
             self.memberships,
             self.author,
             objections=self.objections,
+            facts=self.facts,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Objections:
-    """Every objection to a gate that was seen so far, written down before it is answered."""
+    """What the decider has seen of an undecided gate, written down before it answers: every
+    objection, and what it can prove of the run."""
 
     gate_id: str = field(metadata={"key": "gate"})
-    objections: tuple[Objection, ...]
+    objections: tuple[Objection, ...] = ()
+    facts: tuple[Fact, ...] = ()
     format: int = field(default=FORMAT, metadata=ALWAYS)
 
 
@@ -369,7 +372,7 @@ class Standing:
     """A gate as the ledger has it: its request, and its decision if there is one.
 
     `commit` holds them; `head` is the open gate branch's commit, None where the branch is gone.
-    `objections` are those on record.
+    `objections` and `facts` are those on record.
     """
 
     request: ApprovalRequest
@@ -377,6 +380,7 @@ class Standing:
     commit: str
     head: str | None = None
     objections: tuple[Objection, ...] = ()
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

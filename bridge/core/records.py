@@ -13,6 +13,7 @@ from bridge.core.converter import plain, read
 from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt
 from bridge.core.evaluation import Objection, Outcome
+from bridge.core.facts import Fact
 from bridge.core.model import FORMAT, ApprovalRequest, Decision, Objections
 from bridge.core.yaml_text import dump, load
 
@@ -67,9 +68,11 @@ def decision_in(text: str, where: str = "decision.yaml") -> Decision:
     return _sound(where, decision, faults)
 
 
-def objections_out(gate_id: str, objections: tuple[Objection, ...]) -> str:
+def objections_out(
+    gate_id: str, objections: tuple[Objection, ...], facts: tuple[Fact, ...] = ()
+) -> str:
     """`objections.yaml`."""
-    return dump({"format": FORMAT, **plain(Objections(gate_id, objections))})
+    return dump({"format": FORMAT, **plain(Objections(gate_id, objections, facts))})
 
 
 def objections_in(text: str, where: str = "objections.yaml") -> Objections:

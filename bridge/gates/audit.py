@@ -8,9 +8,18 @@ from typing import NamedTuple
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
-from bridge.core.evaluation import Decider, Objection, Outcome
+from bridge.core.evaluation import Decider, Outcome
+from bridge.core.facts import in_words, left_out
 from bridge.core.listing import ID_LENGTH
-from bridge.core.model import OBJECTIONS, ApprovalRequest, Decision, Entry, folder_of, is_gate_file
+from bridge.core.model import (
+    OBJECTIONS,
+    ApprovalRequest,
+    Decision,
+    Entry,
+    Objections,
+    folder_of,
+    is_gate_file,
+)
 from bridge.core.records import decision_in, objections_in, request_in
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
@@ -68,7 +77,7 @@ class _Auditor:
         self.seen_signed = False
         self._signed = signed
         self._waiting: dict[str, _Asked] = {}  # folders with a request and, so far, no decision
-        self._objections: dict[str, tuple[Objection, ...]] = {}  # of folders without a decision
+        self._seen: dict[str, Objections] = {}  # of folders without a decision
 
     def faults_of(self, entry: Entry) -> Iterator[str]:
         records = [each for each in entry.changes if not each.path.startswith(_BESIDES)]
@@ -91,8 +100,8 @@ class _Auditor:
         if decision is not None:
             self.decisions += 1
             asked = self._waiting.pop(folder, None)
-            objections = self._objections.pop(folder, ())
-            faults = _judged(entry, folder, asked, decision, objections)
+            seen = self._seen.pop(folder, _NOTHING)
+            faults = _judged(entry, folder, asked, decision, seen)
             yield from (f"{folder}: {fault}" for fault in faults)
             yield from self._signature_faults(entry, folder)
 
@@ -108,8 +117,8 @@ class _Auditor:
             return
         if found.gate_id != folder.rpartition("/")[2]:
             yield f"{OBJECTIONS} is that of gate {found.gate_id}"
-        yield from _dropped(self._objections.get(folder, ()), found.objections, OBJECTIONS)
-        self._objections[folder] = found.objections
+        yield from _dropped(self._seen.get(folder, _NOTHING), found, OBJECTIONS)
+        self._seen[folder] = found
 
     def _remember(self, entry: Entry, folder: str) -> None:
         path = f"{folder}/request.yaml"
@@ -147,11 +156,15 @@ def _rewritten(entry: Entry, folder: str) -> Iterator[str]:
             yield f"{change.path} was {did} after it was recorded"
 
 
-def _dropped(
-    before: tuple[Objection, ...], after: tuple[Objection, ...], where: str
-) -> Iterator[str]:
-    for each in lost(before, after):
+#: Of a gate to which nobody objected, and of whose run nothing was proven.
+_NOTHING = Objections("")
+
+
+def _dropped(before: Objections, after: Objections | Decision, where: str) -> Iterator[str]:
+    for each in lost(before.objections, after.objections):
         yield f"{where} lacks what {each.who} objected at {each.at:%Y-%m-%d %H:%M:%S} UTC"
+    for fact in left_out(before.facts, after.facts):
+        yield f"{where} lacks what was proven: {fact.name} {in_words(fact)}"
 
 
 _UNKNOWN = "git cannot check its signature"
@@ -170,7 +183,7 @@ def _judged(
     folder: str,
     asked: _Asked | None,
     text: str,
-    objections: tuple[Objection, ...],
+    seen: Objections,
 ) -> Iterator[str]:
     """What speaks against one decision."""
     if asked is None:
@@ -184,7 +197,7 @@ def _judged(
         return
     yield from _mismatches(entry, folder, request, decision)
     yield from _uncarried(request, decision)
-    yield from _dropped(objections, decision.objections, "decision.yaml")
+    yield from _dropped(seen, decision, "decision.yaml")
     if decision.outcome is not Outcome.APPROVED:
         if len(entry.parents) > 1:
             yield "it joins another history, which only an approval does"

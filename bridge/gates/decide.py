@@ -21,6 +21,7 @@ from bridge.core.evaluation import (
     ReasonCode,
     Verdict,
 )
+from bridge.core.facts import weighed
 from bridge.core.input_fields import filled, objection
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.ports import Ledger, Notices
@@ -45,7 +46,8 @@ def decide(
     """
     # The one door to the record: an approval whose input does not fit its schema stays outside.
     fits = partial(objection, standing.request.schema)
-    evidence = replace(evidence, objections=standing.objections)
+    learned = tuple(dict.fromkeys((*standing.facts, *evidence.facts)))
+    evidence = replace(evidence, objections=standing.objections, facts=learned)
     evaluation = evaluate(standing.request, evidence, fits)
     if standing.decision:
         _tell(standing, evidence, evaluation, "recorded nothing")
@@ -107,7 +109,7 @@ def decision_of(
         memberships=_of_voters(considered, evidence),
         author=evidence.author,
         objections=evaluation.objections,
-        facts=request.facts,
+        facts=weighed(evidence.facts, request.facts),
         policy_source=policy_source,
         format=request.format,
     )

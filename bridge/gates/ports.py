@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from bridge.core.delivery import Move, Workflow
 from bridge.core.evaluation import Actor, Membership, Objection, Question, Vote
+from bridge.core.facts import Fact
 from bridge.core.listing import Listing
 from bridge.core.model import ApprovalRequest, Decision, Entry, Place, Recorded, Standing
 from bridge.core.rules import Via
@@ -69,8 +70,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def hold(self, gate_id: str, objections: tuple[Objection, ...]) -> Standing:
-        """Record these objections, and what lifted them, beside those on record.
+    def hold(
+        self, gate_id: str, objections: tuple[Objection, ...] = (), facts: tuple[Fact, ...] = ()
+    ) -> Standing:
+        """Record these objections, what lifted them, and these proven facts, beside those on
+        record.
 
         What is on record stays there, and what is lifted stays lifted. Nothing is written if that
         changes nothing, or if the gate is decided.

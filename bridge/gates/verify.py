@@ -7,6 +7,7 @@ from dataclasses import replace
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError, GateShut
 from bridge.core.evaluation import Decider, Outcome
+from bridge.core.facts import left_out
 from bridge.core.model import HERE, ApprovalRequest, Decision, Draft, Place
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
@@ -43,6 +44,8 @@ def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
         )
     if lost(standing.objections, decision.objections):
         raise GateShut(f"{key} does not run: its decision leaves out an objection on record")
+    if left_out(standing.facts, decision.facts):
+        raise GateShut(f"{key} does not run: its decision leaves out a proven fact on record")
     # The record is judged again: an approval that its votes do not carry is not the bridge's.
     judged = evaluate(recorded, decision.evidence)
     if (judged.outcome, judged.by) != (decision.outcome, decision.by):

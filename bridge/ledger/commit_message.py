@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Decider, Objection, Outcome
+from bridge.core.facts import Fact, in_words
 from bridge.core.model import ApprovalRequest, Decision, Recorded
 from bridge.core.timestamps import moment, moment_out
 from bridge.ledger.commit_trailers import message, one_line, parsed
@@ -40,9 +41,13 @@ def decision_message(request: ApprovalRequest, decision: Decision, headline: str
 
 
 def objections_message(
-    request: ApprovalRequest, objections: Sequence[Objection], headline: str
+    request: ApprovalRequest,
+    objections: Sequence[Objection],
+    facts: Sequence[Fact],
+    headline: str,
 ) -> str:
-    """Of the commit that records objections to an undecided gate, or what lifted them."""
+    """Of the commit that records what was seen of an undecided gate: objections, what lifted them,
+    and what is proven of its run."""
     open_ = [str(each.who) for each in objections if each.lifted is None]
     lifted = [f"{each.who} (by {each.lifted.by})" for each in objections if each.lifted]
     trailers = {
@@ -50,9 +55,11 @@ def objections_message(
         "Gate-Key": request.gate.key,
         "Held-By": ", ".join(dict.fromkeys(open_)) or None,
         "Lifted": ", ".join(dict.fromkeys(lifted)) or None,
+        "Proven": ", ".join(f"{each.name} {in_words(each)}" for each in facts) or None,
         "Request-Digest": digest_of(request),
     }
-    return message(f"{'Hold' if open_ else 'Release'}: {headline}", "", trailers)
+    what = "Hold" if open_ else "Release" if lifted else "Note"
+    return message(f"{what}: {headline}", "", trailers)
 
 
 def recorded(sha: str, commit: str) -> Recorded | None:

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import LedgerCorrupt, LostRequest
-from bridge.core.evaluation import Objection
+from bridge.core.facts import left_out
 from bridge.core.model import (
     OBJECTIONS,
     ApprovalRequest,
     Decision,
+    Objections,
     Standing,
     branch_of,
     folder_of,
@@ -69,16 +70,17 @@ class GateFolders:
                 self._clone.blob(files["decision.yaml"].sha), f"{folder}/decision.yaml"
             )
             _belongs(decision, request)
-        return Standing(request, decision, commit, gate, self._objections(gate_id, files))
+        seen = self._objections(gate_id, files)
+        return Standing(request, decision, commit, gate, seen.objections, seen.facts)
 
-    def _objections(self, gate_id: str, files: Tree) -> tuple[Objection, ...]:
+    def _objections(self, gate_id: str, files: Tree) -> Objections:
         if OBJECTIONS not in files:
-            return ()
+            return Objections(gate_id)
         where = f"{folder_of(gate_id)}/{OBJECTIONS}"
         found = objections_in(self._clone.blob(files[OBJECTIONS].sha), where)
         if found.gate_id != gate_id:
             raise LedgerCorrupt(f"{where} is that of gate {found.gate_id}")
-        return found.objections
+        return found
 
     def of(self, commits: Sequence[str], gate_id: str) -> dict[str, Tree]:
         """The gate's folder in each of these commits."""
@@ -181,6 +183,11 @@ def still_asked(found: Standing, decision: Decision) -> str:
     if lost(found.objections, decision.objections):
         raise LostRequest(
             f"somebody objected to gate {decision.gate_id} while it was being decided:"
+            " look at it again"
+        )
+    if left_out(found.facts, decision.facts):
+        raise LostRequest(
+            f"more was learned of the run of gate {decision.gate_id} while it was being decided:"
             " look at it again"
         )
     return found.head

@@ -21,6 +21,7 @@ from bridge.core.errors import (
     NoSuchGate,
 )
 from bridge.core.evaluation import Actor, Objection, Outcome
+from bridge.core.facts import Fact
 from bridge.core.listing import ID_LENGTH, Listing
 from bridge.core.model import (
     OBJECTIONS,
@@ -115,11 +116,15 @@ class GitLedger:
                 folder = self._gates.of([before], request.gate.id)[before]
                 self._clone.bring(leaf.sha for leaf in folder.values())
             self._exchanges.push(f"+{commit}:{ref}", lease={ref: before or ""})
-            return Standing(request, None, commit, commit, found.objections if found else ())
+            if found:
+                return replace(found, request=request, commit=commit, head=commit)
+            return Standing(request, None, commit, commit)
 
         return self._exchanges.repeat(attempt)
 
-    def hold(self, gate_id: str, objections: tuple[Objection, ...]) -> Standing:
+    def hold(
+        self, gate_id: str, objections: tuple[Objection, ...] = (), facts: tuple[Fact, ...] = ()
+    ) -> Standing:
         from bridge.policy.objections import merged
         from bridge.render.request import headline
 
@@ -129,20 +134,21 @@ class GitLedger:
             if found is None:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
             whole, ledger = merged(found.objections, objections), refs[LEDGER]
-            if found.decision or whole == found.objections:
+            known = tuple(dict.fromkeys((*found.facts, *facts)))
+            if found.decision or (whole, known) == (found.objections, found.facts):
                 return found
             files = {
                 **self._gates.of([ledger], gate_id)[ledger],
-                OBJECTIONS: self._clone.write_blob(objections_out(gate_id, whole)),
+                OBJECTIONS: self._clone.write_blob(objections_out(gate_id, whole, known)),
             }
             commit = self._commit(
                 self._gates.with_files(ledger, gate_id, files),
                 [ledger],
-                objections_message(found.request, whole, headline(found.request)),
+                objections_message(found.request, whole, known, headline(found.request)),
                 author=BRIDGE,
             )
             self._exchanges.push(f"{commit}:{LEDGER}", lease={LEDGER: ledger})
-            return replace(found, objections=whole)
+            return replace(found, objections=whole, facts=known)
 
         return self._exchanges.repeat(attempt)
 

@@ -112,7 +112,9 @@ TABLES: dict[str, dict[str, Key]] = {
     "picture": {"file": needed(TEXT), "sha256": needed(TEXT), "alt": optional(TEXT, "")},
     "link": {"label": needed(TEXT), "url": needed(TEXT)},
     "fact": {
-        "name": needed(words("initiator, actor, environment, workflow, ref, sha, event, run")),
+        "name": needed(
+            words("initiator, actor, environment, workflow, ref, sha, event, run, asked-at")
+        ),
         "value": needed(TEXT),
         "source": needed(words("run, creator-label, opener, oidc, github, policy, terminal")),
         "proven": needed(FLAG),
@@ -205,7 +207,8 @@ TABLES: dict[str, dict[str, Key]] = {
     "objections": {
         "format": needed(NUMBER),
         "gate": needed(TEXT),
-        "objections": needed(["objection"]),
+        "objections": optional(["objection"], []),
+        "facts": optional(["fact"], []),
     },
     "objection": {
         "who": needed("actor"),
