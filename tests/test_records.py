@@ -306,7 +306,7 @@ def test_another_digest_means_another_thing_was_shown(
     one: ApprovalRequest, other: ApprovalRequest
 ) -> None:
     def shown(each: ApprovalRequest) -> object:
-        prints = sorted((a.name, a.digest) for a in each.artifacts)
+        prints = sorted(each.artifacts, key=lambda one: (one.name, one.digest))
         return (
             each.gate,
             each.venue,
@@ -314,6 +314,7 @@ def test_another_digest_means_another_thing_was_shown(
             each.baseline,
             each.pictures,
             each.message,
+            each.links,
             prints,
             each.schema,
             each.policy,

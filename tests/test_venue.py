@@ -127,7 +127,7 @@ def test_a_decision_made_elsewhere_opens_no_gate_on_github(at: World) -> None:
     )
     assert standing.decision
     with pytest.raises(GateShut, match="what was approved is not what is here now"):
-        at.venue().verify(request.draft)
+        at.venue().verify(request.gate, lambda _: request.draft)
 
 
 # -- GitHub's gates are the decider's --------------------------------------------------------------

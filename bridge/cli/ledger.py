@@ -81,7 +81,8 @@ def verify(session: Session, gate: str | None, signed: bool) -> None:
     """
     if gate is not None:  # an empty one is a variable that was not set, and proves nothing
         standing = session.gate(gate)
-        decision = session.venue_of(standing.request).verify(standing.request.draft)
+        request = standing.request
+        decision = session.venue_of(request).verify(request.gate, lambda _: request.draft)
         click.echo(f"{standing.request.gate.key}: {shown(decision.reason)}; the record holds")
         return
     from bridge.gates.audit import audit

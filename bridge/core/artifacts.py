@@ -88,6 +88,20 @@ def comparable(name: str, value: Any) -> bool:
     )
 
 
+def as_recorded(now: Iterable[Artifact], shown: Iterable[Artifact]) -> tuple[Artifact, ...]:
+    """The artifacts as they are now, to be compared with those that were shown.
+
+    If one side could not read a value, the digest of its bytes alone is compared: a package may be
+    missing in one place and not in the other.
+    """
+    before = {(each.name, each.digest): each for each in shown}
+    return tuple(_as_recorded(each, before.get((each.name, each.digest))) for each in now)
+
+
+def _as_recorded(now: Artifact, shown: Artifact | None) -> Artifact:
+    return shown if shown and shown.is_read is not now.is_read else now
+
+
 def ordered(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
     """Metrics first, and among them what a person looks for."""
 
@@ -174,7 +188,9 @@ def _several(value: Any, depth: int = 0) -> str:
     if depth > 2:
         return "…"
     taken = []
-    for index, item in enumerate(sorted(value, key=repr) if isinstance(value, set) else value):
+    for index, item in enumerate(
+        sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+    ):
         if index == _MOST_ITEMS:
             taken.append(f"… {len(value) - index:,} more")
             break

@@ -11,8 +11,8 @@ from bridge.core.model import ApprovalRequest
 def digest_of(request: ApprovalRequest) -> str:
     """sha256 over the canonical JSON of the request's record, without the keys that are not bound.
 
-    How an artifact is displayed, who started the run and when it was opened are not bound: the
-    gated step computes the digest again and cannot know them. `docs/ledger.md` has the recipe.
+    Every value that people are shown is bound. Who started the run and when the gate was opened
+    are not: both have sources of their own. `docs/ledger.md` has the recipe.
     """
     bound = plain(request, bound=True)
     # Whoever computes it again may find the artifacts in another order.

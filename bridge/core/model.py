@@ -95,17 +95,21 @@ def branch_of(gate_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One value that the person is shown, summarised; `digest` is what the approval is bound to."""
+    """One value that the person is shown, summarised. `digest` is of its stored bytes."""
 
     name: str
-    type: str = field(metadata=UNBOUND)
+    type: str
     digest: str
-    size: int | None = field(default=None, metadata=UNBOUND)  # bytes as stored
-    #: Short, one line, already made harmless to read.
-    value: str | None = field(default=None, metadata=UNBOUND)
-    head: str | None = field(default=None, metadata=UNBOUND)  # several lines: rows of a table
-    link: str | None = field(default=None, metadata=UNBOUND)
-    metric: bool = field(default=False, metadata=UNBOUND)
+    size: int | None = None  # bytes as stored
+    value: str | None = None  # short, one line, already made harmless to read
+    head: str | None = None  # several lines: rows of a table
+    link: str | None = None
+    metric: bool = False
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its value is shown, and not its type and size alone."""
+        return (self.value, self.head, self.link, self.metric) != (None, None, None, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +274,7 @@ class ApprovalRequest:
     facts: tuple[Fact, ...] = field(default=(), metadata=UNBOUND)
     venue: Place = field(default=HERE, metadata=ALWAYS)
     shard: str = field(default=SHARD, metadata=ALWAYS)  # the branch of the ledger that records it
-    links: tuple[Link, ...] = field(default=(), metadata=UNBOUND)
+    links: tuple[Link, ...] = ()
     subject: Subject | None = None  # with `declared`: what a policy file is read by, a second time
     declared: Declared | None = None
     workflow: Workflow | None = None  # None: the step itself waits

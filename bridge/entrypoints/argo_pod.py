@@ -68,7 +68,7 @@ def _opened(settings: Settings, draft: Draft) -> dict[str, str]:
 
 
 def _verified(settings: Settings, draft: Draft) -> dict[str, str]:
-    decision = wiring.existing_venue(settings).verify(draft)
+    decision = wiring.existing_venue(settings).verify(draft.gate, lambda _: draft)
     print(f"hitl: {draft.gate.key}: {decision.reason}")
     return {
         "decision": decision.outcome.value,

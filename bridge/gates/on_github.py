@@ -13,12 +13,21 @@ from functools import cached_property
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Condition, Vote
 from bridge.core.listing import OpenGate
-from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Place, Standing, Subject
+from bridge.core.model import (
+    ApprovalRequest,
+    Decision,
+    Declared,
+    Draft,
+    Gate,
+    Place,
+    Standing,
+    Subject,
+)
 from bridge.gates.open_page import Desk, ask, check_covered
 from bridge.gates.ports import Clock, Forge, Ledger, Notices
 from bridge.gates.post_answer import answer, explain
 from bridge.gates.venue import Ballot, Explained, Opened, Voted, asked_anew
-from bridge.gates.verify import asked_again, verify
+from bridge.gates.verify import Compute, asked_again, verify_gate
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,8 @@ class OnGitHub:
         standing, page = ask(Desk(self._forge, self.ledger, self.notices, self.clock), draft)
         return Opened(standing, f"to decide: {page.url if page else self.address}")
 
-    def verify(self, draft: Draft) -> Decision:
-        return verify(self.ledger, draft, self.place)
+    def verify(self, gate: Gate, compute: Compute) -> Decision:
+        return verify_gate(self.ledger, gate, compute, self.place)
 
     def ask_here(self, request: ApprovalRequest, decided: Callable[[], bool]) -> Vote | None:
         """Nobody at a terminal is proven to be who they are."""

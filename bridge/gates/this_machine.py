@@ -13,12 +13,12 @@ from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, GateShut, LostRequest, Refused
 from bridge.core.evaluation import Actor, Channel, Condition, Evidence, Vote
 from bridge.core.listing import OpenGate
-from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Standing, Subject
+from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Gate, Standing, Subject
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Asker, Clock, Ledger, Notices
 from bridge.gates.venue import Ballot, Explained, Opened, Voted, asked_anew
-from bridge.gates.verify import verify
+from bridge.gates.verify import Compute, verify_gate
 from bridge.policy.approvers import refusal
 from bridge.policy.evaluate import evaluate, overdue
 from bridge.render import suggested_commands
@@ -54,8 +54,8 @@ class ThisMachine:
             )
         return draft.bound(draft.policy, self.clock())
 
-    def verify(self, draft: Draft) -> Decision:
-        return verify(self.ledger, draft)
+    def verify(self, gate: Gate, compute: Compute) -> Decision:
+        return verify_gate(self.ledger, gate, compute)
 
     def ask_here(self, request: ApprovalRequest, decided: Callable[[], bool]) -> Vote | None:
         if self.asker is None:

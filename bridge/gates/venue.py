@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from bridge.core.errors import GateShut
 from bridge.core.evaluation import Condition, Evaluation, Verdict, Vote
 from bridge.core.listing import OpenGate
-from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Standing, Subject
+from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Gate, Standing, Subject
 from bridge.gates.ports import Clock, Ledger, Notices
+from bridge.gates.verify import Compute
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,9 @@ class Venue(Protocol):
         """
         ...
 
-    def verify(self, draft: Draft) -> Decision:
-        """The recorded approval of exactly this draft; raises `GateShut` in every other case."""
+    def verify(self, gate: Gate, compute: Compute) -> Decision:
+        """The recorded approval of exactly what `compute` says, which is called only once an
+        approval is found; raises `GateShut` in every other case."""
         ...
 
     # -- for a step that waits -------------------------------------------------------------------

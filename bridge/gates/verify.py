@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from bridge.core.artifacts import as_recorded
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError, GateShut
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import left_out
-from bridge.core.model import HERE, ApprovalRequest, Decision, Draft, Place
+from bridge.core.model import HERE, ApprovalRequest, Decision, Draft, Gate, Place
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
 from bridge.policy.objections import lost
 
+#: Computes once more what a gate asks, given the request that was approved.
+Compute = Callable[[ApprovalRequest], Draft]
+
 
 def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
-    """The recorded approval of exactly this draft; raises `GateShut` in every other case.
+    """The recorded approval of exactly this draft; raises `GateShut` in every other case."""
+    return verify_gate(ledger, draft.gate, lambda _: draft, venue)
 
-    The step computes the draft again from what it is about to work on, and `venue` says where it
-    expects the gate to be decided. The policy is that of the recorded request: the flow that is
-    about to run does not choose what its own approval took.
+
+def verify_gate(ledger: Ledger, gate: Gate, compute: Compute, venue: Place = HERE) -> Decision:
+    """The recorded approval of exactly what `compute` says; raises `GateShut` in every other case.
+
+    Nothing is computed before an approval is found: to read an artifact may run its code. `venue`
+    says where the step expects the gate to be decided. The policy is that of the recorded request:
+    the flow that is about to run does not choose what its own approval took.
     """
-    key = draft.gate.key
+    key = gate.key
     try:
-        standing = ledger.read(draft.gate.id)
+        standing = ledger.read(gate.id)
     except BridgeError as error:
         raise GateShut(f"{key} does not run: {error}") from error
     if standing is None:
@@ -36,7 +46,7 @@ def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
         what = "" if decision.by is Decider.PERSON else f"{decision.outcome}, "
         raise GateShut(f"{key} does not run: {what}{decision.reason}")
     recorded = standing.request
-    again = asked_again(draft, recorded, venue)
+    again = asked_again(compute(recorded), recorded, venue)
     if digest_of(again) != decision.request_digest:
         raise GateShut(
             f"{key} does not run: what was approved is not what is here now"
@@ -59,11 +69,14 @@ def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
 def asked_again(draft: Draft, recorded: ApprovalRequest, venue: Place) -> ApprovalRequest:
     """The request that the draft makes, for this venue, if it is the one on record.
 
-    What the step can't know it takes from the record: the policy, and the repository's number.
+    What the step can't know it takes from the record: the policy, the links, and the repository's
+    number.
     """
     place = recorded.venue if recorded.venue.same(venue) else venue
     return replace(
         draft.bound(recorded.policy, recorded.opened_at, place),
+        artifacts=as_recorded(draft.artifacts, recorded.artifacts),
+        links=recorded.links,
         shard=recorded.shard,
         baseline=recorded.baseline,
         pictures=recorded.pictures,
@@ -80,6 +93,13 @@ def _difference(approved: ApprovalRequest, now: ApprovalRequest) -> str:
     names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
     if names:
         return f"changed: {', '.join(names)}"
+    other = sorted(
+        one.name
+        for one in approved.artifacts
+        if all(one != each for each in now.artifacts if each.name == one.name)
+    )
+    if other:
+        return f"the page showed other values of: {', '.join(other)}"
     return "the input schema or the gate differs"
 
 

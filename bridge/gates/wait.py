@@ -16,6 +16,7 @@ from bridge.core.evaluation import Condition, Vote
 from bridge.core.model import ApprovalRequest, Decision, Draft
 from bridge.core.rules import OnTimeout
 from bridge.gates.venue import Opened, Venue
+from bridge.gates.verify import Compute
 from bridge.policy.approvers import who_may
 from bridge.policy.evaluate import overdue
 
@@ -34,8 +35,15 @@ class Run:
     pause: Callable[[float], None]  # sleep so many seconds
 
 
-def pass_gate(venue: Venue, run: Run, draft: Draft, condition: Condition | None = None) -> Decision:
-    """Ask, wait, and return the recorded approval of exactly this draft.
+def pass_gate(
+    venue: Venue,
+    run: Run,
+    draft: Draft,
+    condition: Condition | None = None,
+    compute: Compute | None = None,
+) -> Decision:
+    """Ask, wait, and return the recorded approval of exactly this draft, or of what `compute` says
+    once there is one.
 
     Raises `GateShut` in every other case: rejected, expired, withdrawn, or not to be known. An
     interrupt (Ctrl-C, SIGTERM, the end of the run that waits) withdraws the gate first, if the
@@ -45,7 +53,7 @@ def pass_gate(venue: Venue, run: Run, draft: Draft, condition: Condition | None 
         opened = venue.open(draft)
         if opened.standing.decision is None:
             _Waiting(venue, run, draft, opened, condition).until_decided()
-        return venue.verify(draft)
+        return venue.verify(draft.gate, compute or (lambda _: draft))
     except GateShut:
         raise
     except BridgeError as error:

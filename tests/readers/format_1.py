@@ -66,7 +66,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "facts": optional(["fact"], [], bound=False),
         "venue": needed("venue"),
         "shard": needed(TEXT),
-        "links": optional(["link"], [], bound=False),
+        "links": optional(["link"], []),
         "subject": optional("subject"),
         "declared": optional("declared"),
         "workflow": optional("workflow"),
@@ -75,13 +75,13 @@ TABLES: dict[str, dict[str, Key]] = {
     },
     "artifact": {
         "name": needed(TEXT),
-        "type": needed(TEXT, bound=False),
+        "type": needed(TEXT),
         "digest": needed(TEXT),
-        "size": optional(NUMBER, bound=False),
-        "value": optional(TEXT, bound=False),
-        "head": optional(TEXT, bound=False),
-        "link": optional(TEXT, bound=False),
-        "metric": optional(FLAG, False, bound=False),
+        "size": optional(NUMBER),
+        "value": optional(TEXT),
+        "head": optional(TEXT),
+        "link": optional(TEXT),
+        "metric": optional(FLAG, False),
     },
     "subject": {
         "flow": needed(TEXT),
@@ -267,7 +267,7 @@ def digest_of(found: Mapping[str, Any]) -> str:
         key: found[key] for key, row in TABLES["request"].items() if row.bound and key in found
     }
     if "artifacts" in bound:
-        rows = [{"name": each["name"], "digest": each["digest"]} for each in bound["artifacts"]]
+        rows = bound["artifacts"]
         bound["artifacts"] = sorted(rows, key=lambda each: (each["name"], each["digest"]))
     text = json.dumps(
         bound, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False

@@ -23,15 +23,16 @@ from .request import GatedTask, condition_of, draft_of
 
 def pass_task(settings: Settings, task: GatedTask, declared: GateSpec) -> dict[str, Any]:
     """The approver's input. Raises `GateShut` and other `BridgeError`s."""
-    draft = _draft(settings, task, declared)
     if in_pod():
         if not settings.ledger:
             raise GateShut(
                 f"{task.gate.key} does not run: HITL_LEDGER is not set in this pod, so its"
                 " decision cannot be read"
             )
-        decision = wiring.existing_venue(settings).verify(draft)
+        venue = wiring.existing_venue(settings)
+        decision = venue.verify(task.gate, lambda _: _draft(settings, task, declared))
     else:
+        draft = _draft(settings, task, declared)
         condition = condition_of(task, declared, settings.environment)
         venue = wiring.venue(_telling(settings, declared))
         decision = pass_gate(venue, wiring.run(), draft, condition)
