@@ -9,7 +9,7 @@ import pickle
 import sys
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,13 +82,21 @@ def approval(
         raise
 
 
-def declared(name: str, said: Mapping[str, Any], known: Known | None = None) -> GateSpec:
-    """The gate that these arguments declare. Raises `Faults` with every fault of them."""
+def declared(
+    name: str,
+    said: Mapping[str, Any],
+    known: Known | None = None,
+    besides: Iterable[str] = (),
+) -> GateSpec:
+    """The gate that these arguments declare. Raises `Faults` with every fault of them, and those
+    that the caller found `besides`."""
     named = isinstance(name, str) and name and "/" not in name and name == one_line(name)
-    faults = [] if named else ["`name` must be one line of text without a /"]
+    faults = [*besides] if named else ["`name` must be one line of text without a /", *besides]
     subject = f"the approval {one_line(str(name))!r}"
     own = {key: said[key] for key in FORM.keys if key in said}
-    return read(own, FORM, subject, asks=f"Approve {name}?", known=known, besides=faults)
+    return read(
+        own, FORM, subject, asks=f"Approve {name}?", known=known, besides=[*faults, *besides]
+    )
 
 
 def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Decision:
