@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.digest import digest_of
+from bridge.core.digest import asked_digest, digest_of
 from bridge.core.errors import GateShut, LedgerCorrupt, LostRequest
 from bridge.core.evaluation import Actor, Lifted, Lifting, Objection, Verdict
 from bridge.core.facts import About, Fact, Source
@@ -98,6 +98,19 @@ def test_a_decision_that_knows_nothing_of_a_proven_fact_is_not_recorded(
     put(repository, LEDGER, {FILE: objections_out(opened.request.gate.id, (), (PROOF, OTHER))})
     with pytest.raises(GateShut, match="leaves out a proven fact"):
         verify(ledger, draft())
+
+
+def test_what_was_proven_of_another_request_is_no_part_of_the_decision(
+    ledger: GitLedger, opened: Standing
+) -> None:
+    own = replace(PROOF, asked=asked_digest(opened.request))
+    another = replace(PROOF, asked=asked_digest(a_request(message="Another?")))
+    ledger.hold(opened.request.gate.id, facts=(another, own))
+    with pytest.raises(LostRequest, match="more was learned"):
+        ledger.record(a_decision(opened.request, facts=(another,)))
+    ledger.record(a_decision(opened.request, facts=(own,)))
+    assert verify(ledger, draft())
+    assert audit(ledger).faults == ()
 
 
 OTHER = replace(PROOF, value="@bob#2")

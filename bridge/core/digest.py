@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
 
 from bridge.core.converter import plain
-from bridge.core.model import ApprovalRequest
+from bridge.core.facts import Fact
+from bridge.core.model import ApprovalRequest, Draft, on_github
+from bridge.core.rules import Actors, Approvals, Policy
 
 
 def digest_of(request: ApprovalRequest) -> str:
@@ -19,6 +24,36 @@ def digest_of(request: ApprovalRequest) -> str:
     if "artifacts" in bound:
         bound["artifacts"].sort(key=lambda each: (each["name"], each["digest"]))
     return "sha256:" + hashlib.sha256(canonical(bound)).hexdigest()
+
+
+def asked_digest(asked: Draft | ApprovalRequest) -> str:
+    """sha256 over what the run itself asks, whichever policy and place it is bound to.
+
+    A run computes it before it asks, and whoever has the request computes it again.
+    """
+    if isinstance(asked, Draft):
+        asked = asked.bound(_ANY_POLICY, _ANY_TIME, _ANY_PLACE)
+    bound = plain(asked, bound=True)
+    for given_by_the_decider in ("policy", "venue", "shard", "baseline"):
+        bound.pop(given_by_the_decider, None)
+    bound.get("artifacts", []).sort(key=lambda each: (each["name"], each["digest"]))
+    return "sha256:" + hashlib.sha256(canonical(bound)).hexdigest()
+
+
+def holding(facts: Iterable[Fact], request: ApprovalRequest) -> tuple[Fact, ...]:
+    """The facts that are of this request: its opener can put another in place of the one that
+    was proven."""
+    found = tuple(facts)
+    if all(each.asked is None for each in found):
+        return found
+    asked = asked_digest(request)
+    return tuple(each for each in found if each.asked in (None, asked))
+
+
+#: What the digest leaves out.
+_ANY_POLICY: Final = Policy(Approvals(Actors(anyone=True)))
+_ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_ANY_PLACE: Final = on_github("any/any")
 
 
 def canonical(value: object) -> bytes:

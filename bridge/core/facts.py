@@ -44,6 +44,7 @@ class Fact:
     value: str
     source: Source
     proven: bool = field(default=False, metadata={"always": True})
+    asked: str | None = None  # the digest of what it was proven of; None: of whatever is asked
 
 
 #: How a sentence goes on after a proof …

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from bridge.core.artifacts import ordered, summarise
 from bridge.core.digest import canonical
 from bridge.core.errors import Faults, GateShut, LedgerCorrupt, NoSuchGate
-from bridge.core.facts import started_by
+from bridge.core.facts import About, Fact, Source
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.json_schema import not_plain
 from bridge.core.model import (
@@ -44,21 +44,32 @@ FORM: Final = Form(input="inputs")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KEY: Final = re.compile(r"(?P<workflow>[^/]+)/(?P<run>[0-9]+)/(?P<name>[^/]+)", re.ASCII)
 _FILE: Final = "file"
-_WORKFLOW: Final = re.compile(r"[^/]+/[^/]+/\.github/workflows/([^/@]+)@.+")
+_WORKFLOW: Final = re.compile(r"[^/]+/[^/]+/(\.github/workflows/[^/@]+)@.+")
+#: What GitHub's runner says of a job, and what it is about.
+_SAID: Final = {
+    About.REF: "GITHUB_REF",
+    About.SHA: "GITHUB_SHA",
+    About.EVENT: "GITHUB_EVENT_NAME",
+}
 _AT_A_TIME: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What GitHub says of the job at hand."""
+    """A job of GitHub Actions that asks, or goes on. `facts` is what is said of its run."""
 
     server: str
     repository: str  # owner/name
     repository_id: int | None
-    workflow: str  # its file's name
+    path: str  # of its workflow file
     run: str
     commit: str
-    started_by: str  # login
+    facts: tuple[Fact, ...] = ()
+
+    @property
+    def workflow(self) -> str:
+        """The name of its file."""
+        return self.path.rpartition("/")[2]
 
     @property
     def origin(self) -> str:
@@ -81,7 +92,7 @@ class JobGate:
     name: str
     spec: GateSpec
     values: Mapping[str, Any]
-    files: tuple[str, ...]
+    files: tuple[Artifact, ...]
     environment: str | None
 
     @property
@@ -106,13 +117,39 @@ def job_of(env: Mapping[str, str]) -> Job:
         workflow[1],
         env["GITHUB_RUN_ID"],
         env["GITHUB_SHA"],
-        env.get("GITHUB_TRIGGERING_ACTOR") or env.get("GITHUB_ACTOR", ""),
+        tuple(_claims(env, workflow[1])),
     )
+
+
+def _claims(env: Mapping[str, str], path: str) -> Iterator[Fact]:
+    """The runner says it, beside the code of the run: it proves nothing."""
+    actor = env.get("GITHUB_ACTOR", "")
+    said = {
+        About.INITIATOR: _account(env.get("GITHUB_TRIGGERING_ACTOR") or actor),
+        About.ACTOR: _account(actor),
+        About.WORKFLOW: path,
+        **{about: env.get(name, "") for about, name in _SAID.items()},
+        About.RUN: f"{env['GITHUB_RUN_ID']}/{env.get('GITHUB_RUN_ATTEMPT') or 1}",
+    }
+    return (Fact(about, value, Source.RUN) for about, value in said.items() if value)
+
+
+def _account(login: str) -> str:
+    return f"@{login}" if login else ""
 
 
 def asked_by(env: Mapping[str, str]) -> JobGate:
     """From the texts of the action's inputs. Raises `Faults` with every fault of them."""
-    faults: list[str] = []
+    named = [Path(line.strip()) for line in env.get(FILES, "").splitlines() if line.strip()]
+    faults = [f"`files`: there is no file {each}" for each in named if not each.is_file()]
+    return gate_of(env, [_file(each) for each in named if each.is_file()], faults)
+
+
+def gate_of(
+    env: Mapping[str, str], files: Sequence[Artifact], faults: Sequence[str] = ()
+) -> JobGate:
+    """The same, of files that were read before. `faults` are those of reading them."""
+    faults = list(faults)
     name = env.get(GATE, "")
     if not _NAME.fullmatch(name):
         faults.append("`gate` is a name of letters, digits, dots and dashes, 64 at most")
@@ -120,12 +157,10 @@ def asked_by(env: Mapping[str, str]) -> JobGate:
     if COMMIT in values:
         faults.append(f"`values`: {COMMIT} is the run's own, and shown in any case")
     faults += not_plain(values, "values")
-    files = tuple(line.strip() for line in env.get(FILES, "").splitlines() if line.strip())
-    faults += [f"`files`: there is no file {each}" for each in files if not Path(each).is_file()]
     said = {"message": env.get(MESSAGE, "").strip(), "inputs": schema}
     # Who may decide, how long it waits and what may approve by itself is the repository's to say.
     spec = read(said, FORM, "the input", asks=f"Go on with {name}?", besides=faults)
-    return JobGate(name, spec, values, files, env.get(ENVIRONMENT, "").strip() or None)
+    return JobGate(name, spec, values, tuple(files), env.get(ENVIRONMENT, "").strip() or None)
 
 
 def _mapping(env: Mapping[str, str], name: str, faults: list[str]) -> dict[str, Any]:
@@ -150,11 +185,11 @@ def draft(job: Job, asked: JobGate) -> Draft:
             [
                 _value(COMMIT, job.commit),
                 *(_value(name, value) for name, value in asked.values.items()),
-                *_files(asked.files),
+                *asked.files,
             ]
         ),
         schema=asked.spec.schema,
-        facts=started_by(f"@{job.started_by}" if job.started_by else None),
+        facts=job.facts,
         links=(Link("the run that asks", job.url),),
         subject=Subject(job.workflow, asked.name, asked.environment, artifacts=asked.plain),
         declared=asked.spec.declared,
@@ -204,7 +239,7 @@ def prove(ledger: Ledger, job: Job, gate_id: str, asked: JobGate) -> Proof:
 
 def _again(recorded: ApprovalRequest, asked: JobGate) -> tuple[Artifact, ...]:
     given = {name: _value(name, value) for name, value in asked.values.items()}
-    given |= {each.name: each for each in _files(asked.files)}
+    given |= {each.name: each for each in asked.files}
     # What the new run will check out is the text that people were shown: the digest must be of it.
     given[COMMIT] = _value(COMMIT, approved_commit(recorded))
     strange = given.keys() - {each.name for each in recorded.artifacts}
@@ -218,10 +253,6 @@ def _again(recorded: ApprovalRequest, asked: JobGate) -> tuple[Artifact, ...]:
 def _value(name: str, value: Any) -> Artifact:
     digest = "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
     return summarise(name, value, digest=digest)
-
-
-def _files(names: Iterable[str]) -> list[Artifact]:
-    return [_file(Path(name)) for name in names]
 
 
 def _file(path: Path) -> Artifact:

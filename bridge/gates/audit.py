@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from bridge.core.digest import digest_of
+from bridge.core.digest import digest_of, holding
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import in_words, left_out
@@ -197,7 +197,8 @@ def _judged(
         return
     yield from _mismatches(entry, folder, request, decision)
     yield from _uncarried(request, decision)
-    yield from _dropped(seen, decision, "decision.yaml")
+    known = replace(seen, facts=holding(seen.facts, request))
+    yield from _dropped(known, decision, "decision.yaml")
     if decision.outcome is not Outcome.APPROVED:
         if len(entry.parents) > 1:
             yield "it joins another history, which only an approval does"

@@ -18,6 +18,7 @@ from bridge.core.remote_url import of_repository
 from bridge.core.rules import Group, GroupKind, Via
 from bridge.core.settings import GitHubSettings
 from bridge.github import graphql as words
+from bridge.github.asking_run import Run, read_run
 from bridge.github.graphql import ACCOUNT, ISSUE, LABELS, MORE, PAGE, SITE
 from bridge.github.transport import Denied, Json, Line, told
 from bridge.pages.model import (
@@ -377,6 +378,21 @@ class GitHub:
         given = {"event_type": event, "client_payload": dict(payload)}
         path = f"/repos/{self._repository}/dispatches"
         self._line.post(path, given, f"the run for {event} cannot be started", again=False)
+
+    # -- Actions -----------------------------------------------------------------------------
+
+    def run(self, number: int, attempt: int) -> Run:
+        """One attempt of a run of this repository."""
+        path = f"/repos/{self._repository}/actions/runs/{number}/attempts/{attempt}"
+        found = self._line.get(path, f"run {number} (attempt {attempt}) cannot be read")
+        return self._understood(lambda: read_run(found))
+
+    def start(self, workflow: str, inputs: Mapping[str, str]) -> None:
+        """Run this workflow file of the default branch, by its name."""
+        path, why = f"/repos/{self._repository}", f"{workflow} cannot be started"
+        about = self._line.get(path, why)
+        given = {"ref": self._understood(lambda: about["default_branch"]), "inputs": dict(inputs)}
+        self._line.post(f"{path}/actions/workflows/{workflow}/dispatches", given, why, again=True)
 
     # -- exchanges ---------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bridge.core.digest import digest_of
+from bridge.core.digest import digest_of, holding
 from bridge.core.errors import LedgerCorrupt, LostRequest
 from bridge.core.facts import left_out
 from bridge.core.model import (
@@ -185,7 +185,7 @@ def still_asked(found: Standing, decision: Decision) -> str:
             f"somebody objected to gate {decision.gate_id} while it was being decided:"
             " look at it again"
         )
-    if left_out(found.facts, decision.facts):
+    if left_out(holding(found.facts, found.request), decision.facts):
         raise LostRequest(
             f"more was learned of the run of gate {decision.gate_id} while it was being decided:"
             " look at it again"

@@ -118,6 +118,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "value": needed(TEXT),
         "source": needed(words("run, creator-label, opener, oidc, github, policy, terminal")),
         "proven": needed(FLAG),
+        "asked": optional(TEXT),
     },
     "policy": {
         "require": needed("rule"),
