@@ -2,7 +2,11 @@
 # Makes the bridge ready to run on this runner: a virtual environment of its own, made anew in each
 # job, because whatever lies about on a runner could have been put there by another job.
 # The secrets of the action are not in this step's environment.
+#
+# This runs in the job's folder, where `pip.py` or `venv.py` would be imported in the place of
+# Python's own: so each Python is isolated (-I), and no variable of the job's says where it looks.
 set -euo pipefail
+unset "${!PYTHON@}"
 
 home="$RUNNER_TEMP/approval-bridge"
 
@@ -14,7 +18,7 @@ stop() {
 find_python() {
   local each
   for each in python3 python3.{14,13,12,11} "${RUNNER_TOOL_CACHE:-/nowhere}"/Python/3.1[1-9].*/*/bin/python3; do
-    if "$each" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    if "$each" -I -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       echo "$each"
       return
     fi
@@ -23,13 +27,13 @@ find_python() {
 
 # Where pip is there already, making another one for the environment would take longer than the rest.
 install() {
-  if "$python" -m pip --version >/dev/null 2>&1; then
-    "$python" -m venv --clear --without-pip "$home/venv"
-    set -- "$python" -m pip --python "$home/venv/bin/python"
+  if "$python" -I -m pip --version >/dev/null 2>&1; then
+    "$python" -I -m venv --clear --without-pip "$home/venv"
+    set -- "$python" -I -m pip --python "$home/venv/bin/python"
   else
-    "$python" -m venv --clear "$home/venv" >/dev/null ||
+    "$python" -I -m venv --clear "$home/venv" >/dev/null ||
       stop "$python has neither pip nor ensurepip: install python3-pip or python3-venv on this runner"
-    set -- "$home/venv/bin/python" -m pip
+    set -- "$home/venv/bin/python" -I -m pip
   fi
   local locks=(--requirement "$GITHUB_ACTION_PATH/requirements.lock")
   [ -z "${KUBECONFIG:-}" ] || locks+=(--requirement "$GITHUB_ACTION_PATH/kubernetes.lock")

@@ -241,7 +241,7 @@ def test_the_command_prints_the_manifest_with_its_gates(
     [made] = yaml.safe_load_all(capsys.readouterr().out)
     notify = template(made, "hitl-notify-deploy")["container"]
     assert notify["image"] == "mine"
-    assert notify["command"] == ["sh", "-c", "python -m bridge.entrypoints.argo_pod open"]
+    assert notify["command"] == ["sh", "-c", "python -P -m bridge.entrypoints.argo_pod open"]
     assert {"name": "HITL_LEDGER", "value": url} in notify["env"]
 
 

@@ -78,7 +78,9 @@ def install() -> str:
             " name an image that has it, with --image and --no-setup"
         ) from None
     options = "-qqq --no-cache-dir --disable-pip-version-check"
-    return f"python -c 'import bridge' 2>/dev/null || python -m pip install {options} {wanted}"
+    return (
+        f"python -P -c 'import bridge' 2>/dev/null || python -P -m pip install {options} {wanted}"
+    )
 
 
 def pods_from_environment(env: Mapping[str, str]) -> Pods:

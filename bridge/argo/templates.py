@@ -103,7 +103,8 @@ def _node(
     # a secret's variable in the place of a $(NAME).
     asked = [f"{each}={{{{=toBase64(inputs.parameters['{each}'])}}}}" for each in parameters]
     asked.append("node={{=toBase64(node.name)}}")
-    run = f"python -m bridge.entrypoints.argo_pod {verb}"
+    # -P: the folder of a pod may hold what a workflow put there, and is not imported from.
+    run = f"python -P -m bridge.entrypoints.argo_pod {verb}"
     container = {
         "image": pods.image,
         "command": ["sh", "-c", f"{pods.setup} && {run}" if pods.setup else run],

@@ -1,6 +1,6 @@
 """The pods of a gate in a plain Argo workflow.
 
-They run `python -m bridge.entrypoints.argo_pod open` and `… verify`.
+They run `python -P -m bridge.entrypoints.argo_pod open` and `… verify`.
 HITL_ASKED says what is asked: words `name=base64`, which Argo fills in from the parameters.
 """
 
