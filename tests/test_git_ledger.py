@@ -514,7 +514,7 @@ def in_folder(name: str, content: str) -> dict[str, str]:
             "unknown key decision.x",
         ),
         (in_folder("decision.yaml", "\x00"), "cannot be read as YAML"),
-        (in_folder("decision.yaml/x", "x"), "is a tree where a blob belongs"),
+        (in_folder("decision.yaml/x", "x"), "decision.yaml is not a file"),
     ],
 )
 def test_a_record_that_was_tampered_with_is_never_read_as_an_approval(

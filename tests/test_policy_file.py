@@ -294,7 +294,7 @@ gates:
         ("a: 1\n--- \nb: 2\n", "p.yml:2: this is no YAML"),
         ("a: 1\nb: \x07\n", "p.yml:2: this is no YAML: it holds a character"),
         ("a: &x [1]\nb: *x\n", "p.yml:2: *x repeats what stands elsewhere"),
-        ("[" * 2_000 + "]" * 2_000, "p.yml:1: it is nested too deeply"),
+        ("[" * 2_000 + "]" * 2_000, "p.yml:1: it is nested more than 100 deep"),
         ("identities: {}\n", "p.yml:1: the file has no 'gates', and needs one"),
         ("gates: []\n", "p.yml:1: gates is an empty list"),
         ("gates: {a: b}\n", "p.yml:1: gates must be a list"),

@@ -11,18 +11,19 @@ from typing import Any, TypeVar
 
 from bridge.core.converter import plain, read
 from bridge.core.digest import digest_of
-from bridge.core.errors import LedgerCorrupt
+from bridge.core.errors import Faults, LedgerCorrupt
 from bridge.core.evaluation import Objection, Outcome
 from bridge.core.facts import Fact
 from bridge.core.model import FORMAT, ApprovalRequest, Decision, Objections
-from bridge.core.yaml_text import dump, load
+from bridge.core.sanitize import shortened
+from bridge.core.yaml_text import dump, load, too_large
 
 T = TypeVar("T")
 
 
 def request_out(request: ApprovalRequest) -> str:
-    """`request.yaml`."""
-    return dump(
+    """`request.yaml`. Raises `Faults` if nobody could read it back."""
+    text = dump(
         {
             "format": _known(request.format),
             "gate": request.gate.id,
@@ -30,6 +31,10 @@ def request_out(request: ApprovalRequest) -> str:
             **plain(request),
         }
     )
+    if fault := too_large(text):
+        says = f"its record {fault}: shorten the message, the artifacts or the input schema"
+        raise Faults(f"the request of {shortened(request.gate.key, 80)}", [says])
+    return text
 
 
 def request_in(text: str, where: str = "request.yaml") -> ApprovalRequest:

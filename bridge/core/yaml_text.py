@@ -1,7 +1,7 @@
 """YAML without surprises: one mapping of plain values, as the ledger and its readers use it.
 
 Reading is strict: a key that is given twice, an alias, a tag, a nest that is too deep and a number
-that is too large are faults.
+that is too large are faults. A text that is too long is refused before it is parsed.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def load(text: str, where: str) -> dict[str, Any]:
     """One mapping of plain values, each key once. Raises `LedgerCorrupt` naming the place."""
     import yaml
 
+    if fault := too_long(text):
+        raise LedgerCorrupt(f"{where} {fault}")
     try:
         _refuse_traps(text)
         found = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
@@ -54,6 +56,33 @@ def load(text: str, where: str) -> dict[str, Any]:
     return found
 
 
+#: Characters of a record. A long message costs little, and GitHub takes 65,536 in one text.
+MOST_CHARACTERS: Final = 2 * 1024 * 1024
+
+#: Events of the parser, some two for each value: they are what a long record costs.
+_MOST_EVENTS: Final = 100_000
+
+
+def too_long(text: str) -> str | None:
+    """Why no record is read from this text, without a look into it; None if it may be one."""
+    if len(text) <= MOST_CHARACTERS:
+        return None
+    return f"has {len(text):,} characters; the most is {MOST_CHARACTERS:,}"
+
+
+def too_large(text: str) -> str | None:
+    """Why `load` would refuse what `dump` wrote; None if it reads it."""
+    if len(text) < _MOST_EVENTS // 2:  # a character makes two events at most
+        return too_long(text)
+    import yaml
+
+    try:
+        _refuse_traps(text)
+    except yaml.YAMLError as error:
+        return str(error)
+    return too_long(text)
+
+
 #: Far more than any record has; the loader in C calls itself for each, until the process is gone.
 _DEEPEST: Final = 100
 
@@ -63,7 +92,7 @@ _LONGEST_NUMBER: Final = 1_024
 
 
 def _refuse_traps(text: str) -> None:
-    """Refuse a nest that would take the process down, an alias, and a tag.
+    """Refuse a nest that would take the process down, too many values, an alias, and a tag.
 
     By aliases one line becomes a gigabyte. A tag that its value does not fit (`!!bool maybe`) makes
     PyYAML raise whatever comes (https://github.com/yaml/pyyaml/issues/386), and no record has one.
@@ -71,7 +100,9 @@ def _refuse_traps(text: str) -> None:
     import yaml
 
     depth = 0
-    for event in yaml.parse(text, Loader=_loader()):
+    for number, event in enumerate(yaml.parse(text, Loader=_loader())):
+        if number > _MOST_EVENTS:
+            raise yaml.YAMLError(f"has more than {_MOST_EVENTS // 2:,} values")
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:

@@ -129,7 +129,8 @@ def _considered(
         each for each in evaluation.dismissals if _could_matter(request, each.vote.actor, known)
     ]
     for each in mattered[-_MOST_DISMISSED:]:
-        vote = replace(each.vote, reason=each.vote.reason[:_LONGEST_REASON])
+        # What it says is not judged again: a vote that does not count is there to be read.
+        vote = replace(each.vote, reason=each.vote.reason[:_LONGEST_REASON], inputs=None)
         yield JudgedVote(vote, counts=False, code=each.why.code, why=each.why.says)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from bridge.core.errors import LedgerCorrupt
 from bridge.core.model import Change, Entry
 from bridge.ledger.clone import FullClone
-from bridge.ledger.git import ObjectReader
+from bridge.ledger.git import ObjectReader, Thing
 
 _RECORD_PATH = re.compile(r"gates/[0-9a-f/]+/(request|objections|decision)\.yaml")
 
@@ -32,17 +33,24 @@ def entries(clone: FullClone, signatures: bool) -> Iterator[Entry]:
             yield _entry(about, changes, reader)
 
 
+def _read(reader: ObjectReader, name: str) -> Thing | None:
+    try:
+        return reader.read(name)
+    except LedgerCorrupt:
+        return Thing("", "blob", b"")  # it is no record: one such gate must not end the audit
+
+
 def _entry(about: Sequence[str], changes: Iterable[Change], reader: ObjectReader) -> Entry:
     sha, signature, *parents = about
     changes = tuple(changes)
     there = [each for each in changes if _RECORD_PATH.fullmatch(each.path) and each.status != "D"]
-    found = {each.path: reader.read(each.blob) for each in there}
+    found = {each.path: _read(reader, each.blob) for each in there}
     texts = {
         path: thing.content.decode("utf-8", "replace") for path, thing in found.items() if thing
     }
     decided = [path.rpartition("/")[0] for path in texts if path.endswith("/decision.yaml")]
     asked = {
-        f"{folder}/request.yaml": reader.read(f"{parents[1]}:{folder}/request.yaml")
+        f"{folder}/request.yaml": _read(reader, f"{parents[1]}:{folder}/request.yaml")
         for folder in decided
         if len(parents) > 1
     }

@@ -5,7 +5,8 @@ How a folder is found at a cost that does not grow with the years is in `docs/le
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bridge.core.digest import digest_of, holding
 from bridge.core.errors import LedgerCorrupt, LostRequest
@@ -26,6 +27,7 @@ from bridge.ledger.git import FIRST_BRANCH, Leaf, Tree
 from bridge.policy.objections import lost
 
 LEDGER = f"refs/heads/{FIRST_BRANCH}"
+_ROOT = re.compile("tree ([0-9a-f]{40})\n")
 RECORDS = ("request.yaml", OBJECTIONS, "decision.yaml")
 
 
@@ -39,9 +41,7 @@ class GateFolders:
         gate = refs.get(f"refs/heads/{branch_of(gate_id)}")
         heads = [sha for sha in (refs.get(LEDGER), gate) if sha]
         folders = self.of(heads, gate_id)
-        self._clone.bring(
-            folder[name].sha for folder in folders.values() for name in RECORDS if name in folder
-        )
+        self._clone.bring(record_ids(folders.values()))
         # The record first: a branch that outlived its decision changes nothing. Then the branch: a
         # request that was merged by hand is no decision, and asks only where the branch is gone.
         ledger = heads[0] if heads and heads[0] != gate else None
@@ -59,16 +59,15 @@ class GateFolders:
         folder = folder_of(gate_id)
         if "request.yaml" not in files:
             raise LedgerCorrupt(f"{folder} has a decision and no request")
-        request = request_in(self._clone.blob(files["request.yaml"].sha), f"{folder}/request.yaml")
+        request = request_in(self._text(gate_id, files, "request.yaml"), f"{folder}/request.yaml")
         if request.gate.id != gate_id:
             raise LedgerCorrupt(f"{folder}/request.yaml is the request of gate {request.gate.id}")
         decision = None
         if "decision.yaml" in files:
             if commit == gate:
                 raise LedgerCorrupt(f"gate/{gate_id} holds a decision, which only the record may")
-            decision = decision_in(
-                self._clone.blob(files["decision.yaml"].sha), f"{folder}/decision.yaml"
-            )
+            text = self._text(gate_id, files, "decision.yaml")
+            decision = decision_in(text, f"{folder}/decision.yaml")
             _belongs(decision, request)
         seen = self._objections(gate_id, files)
         return Standing(request, decision, commit, gate, seen.objections, seen.facts)
@@ -77,10 +76,15 @@ class GateFolders:
         if OBJECTIONS not in files:
             return Objections(gate_id)
         where = f"{folder_of(gate_id)}/{OBJECTIONS}"
-        found = objections_in(self._clone.blob(files[OBJECTIONS].sha), where)
+        found = objections_in(self._text(gate_id, files, OBJECTIONS), where)
         if found.gate_id != gate_id:
             raise LedgerCorrupt(f"{where} is that of gate {found.gate_id}")
         return found
+
+    def _text(self, gate_id: str, files: Tree, name: str) -> str:
+        if files[name].mode not in BLOBS:
+            raise LedgerCorrupt(f"{folder_of(gate_id)}/{name} is not a file")
+        return self._clone.blob(files[name].sha)
 
     def of(self, commits: Sequence[str], gate_id: str) -> dict[str, Tree]:
         """The gate's folder in each of these commits."""
@@ -97,13 +101,18 @@ class GateFolders:
                 (commit, gate_id): self._clone.tree(sha).get(folder_of(gate_id).split("/")[level])
                 for (commit, gate_id), sha in trees.items()
             }
-            trees = {place: leaf.sha for place, leaf in below.items() if leaf}
+            trees = {
+                place: leaf.sha for place, leaf in below.items() if leaf and leaf.mode == _FOLDER
+            }
         self._clone.bring(trees.values())
         found = {place: self._clone.tree(sha) for place, sha in trees.items()}
         return {place: found.get(place, {}) for place in places}
 
     def root(self, commit: str) -> str:
-        return self._clone.commit(commit).partition("\n")[0].removeprefix("tree ")
+        found = _ROOT.match(self._clone.commit(commit))
+        if found is None:
+            raise LedgerCorrupt(f"the commit {commit} names no tree")
+        return found[1]
 
     def with_files(self, commit: str, gate_id: str, files: Tree) -> str:
         """The commit's tree with this gate's folder set to these files."""
@@ -112,7 +121,7 @@ class GateFolders:
             if not names:
                 return self._clone.write_tree(files)
             leaf = entries.get(names[0])
-            below = self._clone.tree(leaf.sha) if leaf else {}
+            below = self._clone.tree(leaf.sha) if leaf and leaf.mode == _FOLDER else {}
             return self._clone.write_tree({**entries, names[0]: grow(below, names[1:])})
 
         return grow(self._clone.tree(self.root(commit)), folder_of(gate_id).split("/")).sha
@@ -124,12 +133,19 @@ class GateFolders:
             for ref in (LEDGER, f"refs/heads/{branch_of(gate_id)}")
             if (sha := refs.get(ref))
         ]
-        folders = self.everywhere(places).values()
-        self._clone.bring(each[name].sha for each in folders for name in RECORDS if name in each)
+        self._clone.bring(record_ids(self.everywhere(places).values()))
 
 
 #: A file, one that may be run, and a link: git keeps the bytes of each as a blob.
-_BLOBS = frozenset(("100644", "100755", "120000"))
+BLOBS = frozenset(("100644", "100755", "120000"))
+_FOLDER = "40000"
+
+
+def record_ids(folders: Iterable[Tree]) -> Iterator[str]:
+    """The files to read. What a gitlink names is nowhere, and one fetch brings all of them."""
+    for files in folders:
+        found = (files[name] for name in RECORDS if name in files)
+        yield from (leaf.sha for leaf in found if leaf.mode in BLOBS)
 
 
 def as_asked(files: Tree) -> Tree:
@@ -140,7 +156,7 @@ def as_asked(files: Tree) -> Tree:
     return {
         name: Leaf("100644", leaf.sha)
         for name, leaf in files.items()
-        if is_asked_file(name) and leaf.mode in _BLOBS
+        if is_asked_file(name) and leaf.mode in BLOBS
     }
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from bridge.core import log
-from bridge.core.errors import LedgerUnavailable
+from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.core.remote_url import TRANSPORTS
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _log = log.logger("git")
 SECONDS = 300.0
 #: The same for all of a ledger's history.
 SECONDS_FOR_ALL = 3600.0
+
+#: Of one object that is read into memory. A record has a quarter of it.
+MOST_BYTES = 8 * 1024 * 1024
 
 #: Where a person's `git log` in a new ledger begins.
 FIRST_BRANCH = "approvals"
@@ -85,6 +88,9 @@ class GitFailed(Exception):
         return bool(_ROTTEN.search(self.said))
 
 
+_ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]+)\0(.{20})", re.DOTALL)
+
+
 class Leaf(NamedTuple):
     """One entry of a tree, as git writes it: `mode` is 40000 for a folder."""
 
@@ -107,15 +113,19 @@ class ObjectReader:
     """One `git cat-file --batch` that answers for as long as the clone is held."""
 
     def __init__(self, environment: Mapping[str, str], pass_fds: Sequence[int]) -> None:
-        self._process: Any = _git().execute(
-            _command(["cat-file", "--batch"], environment),
-            istream=-1,  # subprocess.PIPE
-            as_process=True,
-            env=environment,
-            pass_fds=pass_fds,
-        )
+        self._environment, self._pass_fds = environment, pass_fds
         self._seen: dict[str, Thing] = {}
         self._start, self._read = time.monotonic(), 0
+        self._open()
+
+    def _open(self) -> None:
+        self._process: Any = _git().execute(
+            _command(["cat-file", "--batch"], self._environment),
+            istream=-1,  # subprocess.PIPE
+            as_process=True,
+            env=self._environment,
+            pass_fds=self._pass_fds,
+        )
 
     def look(self, sha: str) -> Thing | None:
         """Like `read`, of an object that is going to be asked for again."""
@@ -125,7 +135,10 @@ class ObjectReader:
         return found
 
     def read(self, name: str) -> Thing | None:
-        """What git finds by this name, which holds no newline; None where it finds nothing."""
+        """What git finds by this name, which holds no newline; None where it finds nothing.
+
+        Raises `LedgerCorrupt` for an object that is too large to be one of the bridge's.
+        """
         try:
             self._process.stdin.write(f"{name}\n".encode())
             self._process.stdin.flush()
@@ -140,28 +153,40 @@ class ObjectReader:
             return None
         self._read += 1
         sha, kind, size = about.split(" ")
+        if int(size) > MOST_BYTES:
+            self._stop()  # git is about to write all of it
+            self._open()
+            raise LedgerCorrupt(
+                f"the {kind} {sha} has {int(size):,} bytes; the most that is read is {MOST_BYTES:,}"
+            )
         content: bytes = self._process.stdout.read(int(size))
         self._process.stdout.read(1)
         return Thing(sha, kind, content)
 
-    def close(self) -> None:
+    def _stop(self) -> None:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             stream.close()
         self._process.proc.wait()
+
+    def close(self) -> None:
+        self._stop()
         _log.debug("git cat-file --batch: %d objects, %s", self._read, log.since(self._start))
 
 
 def read_tree(content: bytes) -> Tree:
-    """Entries by name, of a tree as git stores it."""
+    """Entries by name, of a tree as git stores it. Raises `LedgerCorrupt`.
+
+    A server takes any bytes for a tree, unless `receive.fsckObjects` is set there.
+    """
     entries = {}
     start = 0
     while start < len(content):
-        end = content.index(b"\0", start)
-        mode, _, name = content[start:end].partition(b" ")
-        entries[name.decode("utf-8", "surrogateescape")] = Leaf(
-            mode.decode(), content[end + 1 : end + 21].hex()
-        )
-        start = end + 21
+        found = _ENTRY.match(content, start)
+        if found is None:
+            raise LedgerCorrupt("a folder in git is not as git writes it")
+        mode, name, sha = found.groups()
+        entries[name.decode("utf-8", "surrogateescape")] = Leaf(mode.decode(), sha.hex())
+        start = found.end()
     return entries
 
 

@@ -45,11 +45,12 @@ from bridge.ledger.commit_trailers import first_parent, one_line
 from bridge.ledger.entries import entries
 from bridge.ledger.exchanges import Exchanges
 from bridge.ledger.gate_folders import (
+    BLOBS,
     LEDGER,
-    RECORDS,
     GateFolders,
     as_asked,
     is_answer,
+    record_ids,
     still_asked,
     with_objections,
 )
@@ -114,7 +115,7 @@ class GitLedger:
                 # Where another machine opened it, this one has not all of it, and a push looks at
                 # what the remote has at the same paths.
                 folder = self._gates.of([before], request.gate.id)[before]
-                self._clone.bring(leaf.sha for leaf in folder.values())
+                self._clone.bring(leaf.sha for leaf in folder.values() if leaf.mode in BLOBS)
             self._exchanges.push(f"+{commit}:{ref}", lease={ref: before or ""})
             if found:
                 return replace(found, request=request, commit=commit, head=commit)
@@ -265,9 +266,7 @@ class GitLedger:
                 for (_, gate_id), files in folders.items()
                 if "decision.yaml" in files
             }
-            self._clone.bring(
-                files[name].sha for files in done.values() for name in RECORDS if name in files
-            )
+            self._clone.bring(record_ids(done.values()))
             found = {}
             for gate_id, files in done.items():
                 with suppress(LedgerCorrupt):  # it must not hide the others

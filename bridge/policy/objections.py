@@ -10,6 +10,7 @@ Values in, values out. `pages/objections.py` finds what a page says, in every re
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,6 +32,11 @@ from bridge.core.evaluation import (
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import OnTimeout
 from bridge.policy.approvers import Facts, identity, may_decide, why_no_approver, why_nobody
+
+#: Characters of a reason on record: a comment may hold 65,536, and its address stands beside it.
+_LONGEST_REASON: Final = 1_000
+#: Objections of one person that hold. One holds the gate, so of more the latest alone is added.
+_MOST_OF_ONE: Final = 20
 
 OBJECTS: Final = frozenset({Verdict.CHANGES, Verdict.HOLD, Verdict.REJECT})
 
@@ -110,13 +116,26 @@ def raised(
 ) -> Raised:
     """What is on record, and what is new of those who may object, by this request's policy."""
     known = {key(each): each for each in recorded}
+    held = Counter(identity(each.who) for each in known.values() if each.lifted is None)
     refused = []
-    for vote in sorted(said, key=lambda each: (each.at, key(each), each.reason)):
-        if not objects(vote) or key(vote) in known:
+    new = [
+        vote
+        for vote in sorted(said, key=lambda each: (each.at, key(each), each.reason))
+        if objects(vote) and key(vote) not in known
+    ]
+    spoke = [(each.at, identity(each.who)) for each in known.values()]
+    spoke += [(vote.at, identity(vote.actor)) for vote in new]
+    latest = {who: at for at, who in sorted(spoke)}
+    for vote in new:
+        who = identity(vote.actor)
+        # Their latest is always kept: an approval before it lifts all the others.
+        full = held[who] >= _MOST_OF_ONE and vote.at < latest[who]
+        if full or key(vote) in known:
             continue
         why = why_no_objector(request, vote.actor, facts)
         if why is None:
             known[key(vote)] = _of(vote)
+            held[who] += 1
         elif vote.channel is not Channel.DELETED:
             refused.append(Dismissal(vote, why))
     return Raised(_in_order(known.values()), tuple(refused))
@@ -140,7 +159,7 @@ def _of(vote: Vote) -> Objection:
         verdict=vote.verdict,
         at=vote.at,
         digest=vote.digest,
-        reason=vote.reason,
+        reason=vote.reason[:_LONGEST_REASON],
         url=vote.url,
         body_sha256=vote.body_sha256,
     )
@@ -234,7 +253,8 @@ def _by_author(objection: Objection, words: Words) -> Iterator[Lifting]:
     who = identity(objection.who)
     for vote in words.approvals:
         if identity(vote.actor) == who and vote.at > objection.at:
-            yield Lifting(vote.actor, Lifted.APPROVAL, vote.at, vote.reason, vote.url)
+            reason = vote.reason[:_LONGEST_REASON]
+            yield Lifting(vote.actor, Lifted.APPROVAL, vote.at, reason, vote.url)
     for vote in words.releases:
         whom, reason = _target(vote)
         own = whom is None or _is(vote.actor, whom)
@@ -259,8 +279,8 @@ def _target(release: Vote) -> tuple[str | None, str]:
     """Whose objection an `/unhold` is about (None: its author's own), and why."""
     match = _OF_ANOTHER.fullmatch(release.reason.strip())
     if match is None:
-        return None, release.reason
-    return match[1], (match[2] or "").strip()
+        return None, release.reason[:_LONGEST_REASON]
+    return match[1], (match[2] or "").strip()[:_LONGEST_REASON]
 
 
 def _is(actor: Actor, login: str) -> bool:

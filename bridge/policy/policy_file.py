@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -216,27 +217,31 @@ def _about(subject: Subject) -> str:
 
 def parse(text: str, where: str = PATH) -> PolicyFile:
     """Raises `Faults` with every fault, each as `file:line: what is wrong`."""
-    notes = Notes(where)
-    parsed = None
-    try:
-        parsed = _file(root(text, notes, KEYS), where)
-    except RecursionError:
-        notes.add(1, "it is nested too deeply to be read")
-    if notes.faults or parsed is None:
-        raise Faults(f"the policy in {where} does not stand", notes.in_order())
+    parsed, faults = _parsed(text, where)
+    if faults or parsed is None:
+        raise Faults(f"the policy in {where} does not stand", faults)
     return parsed
+
+
+@functools.lru_cache(maxsize=4)  # each gate of a sweep is judged by the same file
+def _parsed(text: str, where: str) -> tuple[PolicyFile | None, tuple[str, ...]]:
+    notes = Notes(where)
+    parsed = _file(root(text, notes, KEYS), where)
+    return parsed, tuple(notes.in_order())
 
 
 def _file(place: Place, where: str) -> PolicyFile:
     entries: list[Covers] = []
-    clear: list[Covers] = []
+    names: set[str] = set()
+    first: dict[When, Covers] = {}  # which entry covers these gates
     for each in place.places("gates", "an entry of gates"):
         entry, is_clear = _entry(each)
-        if any(other.selected.rule == entry.selected.rule != "" for other in entries):
+        if entry.selected.rule in names:
             each.fault(f"two entries are called {entry.selected.rule!r}")
+        names |= {entry.selected.rule} - {""}
         if is_clear:
-            _check_reach(clear, entry, each)
-            clear.append(entry)
+            _check_reach(first, entry, each)
+            first.setdefault(entry.when, entry)
         entries.append(entry)
     return PolicyFile(where, tuple(entries), _identities(place))
 
@@ -251,12 +256,13 @@ def _identities(place: Place) -> Mapping[str, str]:
     return found
 
 
-def _check_reach(before: Iterable[Covers], entry: Covers, place: Place) -> None:
+def _check_reach(before: Mapping[When, Covers], entry: Covers, place: Place) -> None:
     """An entry that no gate ever reaches reads as a protection, and is none."""
-    shadow = [each for each in before if each.when in (When(), entry.when)]
-    if shadow:
+    found = [before[each] for each in (When(), entry.when) if each in before]
+    if found:
+        shadow = min(found, key=lambda each: each.line)
         place.fault(
-            f"no gate gets here: {shadow[0].selected.rule!r} on line {shadow[0].line} covers"
+            f"no gate gets here: {shadow.selected.rule!r} on line {shadow.line} covers"
             " all of them before"
         )
 

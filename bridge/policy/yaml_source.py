@@ -41,11 +41,10 @@ class Notes:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self.faults: list[tuple[int, str]] = []
+        self.faults: dict[tuple[int, str], None] = {}
 
     def add(self, line: int, fault: str) -> None:
-        if (line, fault) not in self.faults:
-            self.faults.append((line, fault))
+        self.faults[line, fault] = None
 
     def in_order(self) -> list[str]:
         ordered = sorted(self.faults, key=lambda fault: fault[0])
@@ -57,17 +56,25 @@ def root(text: str, notes: Notes, keys: Keys) -> Place:
     return Place(_composed(text, notes), "the file", notes, keys)
 
 
+#: Some 2,500 entries. A file is read for each look at a page.
+MOST_CHARACTERS: Final = 256 * 1024
+
+#: Far more than rules in rules have; each level is a call of the loader to itself.
+_DEEPEST: Final = 100
+
+#: In C it is ten times faster.
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def _composed(text: str, notes: Notes) -> Node | None:
+    if len(text) > MOST_CHARACTERS:
+        notes.add(1, f"it has {len(text):,} characters; the most is {MOST_CHARACTERS:,}")
+        return None
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                # A handful of them can stand for more nodes than there is memory.
-                notes.add(
-                    _line(event.start_mark),
-                    f"*{event.anchor} repeats what stands elsewhere: write it out",
-                )
-                return None
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        for line, trap in _traps(text):
+            notes.add(line, trap)
+            return None
+        node: Node | None = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         said = " ".join(str(error.problem or error.context).split())
         notes.add(_line(error.problem_mark), f"this is no YAML: {said}")
@@ -79,6 +86,20 @@ def _composed(text: str, notes: Notes) -> Node | None:
     if node is None:
         notes.add(1, "it is empty")
     return node
+
+
+def _traps(text: str) -> Iterator[tuple[int, str]]:
+    """What would take more memory or stack than there is."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        line = _line(event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            # A handful of them can stand for more nodes than there is memory.
+            yield line, f"*{event.anchor} repeats what stands elsewhere: write it out"
+        if depth > _DEEPEST:
+            yield line, f"it is nested more than {_DEEPEST} deep"
 
 
 def _line(mark: Any) -> int:
