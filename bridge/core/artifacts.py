@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from bridge.core.hide_secrets import HIDDEN, in_text, table
 from bridge.core.json_schema import not_plain
 from bridge.core.model import Artifact
 from bridge.core.sanitize import harmless_terminal, is_secret, shortened
@@ -18,7 +19,6 @@ _WIDTH: Final = 80
 _HEAD_LINES: Final = 6
 _HEAD_WIDTH: Final = 110
 _MOST_ITEMS: Final = 12
-_HIDDEN: Final = "(hidden)"
 
 #: Stored bytes up to which a value of a plain type is worth unpickling: one line of it is shown.
 _WORTH: Final = 1_000_000
@@ -43,7 +43,7 @@ def summarise(name: str, value: Any, *, digest: str, size: int | None = None) ->
     """The artifact with its value in short. `size` is in bytes, as stored. Never raises."""
     kind = type_name(value)
     if is_secret(name, value):
-        return Artifact(name, kind, digest, size, _HIDDEN)
+        return Artifact(name, kind, digest, size, HIDDEN)
     try:
         number = _number(value)
         shown = _shown(value)
@@ -85,6 +85,7 @@ def comparable(name: str, value: Any) -> bool:
         and not is_secret(name, value)
         and not any(not_plain(value, name))
         and len(str(value)) <= _LONGEST_COMPARED
+        and in_text(str(value)) == str(value)
     )
 
 
@@ -158,8 +159,9 @@ def _shown(value: Any) -> str | None:
         return _number_shown(number)
     if isinstance(value, str):
         more = f"… ({len(value):,} characters)"
-        line = shortened(value, _WIDTH)
-        return line if not line.endswith("…") else shortened(value, _WIDTH - len(more)) + more[1:]
+        text = in_text(value[: _WIDTH * 8])
+        line = shortened(text, _WIDTH)
+        return line if not line.endswith("…") else shortened(text, _WIDTH - len(more)) + more[1:]
     if isinstance(value, bytes | bytearray | memoryview):
         return f"{len(value):,} bytes"
     if _is_frame(value):
@@ -170,7 +172,7 @@ def _shown(value: Any) -> str | None:
     if _is_figure(value):
         return "figure"
     if isinstance(value, Mapping | Sequence | set | frozenset):
-        return _several(value)
+        return in_text(_several(value))
     return _said(value)
 
 
@@ -187,6 +189,8 @@ def _several(value: Any, depth: int = 0) -> str:
     """A container's first entries, secrets left out, and how many there are besides."""
     if depth > 2:
         return "…"
+    if names := getattr(value, "_fields", None):  # a namedtuple
+        value = dict(zip(names, value, strict=True))
     taken = []
     for index, item in enumerate(
         sorted(value, key=repr) if isinstance(value, set | frozenset) else value
@@ -196,7 +200,7 @@ def _several(value: Any, depth: int = 0) -> str:
             break
         if isinstance(value, Mapping):
             hidden = is_secret(str(item), value[item])
-            inner = _HIDDEN if hidden else _item(value[item], depth)
+            inner = HIDDEN if hidden else _item(value[item], depth)
             taken.append(f"{shortened(str(item), 40)}: {inner}")
         else:
             taken.append(_item(item, depth))
@@ -208,7 +212,7 @@ def _several(value: Any, depth: int = 0) -> str:
 
 def _item(value: Any, depth: int) -> str:
     if is_secret("", value):
-        return _HIDDEN
+        return HIDDEN
     if isinstance(value, str):
         return shortened(repr(value[:200]), 60)
     if isinstance(value, Mapping | list | tuple | set | frozenset):
@@ -219,7 +223,7 @@ def _item(value: Any, depth: int) -> str:
 def _said(value: Any) -> str | None:
     """What the value says of itself, unless that is only where it lies in memory."""
     said = str(value)
-    return None if re.search(r" at 0x[0-9a-fA-F]+", said) else said
+    return None if re.search(r" at 0x[0-9a-fA-F]+", said) else in_text(said[: _WIDTH * 80])
 
 
 def _is_figure(value: Any) -> bool:
@@ -229,14 +233,15 @@ def _is_figure(value: Any) -> bool:
 def _head(value: Any) -> str | None:
     """The first rows of a frame, the first numbers of an array."""
     if _is_frame(value):
-        columns = [each for each in value.columns if not is_secret(str(each))][:_MOST_ITEMS]
-        first = value[columns].head(_HEAD_LINES - 1)
+        shown = table(value)
+        first = shown[list(shown.columns)[:_MOST_ITEMS]].head(_HEAD_LINES - 1)
         text = first.to_string() if hasattr(first, "to_string") else str(first)
     elif _is_array(value) and len(value.shape) in {1, 2} and value.shape[0]:
-        text = "\n".join(str(row) for row in value[: _HEAD_LINES - 1])
+        rows = table(value) if hasattr(value, "index") else value
+        text = rows if isinstance(rows, str) else "\n".join(map(str, rows[: _HEAD_LINES - 1]))
     else:
         return None
-    lines = harmless_terminal(text[:20_000]).split("\n")[: _HEAD_LINES * 2]
+    lines = harmless_terminal(in_text(text[:20_000])).split("\n")[: _HEAD_LINES * 2]
     cut = (line if len(line) <= _HEAD_WIDTH else line[: _HEAD_WIDTH - 1] + "…" for line in lines)
     return "\n".join(each.rstrip() for each in cut)
 
@@ -245,4 +250,4 @@ def _link(value: Any) -> str | None:
     """A file the value stands for. A text never becomes a link: anyone may have written it."""
     if not hasattr(value, "__fspath__"):
         return None
-    return shortened(str(value), 200)
+    return shortened(in_text(str(value)[:2_000]), 200)

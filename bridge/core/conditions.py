@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Condition
+from bridge.core.hide_secrets import HIDDEN, in_text
 from bridge.core.names import folded
 from bridge.core.sanitize import is_secret, one_line, shortened
 
@@ -163,7 +164,7 @@ def judge(test: Test | Function, values: Mapping[str, Any]) -> Condition:
     if test.name not in values:
         return Condition(test.text, {}, False)
     seen = _plain(values[test.name])
-    return Condition(test.text, {test.name: seen}, _holds(test, seen))
+    return Condition(test.text, {test.name: _shown(test.name, seen)}, _holds(test, seen))
 
 
 def _holds(test: Test, seen: Scalar | None) -> bool:
@@ -224,7 +225,8 @@ def _called(condition: Function, values: Mapping[str, Any]) -> Condition:
         seen.update({name: _shown(name, value) for name, value in given.items()})
         answer = condition.call(**given)
     except Exception as error:  # noqa: BLE001 - a condition that fails is one that does not hold
-        seen["raised"] = shortened(f"{type(error).__name__}: {error}", _LONGEST_WORDS)
+        said = in_text(f"{type(error).__name__}: {error}"[:2_000])
+        seen["raised"] = shortened(said, _LONGEST_WORDS)
         return Condition(condition.text, seen, False)
     if type(answer).__module__ == "numpy" and getattr(answer, "shape", None) == ():
         answer = answer.item()
@@ -258,9 +260,9 @@ def _closed_over(call: Callable[..., Any]) -> dict[str, Any]:
 
 def _shown(name: str, value: Any) -> str | int | float | bool | None:
     if is_secret(name, value):
-        return "(hidden)"
+        return HIDDEN
     if isinstance(value, str):
-        return shortened(value, _LONGEST_WORDS)
+        return shortened(in_text(value[: _LONGEST_WORDS * 8]), _LONGEST_WORDS)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and abs(value) < 2**63:

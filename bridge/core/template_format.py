@@ -7,6 +7,7 @@ import string
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from bridge.core import hide_secrets
 from bridge.core.template_reads import (
     INSIDES,
     Inputs,
@@ -114,8 +115,8 @@ def _stepped(value: Any, step: str | int) -> Any:
     if isinstance(value, Names | Inputs):
         return value[step]
     if isinstance(step, str) and hasattr(value, step):
-        return getattr(value, step)
+        return hide_secrets.within(step, getattr(value, step))
     try:
-        return value[step]
+        return hide_secrets.within(str(step), value[step])
     except (TypeError, LookupError):
         raise LookupError(f"reads {step}, which {type(value).__name__} does not have") from None

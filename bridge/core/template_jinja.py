@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from bridge.core import hide_secrets
 from bridge.core.errors import Faults
 from bridge.core.sanitize import shortened
 from bridge.core.template_reads import (
@@ -144,9 +145,16 @@ def _barred() -> tuple[type[nodes.Node], ...]:
 
 @functools.cache
 def _environment() -> SandboxedEnvironment:
-    from jinja2 import StrictUndefined
+    from jinja2 import StrictUndefined, Undefined, pass_environment
     from jinja2.exceptions import SecurityError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def hidden(name: str, value: Any) -> Any:
+        return value if isinstance(value, Undefined) else hide_secrets.within(name, value)
+
+    @pass_environment
+    def attr(environment: SandboxedEnvironment, value: Any, name: str) -> Any:
+        return environment.getattr(value, name)
 
     class Sandbox(ImmutableSandboxedEnvironment):
         intercepted_binops = frozenset({"*", "**"})
@@ -157,6 +165,12 @@ def _environment() -> SandboxedEnvironment:
             return obj is self.globals["range"] or isinstance(
                 getattr(obj, "__self__", None), _PLAIN
             )
+
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            return hidden(attribute, super().getattr(obj, attribute))
+
+        def getitem(self, obj: Any, argument: Any) -> Any:
+            return hidden(str(argument), super().getitem(obj, argument))
 
         def call_binop(self, _: Any, operator: str, left: Any, right: Any) -> Any:
             # A text times a billion, or a power of a power, is no message.
@@ -170,6 +184,7 @@ def _environment() -> SandboxedEnvironment:
     environment = Sandbox(undefined=StrictUndefined, keep_trailing_newline=True)
     environment.globals = {"range": environment.globals["range"]}
     del environment.filters["center"]
+    environment.filters["attr"] = attr  # the one that takes an attribute by itself
     return environment
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bridge.core import hide_secrets
 from bridge.core.errors import Faults
-from bridge.core.sanitize import is_secret, shortened
+from bridge.core.sanitize import shortened
 
 ROOTS: Final = ("self", "inputs", "params")
 _LONGEST_VALUE: Final = 300
@@ -61,7 +62,7 @@ def fault(says: str) -> Faults:
 
 
 def reason(error: Exception) -> str:
-    return shortened(str(error), 200) or type(error).__name__
+    return shortened(hide_secrets.in_text(str(error)[:2_000]), 200) or type(error).__name__
 
 
 def quoted(template: str) -> str:
@@ -190,8 +191,7 @@ class Names:
     def __getitem__(self, name: object) -> Any:
         if not isinstance(name, str) or name not in self._values:
             raise LookupError(_lacks(self, name))
-        value = self._values[name]
-        return "(hidden)" if is_secret(name, value) else value
+        return hide_secrets.within(name, self._values[name])
 
 
 class Inputs:
@@ -263,5 +263,8 @@ def text_of(value: Any) -> str:
         raise TypeError("it names no artifact; write self.accuracy")
     if isinstance(value, set | frozenset):
         # The order of a set of texts changes with the hash seed.
-        return shortened("{" + ", ".join(sorted(map(repr, value))) + "}", _LONGEST_VALUE)
-    return shortened(_ADDRESS.sub("", str(value)), _LONGEST_VALUE)
+        text = "{" + ", ".join(sorted(map(repr, value))) + "}"
+    else:
+        text = _ADDRESS.sub("", str(value))
+    # Cut first, and some way behind what is shown: a value may be of any length.
+    return shortened(hide_secrets.in_text(text[: _LONGEST_VALUE * 8]), _LONGEST_VALUE)
