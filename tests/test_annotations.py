@@ -226,8 +226,8 @@ def test_a_step_beside_others_is_refused_for_they_would_wait_too() -> None:
 
 def test_a_file_injected_twice_is_the_file_injected_once() -> None:
     text = yaml.safe_dump_all([asking_for(ASKS), {"kind": "ConfigMap", "data": {"a": "b"}}])
-    once = injected(text, "wf.yaml", PODS)
-    assert injected(once, "wf.yaml", PODS) == once
+    once = injected(text, "wf.yaml", PODS).text
+    assert injected(once, "wf.yaml", PODS).text == once
     assert list(yaml.safe_load_all(once))[1] == {"kind": "ConfigMap", "data": {"a": "b"}}
 
 
@@ -271,6 +271,109 @@ def test_a_file_that_is_no_manifest_is_one_sentence(
 def test_a_value_that_yaml_cannot_read_is_a_fault_of_the_file_and_never_a_crash(value: str) -> None:
     with pytest.raises(Faults, match=r"wf\.yaml"):
         injected(f"kind: Workflow\nlater: {value}\n", "wf.yaml", PODS)
+
+
+GATE = {"approval-bridge/deploy": ASKS}
+
+#: Where a manifest is not as Argo has it, and what is said.
+CRASHED: dict[str, tuple[dict[str, Any], str]] = {
+    "a template of another": ({"spec": {"workflowTemplateRef": {"name": "x"}}}, "WorkflowTemplate"),
+    "no spec": ({"spec": None}, "it has no spec"),
+    "a spec that is text": ({"spec": "text"}, "it has no spec"),
+    "no templates": ({"spec": {"templates": None}}, "spec.templates is not a list"),
+    "templates by name": ({"spec": {"templates": {"a": 1}}}, "spec.templates is not a list"),
+    "a template that is text": ({"spec": {"templates": ["x"]}}, "[0] is not a mapping"),
+    "a template without name": ({"spec": {"templates": [{}]}}, "[0] has no name"),
+    "a dag that is a list": ({"spec": {"templates": [{"name": "a", "dag": []}]}}, "dag.tasks is"),
+    "a task that is text": (
+        {"spec": {"templates": [{"name": "a", "dag": {"tasks": ["x"]}}]}},
+        "dag.tasks[0] has no name",
+    ),
+    "steps that are no groups": (
+        {"spec": {"templates": [{"name": "a", "steps": [{"name": "x"}]}]}},
+        "steps[0] is not a list",
+    ),
+    "annotations as a list": ({"metadata": {"annotations": ["x"]}}, "annotations is not a mapping"),
+    "metadata as text": ({"metadata": "x"}, "metadata is not a mapping"),
+    "an annotation that is a number": (
+        {"metadata": {"annotations": {"approval-bridge/deploy": 5}}},
+        "its value is not text",
+    ),
+    "a deadline in words": (
+        {"spec": {**asking_for(ASKS)["spec"], "activeDeadlineSeconds": "soon"}},
+        "is not a whole number",
+    ),
+    "a cron without a workflow": (
+        {"kind": "CronWorkflow", "spec": {"schedule": "* * * * *"}},
+        "it has no spec.workflowSpec",
+    ),
+    "a misspelled prefix": (
+        {"metadata": {"annotations": {"aproval-bridge/deploy": ASKS}}},
+        "did you mean approval-bridge/deploy?",
+    ),
+    "a prefix with a domain": (
+        {"metadata": {"annotations": {"approval-bridge.dev/deploy": ASKS}}},
+        "did you mean approval-bridge/deploy?",
+    ),
+    "an annotation of the runs": (
+        {"metadata": {}, "spec": {"workflowMetadata": {"annotations": GATE}}},
+        "spec.workflowMetadata.annotations has approval-bridge/deploy, which counts only in",
+    ),
+    "a label of a template": (
+        {"metadata": {}, "spec": {"templates": [{"metadata": {"labels": GATE}}]}},
+        "spec.templates.0.metadata.labels has approval-bridge/deploy, which counts only in",
+    ),
+    "another kind": ({"kind": "Job"}, "which counts only in metadata.annotations of a Workflow"),
+}
+
+
+@pytest.mark.parametrize("kind", CRASHED)
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_gate_that_cannot_be_put_in_is_a_fault_of_its_file_and_never_left_out(
+    kind: str, listed: bool
+) -> None:
+    change, says = CRASHED[kind]
+    manifest = {**asking_for(ASKS), **change}
+    if "metadata" not in change:
+        manifest["metadata"] = {"name": "wf", "annotations": GATE}
+    whole = {"kind": "List", "items": [manifest]} if listed else manifest
+    with pytest.raises(Faults, match=r"^wf\.yaml: ") as refused:
+        injected(yaml.safe_dump(whole), "wf.yaml", PODS)
+    assert any(says in each for each in refused.value.faults), refused.value.faults
+    assert "\n" not in str(refused.value)
+
+
+def test_a_workflow_in_a_list_has_its_gate_put_in() -> None:
+    listed = {"kind": "List", "items": [asking_for(ASKS), {"kind": "ConfigMap"}]}
+    made = injected(yaml.safe_dump(listed), "wf.yaml", PODS)
+    [found] = yaml.safe_load_all(made.text)
+    assert found["items"] == [gated(asking_for(ASKS)), {"kind": "ConfigMap"}]
+    assert made.gates == 1
+
+
+@pytest.mark.parametrize(
+    "value", ["010", "1:30", "0x1F", "1_000", "1.10", "1e3", "2024-01-02", ".5", "7", "~", "'010'"]
+)
+def test_what_belongs_to_no_gate_comes_out_as_it_was_written(value: str) -> None:
+    whole = asking_for(ASKS)
+    whole["spec"]["arguments"] = {"parameters": [{"name": "n", "value": "HERE"}]}
+    made = injected(yaml.safe_dump(whole).replace("HERE", value), "wf.yaml", PODS).text
+    written = {"~": "null", "1e3": '"1e3"', "'010'": '"010"'}.get(value, value)
+    assert f"value: {written}\n" in made
+
+
+def test_a_file_without_a_gate_is_passed_on_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "wf.yaml"
+    path.write_text("kind: Workflow\nspec: {templates: null}\n")
+    assert cli.main(["--ledger", "https://g.example/l", "inject", "--no-setup", str(path)]) == 0
+    said = capsys.readouterr()
+    assert yaml.safe_load(said.out) == {"kind": "Workflow", "spec": {"templates": None}}
+    assert said.err == f"{path} has no gate: it has no annotation approval-bridge/TASK\n"
+    path.write_bytes(b"kind: \xff")
+    assert cli.main(["--ledger", "https://g.example/l", "inject", "--no-setup", str(path)]) == 2
+    assert "it is not UTF-8 text" in capsys.readouterr().err
 
 
 def test_the_name_of_an_artifact_is_text() -> None:

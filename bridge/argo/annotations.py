@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from bridge.argo.inject import Json, Post, calls, inject, spec_of, stands
+from bridge.argo.inject import Json, Post, calls, inject, name_of, spec_of, stands
+from bridge.argo.manifests import KINDS, PREFIX, faults_of
+from bridge.argo.manifests import read as read_manifests
 from bridge.argo.pod_settings import Pods
 from bridge.argo.templates import ARTIFACT, asking, suspend
 from bridge.core.errors import BridgeError, Faults
 from bridge.core.gate_spec import Form, GateSpec, read
-from bridge.core.yaml_text import ambiguous, dump, load
-
-PREFIX: Final = "approval-bridge/"
+from bridge.core.yaml_text import Written, ambiguous, dump, load
 
 #: Values may hold Argo's `{{…}}`: the message is literal text here, and rendered by Argo.
 FORM: Final = Form(
@@ -25,37 +26,47 @@ FORM: Final = Form(
     others=("artifacts",),
 )
 
-#: The kinds that hold a workflow; anything else in a file is passed on as it is.
-_KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow")
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """A file of manifests with its gates, and how many annotations ask for one."""
+
+    text: str
+    gates: int
 
 
-def injected(text: str, where: str, pods: Pods) -> str:
+def injected(text: str, where: str, pods: Pods) -> Injected:
     """A file of manifests, with gates in those that ask for them. Raises `Faults`."""
-    import yaml
-
-    try:
-        documents = list(yaml.safe_load_all(text))
-    except yaml.YAMLError as error:
-        raise Faults(where, [f"it is no YAML: {' '.join(str(error).split())}"]) from None
-    except (ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-        # PyYAML raises these for a value that is not of its type, such as a date of a 13th month:
-        # https://github.com/yaml/pyyaml/issues/386
-        said = " ".join(str(error).split())
-        raise Faults(where, [f"it holds a value that YAML cannot read: {said}"]) from None
-    faults = [
-        "it holds something that is no manifest"
-        for each in documents
-        if each is not None and not isinstance(each, dict)
-    ]
+    documents = read_manifests(text, where)
+    faults: list[str] = []
+    made = [_document(each, pods, faults) for each in documents]
     if faults:
         raise Faults(where, faults)
-    return "".join(f"---\n{dump(_with_gates(each, pods))}" for each in documents if each)
+    asked = sum(len(_asked_in(each)) for each in _flat(documents))
+    return Injected("".join(f"---\n{dump(each)}" for each in made), asked)
 
 
-def _with_gates(document: Json, pods: Pods) -> Json:
-    if document.get("kind") not in _KINDS:
+def _flat(documents: Iterable[Json]) -> Iterator[Json]:
+    for each in documents:
+        yield from _items(each) if each.get("kind") == "List" else [each]
+
+
+def _items(document: Json) -> list[Json]:
+    found = document.get("items") or []
+    if not isinstance(found, list) or any(not isinstance(each, dict) for each in found):
+        raise Faults("a List", ["its items are not a list of manifests"])
+    return found
+
+
+def _document(document: Json, pods: Pods, faults: list[str]) -> Json:
+    try:
+        if document.get("kind") == "List":
+            items = [_document(each, pods, faults) for each in _items(document)]
+            return {**document, "items": items}
+        return inject(document, annotated(document, pods))
+    except Faults as error:
+        faults += [f"{error.subject}: {each}" for each in error.faults]
         return document
-    return inject(document, annotated(document, pods))
 
 
 def annotated(manifest: Mapping[str, Any], pods: Pods) -> list[Post]:
@@ -63,22 +74,30 @@ def annotated(manifest: Mapping[str, Any], pods: Pods) -> list[Post]:
 
     Raises `Faults` with every fault of every annotation.
     """
-    faults: list[str] = []
+    faults = list(faults_of(manifest))
     posts: list[Post] = []
-    annotations = (manifest.get("metadata") or {}).get("annotations") or {}
-    for key, text in annotations.items():
-        if key.startswith(PREFIX):
-            try:
-                posts += _post(spec_of(manifest), key.removeprefix(PREFIX), text, pods)
-            except BridgeError as error:
-                said = error.faults if isinstance(error, Faults) else [str(error)]
-                faults += [f"{key}: {each}" for each in said]
+    for key, text in _asked_in(manifest).items() if not faults else ():
+        try:
+            posts += _post(spec_of(manifest), key.removeprefix(PREFIX), text, pods)
+        except BridgeError as error:
+            said = error.faults if isinstance(error, Faults) else [str(error)]
+            faults += [f"{key}: {each}" for each in said]
     if faults:
-        raise Faults("the annotations", faults)
+        raise Faults(f"the annotations of {name_of(manifest)}", faults)
     return posts
 
 
-def _post(spec: Mapping[str, Any], name: str, text: str, pods: Pods) -> Iterator[Post]:
+def _asked_in(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The annotations that ask for a gate, in a manifest without faults."""
+    if manifest.get("kind") not in KINDS:
+        return {}
+    annotations = (manifest.get("metadata") or {}).get("annotations") or {}
+    return {key: text for key, text in annotations.items() if str(key).startswith(PREFIX)}
+
+
+def _post(spec: Mapping[str, Any], name: str, text: object, pods: Pods) -> Iterator[Post]:
+    if not isinstance(text, str) or isinstance(text, Written):
+        raise Faults("the annotation", ["its value is not text: begin it with `|`"])
     said = load(text, "the annotation")
     faults = list(ambiguous(text))
     artifacts = _artifacts(said, text, faults)

@@ -14,6 +14,7 @@ from typing import Any
 
 from bridge.core.durations import words
 from bridge.core.errors import Faults
+from bridge.core.sanitize import shortened
 
 #: By this label a reconciler finds the workflows that hold gates, and is delivered no other.
 LABEL = "approval-bridge/gated"
@@ -72,7 +73,7 @@ def inject(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Json:
     templates = [putting.into(each) for each in spec["templates"]]
     faults = [*putting.faults, *_deadline_faults(spec, posts), *_clashes(spec, posts)]
     if faults:
-        raise Faults(f"the gates of {_named(manifest)}", faults)
+        raise Faults(f"the gates of {name_of(manifest)}", faults)
     new = [template for post in posts for template in post.templates]
     return _labelled(with_spec(manifest, {**spec, "templates": [*templates, *new]}))
 
@@ -233,9 +234,11 @@ def _clashes(spec: Mapping[str, Any], posts: Sequence[Post]) -> Iterator[str]:
             taken.add(name)
 
 
-def _named(manifest: Mapping[str, Any]) -> str:
-    metadata = manifest.get("metadata") or {}
-    return str(metadata.get("name") or metadata.get("generateName") or "this workflow")
+def name_of(manifest: Mapping[str, Any]) -> str:
+    metadata = manifest.get("metadata")
+    found = metadata if isinstance(metadata, Mapping) else {}
+    name = found.get("name") or found.get("generateName") or "this workflow"
+    return shortened(str(name), 80)
 
 
 # -- the label -----------------------------------------------------------------------------------

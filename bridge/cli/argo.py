@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bridge.cli.session import Session, pass_session
+from bridge.core.errors import Faults
 
 
 @click.command()
@@ -54,4 +55,12 @@ def inject(session: Session, manifests: tuple[Any, ...], image: str | None, no_s
     pods = pods_from_environment(env)
     pods = replace(pods, image=image or pods.image, setup="" if no_setup else install())
     for file in manifests:
-        click.echo(injected(file.read(), file.name, pods), nl=False)
+        try:
+            made = injected(file.read(), file.name, pods)
+        except UnicodeDecodeError:
+            raise Faults(file.name, ["it is not UTF-8 text"]) from None
+        click.echo(made.text, nl=False)
+        if not made.gates:
+            click.echo(
+                f"{file.name} has no gate: it has no annotation approval-bridge/TASK", err=True
+            )

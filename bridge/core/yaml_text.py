@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     import yaml
 
 
+class Written(str):
+    """A number or a date in the form in which it was written, of this tag of YAML."""
+
+    tag = ""
+
+    def __new__(cls, text: str, tag: str) -> Written:
+        made = super().__new__(cls, text)
+        made.tag = tag
+        return made
+
+
 def dump(record: Mapping[str, Any]) -> str:
     """YAML that a person reads: keys in the order given, long text as blocks, no aliases."""
     import yaml  # a listing of open gates does without this and the next: 30 ms
@@ -34,7 +45,11 @@ def dump(record: Mapping[str, Any]) -> str:
         style = '"' if escaped else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
+    def as_written(dumper: yaml.SafeDumper, value: Written) -> yaml.ScalarNode:
+        return dumper.represent_scalar(value.tag, value)
+
     Dumper.add_representer(str, text)
+    Dumper.add_representer(Written, as_written)
     out: str = yaml.dump(record, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
     return out
 

@@ -1,0 +1,172 @@
+"""A file of Argo manifests: read as it is written, and checked for what a gate needs of it.
+
+A manifest comes out as it came in, apart from its gates: a number that YAML reads in two ways
+(`010`) keeps its form. An annotation in the wrong place would be a gate that nobody put in, so it
+is a fault.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from bridge.argo.inject import LABEL, Json
+from bridge.core.errors import Faults
+from bridge.core.sanitize import shortened
+from bridge.core.yaml_text import Written
+
+if TYPE_CHECKING:
+    import yaml
+
+PREFIX: Final = "approval-bridge/"
+
+#: The kinds that hold a workflow; anything else in a file is passed on as it is.
+KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow")
+
+
+def read(text: str, where: str) -> list[Json]:
+    """The manifests of a file; those in a `kind: List` are its items. Raises `Faults`."""
+    import yaml
+
+    try:
+        documents = list(yaml.load_all(text, Loader=_loader()))
+    except yaml.YAMLError as error:
+        raise Faults(where, [f"it is no YAML: {' '.join(str(error).split())}"]) from None
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        # PyYAML raises these for a value that is not of its type, such as a date of a 13th month:
+        # https://github.com/yaml/pyyaml/issues/386
+        said = " ".join(str(error).split())
+        raise Faults(where, [f"it holds a value that YAML cannot read: {said}"]) from None
+    except RecursionError:
+        raise Faults(where, ["it is nested too deep"]) from None
+    if any(each is not None and not isinstance(each, dict) for each in documents):
+        raise Faults(where, ["it holds something that is no manifest"])
+    return [each for each in documents if each]
+
+
+@functools.cache
+def _loader() -> type[yaml.SafeLoader]:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def as_written(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Written:
+        yaml.SafeLoader.yaml_constructors[node.tag](loader, node)  # which refuses what is none
+        return Written(node.value, node.tag)
+
+    for kind in ("int", "float", "timestamp"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", as_written)
+    return Loader
+
+
+def faults_of(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Why no gate can be put into this manifest, or would be left out in silence."""
+    yield from _misplaced(manifest, ())
+    if manifest.get("kind") not in KINDS:
+        return
+    metadata = manifest.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        yield "metadata is not a mapping"
+        return
+    annotations = metadata.get("annotations") or {}
+    if not isinstance(annotations, Mapping):
+        yield "metadata.annotations is not a mapping"
+    elif any(str(key).startswith(PREFIX) for key in annotations):
+        yield from _unfit(manifest)
+
+
+def _misplaced(found: object, path: tuple[str, ...]) -> Iterator[str]:
+    """Annotations that count for nothing where they stand, or by the way they are spelled."""
+    places: list[tuple[object, tuple[str, ...]]] = [(found, path)]
+    while places:
+        value, path = places.pop()
+        if isinstance(value, list):
+            places += [(each, (*path, str(n))) for n, each in enumerate(value)]
+        if not isinstance(value, Mapping):
+            continue
+        for key, inner in value.items():
+            places.append((inner, (*path, str(key))))
+            if path[-1:] in (("annotations",), ("labels",)):
+                yield from _of_key(str(key), path, found)
+
+
+def _of_key(key: str, path: tuple[str, ...], manifest: object) -> Iterator[str]:
+    where = shortened(".".join(path), 80)
+    kind = manifest.get("kind") if isinstance(manifest, Mapping) else None
+    prefix, slash, task = key.partition("/")
+    near = difflib.SequenceMatcher(None, f"{prefix}/", PREFIX).ratio() > _NEAR
+    if not slash or not near or key == LABEL:
+        return
+    if f"{prefix}/" != PREFIX:
+        yield f"{where} has {shortened(key, 80)}: did you mean {PREFIX}{shortened(task, 80)}?"
+    elif path != ("metadata", "annotations") or kind not in KINDS:
+        yield (
+            f"{where} has {shortened(key, 80)}, which counts only in metadata.annotations of a"
+            f" {', '.join(KINDS[:-1])} or {KINDS[-1]}"
+        )
+
+
+#: Of the letters of a prefix, so that one or two may be wrong, and `approval-bridge.dev` is found.
+_NEAR: Final = 0.8
+
+
+def _unfit(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What of the workflow is not as Argo has it, as far as gates go."""
+    spec, inner = manifest.get("spec"), "spec"
+    if isinstance(spec, Mapping) and manifest.get("kind") == "CronWorkflow":
+        spec, inner = spec.get("workflowSpec"), "spec.workflowSpec"
+    if not isinstance(spec, Mapping):
+        yield f"it has no {inner}"
+    elif spec.get("workflowTemplateRef") and not spec.get("templates"):
+        yield (
+            f"{inner} refers to a WorkflowTemplate and has no templates of its own: write the"
+            " annotation in that WorkflowTemplate"
+        )
+    elif not isinstance(spec.get("templates"), list):
+        yield f"{inner}.templates is not a list"
+    else:
+        for number, template in enumerate(spec["templates"]):
+            yield from _template_faults(template, f"{inner}.templates[{number}]")
+        deadline = spec.get("activeDeadlineSeconds")
+        if deadline is not None and not str(deadline).isdecimal():
+            yield f"{inner}.activeDeadlineSeconds is not a whole number"
+
+
+def _template_faults(template: object, where: str) -> Iterator[str]:
+    if not isinstance(template, Mapping):
+        yield f"{where} is not a mapping"
+        return
+    if not isinstance(template.get("name"), str):
+        yield f"{where} has no name"
+    dag = template.get("dag")
+    if dag is not None:
+        tasks = dag.get("tasks") if isinstance(dag, Mapping) else None
+        yield from _call_faults(tasks, f"{where}.dag.tasks")
+    steps = template.get("steps")
+    if steps is None:
+        return
+    if not isinstance(steps, list):
+        yield f"{where}.steps is not a list"
+        return
+    for number, group in enumerate(steps):
+        yield from _call_faults(group, f"{where}.steps[{number}]")
+
+
+def _call_faults(calls: object, where: str) -> Iterator[str]:
+    if not isinstance(calls, list):
+        yield f"{where} is not a list"
+        return
+    for number, call in enumerate(calls):
+        if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
+            yield f"{where}[{number}] has no name"
+        elif not _texts(call.get("dependencies")):
+            yield f"{where}[{number}].dependencies is not a list of names"
+
+
+def _texts(found: object) -> bool:
+    return found is None or (
+        isinstance(found, list) and all(isinstance(each, str) for each in found)
+    )
