@@ -49,7 +49,9 @@ def existing_ledger(settings: Settings, start: Path | None = None) -> Ledger:
     """The same for a command that only looks: it makes nothing. Raises `NoLedger`."""
     from bridge.ledger import git_ledger
 
-    return git_ledger.GitLedger(_remote(settings, start), settings.cache, sign=settings.sign)
+    return git_ledger.GitLedger(
+        _remote(settings, start), settings.cache, sign=settings.sign, keys=settings.keys
+    )
 
 
 def open_gates(settings: Settings, start: Path | None = None) -> Listing:
@@ -91,6 +93,14 @@ def existing_venue(settings: Settings, start: Path | None = None) -> Venue:
 def _venue(settings: Settings, record: Ledger, asker: Asker | None = None) -> Venue:
     github, told = settings.github, notices(settings, record)
     if github is None:
+        if settings.keys:
+            raise Faults(
+                "the environment",
+                [
+                    "HITL_KEYS is set, and only decisions on GitHub are signed: set HITL_LEDGER to"
+                    " github:owner/name, or unset HITL_KEYS"
+                ],
+            )
         return _this_machine(record, told, asker)
     from bridge.gates.on_github import OnGitHub
 
@@ -168,16 +178,54 @@ def _forge(github: GitHubSettings) -> GitHub:
     return GitHub(github)
 
 
-def desk(settings: Settings, github: GitHubSettings) -> Desk:
-    """What a gate on GitHub is tended with: the ledger is the repository itself."""
+def desk(settings: Settings, github: GitHubSettings, *, decides: bool = False) -> Desk:
+    """What a gate on GitHub is tended with: the ledger is the repository itself.
+
+    `decides`: as the decider, who signs what it records. Raises `Faults` if its key is no good.
+    """
     from bridge.gates.open_page import Desk
     from bridge.github.dispatch import Dispatch
     from bridge.ledger.git_ledger import GitLedger
 
     forge = _forge(github)
-    record = GitLedger(forge.git_url, settings.cache, sign=settings.sign)
+    record = GitLedger(
+        forge.git_url,
+        settings.cache,
+        sign=settings.sign,
+        signature=_signature(settings) if decides else None,
+        keys=settings.keys,
+    )
     engine = Dispatch(forge, github.server_url)
     return Desk(forge, record, notices(settings, record), clock, engine)
+
+
+def _signature(settings: Settings) -> Callable[[bytes], str] | None:
+    """What signs a decision. Raises `Faults` if readers would refuse what it signs."""
+    from bridge.core.sshsig import DECISION_NAMESPACE
+
+    current = {each.key for each in settings.keys if each.until is None}
+    if not settings.signing_key:
+        if settings.keys:
+            raise Faults(
+                "HITL_SIGNING_KEY",
+                [
+                    "it is empty, and HITL_KEYS is set: what is recorded without a signature would"
+                    " not count; give the action `signing-key`, from an environment's secret"
+                ],
+            )
+        return None
+    from bridge.local.signing import signing_key
+
+    key = signing_key(settings.signing_key)
+    if settings.keys and key.public not in current:
+        raise Faults(
+            "HITL_SIGNING_KEY",
+            [
+                f"its public key {key.public.fingerprint} is not a current one of HITL_KEYS, so"
+                f" what it signs would not count; add the line: {key.public.line}"
+            ],
+        )
+    return lambda statement: key.sign(statement, DECISION_NAMESPACE)
 
 
 def cluster(settings: Settings) -> Cluster | None:

@@ -92,7 +92,7 @@ def acme(tmp_path: Path) -> Iterator[Installed]:
         repo.ruleset("decided", "update", branches=[LEDGER], bypass=[decider])
         rules = ("creation", "update", "deletion")
         repo.ruleset("gates", *rules, branches=[GATES], bypass=[opener, decider])
-        environment = repo.environment("approvals", ["main"], {"HITL_APP_KEY"})
+        environment = repo.environment("approvals", ["main"], {"HITL_APP_KEY", "HITL_SIGNING_KEY"})
         environment.variables["HITL_APP_ID"] = str(decider.id)
         yield Installed(github, repo, opener, decider, admin, world)
 
@@ -101,7 +101,7 @@ def test_a_safe_installation_has_one_line_a_check_and_nothing_to_do(acme: Instal
     checks = acme.examined()
     assert [each for each in checks if each.level is not Level.FINE] == []
     assert is_safe(checks)
-    assert len({each.name for each in checks}) == len(checks) == 13
+    assert len({each.name for each in checks}) == len(checks) == 14
 
 
 def test_where_it_finds_all_well_only_the_decider_can_record_a_decision(acme: Installed) -> None:
@@ -270,6 +270,11 @@ FAULTS: list[tuple[Change, str, str]] = [
     (_permit("decider", statuses=None), "decider", "lacks statuses: write"),
     (lambda acme: acme.repo.secrets.add("HITL_APP_KEY"), "key", "is a secret of the repository"),
     (
+        lambda acme: acme.repo.secrets.add("HITL_SIGNING_KEY"),
+        "key",
+        "HITL_SIGNING_KEY is a secret of the repository",
+    ),
+    (
         lambda acme: acme.repo.owner.secrets.add("HITL_APP_KEY"),
         "key",
         "is a secret of the repository or its organization",
@@ -278,7 +283,7 @@ FAULTS: list[tuple[Change, str, str]] = [
     (_in_environment(branches=None), "key", "is open to other branches than main"),
     (_in_environment(branches=["main", "gate/*"]), "key", "(main, gate/*)"),
     (_in_environment(branches=None, protected_branches=True), "key", "any that is protected"),
-    (_in_environment(secrets=set()), "key", "has no secret HITL_APP_KEY"),
+    (_in_environment(secrets={"HITL_SIGNING_KEY"}), "key", "has no secret HITL_APP_KEY"),
     (
         lambda acme: _in_environment(reviewers=[acme.admin])(acme),
         "key",
@@ -327,6 +332,7 @@ def test_what_is_wrong_is_named_with_a_fix(
     [
         (_idle, "schedule", "nothing was pushed for 45 days"),
         (_setting(allowed_actions="selected"), "actions", "are limited (selected)"),
+        (_in_environment(secrets={"HITL_APP_KEY"}), "signing", "decisions are not signed"),
     ],
 )
 def test_what_only_may_bite_is_a_note(
@@ -428,7 +434,7 @@ def test_the_command_says_each_check_and_leaves_with_0_where_a_gate_is_safe(
 ) -> None:
     assert hitl_doctor(acme, monkeypatch) == 0
     told = capsys.readouterr().out.splitlines()
-    assert len(told) == 13
+    assert len(told) == 14
     assert all(line.startswith("✓ ") for line in told)
 
 

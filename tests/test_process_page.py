@@ -71,9 +71,9 @@ def test_a_gate_that_was_open_when_its_repository_was_renamed_is_decided(at: Wor
     at.tend(pull)
     assert at.recorded(pull)
     # The step that waits has the former name, which leads to the same ledger.
-    assert before.verify(draft).outcome is Outcome.APPROVED
+    assert before.verify(draft.gate, lambda _: draft).outcome is Outcome.APPROVED
     with pytest.raises(GateShut, match="was asked on github:acme/models, and this step expects"):
-        at.venue().verify(draft)
+        at.venue().verify(draft.gate, lambda _: draft)
 
 
 def test_a_request_that_names_another_repository_with_this_ones_number_is_not_decided(

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import ed25519, sshsig
+from bridge.core.decision_keys import parse_keys
 from bridge.core.errors import Faults
 from bridge.core.sshsig import (
     DECISION_NAMESPACE,
@@ -29,7 +30,6 @@ from bridge.core.sshsig import (
     Why,
     parse,
     parse_key,
-    parse_keys,
     signed_bytes,
     verify,
 )
@@ -128,7 +128,7 @@ def test_a_python_without_any_package_verifies() -> None:
     root = Path(__file__).parents[1]
     code = f"""
 from bridge.core import ed25519, sshsig
-keys = sshsig.parse_keys({LINE!r}, "the keys")
+keys = [sshsig.parse_key({LINE!r})]
 print(sshsig.verify({RECORD!r}, {OF_SSH_KEYGEN!r}, keys, sshsig.DECISION_NAMESPACE))
 assert sshsig.verifier() is ed25519.verify
 """
@@ -409,30 +409,6 @@ def test_a_security_key_keeps_its_application() -> None:
     assert security_key("ssh:acme") != TOUCH
 
 
-def test_a_list_of_keys_has_comments_and_empty_lines() -> None:
-    text = f"# the decider\r\n{LINE}\r\n\r\n   # ann\n{TOUCH.line}\n{LINE} again\n"
-    assert parse_keys(text, "the allowed keys") == (KEY, TOUCH)
-
-
-def test_every_fault_of_a_list_is_reported_at_once() -> None:
-    text = f"{LINE}\nssh-rsa AAAA ann\nssh-ed25519 AAAA\n\nnonsense\n"
-    with pytest.raises(Faults) as refused:
-        parse_keys(text, "HITL_KEYS")
-    assert [fault.split(":")[0] for fault in refused.value.faults] == ["line 2", "line 3", "line 5"]
-    assert str(refused.value).startswith("HITL_KEYS: line 2: the line must begin with ssh-ed25519")
-
-
-@pytest.mark.parametrize("text", ["", "\n\n", "# nobody yet\n", "   "])
-def test_a_list_without_a_key_is_a_fault_and_no_reason_to_check_nothing(text: str) -> None:
-    with pytest.raises(Faults, match="has no key; add one"):
-        parse_keys(text, "HITL_KEYS")
-
-
-def test_a_list_that_is_too_long_is_refused() -> None:
-    with pytest.raises(Faults, match="has 65,537 characters; the most is 65,536"):
-        parse_keys("#" * 65_537, "HITL_KEYS")
-
-
 def line_of(*parts: bytes, name: str = "ssh-ed25519") -> str:
     return f"{name} {base64.b64encode(b''.join(map(string, parts))).decode()}"
 
@@ -492,8 +468,6 @@ def test_a_key_of_small_order_cannot_be_made() -> None:
 def test_any_line_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(Faults):
         parse_key(text)
-    with pytest.raises(Faults):
-        parse_keys(text, "HITL_KEYS")
 
 
 @given(st.binary(min_size=32, max_size=32), st.text("abc:/.@ ", max_size=40))

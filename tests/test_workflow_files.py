@@ -140,6 +140,7 @@ def test_the_deciders_key_comes_from_an_environment() -> None:
     assert set(re.findall(r"secrets\.\w+", written(MAIN))) == {
         "secrets.HITL_APP_KEY",
         "secrets.HITL_ARGO_TOKEN",
+        "secrets.HITL_SIGNING_KEY",
     }
 
 
@@ -153,6 +154,15 @@ def test_where_the_token_of_argo_server_goes_is_said_in_the_file_and_not_in_a_va
     (step,) = job(DECIDING)["steps"]
     assert step["with"]["argo-server"] == ""
     assert is_current(MAIN, written(MAIN).replace('argo-server: ""', "argo-server: https://a.b"))
+
+
+def test_the_keys_are_said_in_the_file_and_may_take_several_lines() -> None:
+    (step,) = job(DECIDING)["steps"]
+    assert step["with"]["keys"] == "none"
+    assert step["with"]["signing-key"] == "${{ secrets.HITL_SIGNING_KEY }}"
+    two = "keys: |\n            ssh-ed25519 AAAA now\n            ssh-ed25519 AAAB before"
+    assert is_current(MAIN, written(MAIN).replace("keys: none", two))
+    assert not is_current(MAIN, written(MAIN).replace("keys: none", f"{two}\n          token: t"))
 
 
 def test_nothing_is_checked_out_and_no_action_is_used_but_the_bridges() -> None:
@@ -172,7 +182,7 @@ def test_what_an_event_says_reaches_a_shell_through_its_environment_alone(path: 
 def test_the_key_is_not_there_while_packages_are_installed() -> None:
     install, run = MANIFEST["runs"]["steps"]
     assert "env" not in install
-    assert "HITL_APP_KEY" in run["env"]
+    assert {"HITL_APP_KEY", "HITL_SIGNING_KEY"} <= run["env"].keys()
 
 
 # -- one look after the other ----------------------------------------------------------------------

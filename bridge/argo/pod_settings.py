@@ -19,6 +19,7 @@ from bridge.core.settings import (
     CLUSTER,
     ENVIRONMENT,
     GRAPHQL_URL,
+    KEYS,
     LABELS,
     LEDGER,
     LOG,
@@ -32,6 +33,7 @@ from bridge.core.settings import (
     faults_of_cluster,
     forge_of,
     is_on_github,
+    keys_of,
     stripped,
 )
 
@@ -98,6 +100,10 @@ def pods_from_environment(env: Mapping[str, str]) -> Pods:
     ]
     faults += _of_forge(env, opener)
     faults += faults_of_cluster(env.get(CLUSTER, ""))
+    try:
+        keys_of(env)
+    except Faults as found:
+        faults += found.faults
     secret = bool(ledger) and bool(part_secret(ledger)[1])
     if not ledger or names_path(ledger):
         faults.append(
@@ -135,7 +141,10 @@ def _of_forge(env: Mapping[str, str], opener: str | None) -> Iterator[str]:
 def passed_on(env: Mapping[str, str]) -> dict[str, str]:
     """What the pod of a step is told of this environment besides the ledger's place."""
     names = _PASSED_ON + (_OF_FORGE if is_on_github(env) else ())
-    return {name: env[name] for name in names if env.get(name)}
+    told = {name: env[name] for name in names if env.get(name)}
+    if keys := keys_of(env):
+        told[KEYS] = "\n".join(each.line for each in keys)
+    return told
 
 
 def brings(env: Mapping[str, str]) -> bool:

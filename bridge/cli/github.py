@@ -24,7 +24,7 @@ def tend(number: int) -> None:
     """
     from bridge.gates.process_page import tend as look
 
-    _tell([look(_desk(), number)])
+    _tell([look(_desk(decides=True), number)])
 
 
 @click.command()
@@ -32,7 +32,7 @@ def sweep() -> None:
     """The same for every gate that is not settled."""
     from bridge.gates.process_page import sweep as look
 
-    done = look(_desk())
+    done = look(_desk(decides=True))
     if not done:
         click.echo("Nothing waits for a decision.")
     _tell(done)
@@ -70,11 +70,12 @@ def open_(
     click.echo(f"{standing.request.gate.id} {standing.request.gate.key}: {where}")
 
 
-def _desk() -> Desk:
+def _desk(*, decides: bool = False) -> Desk:
     from bridge.core.settings import from_environment, github_from_environment
     from bridge.wiring import desk
 
-    return desk(from_environment(os.environ), github_from_environment(os.environ))
+    settings, github = from_environment(os.environ), github_from_environment(os.environ)
+    return desk(settings, github, decides=decides)
 
 
 def _tell(done: Sequence[Tended]) -> None:

@@ -77,7 +77,8 @@ def _recorded_json(recorded: Recorded) -> dict[str, Any]:
 def verify(session: Session, gate: str | None, signed: bool) -> None:
     """Prove the ledger, or that one gate's step may run.
 
-    Without ID the whole ledger is read, commit by commit, and every fault is listed.
+    Without ID the whole ledger is read, commit by commit, and every fault is listed. If HITL_KEYS
+    is set, a decision counts only if one of these keys signed it.
     """
     if gate is not None:  # an empty one is a variable that was not set, and proves nothing
         standing = session.gate(gate)
@@ -87,7 +88,7 @@ def verify(session: Session, gate: str | None, signed: bool) -> None:
         return
     from bridge.gates.audit import audit
 
-    result = audit(session.ledger, signed=signed)
+    result = audit(session.ledger, signed=signed, keys=session.settings.keys)
     for fault in result.faults:
         click.echo(f"  - {shown(fault)}", err=True)
     counted = f"{result.decisions} decision{'' if result.decisions == 1 else 's'}"

@@ -74,8 +74,9 @@ def folder_of(gate_id: str) -> str:
 #: The files of a gate's folder, beside its pictures: what the opener asks, and what the decider
 #: writes. Nothing else is recorded.
 OBJECTIONS: Final = "objections.yaml"
+SIGNATURE: Final = "decision.yaml.sig"
 _ASKED: Final = frozenset(("request.yaml", "request.md"))
-_DECIDED: Final = frozenset(("decision.yaml", "decision.yaml.sig", OBJECTIONS))
+_DECIDED: Final = frozenset(("decision.yaml", SIGNATURE, OBJECTIONS))
 _PICTURE: Final = re.compile(r"figure-[1-9][0-9]?\.png")
 
 

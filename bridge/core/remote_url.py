@@ -49,6 +49,22 @@ def of_repository(server_url: str, repository: str, token: str | None) -> str:
     return f"{urlunsplit(parts)}/{repository}.git"
 
 
+def repository_at(remote: str) -> tuple[str | None, str] | None:
+    """Host and `owner/name` of a repository at this address, in lower case; None if it is a path.
+
+    Over SSH, the host is None: a person's own configuration says which machine the name means.
+    """
+    if names_path(remote) or remote.startswith("file:"):
+        return None
+    if "://" in remote:
+        parts = urlsplit(remote)
+        host = parts.netloc.rpartition("@")[2].casefold() if parts.scheme[:4] == "http" else None
+        path = parts.path
+    else:
+        host, path = None, remote.partition(":")[2]
+    return host, path.strip("/").removesuffix(".git").casefold()
+
+
 def part_secret(remote: str) -> tuple[str, dict[str, str]]:
     """A URL without its credential, and the credential as a header for git alone to see."""
     if "://" not in remote:

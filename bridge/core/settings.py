@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from bridge.core.errors import Faults
@@ -14,6 +14,7 @@ from bridge.core.remote_url import fault_of
 
 # Not when it runs: `hitl --help` needs a name of this module, and would load every noun with it.
 if TYPE_CHECKING:
+    from bridge.core.decision_keys import DecisionKey
     from bridge.core.delivery import Workflow
     from bridge.core.model import Place
 
@@ -41,6 +42,9 @@ APP_ID = "HITL_APP_ID"
 APP_KEY = "HITL_APP_KEY"
 VOICES = "HITL_VOICES"
 SIGN = "HITL_SIGN"
+#: The public keys by which decisions are checked, and the private one with which they are signed.
+KEYS = "HITL_KEYS"
+SIGNING_KEY = "HITL_SIGNING_KEY"
 LOG = "HITL_LOG"
 #: GitHub's runner sets it to 1 if a person runs a job again with debug logging.
 RUNNER_DEBUG = "RUNNER_DEBUG"
@@ -78,6 +82,8 @@ _VOICE = re.compile(r"[A-Za-z0-9-]+\[bot\]", re.IGNORECASE)
 #: A managed cluster's own identifier is one too: `arn:aws:eks:eu-west-1:123:cluster/ml`.
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9]([\w.:/-]{0,251}[A-Za-z0-9])?", re.ASCII)
 
+T = TypeVar("T")
+
 SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
@@ -98,6 +104,8 @@ class Settings:
     cluster: str = ""  # the name of the one that the workflows run in, where it has one
     sign: bool = False  # git signs what is recorded, with the key it is configured with
     workflow: Workflow | None = None  # the one that this pod belongs to
+    keys: tuple[DecisionKey, ...] = ()  # what none of them signed is no decision; none: unchecked
+    signing_key: str | None = field(default=None, repr=False)  # its text
 
 
 def from_environment(env: Mapping[str, str]) -> Settings:
@@ -126,11 +134,8 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         faults.append(f"{WORKFLOW} is not namespace/name/uid")
     if refused := fault_of(env.get(LEDGER, "").removeprefix(FORGE)):
         faults.append(f"{LEDGER} {refused}")
-    github = None
-    try:
-        github = forge_of(env)
-    except Faults as found:
-        faults += found.faults
+    github = _found(forge_of, env, faults)
+    keys = _found(keys_of, env, faults) or ()
     if faults:
         raise Faults("the environment", faults)
     from bridge.core.delivery import Workflow
@@ -149,7 +154,37 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         sign=bool(sign),
         cluster=cluster,
         workflow=Workflow(parts[0], parts[1], parts[2], cluster) if parts else None,
+        keys=keys,
+        signing_key=_lines(env.get(SIGNING_KEY) or None),
     )
+
+
+def keys_of(env: Mapping[str, str]) -> tuple[DecisionKey, ...]:
+    """The keys that decisions are checked by. Raises `Faults`, also if it is set and empty."""
+    if KEYS not in env:
+        return ()
+    from bridge.core.decision_keys import parse_keys
+
+    try:
+        return parse_keys(env[KEYS], KEYS)
+    except Faults as found:
+        raise Faults("the environment", [f"{KEYS}: {each}" for each in found.faults]) from None
+
+
+def _lines(key: str | None) -> str | None:
+    """Many places that keep secrets take one line, and its ends come as backslash and n."""
+    return key and key.replace("\\n", "\n")
+
+
+def _found(
+    read: Callable[[Mapping[str, str]], T], env: Mapping[str, str], faults: list[str]
+) -> T | None:
+    """What it reads; its faults go to the others."""
+    try:
+        return read(env)
+    except Faults as found:
+        faults += found.faults
+        return None
 
 
 def faults_of_cluster(name: str) -> Iterator[str]:
@@ -265,8 +300,7 @@ def _github(env: Mapping[str, str], *, credential: bool) -> GitHubSettings:
         server_url=urls[SERVER_URL].rstrip("/"),
         token=token,
         app_id=app_id,
-        # Many places that keep secrets take one line, and its ends come as backslash and n.
-        app_key=app_key and app_key.replace("\\n", "\n"),
+        app_key=_lines(app_key),
         voices=voices,
     )
 

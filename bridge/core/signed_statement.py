@@ -16,11 +16,10 @@ Seven lines of ASCII, each ending in a newline:
 - *outcome* is in the record too. It is here so that the statement says what was decided.
 - *record* is the SHA-256 of `decision.yaml`, byte by byte as the ledger has it.
 
-Nobody stores or sends the statement. A reader writes it down from what it knows itself (its server
-and repository, the gate it waits for, the request it computed again, the record it read) and
-verifies the signature over that. If any of them differs, the signature doesn't fit. So nothing in
-the ledger can say what the signature is about. An auditor can do the same with a text editor,
-`sha256sum` and `ssh-keygen -Y verify -n decision@approval-bridge`.
+Nobody stores or sends the statement. A reader writes it down from the record it read and verifies
+the signature over that; then it holds the request against what it knows itself (its ledger's
+address, the gate it waits for, the request it computed again). An auditor can do the same with a
+text editor, `sha256sum` and `ssh-keygen -Y verify -n decision@approval-bridge`.
 
 Each value has a small alphabet without blanks or newlines, so two statements are the same bytes
 only if all their values are the same.

@@ -45,8 +45,8 @@ _HASHES: Final = {"sha512": hashlib.sha512, "sha256": hashlib.sha256}
 _MOST_TEXT: Final = 255  # bytes of a name, a namespace, an application
 _MOST_BLOB: Final = 1_024  # bytes of a key or an inner signature
 _USER_PRESENT: Final = 0x01
-_PRIVATE: Final = "PRIVATE KEY"
-_IS_PRIVATE: Final = (
+PRIVATE: Final = "PRIVATE KEY"
+IS_PRIVATE: Final = (
     "this is a private key; give the public one, from the file that ends in .pub, and make a new"
     " pair if others could read this one"
 )
@@ -139,34 +139,9 @@ def parse_key(line: str) -> PublicKey:
         raise Faults("the public key", [str(fault)]) from None
 
 
-def parse_keys(text: str, where: str) -> tuple[PublicKey, ...]:
-    """A list of allowed keys: one a line, `#` begins a comment line. Raises `Faults` with them all.
-
-    A list without a key is a fault: it is never a reason to check nothing.
-    """
-    if len(text) > MOST_KEYS:
-        raise Faults(where, [f"has {len(text):,} characters; the most is {MOST_KEYS:,}"])
-    if _PRIVATE in text:
-        raise Faults(where, [_IS_PRIVATE])
-    found: dict[PublicKey, None] = {}
-    faults = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            found.setdefault(_key(line))
-        except _Malformed as fault:
-            faults.append(f"line {number}: {fault}")
-    if not found and not faults:
-        faults.append("has no key; add one, as in `ssh-ed25519 AAAA… comment`")
-    if faults:
-        raise Faults(where, faults)
-    return tuple(found)
-
-
 def _key(line: str) -> PublicKey:
-    if _PRIVATE in line:
-        raise _Malformed(_IS_PRIVATE)
+    if PRIVATE in line:
+        raise _Malformed(IS_PRIVATE)
     if len(line) > MOST_KEYS or "\n" in line.strip():
         raise _Malformed("it must be one line")
     name, encoded, comment = (*line.split(maxsplit=2), "", "", "")[:3]

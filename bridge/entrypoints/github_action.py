@@ -56,7 +56,7 @@ def main(env: Mapping[str, str]) -> int:
 
 def _tend(env: Mapping[str, str], runner: Runner) -> int:
     number = _number(env)
-    desk = _desk(env)
+    desk = _desk(env, decides=True)
     try:
         done = sweep(desk) if number is None else (tend(desk, number),)
     except NoSuchPage:
@@ -93,10 +93,10 @@ def _verify(env: Mapping[str, str], runner: Runner) -> int:
 _MODES = {"tend": _tend, "open": _open, "verify": _verify}
 
 
-def _desk(env: Mapping[str, str]) -> Desk:
+def _desk(env: Mapping[str, str], *, decides: bool = False) -> Desk:
     _check_credential(env)
     settings = from_environment(env)
-    desk = wiring.desk(settings, github_from_environment(env))
+    desk = wiring.desk(settings, github_from_environment(env), decides=decides)
     # Here alone: a KUBECONFIG of somebody's laptop may name a cluster that knows none of the runs,
     # and what it does not know is gone.
     return replace(desk, cluster=wiring.cluster(settings))

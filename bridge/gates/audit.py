@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from bridge.core.decision_keys import DecisionKey
 from bridge.core.digest import digest_of, holding
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Decider, Outcome
@@ -21,6 +22,7 @@ from bridge.core.model import (
     is_gate_file,
 )
 from bridge.core.records import decision_in, objections_in, request_in
+from bridge.gates.audit_signatures import Signatures
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
 from bridge.policy.objections import lost
@@ -44,22 +46,27 @@ class _Asked(NamedTuple):
     blob: str
 
 
-def audit(ledger: Ledger, *, signed: bool = False) -> Audit:
+def audit(ledger: Ledger, *, signed: bool = False, keys: Sequence[DecisionKey] = ()) -> Audit:
     """Read every commit of the ledger once, oldest first, and judge it.
 
-    `signed`: every decision from the first signed one on must carry a signature that git calls
-    good (`gpg.ssh.allowedSignersFile`, or the GPG keyring, names whose). Raises `LedgerUnavailable`
+    `keys`: every decision must be signed by one of them. `signed`: every decision from the first
+    signed one on must be recorded by a commit with a signature that git calls good
+    (`gpg.ssh.allowedSignersFile`, or the GPG keyring, names whose). Raises `LedgerUnavailable`
     where the ledger cannot be read; an empty `faults` is the proof.
     """
-    return audit_entries(ledger.entries(signatures=signed), signed=signed)
+    entries = ledger.entries(signatures=signed)
+    return audit_entries(entries, signed=signed, signatures=Signatures(keys, ledger.where))
 
 
-def audit_entries(entries: Iterable[Entry], *, signed: bool = False) -> Audit:
+def audit_entries(
+    entries: Iterable[Entry], *, signed: bool = False, signatures: Signatures | None = None
+) -> Audit:
     """The same, of entries that are at hand."""
-    auditor = _Auditor(signed)
+    auditor = _Auditor(signed, signatures or Signatures((), ""))
     for entry in entries:
         place = entry.commit[:12]
         auditor.faults.extend(f"commit {place}: {fault}" for fault in auditor.faults_of(entry))
+    auditor.faults.extend(auditor.signatures.left_over())
     if signed and auditor.decisions and not auditor.seen_signed:
         auditor.faults.append(
             "no decision carries a signature that git can check: is gpg.ssh.allowedSignersFile set,"
@@ -71,8 +78,9 @@ def audit_entries(entries: Iterable[Entry], *, signed: bool = False) -> Audit:
 class _Auditor:
     """Goes through a ledger's entries in order, and remembers what the next one is held against."""
 
-    def __init__(self, signed: bool) -> None:
+    def __init__(self, signed: bool, signatures: Signatures) -> None:
         self.decisions = 0
+        self.signatures = signatures
         self.faults: list[str] = []
         self.seen_signed = False
         self._signed = signed
@@ -86,6 +94,7 @@ class _Auditor:
             yield f"it touches more than one gate: {', '.join(sorted(folders))}"
         for folder in sorted(folders):
             yield from self._folder_faults(entry, folder)
+        self.signatures.passed(entry.commit)
 
     def _folder_faults(self, entry: Entry, folder: str) -> Iterator[str]:
         gate_id = folder.rpartition("/")[2]
@@ -101,7 +110,8 @@ class _Auditor:
             self.decisions += 1
             asked = self._waiting.pop(folder, None)
             seen = self._seen.pop(folder, _NOTHING)
-            faults = _judged(entry, folder, asked, decision, seen)
+            faults = [*_judged(entry, folder, asked, decision, seen)]
+            faults += self.signatures.faults_of(entry, folder, asked.text if asked else "")
             yield from (f"{folder}: {fault}" for fault in faults)
             yield from self._signature_faults(entry, folder)
 

@@ -42,8 +42,8 @@ MOST_PACKS = 200
 #: A depth that git takes for all of history.
 ALL_HISTORY = 2_147_483_647
 
-#: What git says where a server serves only what its refs point at.
-_NO_ANY_OBJECT = ("unadvertised object", "not our ref")
+#: What git says if a server lacks an object, or serves only what its refs point at.
+NO_SUCH_OBJECT = ("unadvertised object", "not our ref")
 
 
 class GitClone:
@@ -169,7 +169,7 @@ class GitClone:
         try:
             self._fetch(missing, depth, "--filter=tree:0")
         except GitFailed as error:
-            if not any(sign in error.said for sign in _NO_ANY_OBJECT):
+            if not any(sign in error.said for sign in NO_SUCH_OBJECT):
                 raise
             self._fetch(self._tips, 1, "--no-filter")
 

@@ -10,7 +10,9 @@ from bridge.core.model import Change, Entry
 from bridge.ledger.clone import FullClone
 from bridge.ledger.git import ObjectReader, Thing
 
-_RECORD_PATH = re.compile(r"gates/[0-9a-f/]+/(request|objections|decision)\.yaml")
+_RECORD_PATH = re.compile(
+    r"gates/[0-9a-f/]+/(?:(?:request|objections|decision)\.yaml|decision\.yaml\.sig)"
+)
 
 
 def entries(clone: FullClone, signatures: bool) -> Iterator[Entry]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from bridge.core.decision_keys import DecisionKey, NotSigned, elsewhere, signer, too_late
 from bridge.core.digest import digest_of, holding
 from bridge.core.errors import LedgerCorrupt, LostRequest
 from bridge.core.facts import left_out
 from bridge.core.model import (
     OBJECTIONS,
+    SIGNATURE,
     ApprovalRequest,
     Decision,
     Objections,
@@ -22,20 +24,24 @@ from bridge.core.model import (
     is_asked_file,
 )
 from bridge.core.records import decision_in, objections_in, request_in
-from bridge.ledger.clone import GitClone
-from bridge.ledger.git import FIRST_BRANCH, Leaf, Tree
+from bridge.ledger.clone import NO_SUCH_OBJECT, GitClone
+from bridge.ledger.git import FIRST_BRANCH, GitFailed, Leaf, Tree
 from bridge.policy.objections import lost
 
 LEDGER = f"refs/heads/{FIRST_BRANCH}"
 _ROOT = re.compile("tree ([0-9a-f]{40})\n")
-RECORDS = ("request.yaml", OBJECTIONS, "decision.yaml")
+RECORDS = ("request.yaml", OBJECTIONS, "decision.yaml", SIGNATURE)
 
 
 class GateFolders:
-    """The folders of gates, read from one clone and written to it."""
+    """The folders of gates, read from one clone and written to it.
 
-    def __init__(self, clone: GitClone) -> None:
+    With `keys`, a decision that none of them signed is none: it raises `NotSigned`.
+    """
+
+    def __init__(self, clone: GitClone, keys: Sequence[DecisionKey] = ()) -> None:
         self._clone = clone
+        self._keys = keys
 
     def standing(self, gate_id: str, refs: Mapping[str, str]) -> Standing | None:
         gate = refs.get(f"refs/heads/{branch_of(gate_id)}")
@@ -69,8 +75,33 @@ class GateFolders:
             text = self._text(gate_id, files, "decision.yaml")
             decision = decision_in(text, f"{folder}/decision.yaml")
             _belongs(decision, request)
+            if self._keys:
+                self._check_signature(request, decision, text, files)
         seen = self._objections(gate_id, files)
         return Standing(request, decision, commit, gate, seen.objections, seen.facts)
+
+    def _check_signature(
+        self, request: ApprovalRequest, decision: Decision, text: str, files: Tree
+    ) -> None:
+        gate_id = request.gate.id
+        signature = self._text(gate_id, files, SIGNATURE) if SIGNATURE in files else None
+        by = signer(self._keys, request, decision, text, signature)
+        if wrong := elsewhere(request.venue, self._clone.where):
+            raise NotSigned(f"the decision of {request.gate.key} doesn't count here: {wrong}")
+        if by.until and self._at(by.until, gate_id) != files["decision.yaml"]:
+            raise too_late(request, by)
+
+    def _at(self, commit: str, gate_id: str) -> Leaf | None:
+        """The decision as a commit of the ledger has it, at the cost of one more gate."""
+        try:
+            return self.of([commit], gate_id)[commit].get("decision.yaml")
+        except GitFailed as error:
+            if not any(sign in error.said for sign in NO_SUCH_OBJECT):
+                raise
+            raise NotSigned(
+                f"the commit {commit}, up to which HITL_KEYS lets a retired key sign, isn't in"
+                f" {self._clone.where}: take it from `git log` of the ledger's branch"
+            ) from None
 
     def _objections(self, gate_id: str, files: Tree) -> Objections:
         if OBJECTIONS not in files:

@@ -15,16 +15,19 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
+from bridge.core.decision_keys import DecisionKey, statement_of
 from bridge.core.errors import (
     LedgerCorrupt,
     LedgerUnavailable,
     NoSuchGate,
+    Refused,
 )
 from bridge.core.evaluation import Actor, Objection, Outcome
 from bridge.core.facts import Fact
 from bridge.core.listing import ID_LENGTH, Listing
 from bridge.core.model import (
     OBJECTIONS,
+    SIGNATURE,
     ApprovalRequest,
     Decision,
     Entry,
@@ -54,7 +57,7 @@ from bridge.ledger.gate_folders import (
     still_asked,
     with_objections,
 )
-from bridge.ledger.git import GitFailed, make_bare
+from bridge.ledger.git import GitFailed, Tree, make_bare
 from bridge.ledger.open_gates import GATES, IS_ID, listing, open_heads
 from bridge.ledger.readme import README
 
@@ -67,16 +70,28 @@ _PREFIX = re.compile(f"[0-9a-f]{{1,{ID_LENGTH - 1}}}")
 
 
 class GitLedger:
-    """The `Ledger` port, in git. `sign`: git signs what is written.
+    """The `Ledger` port, in git.
 
     `remote` is a path or a URL, or what tells one anew each time where the credential in it ends.
+    `sign`: git signs each commit. `signature` makes the signature of a decision. With `keys`, what
+    none of them signed is no decision.
     """
 
-    def __init__(self, remote: str | Callable[[], str], cache: Path, *, sign: bool = False) -> None:
+    def __init__(
+        self,
+        remote: str | Callable[[], str],
+        cache: Path,
+        *,
+        sign: bool = False,
+        signature: Callable[[bytes], str] | None = None,
+        keys: Sequence[DecisionKey] = (),
+    ) -> None:
         self._clone = GitClone(remote, cache)
         self._exchanges = Exchanges(self._clone)
-        self._gates = GateFolders(self._clone)
+        self._gates = GateFolders(self._clone, keys)
         self._sign = sign
+        self._signature = signature
+        self._keys = keys
 
     @property
     def where(self) -> str:
@@ -169,7 +184,7 @@ class GitLedger:
             folders = self._gates.of([head, ledger], decision.gate_id)
             files = {
                 **with_objections(as_asked(folders[head]), folders[ledger]),
-                "decision.yaml": self._clone.write_blob(decision_out(final)),
+                **self._decided(found.request, final),
             }
             # An approval joins the gate's own commit to the record, as a merged pull request does.
             parents = [ledger, head] if final.outcome is Outcome.APPROVED else [ledger]
@@ -188,6 +203,20 @@ class GitLedger:
             return replace(found, decision=final, commit=commit, head=kept)
 
         return self._exchanges.repeat(attempt)
+
+    def _decided(self, request: ApprovalRequest, decision: Decision) -> Tree:
+        """The decision's file, and beside it its signature."""
+        text = decision_out(decision)
+        files = {"decision.yaml": self._clone.write_blob(text)}
+        if self._signature:
+            made = self._signature(statement_of(request, decision, text))
+            files[SIGNATURE] = self._clone.write_blob(made)
+        elif self._keys:
+            raise Refused(
+                f"HITL_KEYS is set, so a decision counts only with the decider's signature, and"
+                f" nothing signs here: {request.gate.key} stays open"
+            )
+        return files
 
     def renew(self, gate_id: str, commit: str | None = None) -> Standing:
         from bridge.render.request import headline

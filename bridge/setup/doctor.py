@@ -12,7 +12,7 @@ from typing import Final
 
 from bridge.core.errors import Faults, ForgeUnavailable
 from bridge.core.rules import Group, GroupKind
-from bridge.core.settings import APP_ID, APP_KEY
+from bridge.core.settings import APP_ID, APP_KEY, KEYS, SIGNING_KEY
 from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files
@@ -53,6 +53,7 @@ def examine(survey: Survey, now: datetime) -> tuple[Check, ...]:
         ("opener", doctor.opener, "the opener may open gates, and may change no setting"),
         ("decider", doctor.decider, "the decider may record decisions"),
         ("key", doctor.key, f"only the default branch's workflow can read {APP_KEY}"),
+        ("signing", doctor.signing, "the decider has a key to sign its decisions with"),
         ("ledger rules", doctor.ledger_rules, "only the decider can push the ledger, nobody force"),
         ("gate rules", doctor.gate_rules, "only opener and decider can push the gates' branches"),
     )
@@ -301,9 +302,9 @@ class _Doctor:
         yield from _lacking(app, "the decider", _OPENS)
 
     def key(self) -> Iterator[Said]:
-        if APP_KEY in self._survey.secrets():
+        for name in sorted({APP_KEY, SIGNING_KEY} & self._survey.secrets()):
             yield fault(
-                f"{APP_KEY} is a secret of the repository or its organization: whoever can push a"
+                f"{name} is a secret of the repository or its organization: whoever can push a"
                 " branch can write a workflow that takes it",
                 f"delete it there, and set it in the environment {ENVIRONMENT} alone",
             )
@@ -333,6 +334,17 @@ class _Doctor:
                 f"the environment {ENVIRONMENT} has reviewers or a timer: every look at a gate"
                 " waits for them",
                 "remove them: the bridge's own policy says who decides",
+            )
+
+    def signing(self) -> Iterator[Said]:
+        environment = self._survey.environment(ENVIRONMENT)
+        if environment is not None and SIGNING_KEY not in environment.secrets:
+            yield (
+                Level.NOTE,
+                f"decisions are not signed: whoever can push to {LEDGER}, as an administrator or"
+                " with the decider's token, can write a decision that every step believes",
+                f"make a key with `ssh-keygen -t ed25519`, make it the secret {SIGNING_KEY} of the"
+                f" environment {ENVIRONMENT}, and give its public half to readers as {KEYS}",
             )
 
     # -- the rules ---------------------------------------------------------------------------------

@@ -28,9 +28,12 @@ _TEMPLATES: Final = {
     RELAY: "workflows/relay.yml",
     POLICY: "approvals.yml",
 }
-#: Which runner, how often, which action, whose voices and which Argo Server: anybody's to change.
+#: Which runner, how often, which action, whose voices and keys and which Argo Server: anybody's to
+#: change. The keys may go on below, further to the right.
 _THEIRS: Final = re.compile(
-    r"^( *(?:- )?(?:runs-on|cron|uses|voices|timeout-minutes|argo-server):).*$", re.M
+    r"^( *(?:- )?(?:runs-on|cron|uses|voices|timeout-minutes|argo-server):).*$"
+    r"|^(?P<k>( *)keys:).*$(?:\n\3 +\S.*$)*",
+    re.M,
 )
 
 
@@ -51,7 +54,9 @@ def is_current(path: str, found: str) -> bool:
 
 
 def _essence(found: str) -> list[str]:
-    lines = (line.strip() for line in _THEIRS.sub(r"\1", found).splitlines())
+    lines = (
+        line.strip() for line in _THEIRS.sub(lambda line: line[1] or line["k"], found).splitlines()
+    )
     return [line for line in lines if line and not line.startswith("#")]
 
 

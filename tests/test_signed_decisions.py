@@ -1,0 +1,327 @@
+"""With keys given, a record without a good signature is no decision (docs/decisions/0004)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.core import ed25519, sshsig
+from bridge.core.decision_keys import DecisionKey, NotSigned, statement_of
+from bridge.core.errors import Faults, GateShut, Refused
+from bridge.core.evaluation import Actor, Decider, Outcome
+from bridge.core.model import ApprovalRequest, Decision, Place, PlaceKind, on_github
+from bridge.core.records import decision_in, decision_out, request_out
+from bridge.core.rules import Actors, Approvals, Bars, Policy
+from bridge.core.sshsig import DECISION_NAMESPACE, VOTE_NAMESPACE
+from bridge.gates.audit import audit
+from bridge.gates.verify import verify
+from bridge.ledger.git_ledger import GitLedger, create
+from bridge.local.signing import SigningKey, signing_key
+from tests import ledgers
+from tests.ledgers import LEDGER, a_request, decided, git, opened
+from tests.ssh_keys import private_text
+from tests.test_git_ledger import put
+
+KEY = signing_key(private_text())
+BEFORE = signing_key(private_text(bytes(32)))
+ASKERS = signing_key(private_text(b"\7" * 32))
+MODELS = Place(PlaceKind.GITHUB, "github.com", "acme/models", 1296269)
+FOLDER = a_request().gate.folder
+ANN = Actor("Ann", login="ann", id=7, proven=True)
+#: On GitHub, whoever started the run or opened the page is barred unless the policy says otherwise.
+ANYONE = Policy(Approvals(Actors(anyone=True)), timeout=3600, bars=Bars(False, False))
+
+
+def a_decision(request: ApprovalRequest, **changed: Any) -> Decision:
+    return ledgers.a_decision(request, ANN, **changed)
+
+
+def a_rejection(request: ApprovalRequest) -> Decision:
+    return ledgers.a_rejection(request, ANN)
+
+
+def signed_by(key: SigningKey, namespace: str = DECISION_NAMESPACE) -> Callable[[bytes], str]:
+    return lambda statement: key.sign(statement, namespace)
+
+
+class Signed:
+    """A ledger whose decider signs, and its readers, who have the decider's public key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "ledger.git"
+        create(self.path)
+        self.decider = self.deciding()
+
+    def deciding(self, key: SigningKey = KEY) -> GitLedger:
+        return GitLedger(str(self.path), self.folder / "decider", signature=signed_by(key))
+
+    def reader(self, *keys: DecisionKey) -> GitLedger:
+        return GitLedger(
+            str(self.path), self.folder / "reader", keys=keys or (DecisionKey(KEY.public),)
+        )
+
+    def open(self, key: str = "Flow/1/gate/3", **changed: Any) -> ApprovalRequest:
+        return opened(self.decider, key, **{"venue": MODELS, "policy": ANYONE} | changed)
+
+    def decide(self, key: str = "Flow/1/gate/3", by: SigningKey = KEY) -> ApprovalRequest:
+        request = self.open(key)
+        self.deciding(by).record(a_decision(request))
+        return request
+
+    def file(self, name: str, request: ApprovalRequest | None = None) -> str:
+        folder = request.gate.folder if request else FOLDER
+        return git(self.path, "cat-file", "blob", f"{LEDGER}:{folder}/{name}") + "\n"
+
+    def put(self, **files: str) -> str:
+        named = {name.replace("__", ".").replace("_sig", ".sig"): files[name] for name in files}
+        return put(self.path, LEDGER, {f"{FOLDER}/{name}": named[name] for name in named})
+
+    def recorded(self, request: ApprovalRequest, *keys: DecisionKey) -> Decision | None:
+        found = self.reader(*keys).read(request.gate.id)
+        assert found
+        return found.decision
+
+    def refusal(self, request: ApprovalRequest, *keys: DecisionKey) -> str:
+        """What every reader says: the gated step, and the audit."""
+        with pytest.raises(GateShut) as shut:
+            verify(self.reader(*keys), request.draft, MODELS)
+        said = str(shut.value).removeprefix(f"{request.gate.key} does not run: ")
+        faults = audit(self.reader(*keys), keys=keys or (DecisionKey(KEY.public),)).faults
+        assert faults
+        return said
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Signed:
+    return Signed(tmp_path)
+
+
+@pytest.fixture(params=["cryptography", "our own"])
+def verifier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "our own":
+        monkeypatch.setattr(sshsig, "verifier", lambda: ed25519.verify)
+    return str(request.param)
+
+
+# -- what the decider records ----------------------------------------------------------------------
+
+
+def expired(request: ApprovalRequest) -> Decision:
+    return a_decision(
+        request,
+        outcome=Outcome.EXPIRED,
+        by=Decider.CLOCK,
+        considered=(),
+        decided_at=request.opened_at + timedelta(hours=2),
+    )
+
+
+def withdrawn(request: ApprovalRequest) -> Decision:
+    return a_decision(request, outcome=Outcome.WITHDRAWN, by=Decider.RUN, considered=())
+
+
+@pytest.mark.usefixtures("verifier")
+@pytest.mark.parametrize("decision", [a_decision, a_rejection, expired, withdrawn])
+def test_every_decision_is_recorded_with_its_signature_in_the_same_commit(
+    at: Signed, decision: Callable[[ApprovalRequest], Decision]
+) -> None:
+    request = at.open()
+    made = decision(request)
+    at.decider.record(made)
+    read = at.recorded(request)
+    assert read
+    assert read.outcome is made.outcome
+    changed = git(at.path, "diff", "--name-only", f"{LEDGER}^1", LEDGER).splitlines()
+    assert {f"{FOLDER}/decision.yaml", f"{FOLDER}/decision.yaml.sig"} <= set(changed)
+    assert audit(at.reader(), keys=[DecisionKey(KEY.public)]).faults == ()
+
+
+def test_without_keys_a_signature_asks_nothing_of_a_reader(at: Signed) -> None:
+    request = at.decide()
+    plain = GitLedger(str(at.path), at.folder / "reader")
+    assert verify(plain, request.draft, MODELS)
+    assert audit(plain).faults == ()
+
+
+def test_a_gate_that_names_no_repository_by_number_is_not_signed_and_not_recorded(
+    at: Signed,
+) -> None:
+    for key, venue in (("of a name", on_github("acme/models")), ("of a laptop", None)):
+        request = opened(at.decider, key, **({"venue": venue} if venue else {}))
+        with pytest.raises(Faults, match="can't be signed"):
+            at.decider.record(a_decision(request))
+        found = at.decider.read(request.gate.id)
+        assert found
+        assert found.decision is None
+
+
+def test_whoever_has_the_keys_and_signs_nothing_records_nothing(at: Signed) -> None:
+    request = at.open()
+    with pytest.raises(Refused, match="nothing signs here: Flow/1/gate/3 stays open"):
+        at.reader().record(a_decision(request))
+    assert at.recorded(request) is None
+
+
+# -- what a reader refuses -------------------------------------------------------------------------
+
+
+def test_a_decision_forged_by_a_push_is_none(at: Signed) -> None:
+    request = at.open()
+    at.put(request__yaml=request_out(request), decision__yaml=decision_out(a_decision(request)))
+    said = at.refusal(request)
+    assert said.startswith("the decision of Flow/1/gate/3 (gate ")
+    assert f"isn't signed; expected a signature by {KEY.public.fingerprint}. Compare" in said
+
+
+def test_a_decision_whose_signature_was_stripped_is_none(at: Signed) -> None:
+    request = at.decide()
+    git(at.path, "update-ref", LEDGER, without(at, "decision.yaml.sig"))
+    assert "isn't signed" in at.refusal(request)
+
+
+def without(at: Signed, name: str) -> str:
+    env = {"GIT_INDEX_FILE": str(at.path / "hand-index"), "GIT_WORK_TREE": str(at.path)}
+    git(at.path, "read-tree", LEDGER, env=env)
+    git(at.path, "update-index", "--force-remove", f"{FOLDER}/{name}", env=env)
+    tree = git(at.path, "write-tree", env=env)
+    return git(at.path, "commit-tree", tree, "-p", LEDGER, "-m", "by hand")
+
+
+def test_a_rejection_edited_into_an_approval_is_none(at: Signed) -> None:
+    request = at.open()
+    at.decider.record(a_rejection(request))
+    approved = replace(a_decision(request), previous=previous(at))
+    at.put(decision__yaml=decision_out(approved))
+    assert "is of other content, or was changed itself" in at.refusal(request)
+
+
+def previous(at: Signed) -> str | None:
+    return decision_in(at.file("decision.yaml")).previous
+
+
+@pytest.mark.parametrize("changed", ["gate", "request", "outcome", "server", "repository"])
+def test_a_signature_copied_from_another_decision_does_not_count(at: Signed, changed: str) -> None:
+    request = at.decide()
+    text = at.file("decision.yaml")
+    other = {
+        "gate": at.open("Flow/2/gate/3"),
+        "request": replace(request, message="Deploy another?"),
+        "server": replace(request, venue=replace(MODELS, server="github.acme.com")),
+        "repository": replace(request, venue=replace(MODELS, repository_id=7)),
+    }.get(changed, request)
+    outcome = Outcome.REJECTED if changed == "outcome" else Outcome.APPROVED
+    about = statement_of(other, replace(a_decision(other), outcome=outcome), text)
+    at.put(decision__yaml_sig=KEY.sign(about, DECISION_NAMESPACE))
+    assert "is of other content, or was changed itself" in at.refusal(request)
+
+
+def test_a_signature_of_a_vote_is_none_of_a_decision(at: Signed) -> None:
+    request = at.decide()
+    about = statement_of(request, a_decision(request), at.file("decision.yaml"))
+    at.put(decision__yaml_sig=KEY.sign(about, VOTE_NAMESPACE))
+    assert f"made for `{VOTE_NAMESPACE}`, not for `{DECISION_NAMESPACE}`" in at.refusal(request)
+
+
+@pytest.mark.usefixtures("verifier")
+def test_a_key_of_the_askers_own_is_not_the_deciders(at: Signed) -> None:
+    said = at.refusal(at.decide(by=ASKERS))
+    assert f"the signature is by {ASKERS.public.fingerprint}, which isn't an allowed key" in said
+    assert f"expected a signature by {KEY.public.fingerprint}" in said
+
+
+def test_an_older_decision_of_the_same_gate_is_no_approval_of_what_is_asked_now(
+    at: Signed,
+) -> None:
+    older = at.decide()
+    files = {name: at.file(name) for name in ("request.yaml", "decision.yaml", "decision.yaml.sig")}
+    git(at.path, "update-ref", LEDGER, f"{LEDGER}^1")
+    newer = at.open(message="Deploy something else?")
+    put(at.path, LEDGER, {f"{FOLDER}/{name}": text for name, text in files.items()})
+    assert at.recorded(older)  # it is a decision, of the request beside it
+    with pytest.raises(GateShut, match="what was approved is not what is here now"):
+        verify(at.reader(), newer.draft, MODELS)
+
+
+def test_a_decision_of_a_laptop_is_none_for_a_reader_with_keys(at: Signed) -> None:
+    plain = GitLedger(str(at.path), at.folder / "laptop")
+    request = decided(plain).request
+    with pytest.raises(NotSigned, match="isn't signed"):
+        at.recorded(request)
+    at.put(decision__yaml_sig=KEY.sign(b"anything", DECISION_NAMESPACE))
+    with pytest.raises(NotSigned, match="it is decided on a machine"):
+        at.recorded(request)
+
+
+def test_what_is_no_signature_at_all_is_refused_in_a_sentence(at: Signed) -> None:
+    request = at.decide()
+    at.put(decision__yaml_sig="A" * 100_000)
+    assert "it has 100,000 characters; the most is 4,096" in at.refusal(request)
+
+
+def test_one_forged_record_hides_no_other_gate(at: Signed) -> None:
+    good = at.decide("Flow/2/gate/3")
+    forged = at.decide(by=ASKERS)
+    reader, both = at.reader(), [good.gate.id, forged.gate.id]
+    assert set(reader.decided(both)) == set(reader.read_all(both)) == {good.gate.id}
+
+
+# -- a key that is retired -------------------------------------------------------------------------
+
+
+def test_a_retired_key_holds_up_to_the_commit_that_the_reader_pins(at: Signed) -> None:
+    early = at.decide(by=BEFORE)
+    pinned = git(at.path, "rev-parse", LEDGER)
+    late = at.decide("Flow/2/gate/3", by=BEFORE)
+    current = at.decide("Flow/3/gate/3")
+    keys = (DecisionKey(KEY.public), DecisionKey(BEFORE.public, pinned))
+    assert at.recorded(early, *keys)
+    assert at.recorded(current, *keys)
+    said = at.refusal(late, *keys)
+    assert f"{BEFORE.public.fingerprint} is retired, and the ledger doesn't have this" in said
+    assert len(audit(at.reader(*keys), keys=keys).faults) == 1
+
+
+def test_what_a_retired_key_signed_in_time_may_not_change_afterwards(at: Signed) -> None:
+    request = at.open()
+    at.deciding(BEFORE).record(a_rejection(request))
+    pinned = git(at.path, "rev-parse", LEDGER)
+    text = decision_out(replace(a_decision(request), previous=previous(at)))
+    about = statement_of(request, a_decision(request), text)
+    at.put(decision__yaml=text, decision__yaml_sig=BEFORE.sign(about, DECISION_NAMESPACE))
+    assert "is retired" in at.refusal(request, DecisionKey(BEFORE.public, pinned))
+
+
+def test_a_pinned_commit_that_the_ledger_lacks_lets_nothing_pass(at: Signed) -> None:
+    request = at.decide(by=BEFORE)
+    lost = DecisionKey(BEFORE.public, "1" * 40)
+    with pytest.raises(NotSigned, match=r"isn't in .*: take it from `git log`"):
+        at.recorded(request, lost)
+    [fault] = audit(at.reader(lost), keys=[lost]).faults
+    assert f"sign up to commit {lost.until}, which isn't in" in fault
+
+
+# -- the audit -------------------------------------------------------------------------------------
+
+
+def test_an_audit_takes_what_was_recorded_under_a_former_name_and_nothing_of_another_repository(
+    at: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at.decide("Flow/2/gate/3")
+    renamed = at.open(venue=replace(MODELS, repository="acme/ml-models"))
+    reader, keys = at.reader(), [DecisionKey(KEY.public)]
+    address = property(lambda _: "https://github.com/acme/ml-models.git")
+    monkeypatch.setattr(GitLedger, "where", address)
+    [fault] = audit(reader, keys=keys).faults
+    assert "it was made in github:acme/models on github.com" in fault
+    at.decider.record(a_decision(renamed))
+    assert audit(reader, keys=keys).faults == ()
+    sandbox = Place(PlaceKind.GITHUB, "github.com", "acme/sandbox", 7)
+    at.decider.record(a_decision(at.open("Flow/9/gate/3", venue=sandbox)))
+    [fault] = audit(reader, keys=keys).faults
+    assert "it was made in github:acme/sandbox on github.com" in fault
