@@ -14,6 +14,7 @@ from typing import Any
 from bridge import wiring
 from bridge.core.model import Gate, Standing
 from bridge.core.settings import from_environment
+from tests import warm
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FLOWS = Path(__file__).resolve().parent / "flows"
@@ -31,6 +32,48 @@ NO_CLOUDS = {
         "catch", "retry", "timeout", "environment", "resources", "parallel", "hitl",
     ],
 }  # fmt: skip
+
+
+#: What a flow's process imports, sooner or later; not the modules of Metaflow's commands that look
+#: for the flow's parameters when they are imported (`add_custom_parameters`).
+_IMPORTED = (
+    "metaflow.cli",
+    "metaflow.runtime",
+    "metaflow.task",
+    "metaflow_extensions.hitl.plugins.declaration",
+    "metaflow_extensions.hitl.plugins.hitl_cli",
+    "metaflow_extensions.hitl.plugins.passing",
+    "metaflow_extensions.hitl.plugins.properties",
+    "metaflow_extensions.hitl.plugins.request",
+    "bridge.argo.pod_settings",
+    "bridge.core.yaml_meanings",
+    "bridge.gates.this_machine",
+    "bridge.ledger.git_ledger",
+    "bridge.local.identity",
+    "bridge.local.notify",
+    "bridge.local.prompt",
+    "bridge.render.request",
+    "bridge.wiring",
+    "getpass",
+    "git",
+    "html",
+    "idna",
+    "jinja2",
+    "jsonpointer",
+    "jsonschema",
+    "rfc3339_validator",
+)
+_CLOUDS = (
+    "metaflow.plugins.airflow.airflow",
+    "metaflow.plugins.argo.argo_workflows",
+    "metaflow.plugins.aws.batch.batch_cli",
+    "metaflow.plugins.aws.step_functions.step_functions",
+    "metaflow.plugins.cards.card_cli",
+    "metaflow.plugins.kubernetes.kubernetes_cli",
+    "metaflow.plugins.logs_cli",
+    "metaflow.plugins.package_cli",
+    "metaflow.plugins.tag_cli",
+)
 
 
 @dataclass(frozen=True)
@@ -67,26 +110,37 @@ class Project:
             # Metaflow asks git four things about the folder of the flow, in each process.
             "GIT_CEILING_DIRECTORIES": str(CHECKOUT),
         }
+        self._configuration = ""
         if not clouds:
             self.configure(**NO_CLOUDS)
 
     def configure(self, **metaflow: list[str]) -> None:
         """Write Metaflow's own configuration; without any it loads every plugin."""
+        self._configuration = json.dumps(metaflow)
         home = self.folder / "metaflow-home"
         home.mkdir(exist_ok=True)
-        (home / "config.json").write_text(json.dumps(metaflow))
+        (home / "config.json").write_text(self._configuration)
 
     def start(self, flow: str, *arguments: str, **env: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(FLOWS / flow), *arguments],
-            cwd=self.folder,
-            env=self.env | env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # no terminal to ask at, and a group of its own
-        )
+        return self.python(str(FLOWS / flow), *arguments, **env)
+
+    def python(
+        self, *arguments: str, stderr: int = subprocess.STDOUT, **env: str
+    ) -> subprocess.Popen[str]:
+        """`python ARGUMENTS` in this folder."""
+        options: dict[str, Any] = {
+            "cwd": self.folder,
+            "env": self.env | env,
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": stderr,
+            "text": True,
+            "start_new_session": True,  # no terminal to ask at, and a group of its own
+        }
+        if warm.imports_alike(options["env"]) == warm.imports_alike(self.env):
+            imported = _IMPORTED if self._configuration else _IMPORTED + _CLOUDS
+            return warm.start(imported, arguments, read=self._configuration, **options)
+        return subprocess.Popen([sys.executable, *arguments], **options)
 
     def flow(self, flow: str, *arguments: str, **env: str) -> Outcome:
         process = self.start(flow, *arguments, **env)

@@ -24,15 +24,10 @@ def project(tmp_path: Path) -> Project:
 
 
 def python(project: Project, code: str, *arguments: str, **env: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=project.folder,
-        env=project.env | env,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+    ran = project.python("-c", code, *arguments, stderr=subprocess.PIPE, **env)
+    said, faults = ran.communicate(timeout=120)
+    assert ran.returncode == 0, faults
+    return said
 
 
 # -- importing and declaring ---------------------------------------------------------------------
@@ -115,9 +110,9 @@ def checked(project: Project, *change: str, **gates: str) -> tuple[int, str]:
     file = project.folder / "flow.py"
     text = FLOW.format(**{"left": "", "joined": "", **gates})
     file.write_text(text.replace(*change) if change else text)
-    ran = subprocess.run([sys.executable, str(file), "show"], cwd=project.folder, env=project.env,
-                         capture_output=True, text=True)  # fmt: skip
-    return ran.returncode, ran.stdout + ran.stderr
+    ran = project.python(str(file), "show")
+    said, _ = ran.communicate(timeout=120)
+    return ran.returncode, said
 
 
 @pytest.mark.parametrize("case", DECLARED)
