@@ -113,10 +113,15 @@ def nodes_of(workflow: Mapping[str, Any]) -> dict[str, Json]:
     status = _status(workflow)
     packed = status.get("compressedNodes")
     nodes = unpacked(packed) if packed else _mapping(status.get("nodes"), "status.nodes")
-    return {_text(key, "the id of a node"): _node(node, key) for key, node in nodes.items()}
+    found = {key: _node(node, key) for key, node in nodes.items()}
+    for key in found:
+        _text(key, "the id of a node")
+    return found
 
 
 def _node(found: object, key: str) -> Json:
+    if not isinstance(key, str):
+        raise UnreadableWorkflow("the id of a node is not text")
     if not isinstance(found, dict):
         raise UnreadableWorkflow(f"the node {_quoted(key)} is not a mapping")
     if found.get("id", key) != key:

@@ -79,6 +79,10 @@ def _composed(text: str, notes: Notes) -> Node | None:
         said = " ".join(str(error.problem or error.context).split())
         notes.add(_line(error.problem_mark), f"this is no YAML: {said}")
         return None
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        notes.add(line, "this is no YAML: it contains an unpaired surrogate")
+        return None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, int(error.position)) + 1
         notes.add(line, "this is no YAML: it holds a character that no text may hold")
