@@ -9,17 +9,20 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
-from bridge.core.evaluation import Outcome
-from bridge.core.facts import started_by
+from bridge.core.evaluation import Decider, Outcome
+from bridge.core.facts import About, Source, started_by
 from bridge.core.model import Artifact, Subject
 from bridge.core.records import request_out
 from bridge.core.rules import Actors, Approvals
+from bridge.core.timestamps import moment_out
+from bridge.gates.audit import audit
 from bridge.gates.open_page import Desk, ask
 from bridge.gates.process_page import tend
 from bridge.github.client import GitHub
@@ -121,6 +124,45 @@ def test_whoever_opened_the_request_does_not_count(at: World) -> None:
     assert at.recorded(pull) is None
 
 
+def test_whoever_opened_a_gate_with_their_own_token_started_it_whomever_the_run_names(
+    at: World,
+) -> None:
+    carol = at.github.user("carol")
+    at.repo.grant(carol, "write")
+    at.write_policy(
+        "initiator: proven\nidentities: {bob: bob}\n"
+        + POLICY.replace("alice", "carol").replace("initiator: false", "author: false")
+    )
+    token = str(at.github.token(carol, OPENER))
+    hers = GitHub(replace(at.settings(at.opener), token=token))
+    desk = Desk(hers, GitLedger(hers.git_url(), at.folder / "hers"), Silent(), at.now)
+    _, page = ask(desk, at.request(facts=started_by("bob")).draft)
+    assert page
+    pull = at.repo.pull(page.number)
+    theirs = GitHub(replace(at.settings(at.decider), voices=(f"carol#{carol.id}",)))
+    decider = replace(at.desk(), forge=theirs)
+    pull.comment(carol, "/approve")
+    tend(decider, pull.number)
+    assert at.recorded(pull) is None
+    (status,) = [each.body for each in pull.comments if "bridge status" in each.body]
+    assert "you started this run; someone else must approve" in status
+    assert "**Started by:** carol, proven by the account that opened the page" in status
+    pull.comment(carol, "/hold one more test")
+    tend(decider, pull.number)
+    assert [each.who.login for each in at.standing(pull).objections] == ["carol"]
+    at.github.clock.advance(minutes=1)
+    pull.comment(carol, "/unhold")
+    pull.review(at.bob, "APPROVED")
+    tend(decider, pull.number)
+    decision = at.recorded(pull)
+    assert decision
+    proven = [each for each in decision.facts if each.name is About.INITIATOR]
+    assert [(each.value, each.proven) for each in proven] == [
+        (f"@carol#{carol.id}", True),
+        ("bob", False),
+    ]
+
+
 def test_a_team_that_cannot_be_read_approves_nothing(at: World) -> None:
     team = at.github.organisation("acme").team("ml", at.bob)
     at.repo.grant(team, "write")
@@ -172,6 +214,43 @@ def _review_of(at: World, pull: PullRequest, commit: str) -> Review:
     made.state, made.commit = "APPROVED", commit
     pull.reviews.remove(made)
     return made
+
+
+def test_a_request_that_dates_itself_back_is_not_approved_by_the_clock_at_once(at: World) -> None:
+    at.write_policy(POLICY + "    timeout: 10m\n    on_timeout: approve\n")
+    liar = replace(at.desk(at.opener), clock=lambda: at.now() - timedelta(days=2))
+    opened = at.now()
+    _, page = ask(liar, at.request().draft)
+    assert page
+    pull = at.repo.pull(page.number)
+    at.tend(pull)
+    assert at.recorded(pull) is None
+    assert f"until {pull.created_at + timedelta(minutes=10):%Y-%m-%d %H:%M} UTC" in pull.body
+    at.github.clock.advance(minutes=8)
+    at.tend(pull)
+    assert at.recorded(pull) is None
+    at.github.clock.advance(minutes=5)
+    at.tend(pull)
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.by is Decider.CLOCK
+    (asked,) = [each for each in decision.facts if each.name is About.ASKED_AT]
+    assert (asked.source, asked.proven) == (Source.GITHUB, True)
+    assert asked.value >= moment_out(opened)
+    assert audit(at.desk().ledger).faults == ()
+
+
+def test_an_approval_from_an_old_mail_is_none_of_the_request_that_replaced_it(at: World) -> None:
+    at.open()
+    at.github.clock.advance(minutes=1)
+    pull = at.open(message="Deploy another model?")
+    at.github.clock.advance(minutes=1)
+    pull.comment(at.alice, "/approve")
+    pull.review(at.bob, "APPROVED")
+    assert why_not(at, pull).count("does not say of which version it is") == 2
+    pull.comment(at.alice, f"/approve {short(digest_of(at.standing(pull).request))}")
+    at.tend(pull)
+    assert at.recorded(pull)
 
 
 def test_a_commit_pushed_after_an_approval_voids_it_and_is_put_back(at: World) -> None:

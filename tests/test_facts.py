@@ -26,7 +26,7 @@ def test_a_claim_says_whose_word_it_is() -> None:
 
 def test_a_proof_says_what_proves_it_and_an_account_is_called_by_its_login() -> None:
     proof = Fact(About.INITIATOR, "@ann#583231", Source.OPENER, proven=True)
-    assert in_words(proof) == "@ann, proven by the account that opened the page"
+    assert in_words(proof) == "ann, proven by the account that opened the page"
 
 
 @pytest.mark.parametrize("source", Source)

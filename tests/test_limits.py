@@ -19,7 +19,7 @@ from bridge.gates.audit import audit
 from bridge.ledger import git as git_layer
 from bridge.ledger.git_ledger import GitLedger, create
 from bridge.policy import policy_file
-from bridge.policy.approvers import Facts
+from bridge.policy.approvers import Memberships
 from bridge.policy.objections import raised
 from tests.ledgers import NOON, a_request, a_vote, decided, git, opened
 
@@ -125,16 +125,16 @@ def test_a_thousand_holds_of_one_person_do_not_fill_the_record_and_the_latest_is
         )
         for minute in range(1_000)
     ]
-    first = raised(request, said, (), Facts(())).objections
+    first = raised(request, said, (), Memberships(())).objections
     assert len(first) <= 21
     assert first[-1].at == said[-1].at
     assert all(len(each.reason) <= 1_000 for each in first)
     later = replace(said[0], at=NOON + timedelta(days=1), url="https://github.com/x#later")
-    again = raised(request, [*said, later], first, Facts(())).objections
+    again = raised(request, [*said, later], first, Memberships(())).objections
     assert set(first) <= set(again)
     assert again[-1].at == later.at
     assert len(again) <= 22
-    kept: tuple[Objection, ...] = raised(request, [*said, later], again, Facts(())).objections
+    kept: tuple[Objection, ...] = raised(request, [*said, later], again, Memberships(())).objections
     assert kept == again
 
 

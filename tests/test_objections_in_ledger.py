@@ -121,7 +121,7 @@ def test_an_audit_names_a_proven_fact_that_somebody_took_out(
 ) -> None:
     ledger.hold(opened.request.gate.id, facts=(PROOF, OTHER))
     put(repository, LEDGER, {FILE: objections_out(opened.request.gate.id, (), (PROOF,))})
-    assert "lacks what was proven: initiator @bob" in "; ".join(audit(ledger).faults)
+    assert "lacks what was proven: initiator bob" in "; ".join(audit(ledger).faults)
 
 
 def test_what_is_on_record_stays_and_what_is_lifted_stays_lifted(

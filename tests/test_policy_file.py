@@ -27,11 +27,11 @@ from bridge.core.rules import (
     EachOf,
     Group,
     GroupKind,
+    Initiator,
     OnTimeout,
     Policy,
     RequestChanges,
     Selected,
-    UnknownInitiator,
     Via,
 )
 from bridge.policy.policy_file import KEYS, PATH, PERMISSIONS, PolicyFile, parse
@@ -70,7 +70,7 @@ gates:
     auto_approve: true
     request_changes: reject
     dismissed_reviews: deciders
-    unknown_initiator: allow
+    initiator: unknown
   - name: everything else
     require:
       permission: admin
@@ -126,7 +126,7 @@ def test_a_whole_file_is_read_whole() -> None:
         bars=Bars(initiator=False, author=False, users=("mallory",)),
         request_changes=RequestChanges.REJECT,
         dismissed_reviews=DismissedReviews.DECIDERS,
-        unknown_initiator=UnknownInitiator.ALLOW,
+        initiator_is=Initiator.UNKNOWN,
         initiator="ann",
     )
     assert found == Selected("production", policy, Via.ISSUE, auto_approve=True)
@@ -136,9 +136,25 @@ def test_what_is_not_said_is_the_careful_choice() -> None:
     found = parse(gate()).select(subject())
     assert found == Selected("a gate", Policy(Approvals(Actors(users=("ann", "bob")))))
     assert found.policy.bars == Bars(initiator=True, author=True)
-    assert found.policy.unknown_initiator is UnknownInitiator.BLOCK
+    assert found.policy.initiator_is is Initiator.CLAIMED
     assert found.policy.initiator is None
     assert not found.auto_approve
+
+
+def test_what_the_file_asks_of_an_initiator_holds_where_an_entry_asks_nothing() -> None:
+    file = parse("initiator: proven\n" + gate("when: {step: deploy}") + OWN)
+    assert [each.selected.policy.initiator_is for each in file.entries] == [
+        Initiator.PROVEN,
+        Initiator.UNKNOWN,
+    ]
+
+
+OWN = """\
+  - name: sandbox
+    when: {environment: sandbox}
+    require: {users: ann}
+    initiator: unknown
+"""
 
 
 def test_the_example_in_the_documentation_stands() -> None:
@@ -289,7 +305,10 @@ gates:
     [
         ("", "p.yml:1: it is empty"),
         ("# only a comment\n", "p.yml:1: it is empty"),
-        ("- a\n", "p.yml:1: the file must be a mapping with the keys gates, identities, and is"),
+        (
+            "- a\n",
+            "the file must be a mapping with the keys gates, identities, initiator, and is a list",
+        ),
         ("a: [\n", "p.yml:2: this is no YAML"),
         ("a: 1\n--- \nb: 2\n", "p.yml:2: this is no YAML"),
         ("a: 1\nb: \x07\n", "p.yml:2: this is no YAML: it holds a character"),
@@ -386,10 +405,11 @@ def test_the_schema_and_the_parser_know_the_same_words() -> None:
         "on_timeout": OnTimeout,
         "request_changes": RequestChanges,
         "dismissed_reviews": DismissedReviews,
-        "unknown_initiator": UnknownInitiator,
+        "initiator": Initiator,
     }
     for key, kind in known.items():
         assert set(entry[key]["enum"]) == {each.value for each in kind}
+    assert SCHEMA["properties"]["initiator"]["enum"] == [each.value for each in Initiator]
     assert SCHEMA["$defs"]["permission"]["enum"] == list(PERMISSIONS)
 
 

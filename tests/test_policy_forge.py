@@ -28,7 +28,8 @@ from bridge.core.evaluation import (
     Vote,
     Why,
 )
-from bridge.core.facts import started_by
+from bridge.core.facts import About, Fact, Source, started_by
+from bridge.core.facts import account as written
 from bridge.core.model import ApprovalRequest, Declared, Gate, Standing, Subject, on_github
 from bridge.core.records import decision_in, decision_out, request_in, request_out
 from bridge.core.rules import (
@@ -41,13 +42,14 @@ from bridge.core.rules import (
     EachOf,
     Group,
     GroupKind,
+    Initiator,
     OnTimeout,
     Policy,
     RequestChanges,
     Rule,
     Selected,
-    UnknownInitiator,
 )
+from bridge.core.timestamps import moment_out
 from bridge.gates.decide import decision_of
 from bridge.policy.approvers import LEVELS, match_up, reaches
 from bridge.policy.evaluate import evaluate
@@ -102,6 +104,14 @@ def vote(
     return Vote(actor, verdict, OPENED + after * MINUTE, **more)
 
 
+def proof(of: Actor, source: Source = Source.OIDC) -> Fact:
+    return Fact(About.INITIATOR, written(of.login or "", of.id or 0), source, proven=True)
+
+
+def asked_at(moment: datetime) -> Fact:
+    return Fact(About.ASKED_AT, moment_out(moment), Source.GITHUB, proven=True)
+
+
 def members(group: Group, *actors: Actor) -> tuple[Membership, ...]:
     """Everybody was looked up, and these are in it."""
     return tuple(
@@ -111,7 +121,12 @@ def members(group: Group, *actors: Actor) -> tuple[Membership, ...]:
 
 
 def judged(request: ApprovalRequest, *votes: Vote, after: int = 5, **more: Any) -> Evaluation:
-    more = {"author": OPENER, "memberships": members(ML, ANN, BOB, INA), **more}
+    more = {
+        "author": OPENER,
+        "memberships": members(ML, ANN, BOB, INA),
+        "facts": (asked_at(OPENED),),
+        **more,
+    }
     return evaluate(request, Evidence(OPENED + after * MINUTE, votes, **more))
 
 
@@ -343,17 +358,62 @@ def test_an_initiator_nobody_can_map_blocks() -> None:
     request = asked(initiator=None)
     found = judged(request, vote(request, ANN))
     assert found.outcome is Outcome.PENDING
-    assert "(the run's user is ina@corp)" in found.reason
-    assert "identities:" in found.reason
+    assert "it was started by ina@corp, as the run says" in found.reason
+    assert "add `ina@corp: LOGIN` under `identities:`" in found.reason
 
 
 def test_an_initiator_nobody_can_map_may_be_allowed_by_the_policy() -> None:
-    request = asked(initiator=None, unknown_initiator=UnknownInitiator.ALLOW)
+    request = asked(initiator=None, initiator_is=Initiator.UNKNOWN)
     assert judged(request, vote(request, ANN)).outcome is Outcome.APPROVED
 
 
+def test_a_policy_may_ask_for_a_proof_of_who_started_the_run_and_says_what_gives_one() -> None:
+    request = asked(initiator_is=Initiator.PROVEN)
+    found = judged(request, vote(request, ANN))
+    assert found.outcome is Outcome.PENDING
+    assert "ina@corp, as the run says, which is no proof" in found.reason
+    assert "`initiator: claimed`" in found.reason
+    proven = (asked_at(OPENED), proof(INA))
+    assert judged(request, vote(request, ANN), facts=proven).outcome is Outcome.APPROVED
+
+
+def test_a_request_proves_nothing_of_itself() -> None:
+    request = replace(asked(initiator_is=Initiator.PROVEN), facts=(proof(BOB),))
+    assert judged(request, vote(request, ANN)).outcome is Outcome.PENDING
+    lax = replace(asked(), facts=(proof(BOB),))
+    assert why_not(judged(lax, vote(lax, INA))) == [
+        "you started this run; someone else must approve"
+    ]
+
+
+def test_who_surely_started_the_run_does_not_decide_whomever_the_run_names() -> None:
+    """Ann runs it on her laptop, opens it with her own token, and says that Bob did."""
+    request = replace(asked(initiator="bob"), facts=started_by("bob@corp"))
+    learned = (asked_at(OPENED), proof(ANN, Source.OPENER))
+    barred = "you started this run; someone else must approve"
+    assert why_not(judged(request, vote(request, ANN), facts=learned)) == [barred]
+    assert judged(request, vote(request, BOB), facts=learned).outcome is Outcome.APPROVED
+    assert why_not(judged(request, vote(request, BOB))) == [barred]
+
+
+def test_everybody_who_surely_started_the_run_is_barred() -> None:
+    actor = replace(proof(BOB), name=About.ACTOR)
+    request = asked()
+    votes = vote(request, ANN), vote(request, BOB)
+    assert len(why_not(judged(request, *votes, facts=(proof(ANN), actor)))) == 2
+
+
+def test_an_account_is_proven_by_its_number_and_not_by_its_login() -> None:
+    request = asked(initiator=None)
+    named = replace(proof(INA), value="@ina")
+    assert "not known which account" in judged(request, vote(request, ANN), facts=(named,)).reason
+    renamed = replace(proof(INA), value="@somebody#4")
+    found = judged(request, vote(request, INA), facts=(renamed,))
+    assert why_not(found) == ["you started this run; someone else must approve"]
+
+
 def test_an_unmapped_initiator_of_the_same_login_is_barred_all_the_same() -> None:
-    request = asked(initiator=None, unknown_initiator=UnknownInitiator.ALLOW)
+    request = asked(initiator=None, initiator_is=Initiator.UNKNOWN)
     request = replace(request, facts=started_by("Ann"))
     found = judged(request, vote(request, ANN))
     assert why_not(found) == ["you started this run; someone else must approve"]
@@ -369,6 +429,40 @@ def test_too_few_people_left_is_said() -> None:
     assert "too few people are left who may approve" in judged(request).reason
     enough = asked(Approvals(Actors(users=("ina", "ann", "bob")), 2))
     assert "too few" not in judged(enough).reason
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("says", [-2 * 24 * 60, 2 * 24 * 60])
+def test_a_deadline_counts_from_what_github_says_and_not_from_what_the_request_says(
+    says: int,
+) -> None:
+    """The timeout is an hour."""
+    request = replace(asked(on_timeout=OnTimeout.APPROVE), opened_at=OPENED + says * MINUTE)
+    assert judged(request, after=59).outcome is Outcome.PENDING
+    found = judged(request, after=60)
+    assert (found.outcome, found.by) == (Outcome.APPROVED, Decider.CLOCK)
+    late = replace(asked(), opened_at=request.opened_at)
+    assert why_not(judged(late, vote(late, ANN, after=61), after=70)) == [
+        "it came after the deadline, 2026-03-01 13:00:00 UTC"
+    ]
+
+
+def test_the_clock_approves_nothing_while_only_the_request_says_when_it_was_asked() -> None:
+    request = asked(on_timeout=OnTimeout.APPROVE)
+    for unproven in ((), (replace(asked_at(OPENED), proven=False),)):
+        assert judged(request, after=600, facts=unproven).outcome is Outcome.PENDING
+    assert judged(asked(), after=600, facts=()).outcome is Outcome.EXPIRED
+
+
+def test_a_decision_of_the_clock_is_judged_again_by_the_time_that_it_records() -> None:
+    request = replace(asked(on_timeout=OnTimeout.APPROVE), opened_at=OPENED - 600 * MINUTE)
+    evidence = Evidence(OPENED + 60 * MINUTE, author=OPENER, facts=(asked_at(OPENED),))
+    made = decision_of(Standing(request, None, "c"), evaluate(request, evidence), evidence)
+    assert evaluate(request, made.evidence).by is Decider.CLOCK
+    forgotten = replace(made, facts=())
+    assert evaluate(request, forgotten.evidence).outcome is Outcome.PENDING
 
 
 # -- holds and dismissed reviews -------------------------------------------------------------------
@@ -692,7 +786,7 @@ POLICIES = st.builds(
     only=st.none() | SOME,
     request_changes=st.sampled_from(RequestChanges),
     dismissed_reviews=st.sampled_from(DismissedReviews),
-    unknown_initiator=st.sampled_from(UnknownInitiator),
+    initiator_is=st.sampled_from(Initiator),
     initiator=st.sampled_from([None, "ina", "ann"]),
 )
 FACTS = st.builds(
@@ -704,6 +798,10 @@ FACTS = st.builds(
     ),
     st.lists(st.sampled_from(Answer), min_size=15, max_size=15),
 )
+LEARNED = st.lists(
+    st.sampled_from([proof(INA), proof(ANN, Source.OPENER), *started_by("bob"), asked_at(OPENED)]),
+    max_size=3,
+).map(tuple)
 AUTHORS = st.sampled_from([OPENER, OPENER, ANN, None])
 MOMENTS = st.integers(0, 40)
 
@@ -726,7 +824,8 @@ def cases(draw: Any) -> tuple[ApprovalRequest, Evidence]:
     votes = tuple(draw(st.lists(cast(request), max_size=7)))
     condition = draw(st.sampled_from([None, Condition("x == 1", {"x": 1}, True)]))
     now = OPENED + draw(MOMENTS) * MINUTE
-    return request, Evidence(now, votes, condition, draw(FACTS), draw(AUTHORS))
+    found = Evidence(now, votes, condition, draw(FACTS), draw(AUTHORS))
+    return request, replace(found, facts=draw(LEARNED))
 
 
 @given(cases(), st.randoms())
@@ -787,7 +886,10 @@ def test_what_is_unknown_never_counts(case: Any) -> None:
 def test_who_is_barred_never_counts(case: Any) -> None:
     request, evidence = case
     bars, found = request.policy.bars, evaluate(request, evidence)
-    barred = set(bars.users) | ({request.policy.initiator} if bars.initiator else set())
+    proven = {each.value[1:4] for each in evidence.facts if each.name is About.INITIATOR}
+    proven -= {"ob"}  # a claim names no account
+    started = proven or {request.policy.initiator}
+    barred = set(bars.users) | (started if bars.initiator else set())
     barred |= {evidence.author.login} if bars.author and evidence.author else set()
     assert not {each.actor.login for each in found.candidates} & barred
     heard = (*found.candidates, *found.heeded)
@@ -826,7 +928,7 @@ def test_a_flows_deadline_never_makes_the_clock_approve_earlier(
 ) -> None:
     policy = replace(policy, require=ML_TEAM, bars=Bars(), initiator=None)
     tight = narrow(Selected("r", policy), Declared((), timeout, on_timeout))
-    silent = Evidence(OPENED + now * MINUTE, author=OPENER)
+    silent = Evidence(OPENED + now * MINUTE, author=OPENER, facts=(asked_at(OPENED),))
     if evaluate(replace(asked(), policy=tight), silent).outcome is Outcome.APPROVED:
         assert evaluate(replace(asked(), policy=policy), silent).outcome is Outcome.APPROVED
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bridge.core.digest import digest_of
 from bridge.core.errors import GateShut, NoPolicy
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import started_by
@@ -17,6 +18,7 @@ from bridge.core.rules import OnTimeout
 from bridge.gates.open_page import ask
 from bridge.gates.wait import Run, pass_gate
 from bridge.pages import votes
+from bridge.pages.marker import short
 from bridge.pages.model import LONGEST_BODY
 from tests.forge import POLICY, World, world
 from tests.gates import this_machine
@@ -37,6 +39,14 @@ def at(tmp_path: Path) -> Iterator[World]:
 
 def reactions(said: Any) -> set[str]:
     return {each.content for each in said.reactions}
+
+
+def named(at: World, pull: Any) -> str:
+    """The command that approves what the page shows now; the page itself has it."""
+    command = f"/approve {short(digest_of(at.standing(pull).request))}"
+    assert command in pull.body
+    assert f"`{command}`" in at.status(pull)
+    return command
 
 
 # -- open ------------------------------------------------------------------------------------------
@@ -191,7 +201,7 @@ def test_opening_again_with_other_artifacts_asks_anew_and_votes_start_anew(at: W
     assert at.recorded(pull) is None
     assert "older version" in at.status(pull)
     assert "before this version" in at.status(pull)
-    pull.review(at.bob, "APPROVED")
+    pull.review(at.bob, "APPROVED", named(at, pull))
     at.tend(pull)
     assert at.recorded(pull)
 
@@ -707,7 +717,7 @@ def test_another_policy_on_the_default_branch_asks_anew_and_votes_start_anew(at:
     assert any("asked anew" in note for note in at.notes(pull))
     at.tend(pull)
     assert at.recorded(pull) is None
-    pull.review(at.bob, "APPROVED")
+    pull.review(at.bob, "APPROVED", named(at, pull))
     at.tend(pull)
     assert at.recorded(pull)
 

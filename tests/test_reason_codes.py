@@ -19,7 +19,7 @@ from bridge.core.evaluation import (
     Verdict,
 )
 from bridge.core.model import Standing
-from bridge.core.rules import Actors, Bars
+from bridge.core.rules import Actors, Bars, Initiator
 from bridge.gates.decide import decision_of
 from bridge.pages.model import Edit
 from tests import test_policy_forge as forge
@@ -82,6 +82,9 @@ REASONS: dict[ReasonCode, Callable[[], Iterable[Dismissal]]] = {
     ReasonCode.NOT_NAMED: lambda: judged(ANN, asked=forge.asked(only=Actors(users=("bob",)))),
     ReasonCode.MEMBERSHIP_UNKNOWN: lambda: judged(ANN, memberships=()),
     ReasonCode.INITIATOR_UNKNOWN: lambda: judged(ANN, asked=forge.asked(initiator=None)),
+    ReasonCode.INITIATOR_NOT_PROVEN: lambda: judged(
+        ANN, asked=forge.asked(initiator_is=Initiator.PROVEN)
+    ),
     ReasonCode.AUTHOR_UNKNOWN: lambda: judged(ANN, author=None),
     ReasonCode.BARRED_INITIATOR: lambda: judged(INA),
     ReasonCode.BARRED_AUTHOR: lambda: judged(ANN, author=ANN),

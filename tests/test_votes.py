@@ -20,17 +20,28 @@ from bridge.pages.model import (
     Branch,
     Closing,
     Comment,
+    Deletion,
     Edit,
     Kind,
     Page,
     Reaction,
     Review,
     ReviewState,
+    Revision,
     Site,
     State,
     Voices,
 )
-from bridge.pages.votes import Gathered, gate_of, gather, shown, status_comments, unanswered
+from bridge.pages.objections import said_on
+from bridge.pages.votes import (
+    Gathered,
+    Shown,
+    gate_of,
+    gather,
+    shown,
+    status_comments,
+    unanswered,
+)
 
 HEAD, OLD = "a" * 40, "b" * 40
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -93,7 +104,16 @@ def page(*said: Comment | Review, **changes: Any) -> Page:
         reviews=tuple(each for each in said if isinstance(each, Review)),
         comments=(status(), *comments),
     )
-    return replace(made, **changes)
+    return replace(made, **({"revisions": states(*changes.get("edits", ()))} | changes))
+
+
+def states(*edits: Edit) -> tuple[Revision, ...]:
+    """The body after each of these: what the bridge wrote is always the same."""
+    if not edits:
+        return ()
+    ours = f"Deploy the model?\n\n{seal(Part.BODY)}\n"
+    said = [(each.by, each.at, ours if VOICES.own(each.by) else "Give me money") for each in edits]
+    return tuple(Revision(*each) for each in [(OPENER, NOON, ours), *said])
 
 
 def comment(body: str, by: Account | None = ALICE, minutes: float = 5, **more: Any) -> Comment:
@@ -249,6 +269,137 @@ def test_while_the_text_is_still_changed_no_new_vote_counts() -> None:
     assert seen
     assert seen.altered_now
     assert "changed the text" in dismissed(of)
+
+
+# -- another request on the same page --------------------------------------------------------------
+
+OTHER = request(message="Deploy another model?")
+
+
+def replaced(*said: Comment | Review, **changes: Any) -> Page:
+    """A page that showed another request until 12:04; its status comment was written again."""
+    then = Revision(OPENER, NOON, f"Deploy another?\n\n{seal(Part.BODY, OTHER, OLD)}\n")
+    now = Revision(OPENER, at(4), f"Deploy the model?\n\n{seal(Part.BODY)}\n")
+    made = page(*said, edits=(Edit(OPENER, at(4)),), revisions=(then, now), **changes)
+    comments = (status(changes.pop("shown", 4)), *made.comments[1:])
+    return replace(made, comments=comments)
+
+
+WORD = short(digest_of(request()))
+
+
+@pytest.mark.parametrize("branch", [page().branch, None], ids=["pull request", "issue"])
+def test_after_a_replacement_an_approval_must_name_the_version(branch: Any) -> None:
+    by_mail = replaced(comment("/approve"), branch=branch)
+    assert "does not say of which version" in dismissed(by_mail)
+    assert only_vote(replaced(comment(f"/approve {WORD}"), branch=branch))[0] is Verdict.APPROVE
+    old = replaced(comment(f"/approve {short(digest_of(OTHER))}"), branch=branch)
+    assert "of another version" in dismissed(old)
+
+
+def test_after_a_replacement_a_review_must_name_the_version_as_well() -> None:
+    assert "does not say of which version" in dismissed(replaced(review("APPROVED")))
+    assert "does not say of which version" in dismissed(replaced(review("APPROVED", "/approve")))
+    named = replaced(review("APPROVED", f"/approve {WORD}"))
+    assert only_vote(named) == (Verdict.APPROVE, Channel.REVIEW)
+
+
+def test_a_page_that_was_only_put_right_asks_for_no_version() -> None:
+    of = page(comment("/approve", minutes=9), edits=(Edit(MALLORY, at(4)), Edit(BOT, at(8))))
+    assert only_vote(of)[0] is Verdict.APPROVE
+    assert shown(of, VOICES) == Shown(
+        HEAD, digest_of(request()), at(1), NOON, False, ((at(4), at(8)),)
+    )
+
+
+@pytest.mark.parametrize("states", [(), (Revision(OPENER, NOON, None),)])
+def test_a_page_whose_history_is_hidden_may_have_shown_another_request(states: Any) -> None:
+    last = Revision(OPENER, at(4), page().body)
+    of = page(
+        comment("/approve"), edits=(Edit(OPENER, at(4)),), revisions=states and (*states, last)
+    )
+    seen = shown(of, VOICES)
+    assert seen
+    assert (seen.replaced, seen.asked) == (True, at(4))
+    dismissed(of)
+
+
+def test_a_replaced_request_is_asked_since_it_replaced_the_other() -> None:
+    seen = shown(replaced(), VOICES)
+    assert seen
+    assert (seen.since, seen.asked, seen.replaced) == (at(4), at(4), True)
+
+
+def test_an_old_status_comment_that_is_made_to_show_a_new_request_dates_nothing_back() -> None:
+    """Whoever has the opener's key may change all of its comments."""
+    of = replaced(comment(f"/approve {WORD}", minutes=3))
+    forged = replace(of, comments=(status(1, edited=Edit(OPENER, at(4))), *of.comments[1:]))
+    seen = shown(forged, VOICES)
+    assert seen
+    assert (seen.since, seen.asked) == (at(4), at(4))
+    assert "before this version" in dismissed(forged)
+
+
+def test_a_request_that_comes_back_is_asked_since_it_came_back() -> None:
+    first, between = Revision(OPENER, NOON, page().body), replaced().revisions[0]
+    back = Revision(OPENER, at(9), page().body)
+    edits = (Edit(OPENER, at(4)), Edit(OPENER, at(9)))
+    of = page(edits=edits, revisions=(first, replace(between, at=at(4)), back))
+    seen = shown(of, VOICES)
+    assert seen
+    assert (seen.asked, seen.replaced) == (at(9), True)
+
+
+# -- a person whose own token opened the gate ------------------------------------------------------
+
+HERS = Voices(frozenset({1, ALICE.id or 0}))
+
+
+def hers(*said: Comment | Review) -> Page:
+    """A page that Alice's token opened and wrote the status of."""
+    return replace(
+        page(*said), author=ALICE, comments=(status(author=ALICE), *page(*said).comments[1:])
+    )
+
+
+def test_what_a_person_says_on_the_gate_that_their_token_opened_is_their_own_word() -> None:
+    of = hers(comment("/reject the loss explodes"))
+    seen = shown(of, HERS)
+    assert seen
+    (vote,) = gather(request(), of, seen, HEAD, HERS).votes
+    assert (vote.actor.login, vote.verdict) == ("alice", Verdict.REJECT)
+    assert [each.verdict for each in said_on(of, seen.digest, HERS)] == [Verdict.REJECT]
+
+
+def test_what_the_bridge_wrote_with_a_persons_token_is_not_their_word() -> None:
+    text = f"### Waiting\n\n/hold\n\n{seal(Part.STATUS)}"
+    of = hers(comment(text))
+    seen = shown(of, HERS)
+    assert seen
+    assert gather(request(), of, seen, HEAD, HERS) == Gathered()
+    assert not said_on(of, seen.digest, HERS)
+
+
+def test_a_person_cannot_hide_what_they_said_behind_the_bridges_seal() -> None:
+    first = Revision(ALICE, at(5), "/hold not yet")
+    later = Revision(ALICE, at(6), f"Waiting\n{seal(Part.STATUS)}")
+    said = comment(later.text or "", edited=Edit(ALICE, at(6)), revisions=(first, later))
+    assert [each.verdict for each in said_on(hers(said), "d", HERS)] == [Verdict.HOLD]
+
+
+def test_a_comment_of_that_person_that_somebody_deleted_may_have_objected() -> None:
+    gone = Deletion(ALICE, MALLORY, at(6))
+    assert said_on(replace(hers(), deletions=(gone,)), "d", HERS)
+    tidied = Deletion(ALICE, BOT, at(6))
+    assert not said_on(replace(hers(), deletions=(tidied,)), "d", HERS)
+
+
+def test_a_persons_edited_comment_is_no_status_comment_of_the_bridge() -> None:
+    of = hers(comment("/hold", edited=Edit(ALICE, at(6))))
+    assert [each.node for each in status_comments(of, HERS)] == ["status"]
+
+
+# -- input -----------------------------------------------------------------------------------------
 
 
 def test_an_approval_without_the_input_that_is_asked_for_does_not_count() -> None:

@@ -208,6 +208,7 @@ class ReasonCode(StrEnum):
     NOT_NAMED = "not-named"  # the flow itself names who approves
     MEMBERSHIP_UNKNOWN = "membership-unknown"
     INITIATOR_UNKNOWN = "initiator-unknown"
+    INITIATOR_NOT_PROVEN = "initiator-not-proven"
     AUTHOR_UNKNOWN = "author-unknown"
     BARRED_INITIATOR = "barred-initiator"
     BARRED_AUTHOR = "barred-author"

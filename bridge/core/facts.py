@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 
 class About(StrEnum):
@@ -47,6 +49,8 @@ class Fact:
     asked: str | None = None  # the digest of what it was proven of; None: of whatever is asked
 
 
+_ACCOUNT: Final = re.compile(r"@[^#@\s]+#[1-9][0-9]*")
+
 #: How a sentence goes on after a proof …
 _PROVEN_BY = {
     Source.OPENER: "proven by the account that opened the page",
@@ -65,7 +69,7 @@ _CLAIMED_BY = {
 
 def in_words(fact: Fact) -> str:
     """`ann, as the run says`: nobody reads a claim as a proof."""
-    name = fact.value.partition("#")[0] if fact.value.startswith("@") else fact.value
+    name = fact.value[1:].partition("#")[0] if fact.value.startswith("@") else fact.value
     if fact.proven:
         return f"{name}, {_PROVEN_BY.get(fact.source, 'proven')}"
     return f"{name}, {_CLAIMED_BY.get(fact.source, 'which is not proven')}"
@@ -92,6 +96,19 @@ def fact_of(facts: Sequence[Fact], about: About) -> Fact | None:
     """What is known of this, a proof before a claim."""
     found = [each for each in facts if each.name is about]
     return min(found, key=lambda each: not each.proven, default=None)
+
+
+#: Who started a run: the one who triggered it, and the one whose event it answers.
+STARTED: Final = (About.INITIATOR, About.ACTOR)
+
+
+def account(login: str, number: int) -> str:
+    return f"@{login}#{number}"
+
+
+def account_of(fact: Fact) -> str | None:
+    """`ann#583231`, as a policy names an account; None if the fact names none with its number."""
+    return fact.value[1:] if _ACCOUNT.fullmatch(fact.value) else None
 
 
 def initiator_of(facts: Sequence[Fact]) -> str | None:

@@ -28,11 +28,15 @@ class DismissedReviews(StrEnum):
     DECIDERS = "deciders"
 
 
-class UnknownInitiator(StrEnum):
-    """What holds where nobody can say which account started the run."""
+class Initiator(StrEnum):
+    """What must be known of the account that started the run before an approval counts.
 
-    BLOCK = "block"
-    ALLOW = "allow"
+    Nothing else keeps that person from approving.
+    """
+
+    PROVEN = "proven"
+    CLAIMED = "claimed"  # it is enough that the run names it
+    UNKNOWN = "unknown"
 
 
 class Via(StrEnum):
@@ -140,7 +144,7 @@ class Policy:
     """What it takes to decide a gate. `timeout` is in seconds; None waits for ever.
 
     `only` is whom the flow itself names: nobody else's approval counts. `initiator` is the account
-    of whoever started the run, where the policy's identities map them to one.
+    of the user whom the run names as its initiator, if the policy's identities map them to one.
     """
 
     require: Rule
@@ -151,7 +155,7 @@ class Policy:
     only: Actors | None = None
     request_changes: RequestChanges = RequestChanges.HOLD
     dismissed_reviews: DismissedReviews = DismissedReviews.ANYONE
-    unknown_initiator: UnknownInitiator = UnknownInitiator.BLOCK
+    initiator_is: Initiator = Initiator.CLAIMED
     initiator: str | None = None
     via: Via = Via.PULL_REQUEST
 

@@ -78,7 +78,8 @@ INTERNAL = frozenset(
 
 _REPOSITORY = re.compile(r"(?!\.{1,2}/)[\w.-]+/(?!\.{1,2}$)[\w.-]+", re.ASCII)
 #: An App alone: the words of a person count as that person's, never as the bridge's.
-_VOICE = re.compile(r"[A-Za-z0-9-]+\[bot\]", re.IGNORECASE)
+#: An App, or a person whose own token opens gates, by their number.
+_VOICE = re.compile(r"[A-Za-z0-9-]+\[bot\]|[A-Za-z0-9_-]+#[1-9][0-9]{0,17}", re.IGNORECASE)
 #: A managed cluster's own identifier is one too: `arn:aws:eks:eu-west-1:123:cluster/ml`.
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9]([\w.:/-]{0,251}[A-Za-z0-9])?", re.ASCII)
 
@@ -287,7 +288,8 @@ def _github(env: Mapping[str, str], *, credential: bool) -> GitHubSettings:
     voices = _listed(env, VOICES)
     faults += [
         f"{VOICES} names {each!r}: name each App by its slug with [bot], and put commas between"
-        " them, as in acme-opener[bot],acme-decider[bot]"
+        " them, as in acme-opener[bot],acme-decider[bot]; a person who opens gates with their own"
+        " token is named with their number, as in ann#583231"
         for each in voices
         if not _VOICE.fullmatch(each)
     ]

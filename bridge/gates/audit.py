@@ -24,6 +24,7 @@ from bridge.core.model import (
 from bridge.core.records import decision_in, objections_in, request_in
 from bridge.gates.audit_signatures import Signatures
 from bridge.gates.ports import Ledger
+from bridge.policy.claims import as_asked
 from bridge.policy.evaluate import evaluate
 from bridge.policy.objections import lost
 
@@ -227,7 +228,7 @@ def _mismatches(
         yield "decision.yaml answers another request than the one beside it"
     if decision.previous != (entry.parents[0] if entry.parents else None):
         yield f"decision.yaml says that it was recorded upon {decision.previous}"
-    if decision.decided_at < request.opened_at:
+    if decision.decided_at < as_asked(request, decision.facts).opened_at:
         yield "it was decided before it was asked"
 
 

@@ -26,7 +26,8 @@ from bridge.core.input_fields import filled, objection
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.ports import Ledger, Notices
 from bridge.policy.agreement import together
-from bridge.policy.approvers import Facts, may_decide
+from bridge.policy.approvers import Memberships, may_decide
+from bridge.policy.claims import as_asked
 from bridge.policy.evaluate import evaluate
 
 _log = log.logger("gates")
@@ -103,7 +104,7 @@ def decision_of(
         reason=evaluation.reason,
         request_digest=digest_of(request),
         # A clock set back must not date a decision before its request.
-        decided_at=max(evidence.now, request.opened_at),
+        decided_at=max(evidence.now, as_asked(request, evidence.facts).opened_at),
         considered=considered,
         inputs=_inputs(request, evaluation),
         condition=evidence.condition,
@@ -124,7 +125,7 @@ def _considered(
         approves = vote.verdict is Verdict.APPROVE
         code = ReasonCode.APPROVED if approves else ReasonCode.REJECTED
         yield JudgedVote(vote, counts=True, code=code)
-    known = Facts(evidence.memberships)
+    known = Memberships(evidence.memberships)
     mattered = [
         each for each in evaluation.dismissals if _could_matter(request, each.vote.actor, known)
     ]
@@ -139,10 +140,10 @@ _MOST_DISMISSED: Final = 100
 _LONGEST_REASON: Final = 1_000
 
 
-def _could_matter(request: ApprovalRequest, actor: Actor, facts: Facts) -> bool:
+def _could_matter(request: ApprovalRequest, actor: Actor, members: Memberships) -> bool:
     if actor.bot:
         return False
-    return may_decide(request.policy.require, actor, facts).answer is not Answer.NOT
+    return may_decide(request.policy.require, actor, members).answer is not Answer.NOT
 
 
 def _of_voters(considered: Iterable[JudgedVote], evidence: Evidence) -> tuple[Membership, ...]:

@@ -9,13 +9,15 @@ from bridge.core import conditions
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Condition, Evidence, Vote
+from bridge.core.facts import About, Fact, Source, account
 from bridge.core.model import ApprovalRequest, Standing
+from bridge.core.timestamps import moment_out
 from bridge.gates.ports import Forge, Ledger
 from bridge.pages import votes as gather
-from bridge.pages.model import Look, Page
+from bridge.pages.model import Kind, Look, Page
 from bridge.pages.objections import said_on
-from bridge.pages.votes import Gathered
-from bridge.policy.approvers import Facts
+from bridge.pages.votes import Gathered, Shown
+from bridge.policy.approvers import Memberships
 from bridge.policy.lookups import questions
 from bridge.policy.objections import key, raised
 
@@ -25,6 +27,7 @@ def evidence(
     standing: Standing,
     look: Look,
     page: Page,
+    seen: Shown,
     gathered: Gathered,
     now: datetime,
 ) -> Evidence:
@@ -37,34 +40,61 @@ def evidence(
         dismissed=gathered.dismissed,
         said=objected(standing, look),
         objections=standing.objections,
+        facts=learned(standing, look, seen),
     )
     return replace(found, memberships=forge.memberships(questions(standing.request, found)))
 
 
+def learned(standing: Standing, look: Look, seen: Shown | None) -> tuple[Fact, ...]:
+    """What the pages of a gate prove: whose token opened one, and since when it shows this."""
+    facts = [*standing.facts, *openers(standing, look)]
+    if seen and seen.digest == digest_of(standing.request):
+        at = moment_out(seen.asked)
+        facts.append(Fact(About.ASKED_AT, at, Source.GITHUB, proven=True))
+    return tuple(dict.fromkeys(facts))
+
+
+def openers(standing: Standing, look: Look) -> tuple[Fact, ...]:
+    """The people whose own token opened a page of this gate: the run was theirs."""
+    authors = (page.author for page in _own(standing, look))
+    return tuple(
+        Fact(About.INITIATOR, account(each.login, each.id), Source.OPENER, proven=True)
+        for each in authors
+        if each and each.kind is Kind.USER and each.id is not None
+    )
+
+
+def _own(standing: Standing, look: Look) -> list[Page]:
+    gate_id = standing.request.gate.id
+    return [each for each in look.pages if gather.gate_of(each, look.site) == gate_id]
+
+
 def objected(standing: Standing, look: Look) -> tuple[Vote, ...]:
     """Every objection on a page of this gate, also on one that it has left."""
-    gate_id, digest = standing.request.gate.id, digest_of(standing.request)
-    own = [each for each in look.pages if gather.gate_of(each, look.site) == gate_id]
+    digest = digest_of(standing.request)
     recorded, voices = standing.objections, look.site.voices
+    own = _own(standing, look)
     return tuple(vote for page in own for vote in said_on(page, digest, voices, recorded))
 
 
 def heard(ledger: Ledger, forge: Forge, standing: Standing, look: Look, now: datetime) -> Standing:
-    """The gate with the objections of its pages on record, before a page makes room for another.
+    """The gate with what its pages say on record, before one makes room for another: objections,
+    and whose token opened them.
 
     Nothing is looked up or written if there is nothing new.
     """
     request = standing.request
     on_record = {key(each) for each in standing.objections}
     new = tuple(each for each in objected(standing, look) if key(each) not in on_record)
-    if not new or standing.decision:
+    opened = tuple(each for each in openers(standing, look) if each not in standing.facts)
+    if standing.decision or not (new or opened):
         return standing
     found = Evidence(now, said=new, objections=standing.objections)
-    facts = Facts(forge.memberships(questions(request, found)))
-    objections = raised(request, new, standing.objections, facts).objections
-    if objections == standing.objections:
+    members = Memberships(forge.memberships(questions(request, found)))
+    objections = raised(request, new, standing.objections, members).objections
+    if objections == standing.objections and not opened:
         return standing
-    return ledger.hold(request.gate.id, objections)
+    return ledger.hold(request.gate.id, objections, opened)
 
 
 def _condition(request: ApprovalRequest) -> Condition | None:

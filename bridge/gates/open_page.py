@@ -11,9 +11,11 @@ from bridge.core.errors import Faults, NoPolicy
 from bridge.core.evaluation import Evidence
 from bridge.core.model import ApprovalRequest, Declared, Draft, Place, Standing, Subject
 from bridge.core.rules import Policy, Via
+from bridge.gates.evidence import learned
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
 from bridge.pages import page_text, votes
+from bridge.pages.body_history import was_replaced
 from bridge.pages.model import (
     WAITING,
     Label,
@@ -133,15 +135,19 @@ def check_covered(site: Site, subject: Subject, declared: Declared, initiator: s
 def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:
     """The gate's page, showing this standing: the one that is open, or a new one."""
     request, head = standing.request, standing.head or ""
-    title, body = page_text.title(request), page_text.body(request, head, look.site)
     page = own_page(look, request.gate.id, request.policy.via)
+    if page and not page.can_show(head):
+        page = None
+    replaced = page is not None and was_replaced(page, digest_of(request), look.site.voices)
+    title = page_text.title(request)
+    body = page_text.body(request, head, look.site, standing.facts, replaced=replaced)
     writes: list[Write] = []
-    if page is None or not page.can_show(head):
+    if page is None:
         page = desk.forge.create(request.policy.via, request.gate.branch, title, body)
         if page.branch:
             users, teams = page_text.invited(request.policy.require)
             desk.forge.invite(page, users, [each.rpartition("/")[2] for each in teams])
-        writes += _first_words(look.site, page, standing, head)
+        writes += _first_words(look, page, standing)
     else:
         seen = votes.shown(page, look.site.voices)
         if page.state is State.CLOSED:
@@ -149,7 +155,7 @@ def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:
         if (page.title, page.body) != (title, body):
             writes.append(Rewrite(title, body))
         if seen is None or seen.head != head or seen.since is None:
-            writes += _first_words(look.site, page, standing, head)
+            writes += _first_words(look, page, standing, replaced=replaced)
     writes += [Say(note) for note in notes]
     if writes:
         desk.forge.write(look.site, page, writes)
@@ -166,12 +172,20 @@ def own_page(look: Look, gate_id: str, via: Via | None = None) -> Page | None:
     return max(own, key=lambda each: (each.state is State.OPEN, each.number), default=None)
 
 
-def _first_words(site: Site, page: Page, standing: Standing, head: str) -> Iterator[Write]:
+def _first_words(
+    look: Look, page: Page, standing: Standing, *, replaced: bool = False
+) -> Iterator[Write]:
+    site, head = look.site, standing.head or ""
     for old in votes.status_comments(page, site.voices):
         yield Remove(old.node)
-    nobody_yet = Evidence(standing.request.opened_at, author=votes.actor_of(page.author))
+    facts = learned(standing, replace(look, pages=(*look.pages, page)), None)
+    author = votes.actor_of(page.author)
+    nobody_yet = Evidence(standing.request.opened_at, author=author, facts=facts)
     evaluation = evaluate(standing.request, nobody_yet)
-    yield Say(page_text.status(standing, head, site, evaluation, Gathered()))
+    text = page_text.status(
+        standing, head, site, evaluation, Gathered(), facts=facts, replaced=replaced
+    )
+    yield Say(text)
     yield Label(WAITING)
     if page.branch:
         yield page_text.light(standing, evaluation, head)

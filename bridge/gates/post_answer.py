@@ -15,12 +15,12 @@ from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy, NoSuchPage
 from bridge.core.evaluation import Verdict
 from bridge.core.model import Standing
-from bridge.core.rules import Via
 from bridge.gates.evidence import evidence
 from bridge.gates.open_page import own_page, pages, policy_for
 from bridge.gates.ports import Forge
 from bridge.gates.venue import Explained
 from bridge.pages import comment_commands, votes
+from bridge.pages.body_history import was_replaced
 from bridge.pages.marker import seal_of, short
 from bridge.pages.model import Kind, Look, Page, State, Voices
 from bridge.policy.evaluate import evaluate
@@ -40,7 +40,7 @@ def explain(forge: Forge, standing: Standing, now: datetime) -> Explained:
         trouble = "the policy says something else since: it is to be asked anew"
         return Explained(None, trouble, page.url)
     gathered = votes.gather(request, page, seen, standing.head, look.site.voices)
-    found = evidence(forge, standing, look, page, gathered, now)
+    found = evidence(forge, standing, look, page, seen, gathered, now)
     return Explained(evaluate(request, found), address=page.url)
 
 
@@ -55,11 +55,13 @@ def answer(
 
     An approval of a pull request is a review of the commit that was read, a rejection a comment.
     """
-    _, page = _found(forge, standing)
+    look, page = _found(forge, standing)
     request = standing.request
     if verdict is not Verdict.APPROVE:
         return forge.say(page, comment_commands.rejection(reason))
-    of = short(digest_of(request)) if request.policy.via is Via.ISSUE else None
+    digest = digest_of(request)
+    named = page.branch is None or was_replaced(page, digest, look.site.voices)
+    of = short(digest) if named else None
     text = comment_commands.approval(inputs or {}, of, reason)
     return forge.approve(page, standing.head, text) if page.branch else forge.say(page, text)
 

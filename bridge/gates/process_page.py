@@ -24,7 +24,7 @@ from bridge.core.evaluation import Evaluation, Outcome, Verdict, Vote
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
-from bridge.gates.evidence import evidence, heard
+from bridge.gates.evidence import evidence, heard, learned
 from bridge.gates.open_page import Desk, is_here, own_page, pages, policy_for, put_up
 from bridge.pages import page_text as show
 from bridge.pages import votes as gather
@@ -48,6 +48,7 @@ from bridge.pages.model import (
     Write,
 )
 from bridge.pages.votes import Gathered, Shown
+from bridge.policy.claims import as_asked, as_shown
 from bridge.policy.evaluate import overdue
 from bridge.policy.policy_file import PATH
 from bridge.render.request import request_md
@@ -239,7 +240,9 @@ class _Judging:
     def _judge(self, request: ApprovalRequest, seen: Shown, gathered: Gathered) -> Tended:
         desk = self._desk
         ended, failed = self._of_run(request)
-        found = evidence(desk.forge, self._standing, self._look, self._page, gathered, desk.clock())
+        found = evidence(
+            desk.forge, self._standing, self._look, self._page, seen, gathered, desk.clock()
+        )
         found = replace(found, ended=ended)
         source = f"{PATH} at {self._site.commit}"
         try:
@@ -274,9 +277,11 @@ class _Judging:
     ) -> Tended:
         writes = [*_reactions(self._page, gathered, evaluation, None)]
         writes += self._put_right(seen, gathered, evaluation)
+        facts = learned(self._standing, self._look, seen)
         text = show.status(
-            self._standing, seen.head, self._site, evaluation, gathered, trouble, note
-        )
+            self._standing, seen.head, self._site, evaluation, gathered, trouble, note, facts,
+            replaced=seen.replaced,
+        )  # fmt: skip
         writes += _status_writes(self._page, self._site, text)
         if self._page.branch and any(isinstance(each, Say | Amend) for each in writes):
             writes.append(show.light(self._standing, evaluation, seen.head))
@@ -292,8 +297,10 @@ class _Judging:
     def _put_right(
         self, seen: Shown, gathered: Gathered, evaluation: Evaluation | None
     ) -> Iterator[Write]:
-        request = self._standing.request
-        title, body = show.title(request), show.body(request, seen.head, self._site)
+        facts = learned(self._standing, self._look, seen)
+        request, known = as_shown(self._standing.request, facts), self._standing.facts
+        title = show.title(request)
+        body = show.body(request, seen.head, self._site, known, replaced=seen.replaced)
         if (self._page.title, self._page.body) != (title, body):
             yield Rewrite(title, body)
         if seen.altered_now:
@@ -304,7 +311,8 @@ class _Judging:
             yield Say(show.note_reopened(_login(by), _why_no_close(gathered, evaluation)))
 
     def _remind(self, seen: Shown) -> Iterator[Write]:
-        request = self._standing.request
+        facts = learned(self._standing, self._look, seen)
+        request = as_asked(self._standing.request, facts)
         late = overdue(request, self._desk.clock())
         if late and not gather.reminded(self._page, digest_of(request), self._site.voices):
             self._desk.notices.reminded(request)
@@ -320,6 +328,7 @@ class _Judging:
 
     def _under_another_policy(self, request: ApprovalRequest) -> Tended:
         self._hear()  # as the policy was that the objectors read
+        request = replace(request, opened_at=self._desk.clock())
         self._standing = self._desk.ledger.open(request, request_md(request))
         return self._show(
             f"{PATH} on {self._site.default_branch} says something else now than when this was"
@@ -462,7 +471,7 @@ def _late(page: Page, site: Site, decision: Decision) -> Iterator[Write]:
     """Commands that found the gate decided."""
     counted = {vote.url for vote in decision.votes}
     for comment in page.comments:
-        if site.voices.own(comment.author) or comment.reactions - {Reaction.SEEN}:
+        if site.voices.wrote(comment.author, comment.body) or comment.reactions - {Reaction.SEEN}:
             continue
         if comment.url in counted:
             yield React(comment.node, Reaction.ACCEPTED)

@@ -101,7 +101,9 @@ INLINE = ("comments", "", f"{_SAID} createdAt")
 #: Of a text that was edited. GitHub calls it a diff, and gives the whole text of the revision.
 REVISIONS = ("userContentEdits", "", f"editedAt editor {_WHO} diff deletedAt")
 #: What can be edited and may hold a command, as GraphQL names the types.
-_EDITABLE = ("IssueComment", "PullRequestReview", "PullRequestReviewComment")
+_EDITABLE = (
+    "IssueComment", "PullRequestReview", "PullRequestReviewComment", "PullRequest", "Issue",
+)  # fmt: skip
 
 
 def _lists(kind: str) -> str:
@@ -112,7 +114,7 @@ def _lists(kind: str) -> str:
 
 
 _TEXTS = (
-    f"__typename id number url title body createdAt author {_WHO}"
+    f"__typename id number url title body createdAt author {_WHO} lastEditedAt editor {_WHO}"
     " labels(first: 100) { nodes { name } }"
 )
 #: With `ACCOUNT`; asked as `...Page` and `...Issue`.
@@ -163,10 +165,14 @@ def revisions_of_texts() -> str:
 
 
 def edited_texts(node: Json, voices: Voices) -> Iterator[Json]:
-    """The texts of a page that somebody edited, but for the bridge's own."""
+    """The texts of a page that somebody edited, its body too, but for what the Apps wrote."""
+    if node["lastEditedAt"]:
+        yield node
     lists = [node["comments"]["nodes"], node.get("reviews", {}).get("nodes", [])]
     for text in [*(each for found in lists for each in found), *node.get("inline", [])]:
-        if text["lastEditedAt"] and not voices.own(_account(text["author"])):
+        author = _account(text["author"])
+        of_app = voices.own(author) and author is not None and author.kind is not Kind.USER
+        if text["lastEditedAt"] and not of_app:
             yield text
 
 
@@ -201,7 +207,9 @@ def site(found: Json, configured: Sequence[str]) -> Site:
 
 def _voices(configured: Sequence[str], viewer: Json) -> Voices:
     numbers = {viewer["databaseId"]} - {None}
-    return Voices(frozenset(numbers), frozenset(each.casefold() for each in configured))
+    people = {int(number) for _, mark, number in (e.partition("#") for e in configured) if mark}
+    apps = frozenset(each.casefold() for each in configured if "#" not in each)
+    return Voices(frozenset(numbers | people), apps)
 
 
 def page(node: Json) -> Page:
@@ -224,6 +232,7 @@ def page(node: Json) -> Page:
         reviews=tuple(_reviews(node)) if node["__typename"] == "PullRequest" else (),
         comments=tuple(_comment(each) for each in node["comments"]["nodes"]),
         inline=tuple(_comment(each) for each in node.get("inline", ())),
+        revisions=_revisions(node, node["createdAt"]),
         deletions=tuple(_deletions(node)),
         closing=_closing(node),
         labels=tuple(each["name"] for each in node["labels"]["nodes"]),
@@ -283,7 +292,7 @@ def _comment(node: Json) -> Comment:
 def _revisions(text: Json, written_at: str) -> tuple[Revision, ...]:
     """Every state of an edited text, oldest first; none if they were not asked for."""
     name, _, _ = REVISIONS
-    if name not in text:
+    if name not in text or "includesCreatedEdit" not in text:
         return ()
     body = _lines(text["body"])
     found = [

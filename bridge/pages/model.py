@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from bridge.core.evaluation import Outcome
 from bridge.core.rules import Via
+from bridge.pages.marker import seal_of
 
 #: A gate's branch, and what it is merged into.
 GATE_BRANCH = "gate/"
@@ -56,6 +57,16 @@ class Voices:
         login = account.login.casefold().removesuffix("[bot]")
         called = f"{login}[bot]" if account.kind is Kind.BOT else login
         return account.id in self.ids or called in self.logins
+
+    def wrote(self, account: Account | None, text: str) -> bool:
+        """Whether a text is the bridge's own, and nobody's answer.
+
+        A person whose token opened a gate also speaks for themselves: of theirs, only what bears
+        the bridge's seal is the bridge's.
+        """
+        if account is None or not self.own(account):
+            return False
+        return account.kind is not Kind.USER or seal_of(text) is not None
 
 
 class Reaction(StrEnum):
@@ -109,8 +120,8 @@ class Deletion:
 class Comment:
     """What somebody wrote on the page. `node` is its handle; `reactions` are the bridge's own.
 
-    `revisions` are all states of an edited text, oldest first. They are not read of the bridge's
-    own comments.
+    `revisions` are all states of an edited text, oldest first. They are not read of what the
+    bridge's Apps wrote.
     """
 
     node: str
@@ -173,7 +184,8 @@ class Branch:
 class Page:
     """A pull request or an issue, with all of its reviews and comments, oldest first.
 
-    `inline` are the comments on lines of a pull request's change.
+    `inline` are the comments on lines of a pull request's change. `revisions` are all states of an
+    edited body, as in `Comment`.
     """
 
     node: str
@@ -189,6 +201,7 @@ class Page:
     reviews: tuple[Review, ...] = ()
     comments: tuple[Comment, ...] = ()
     inline: tuple[Comment, ...] = ()
+    revisions: tuple[Revision, ...] = ()
     deletions: tuple[Deletion, ...] = ()
     closing: Closing | None = None
     labels: tuple[str, ...] = ()

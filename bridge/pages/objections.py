@@ -18,6 +18,7 @@ from bridge.pages.model import (
     Account,
     Comment,
     Deletion,
+    Kind,
     Page,
     Review,
     ReviewState,
@@ -52,7 +53,7 @@ class _Listener:
         for review in self._page.reviews:
             yield from self._review(review)
         for comment in (*self._page.comments, *self._page.inline):
-            if comment.author and not self._voices.own(comment.author):
+            if comment.author and not self._of_app(comment.author):
                 yield from self._text(comment, Channel.COMMENT)
 
     def deleted_unread(self, recorded: Iterable[Objection]) -> Iterator[Vote]:
@@ -69,17 +70,22 @@ class _Listener:
             if each.url and each.url.startswith(prefix) and each.url not in there
         }
         for author in {each.of for each in self._page.deletions if each.of}:
-            if self._voices.own(author):
+            if self._of_app(author):
                 continue
             gone = [each for each in self._page.deletions if _same(each.of, author)]
+            if self._voices.own(author):  # the bridge removes what it wrote with their token
+                gone = [each for each in gone if not (each.by and self._of_app(each.by))]
             others = [each for each in gone if not _same(each.by, author)]
             read = sum(1 for who, _ in missing if who == author.id)
             explained = max(0, read - (len(gone) - len(others)))
             for deletion in sorted(others, key=lambda each: each.at)[explained:]:
                 yield self._deleted(deletion, author)
 
+    def _of_app(self, account: Account) -> bool:
+        return self._voices.own(account) and account.kind is not Kind.USER
+
     def _review(self, review: Review) -> Iterator[Vote]:
-        if review.author is None or self._voices.own(review.author):
+        if review.author is None or self._of_app(review.author):
             return
         in_words = list(self._text(review, Channel.REVIEW))
         yield from in_words
@@ -93,6 +99,8 @@ class _Listener:
             if revision.text is None:
                 why = "a revision of this text was deleted, and it may have objected"
                 yield self._vote(said, Channel.DELETED, Verdict.HOLD, revision.at, why)
+                continue
+            if self._voices.wrote(said.author, revision.text):
                 continue
             command = comment_commands.read(revision.text)
             verdict = _VERDICTS.get(command.word) if isinstance(command, Command) else None

@@ -7,7 +7,7 @@ bridge's own seal is the last line of each text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from bridge.core import input_fields
 from bridge.core.digest import digest_of
@@ -19,6 +19,7 @@ from bridge.core.evaluation import (
     Outcome,
     Vote,
 )
+from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.core.rules import GroupKind, OnTimeout, Rule, Via
 from bridge.core.sanitize import harmless_line, harmless_subject, shortened
@@ -27,6 +28,7 @@ from bridge.pages.marker import Part, Seal, short
 from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Site
 from bridge.pages.votes import Gathered
 from bridge.policy.approvers import leaves, login_of
+from bridge.policy.claims import starters
 from bridge.policy.evaluate import takes
 from bridge.render.request import headline, message, started_by, summary
 from bridge.render.shipped_templates import filled
@@ -54,8 +56,19 @@ def title(request: ApprovalRequest) -> str:
     return whole if len(whole) <= _TITLE else whole[: _TITLE - 1].rstrip() + "…"
 
 
-def body(request: ApprovalRequest, head: str, site: Site) -> str:
-    """The page's body, never over what GitHub takes: the rest is in the committed `request.md`."""
+def body(
+    request: ApprovalRequest,
+    head: str,
+    site: Site,
+    facts: Sequence[Fact] = (),
+    *,
+    replaced: bool = False,
+) -> str:
+    """The page's body, never over what GitHub takes: the rest is in the committed `request.md`.
+
+    `facts` are the proven ones on record. `replaced`: the page showed another request before, so
+    that an approval must name this one.
+    """
     whole = f"{site.url}/blob/{head}/{request.gate.folder}/request.md"
     rest = f"*It is too long for this page: [read it whole]({whole}).*"
     for text, what, asks in (
@@ -63,13 +76,22 @@ def body(request: ApprovalRequest, head: str, site: Site) -> str:
         (message(request), rest, "\n".join(_asks(request))),
         (f"> {harmless_line(headline(request))}", rest, ""),
     ):
-        made = _body(request, head, text, what, asks, whole)
+        made = _body(request, head, text, what, asks, whole, facts, replaced)
         if len(made) <= LONGEST_BODY:
             break
     return made
 
 
-def _body(request: ApprovalRequest, head: str, text: str, what: str, asks: str, whole: str) -> str:
+def _body(
+    request: ApprovalRequest,
+    head: str,
+    text: str,
+    what: str,
+    asks: str,
+    whole: str,
+    facts: Sequence[Fact],
+    replaced: bool,
+) -> str:
     digest = digest_of(request)
     is_issue = request.policy.via is Via.ISSUE
     return _filled(
@@ -77,11 +99,12 @@ def _body(request: ApprovalRequest, head: str, text: str, what: str, asks: str, 
         message=text,
         deadline=_deadline(request),
         summary=what,
-        who=_who(request),
+        who=_who(request, facts),
         # An issue asks nobody for a review: whoever is named there hears of it by that.
         asked=" ".join(_mentions(request)) if is_issue else "",
         is_issue=is_issue,
-        approve=approve_line(request),
+        named=is_issue or replaced,
+        approve=approve_line(request, replaced),
         asks=asks,
         key=_in_code(request.gate.key),
         digest=short(digest),
@@ -90,12 +113,12 @@ def _body(request: ApprovalRequest, head: str, text: str, what: str, asks: str, 
     )
 
 
-def _who(request: ApprovalRequest) -> str:
+def _who(request: ApprovalRequest, facts: Sequence[Fact]) -> str:
     policy = request.policy
     said = [f"It takes {harmless_line(takes(policy.require))}."]
     if policy.only:
         said.append(f"The flow itself asks that it be {harmless_line(str(policy.only))}.")
-    if who := started_by(request):
+    if who := started_by(request, facts):
         barred = ". They cannot approve it" if policy.bars.initiator else ""
         said.append(f"The run was started by {harmless_line(who)}{barred}.")
     return " ".join([*said, "What is still missing stands in the comment below."])
@@ -106,9 +129,10 @@ def _mentions(request: ApprovalRequest) -> Iterator[str]:
     return (f"@{each}" for each in [*users, *teams])
 
 
-def approve_line(request: ApprovalRequest) -> str:
+def approve_line(request: ApprovalRequest, replaced: bool = False) -> str:
     """The command that approves, with a place for each input that has to be given."""
-    of = [short(digest_of(request))] if request.policy.via is Via.ISSUE else []
+    named = replaced or request.policy.via is Via.ISSUE
+    of = [short(digest_of(request))] if named else []
     blanks = [f"{_in_code(name)}=…" for name in input_fields.owed(request.schema)]
     return " ".join([f"/{Word.APPROVE}", *of, *blanks])
 
@@ -154,11 +178,12 @@ def _deadline(request: ApprovalRequest) -> str:
 
 def status(
     standing: Standing, head: str, site: Site, evaluation: Evaluation | None, gathered: Gathered,
-    trouble: str | None = None, note: str = "",
+    trouble: str | None = None, note: str = "", facts: Sequence[Fact] = (), *,
+    replaced: bool = False,
 ) -> str:  # fmt: skip
     """The one comment that says where the gate stands. The same state gives the same text.
 
-    `note` is a word about the run, of this module's own.
+    `note` is a word about the run, of this module's own. `facts` are those that are proven now.
     """
     request = standing.request
     seal = Seal(Part.STATUS, request.gate.id, digest_of(request), head)
@@ -178,7 +203,8 @@ def status(
         refused="\n".join(refused[-_MOST_REFUSALS:]),
         objections=_objections(evaluation.objections if evaluation else standing.objections),
         note=note,
-        foot=f"To approve: `{approve_line(request)}`",
+        started=_started(request, facts),
+        foot=f"To approve: `{approve_line(request, replaced)}`",
         seal=seal,
     )
 
@@ -217,6 +243,7 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
         refused="",
         objections=_objections(decision.objections),
         note=note,
+        started=_started(standing.request, decision.facts),
         foot=(
             f"Recorded on {decision.decided_at:%Y-%m-%d %H:%M} UTC by the policy of"
             f" {_policy(decision.policy_source, site)}:"
@@ -224,6 +251,12 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
         ),
         seal=seal,
     )
+
+
+def _started(request: ApprovalRequest, facts: Sequence[Fact]) -> str:
+    """Who surely started the run: a claim stands in the body already."""
+    proven = [each for each in starters(request, facts) if each.proven]
+    return _line(started_by(request, facts)) if proven else ""
 
 
 def _objections(objections: Iterable[Objection]) -> str:

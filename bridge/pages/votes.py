@@ -26,6 +26,7 @@ from bridge.core.evaluation import (
 )
 from bridge.core.model import ApprovalRequest
 from bridge.pages import comment_commands
+from bridge.pages.body_history import history, unbroken, was_replaced
 from bridge.pages.comment_commands import Command, Unreadable, Word
 from bridge.pages.marker import Part, Seal, seal_of
 from bridge.pages.model import (
@@ -71,13 +72,17 @@ class Gathered:
 class Shown:
     """What the bridge can prove that it showed: this request at this commit, since this moment.
 
-    `since` is the forge's own time, None where nothing proves it. `altered` are the times in which
-    the body was not the bridge's: from one moment to the next, or until now.
+    `since` is the forge's own time, None where nothing proves it. `asked` is since when the page
+    shows this request, at whatever commit. `replaced`: it may have shown another one before.
+    `altered` are the times in which the body was not the bridge's: from one moment to the next, or
+    until now.
     """
 
     head: str
     digest: str
     since: datetime | None
+    asked: datetime
+    replaced: bool = False
     altered: tuple[tuple[datetime, datetime | None], ...] = ()
 
     @property
@@ -115,17 +120,29 @@ def shown(page: Page, voices: Voices) -> Shown | None:
     seal = body or on_status
     if seal is None:
         return None
+    past = history(page, voices)
+    # An old status comment could be made to show a newer request: the body must show it as well.
+    since = unbroken(past, lambda each: _same(each, seal))
     if status and on_status and _same(on_status, seal):
-        since: datetime | None = status.at
-    else:
-        since = None if page.edits else page.at
-    return Shown(seal.head, seal.digest, since, altered)
+        since = since and max(since, status.at)
+    elif page.edits:
+        since = None
+    asked = unbroken(past, lambda each: each.digest == seal.digest)
+    newest = past[-1][0]
+    replaced = was_replaced(page, seal.digest, voices)
+    return Shown(seal.head, seal.digest, since, asked or newest, replaced, altered)
 
 
 def status_comments(page: Page, voices: Voices) -> list[Comment]:
     """The bridge's own status comments, oldest first, also those that somebody else changed."""
-    own = [each for each in page.comments if voices.own(each.author)]
-    return [each for each in own if "<!-- approval-bridge status " in each.body or each.edited]
+    return [each for each in page.comments if _is_status(each, voices)]
+
+
+def _is_status(comment: Comment, voices: Voices) -> bool:
+    if not voices.wrote(comment.author, comment.body):
+        return False
+    is_app = comment.author is not None and comment.author.kind is not Kind.USER
+    return "<!-- approval-bridge status " in comment.body or (is_app and comment.edited is not None)
 
 
 def status_comment(page: Page, voices: Voices) -> Comment | None:
@@ -272,7 +289,7 @@ class _VoteReader:
             self.asked.append(review.node)
 
     def comment(self, comment: Comment) -> None:
-        if self._voices.own(comment.author):
+        if self._voices.wrote(comment.author, comment.body):
             return  # its own words hold ready-made commands
         command = self._read(comment.body)
         said = _verdict(command)
@@ -374,8 +391,8 @@ class _VoteReader:
         if named and not self._digest.removeprefix("sha256:").startswith(named):
             says = f"it is of another version of this request: {_HERE}"
             return Why(ReasonCode.OTHER_VERSION, says)
-        # A review is of a commit; an issue has none, so there the approval itself must say.
-        if not named and self._page.branch is None:
+        # An old tab or a mail shows what was asked before, and nobody sees which of them was read.
+        if not named and (self._page.branch is None or self._seen.replaced):
             says = f"it does not say of which version it is: {_HERE}"
             return Why(ReasonCode.UNNAMED_VERSION, says)
         return None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from bridge.core.evaluation import Actor, Answer, Membership, ReasonCode, Why
+from bridge.core.evaluation import Actor, Answer, Evidence, Membership, ReasonCode, Why
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import (
     Actors,
@@ -22,8 +22,8 @@ from bridge.core.rules import (
     GroupKind,
     Policy,
     Rule,
-    UnknownInitiator,
 )
+from bridge.policy.claims import proven_accounts, starters, why_starter_unknown
 
 #: Repository permissions, lowest first. `read` is not among those a policy may name: on a public
 #: repository everybody has it.
@@ -51,7 +51,7 @@ class Belongs:
         return Why(ReasonCode.MEMBERSHIP_UNKNOWN if unknown else code, self.says)
 
 
-class Facts:
+class Memberships:
     """The forge's answers, by account and group. Two that contradict each other are no answer."""
 
     def __init__(self, memberships: Iterable[Membership]) -> None:
@@ -82,13 +82,13 @@ def is_user(actor: Actor, user: str) -> bool:
     return own.isascii() and own.lower() == login.lower()
 
 
-def among(actors: Actors, actor: Actor, facts: Facts) -> Belongs:
+def among(actors: Actors, actor: Actor, members: Memberships) -> Belongs:
     """Whether this person is one of these."""
     if actors.anyone or any(is_user(actor, user) for user in actors.users):
         return Belongs(Answer.MEMBER)
     if any(_has_name(actor, name) for name in actors.names):
         return Belongs(Answer.MEMBER)
-    found = [facts.about(actor, group) for group in actors.groups]
+    found = [members.about(actor, group) for group in actors.groups]
     if any(each.answer is Answer.MEMBER for each in found):
         return Belongs(Answer.MEMBER)
     unread = [each for each in found if each.answer is Answer.UNKNOWN]
@@ -161,10 +161,10 @@ def leaves(rule: Rule) -> Iterator[Actors]:
                 yield from leaves(each)
 
 
-def may_decide(rule: Rule, actor: Actor, facts: Facts | None = None) -> Belongs:
-    """Whether this person stands anywhere in the rule. Without facts, as far as names tell."""
-    facts = facts or Facts(())
-    found = [among(actors, actor, facts) for actors in leaves(rule)]
+def may_decide(rule: Rule, actor: Actor, members: Memberships | None = None) -> Belongs:
+    """Whether this person stands anywhere in the rule; without answers, as far as names tell."""
+    members = members or Memberships(())
+    found = [among(actors, actor, members) for actors in leaves(rule)]
     if any(each.surely for each in found):
         return Belongs(Answer.MEMBER)
     unread = [each for each in found if each.answer is Answer.UNKNOWN]
@@ -195,13 +195,14 @@ def who_may(rule: Rule) -> str:
 # -- bars ----------------------------------------------------------------------------------------
 
 
-def bar(request: ApprovalRequest, author: Actor | None, actor: Actor) -> Why | None:
+def bar(request: ApprovalRequest, evidence: Evidence, actor: Actor) -> Why | None:
     """Why this person may not decide this gate whatever groups they are in; None: they may."""
     bars = request.policy.bars
     if request.forge is None:
         return None
-    if bars.initiator and _started(request, actor):
+    if bars.initiator and _started(request, evidence, actor):
         return Why(ReasonCode.BARRED_INITIATOR, "you started this run; someone else must approve")
+    author = evidence.author
     if bars.author and author is not None and _same_account(author, actor):
         return Why(ReasonCode.BARRED_AUTHOR, "you opened this request; someone else must approve")
     if any(is_user(actor, user) for user in bars.users):
@@ -209,32 +210,28 @@ def bar(request: ApprovalRequest, author: Actor | None, actor: Actor) -> Why | N
     return None
 
 
-def _started(request: ApprovalRequest, actor: Actor) -> bool:
+def _started(request: ApprovalRequest, evidence: Evidence, actor: Actor) -> bool:
+    if proven := proven_accounts(evidence.facts):
+        return any(is_user(actor, each) for each in proven)
     if request.policy.initiator:
         return is_user(actor, request.policy.initiator)
     # Nobody said that a run's user and somebody of the same name are one person, but neither is it
     # a coincidence to bet an approval on.
-    return request.initiator is not None and actor.answers_to(request.initiator)
+    return any(actor.answers_to(each.value) for each in starters(request, evidence.facts))
 
 
 def _same_account(one: Actor, other: Actor) -> bool:
     return one.id == other.id and one.id is not None
 
 
-def unsettled(request: ApprovalRequest, author: Actor | None) -> Why | None:
+def unsettled(request: ApprovalRequest, evidence: Evidence) -> Why | None:
     """What must be known before anybody's approval can count, and is not; None: nothing."""
     policy = request.policy
     if request.forge is None:
         return None
-    blocks = policy.unknown_initiator is UnknownInitiator.BLOCK
-    if policy.bars.initiator and policy.initiator is None and blocks:
-        who = f"the run's user is {request.initiator}" if request.initiator else "nobody is named"
-        return Why(
-            ReasonCode.INITIATOR_UNKNOWN,
-            f"it is not known which account on {request.forge} started this run ({who}), and the"
-            " policy then lets nobody approve: name the account under identities: in the policy",
-        )
-    if policy.bars.author and author is None:
+    if unknown := why_starter_unknown(request, evidence.facts):
+        return unknown
+    if policy.bars.author and evidence.author is None:
         return Why(
             ReasonCode.AUTHOR_UNKNOWN,
             "it could not be read who opened this request, who may not approve it",
@@ -253,24 +250,24 @@ def why_nobody(request: ApprovalRequest, actor: Actor) -> Why | None:
 
 
 def why_no_approver(
-    request: ApprovalRequest, author: Actor | None, actor: Actor, facts: Facts
+    request: ApprovalRequest, evidence: Evidence, actor: Actor, members: Memberships
 ) -> Why | None:
     """Why this person's approval would not count now; None if it would."""
     if actor.bot:
         return Why(ReasonCode.BOT, "a bot's answer never counts")
     return (
-        bar(request, author, actor)
-        or may_decide(request.policy.require, actor, facts).why_not()
-        or unsettled(request, author)
-        or why_not_named(request.policy, actor, facts)
+        bar(request, evidence, actor)
+        or may_decide(request.policy.require, actor, members).why_not()
+        or unsettled(request, evidence)
+        or why_not_named(request.policy, actor, members)
     )
 
 
-def why_not_named(policy: Policy, actor: Actor, facts: Facts) -> Why | None:
+def why_not_named(policy: Policy, actor: Actor, members: Memberships) -> Why | None:
     """Why the flow's own list of approvers leaves this person out; None if it does not."""
     if policy.only is None:
         return None
-    found = among(policy.only, actor, facts)
+    found = among(policy.only, actor, members)
     if found.answer is Answer.NOT:
         says = f"the flow itself names who approves this: {policy.only}"
         return Why(ReasonCode.NOT_NAMED, says)
@@ -317,15 +314,23 @@ def _closed(actors: Actors) -> frozenset[str] | None:
     return frozenset(map(login_of, actors.users))
 
 
-def barred_by_name(policy: Policy, author: Actor | None = None) -> Callable[[str], bool]:
-    """Whether a login is barred, as far as names tell."""
+def barred_by_name(policy: Policy, started: Iterable[str] = ()) -> Callable[[str], bool]:
+    """Whether a login is barred, as far as names tell. `started`: who surely started the run."""
     bars = policy.bars
     barred = {login_of(user) for user in bars.users}
-    if bars.initiator and policy.initiator:
-        barred.add(login_of(policy.initiator))
-    if bars.author and author and author.login:
-        barred.add(login_of(author.login))
+    if bars.initiator:
+        known = tuple(started) or ((policy.initiator,) if policy.initiator else ())
+        barred |= {login_of(each) for each in known}
     return barred.__contains__
+
+
+def barred_here(request: ApprovalRequest, evidence: Evidence) -> Callable[[str], bool]:
+    """The same of a gate that was asked, where it is known who opened its page."""
+    barred = barred_by_name(request.policy, proven_accounts(evidence.facts))
+    author = evidence.author.login if evidence.author else None
+    if not request.policy.bars.author or author is None:
+        return barred
+    return lambda login: barred(login) or login == login_of(author)
 
 
 def match_up(choices: Sequence[frozenset[T]] | Sequence[Sequence[T]]) -> Mapping[int, T]:

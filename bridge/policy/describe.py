@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from bridge.core import durations
 from bridge.core.rules import (
     DismissedReviews,
+    Initiator,
     OnTimeout,
     Policy,
     RequestChanges,
     Selected,
-    UnknownInitiator,
     Via,
 )
 from bridge.policy.evaluate import takes
@@ -21,6 +21,12 @@ _CLOCK = {
     OnTimeout.REJECT: "then it is rejected",
     OnTimeout.APPROVE: "then the clock approves it",
     OnTimeout.NOTIFY: "then people are reminded, and it waits on",
+}
+
+_STARTER = {
+    Initiator.PROVEN: "until that is proven, nobody's approval counts",
+    Initiator.CLAIMED: "as the run says; if their account is not known, nobody's approval counts",
+    Initiator.UNKNOWN: "as the run says; if their account is not known, this bars nobody",
 }
 
 
@@ -51,9 +57,7 @@ def _entry(entry: Covers) -> Iterator[tuple[str, str]]:
 
 def _never(policy: Policy) -> Iterator[str]:
     if policy.bars.initiator:
-        blocks = policy.unknown_initiator is UnknownInitiator.BLOCK
-        unknown = "nobody's approval counts" if blocks else "this bars nobody"
-        yield f"whoever started the run (where their account is not known, {unknown})"
+        yield f"whoever started the run ({_STARTER[policy.initiator_is]})"
     if policy.bars.author:
         yield "whoever opened the request"
     if policy.bars.users:

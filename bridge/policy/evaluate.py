@@ -46,10 +46,10 @@ from bridge.core.rules import (
 )
 from bridge.policy.agreement import Misfit, disagreement
 from bridge.policy.approvers import (
-    Facts,
+    Memberships,
     among,
     bar,
-    barred_by_name,
+    barred_here,
     can_be_met,
     identity,
     match_up,
@@ -58,6 +58,7 @@ from bridge.policy.approvers import (
     why_nobody,
     why_not_named,
 )
+from bridge.policy.claims import as_asked, clock_may_approve
 from bridge.policy.objections import (
     Words,
     held_by,
@@ -84,9 +85,10 @@ def evaluate(
     always gives it, so that nothing unfit is recorded. Judging a record again does without, because
     the schema's library is not everywhere where a gated step runs.
     """
-    facts = Facts(evidence.memberships)
-    sifted = _sift(request, evidence, facts, misfit)
-    tree = weigh(request.policy.require, sifted.approvals, facts)
+    request = as_asked(request, evidence.facts)
+    members = Memberships(evidence.memberships)
+    sifted = _sift(request, evidence, members, misfit)
+    tree = weigh(request.policy.require, sifted.approvals, members)
     stops = _stops(sifted, misfit)
     obstacles = (*stops, *_obstacles(request, evidence))
     outcome, by, says = _outcome(request, evidence, sifted, tree, bool(stops))
@@ -124,14 +126,15 @@ def _outcome(
     if condition and allowed and condition.holds:
         says = f"approved automatically: {condition.text}"
         return Outcome.APPROVED, Decider.CONDITION, says
-    if overdue(request, evidence.now) and _clock_decides(request, held):
+    if overdue(request, evidence.now) and _clock_decides(request, evidence, held):
         return _timed_out(request, shortfall)
     return Outcome.PENDING, None, ""
 
 
-def _clock_decides(request: ApprovalRequest, held: bool) -> bool:
-    on_timeout = request.policy.on_timeout
-    return on_timeout is OnTimeout.REJECT or (on_timeout is OnTimeout.APPROVE and not held)
+def _clock_decides(request: ApprovalRequest, evidence: Evidence, held: bool) -> bool:
+    if request.policy.on_timeout is OnTimeout.APPROVE:
+        return not held and clock_may_approve(request, evidence.facts)
+    return request.policy.on_timeout is OnTimeout.REJECT
 
 
 def _withdrawn(
@@ -164,9 +167,9 @@ def _stops(sifted: _Sifted, misfit: Misfit | None) -> tuple[str, ...]:
 def _obstacles(request: ApprovalRequest, evidence: Evidence) -> Iterator[str]:
     """What else is in the way, in words for those who wait."""
     policy = request.policy
-    if unknown := unsettled(request, evidence.author):
+    if unknown := unsettled(request, evidence):
         yield unknown.says
-    barred = barred_by_name(policy, evidence.author)
+    barred = barred_here(request, evidence)
     if not can_be_met(policy.require, barred, policy.only):
         yield (
             "too few people are left who may approve: change the policy, or have somebody else"
@@ -215,12 +218,12 @@ _MILDEST_FIRST: Final = (
 
 
 def _sift(
-    request: ApprovalRequest, evidence: Evidence, facts: Facts, misfit: Misfit | None
+    request: ApprovalRequest, evidence: Evidence, members: Memberships, misfit: Misfit | None
 ) -> _Sifted:
     everything = sorted((*evidence.said, *evidence.votes), key=_age)
     said = {key(vote): vote for vote in everything if objects(vote)}
-    found = raised(request, said.values(), evidence.objections, facts)
-    judge = _Judge(request, evidence, facts, kept_open(request, found.objections))
+    found = raised(request, said.values(), evidence.objections, members)
+    judge = _Judge(request, evidence, members, kept_open(request, found.objections))
     refusing = _REFUSALS[request.policy.request_changes]
     taken, releases, dismissals = _taken(judge, evidence.votes, refusing, misfit)
     last, gone = _last_words(taken)
@@ -231,7 +234,7 @@ def _sift(
     objections = [each for each in found.objections if key(each) not in rejected]
     approvals, superseded = _approvals_left(last, objections)
     words = Words(approvals, releases, tuple(said.values()))
-    ended = settled(request, evidence.author, objections, words, facts)
+    ended = settled(request, evidence, objections, words, members)
     heard = {key(each) for each in ended.objections}
     heeded = [*(vote for vote in said.values() if key(vote) in heard), *ended.used]
     refused = (*found.refused, *ended.refused)
@@ -314,15 +317,15 @@ class _Judge:
     """Why a vote does not count, in words for the one who cast it."""
 
     def __init__(
-        self, request: ApprovalRequest, evidence: Evidence, facts: Facts, kept_open: bool
+        self, request: ApprovalRequest, evidence: Evidence, members: Memberships, kept_open: bool
     ) -> None:
         self._request = request
         self._kept_open = kept_open
         self._policy = request.policy
-        self._author = evidence.author
-        self._facts = facts
+        self._evidence = evidence
+        self._members = members
         self._digest = digest_of(request)
-        self._unsettled = unsettled(request, evidence.author)
+        self._unsettled = unsettled(request, evidence)
         self._taken_back: dict[str, datetime] = {}
         for vote in evidence.votes:
             if vote.verdict is Verdict.APPROVE and self._dismissed(vote):
@@ -335,14 +338,14 @@ class _Judge:
     def objection(self, vote: Vote) -> Why | None:
         return (
             self.form(vote)
-            or bar(self._request, self._author, vote.actor)
+            or bar(self._request, self._evidence, vote.actor)
             or self._stranger(vote.actor)
             or self._withdrawn(vote)
             or self._unapproving(vote)
         )
 
     def _stranger(self, actor: Actor) -> Why | None:
-        return may_decide(self._policy.require, actor, self._facts).why_not()
+        return may_decide(self._policy.require, actor, self._members).why_not()
 
     def _withdrawn(self, vote: Vote) -> Why | None:
         if vote.verdict is not Verdict.APPROVE:
@@ -366,17 +369,17 @@ class _Judge:
         return anyone or self._answer(by) is not Answer.NOT
 
     def _answer(self, actor: Actor) -> Answer:
-        if actor.bot or bar(self._request, self._author, actor):
+        if actor.bot or bar(self._request, self._evidence, actor):
             return Answer.NOT
         if self._unsettled:
             return Answer.UNKNOWN
-        return may_decide(self._policy.require, actor, self._facts).answer
+        return may_decide(self._policy.require, actor, self._members).answer
 
     def _unapproving(self, vote: Vote) -> Why | None:
         """What speaks against a yes and not against a no."""
         if vote.verdict is not Verdict.APPROVE:
             return None
-        return self._unsettled or why_not_named(self._policy, vote.actor, self._facts)
+        return self._unsettled or why_not_named(self._policy, vote.actor, self._members)
 
 
 def objection_of_form(
@@ -413,25 +416,27 @@ def _dismissal_age(dismissal: Dismissal) -> tuple[object, ...]:
 # -- the rule --------------------------------------------------------------------------------------
 
 
-def weigh(rule: Rule, approvals: Sequence[Vote], facts: Facts) -> Finding:
+def weigh(rule: Rule, approvals: Sequence[Vote], members: Memberships) -> Finding:
     """How far these approvals, one a person, satisfy the rule, as a tree."""
     match rule:
         case Approvals(by=actors, count=count):
-            return _weigh_count(actors, count, approvals, facts)
+            return _weigh_count(actors, count, approvals, members)
         case EachOf(of):
-            return _weigh_each(of, approvals, facts)
+            return _weigh_each(of, approvals, members)
         case AllOf(rules):
-            parts = tuple(weigh(each, approvals, facts) for each in rules)
+            parts = tuple(weigh(each, approvals, members) for each in rules)
             met = bool(parts) and all(part.met for part in parts)
             return Finding(_joined("and", [part.says for part in parts]), met, parts)
         case AnyOf(rules):
-            parts = tuple(weigh(each, approvals, facts) for each in rules)
+            parts = tuple(weigh(each, approvals, members) for each in rules)
             met = any(part.met for part in parts)
             return Finding(_joined("or", [part.says for part in parts]), met, parts)
 
 
-def _weigh_count(actors: Actors, count: int, approvals: Sequence[Vote], facts: Facts) -> Finding:
-    found = [(vote, among(actors, vote.actor, facts)) for vote in approvals]
+def _weigh_count(
+    actors: Actors, count: int, approvals: Sequence[Vote], members: Memberships
+) -> Finding:
+    found = [(vote, among(actors, vote.actor, members)) for vote in approvals]
     have = [vote for vote, belongs in found if belongs.surely]
     who = sorted({str(vote.actor) for vote in have})
     by = f" ({', '.join(who)})" if who else ""
@@ -443,10 +448,10 @@ def _weigh_count(actors: Actors, count: int, approvals: Sequence[Vote], facts: F
     )
 
 
-def _weigh_each(of: Sequence[Actors], approvals: Sequence[Vote], facts: Facts) -> Finding:
+def _weigh_each(of: Sequence[Actors], approvals: Sequence[Vote], members: Memberships) -> Finding:
     names = {identity(vote.actor): str(vote.actor) for vote in approvals}
     choices = [
-        frozenset(identity(v.actor) for v in approvals if among(actors, v.actor, facts).surely)
+        frozenset(identity(v.actor) for v in approvals if among(actors, v.actor, members).surely)
         for actors in of
     ]
     chosen = match_up(choices)

@@ -9,7 +9,8 @@ from bridge.core.digest import digest_of
 from bridge.core.evaluation import Actor, Evidence, Question, Vote
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import Group, Policy
-from bridge.policy.approvers import Facts, among, bar, identity, leaves
+from bridge.policy.approvers import Memberships, among, bar, identity, leaves
+from bridge.policy.claims import as_asked
 from bridge.policy.evaluate import objection_of_form
 from bridge.policy.objections import kept_open, key, objects
 
@@ -19,6 +20,7 @@ def questions(request: ApprovalRequest, evidence: Evidence) -> tuple[Question, .
 
     Look each up, `replace(evidence, memberships=…)`, evaluate. What is not looked up is unknown.
     """
+    request = as_asked(request, evidence.facts)
     digest = digest_of(request)
     known = {(each.user, each.group) for each in evidence.memberships}
     found: dict[tuple[int, Group], Question] = {}
@@ -35,19 +37,19 @@ def _whom(request: ApprovalRequest, evidence: Evidence, digest: str) -> Iterator
     for vote in sorted(evidence.votes, key=_order):
         if objects(vote) or objection_of_form(request, digest, vote, kept) is None:
             for actor in (vote.actor, vote.dismissed_by):
-                if actor and not actor.bot and not bar(request, evidence.author, actor):
+                if actor and not actor.bot and not bar(request, evidence, actor):
                     yield actor
     for vote in sorted((*evidence.said, *evidence.votes), key=_order):
         if objects(vote):
             if not vote.actor.bot and key(vote) not in on_record:
                 yield vote.actor  # also one who is barred: a no is heard all the same
             by = vote.dismissed_by
-            if by and not by.bot and not bar(request, evidence.author, by):
+            if by and not by.bot and not bar(request, evidence, by):
                 yield by
 
 
 def _groups(policy: Policy, actor: Actor) -> Iterator[Group]:
-    nothing = Facts(())
+    nothing = Memberships(())
     for actors in (*leaves(policy.require), *([policy.only] if policy.only else [])):
         if not among(actors, actor, nothing).surely:  # else the policy names the account itself
             yield from actors.groups

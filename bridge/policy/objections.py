@@ -21,6 +21,7 @@ from bridge.core.evaluation import (
     Answer,
     Channel,
     Dismissal,
+    Evidence,
     Lifted,
     Lifting,
     Objection,
@@ -31,7 +32,7 @@ from bridge.core.evaluation import (
 )
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import OnTimeout
-from bridge.policy.approvers import Facts, identity, may_decide, why_no_approver, why_nobody
+from bridge.policy.approvers import Memberships, identity, may_decide, why_no_approver, why_nobody
 
 #: Characters of a reason on record: a comment may hold 65,536, and its address stands beside it.
 _LONGEST_REASON: Final = 1_000
@@ -112,7 +113,10 @@ class Raised:
 
 
 def raised(
-    request: ApprovalRequest, said: Iterable[Vote], recorded: Iterable[Objection], facts: Facts
+    request: ApprovalRequest,
+    said: Iterable[Vote],
+    recorded: Iterable[Objection],
+    members: Memberships,
 ) -> Raised:
     """What is on record, and what is new of those who may object, by this request's policy."""
     known = {key(each): each for each in recorded}
@@ -132,7 +136,7 @@ def raised(
         full = held[who] >= _MOST_OF_ONE and vote.at < latest[who]
         if full or key(vote) in known:
             continue
-        why = why_no_objector(request, vote.actor, facts)
+        why = why_no_objector(request, vote.actor, members)
         if why is None:
             known[key(vote)] = _of(vote)
             held[who] += 1
@@ -141,7 +145,7 @@ def raised(
     return Raised(_in_order(known.values()), tuple(refused))
 
 
-def why_no_objector(request: ApprovalRequest, actor: Actor, facts: Facts) -> Why | None:
+def why_no_objector(request: ApprovalRequest, actor: Actor, members: Memberships) -> Why | None:
     """Why this person's no holds nothing; None if it does.
 
     The bars are ignored: the initiator of a run may not approve it, and may well stop it. What
@@ -149,7 +153,7 @@ def why_no_objector(request: ApprovalRequest, actor: Actor, facts: Facts) -> Why
     """
     if unproven := why_nobody(request, actor):
         return unproven
-    found = may_decide(request.policy.require, actor, facts)
+    found = may_decide(request.policy.require, actor, members)
     return found.why_not() if found.answer is Answer.NOT else None
 
 
@@ -202,13 +206,13 @@ class Settled:
 
 def settled(
     request: ApprovalRequest,
-    author: Actor | None,
+    evidence: Evidence,
     objections: Sequence[Objection],
     words: Words,
-    facts: Facts,
+    members: Memberships,
 ) -> Settled:
     """Which objections are lifted now, and by whom."""
-    approvers = _Approvers(request, author, facts)
+    approvers = _Approvers(request, evidence, members)
     found = tuple(
         each if each.lifted else replace(each, lifted=_first_end(each, words, approvers))
         for each in objections
@@ -232,15 +236,15 @@ def _who_and_when(lifting: Lifting) -> tuple[str, datetime, Lifted]:
 class _Approvers:
     """Whose approval would count now: asked often, and of few people."""
 
-    def __init__(self, request: ApprovalRequest, author: Actor | None, facts: Facts) -> None:
-        self._asked = (request, author)
-        self._facts = facts
+    def __init__(self, request: ApprovalRequest, evidence: Evidence, members: Memberships) -> None:
+        self._asked = (request, evidence)
+        self._members = members
         self._known: dict[str, Why | None] = {}
 
     def why_not(self, actor: Actor) -> Why | None:
         who = identity(actor)
         if who not in self._known:
-            self._known[who] = why_no_approver(*self._asked, actor, self._facts)
+            self._known[who] = why_no_approver(*self._asked, actor, self._members)
         return self._known[who]
 
 

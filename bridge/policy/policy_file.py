@@ -26,12 +26,12 @@ from bridge.core.rules import (
     EachOf,
     Group,
     GroupKind,
+    Initiator,
     OnTimeout,
     Policy,
     RequestChanges,
     Rule,
     Selected,
-    UnknownInitiator,
     Via,
 )
 from bridge.policy.approvers import LEVELS
@@ -43,7 +43,7 @@ PATH: Final = ".github/approvals.yml"
 
 #: The keys of each place. The schema for editors is checked against these.
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "the file": ("gates", "identities"),
+    "the file": ("gates", "identities", "initiator"),
     "an entry of gates": (
         "name",
         "when",
@@ -55,7 +55,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
         "auto_approve",
         "request_changes",
         "dismissed_reviews",
-        "unknown_initiator",
+        "initiator",
     ),
     "when": ("flow", "step", "environment", "label", "artifacts"),
     "require": (
@@ -234,8 +234,9 @@ def _file(place: Place, where: str) -> PolicyFile:
     entries: list[Covers] = []
     names: set[str] = set()
     first: dict[When, Covers] = {}  # which entry covers these gates
+    initiator = place.choice("initiator", Initiator) or Initiator.CLAIMED
     for each in place.places("gates", "an entry of gates"):
-        entry, is_clear = _entry(each)
+        entry, is_clear = _entry(each, initiator)
         if entry.selected.rule in names:
             each.fault(f"two entries are called {entry.selected.rule!r}")
         names |= {entry.selected.rule} - {""}
@@ -267,8 +268,8 @@ def _check_reach(before: Mapping[When, Covers], entry: Covers, place: Place) -> 
         )
 
 
-def _entry(place: Place) -> tuple[Covers, bool]:
-    """The entry, and whether it is clear which gates it covers."""
+def _entry(place: Place, initiator: Initiator) -> tuple[Covers, bool]:
+    """The entry, and whether it is clear which gates it covers. `initiator` is the file's own."""
     bars = _bars(place.place("bar", "bar"))
     timeout = place.parsed("timeout", seconds, "a length of time such as 24h")
     on_timeout = place.choice("on_timeout", OnTimeout)
@@ -282,8 +283,7 @@ def _entry(place: Place) -> tuple[Covers, bool]:
         request_changes=place.choice("request_changes", RequestChanges) or RequestChanges.HOLD,
         dismissed_reviews=place.choice("dismissed_reviews", DismissedReviews)
         or DismissedReviews.ANYONE,
-        unknown_initiator=place.choice("unknown_initiator", UnknownInitiator)
-        or UnknownInitiator.BLOCK,
+        initiator_is=place.choice("initiator", Initiator) or initiator,
     )
     selected = Selected(
         rule=place.text("name", required=True) or "",

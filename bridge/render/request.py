@@ -17,7 +17,7 @@ from bridge.core import durations
 from bridge.core.artifacts import ordered
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Decider, Evaluation, Finding, Outcome
-from bridge.core.facts import About, in_words
+from bridge.core.facts import Fact, in_words
 from bridge.core.input_fields import Field, fields, owed
 from bridge.core.model import ApprovalRequest, Artifact, Decision, Link, Standing
 from bridge.core.rules import OnTimeout
@@ -32,6 +32,7 @@ from bridge.core.sanitize import (
     plain,
     shortened,
 )
+from bridge.policy.claims import as_asked, starters
 from bridge.policy.evaluate import takes
 from bridge.render.shipped_templates import filled
 
@@ -257,10 +258,10 @@ def terminal(
     return "\n\n".join(parts)
 
 
-def started_by(request: ApprovalRequest) -> str:
-    """`ann, as the run says`; empty if nobody says who started the run."""
-    fact = request.fact(About.INITIATOR)
-    return shortened(in_words(fact), 160) if fact else ""
+def started_by(request: ApprovalRequest, facts: Iterable[Fact] = ()) -> str:
+    """`ann, as the run says`; empty if nobody says who started the run. `facts`: what is proven."""
+    who = dict.fromkeys(in_words(each) for each in starters(request, facts))
+    return shortened(" and ".join(who), 160)
 
 
 def _line(text: str) -> str:
@@ -271,6 +272,7 @@ def _facts(
     request: ApprovalRequest, now: datetime, standing: Standing | None
 ) -> Iterable[tuple[str, str]]:
     decision = standing.decision if standing else None
+    proven = (decision.facts if decision else standing.facts) if standing else ()
     if decision:
         ago = durations.relative(decision.decided_at, now)
         yield "decision", _line(_decided(decision))
@@ -281,9 +283,9 @@ def _facts(
             if vote.reason and decision.outcome is Outcome.APPROVED:
                 yield "reason", _line(f"{vote.reason} ({vote.actor.name})")
     else:
-        yield "deadline", _deadline(request, now)
+        yield "deadline", _deadline(as_asked(request, proven), now)
     yield "it takes", _line(takes(request.policy.require))
-    if who := started_by(request):
+    if who := started_by(request, proven):
         yield "started by", who
     for link in request.links:
         yield "link", _line(f"{link.label}: {link.url}")

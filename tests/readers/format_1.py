@@ -129,7 +129,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "only": optional("actors"),
         "request_changes": optional(words("hold, reject"), "hold"),
         "dismissed_reviews": optional(words("anyone, deciders"), "anyone"),
-        "unknown_initiator": optional(words("block, allow"), "block"),
+        "initiator_is": optional(words("proven, claimed, unknown"), "claimed"),
         "initiator": optional(TEXT),
         "via": optional(words("pull_request, issue"), "pull_request"),
     },
@@ -184,7 +184,8 @@ TABLES: dict[str, dict[str, Key]] = {
                 "approved, rejected, superseded, lifts-nothing, edited, dismissed, bad-input, late,"
                 " older-version, other-version, unnamed-version, not-yet-shown, branch-moved,"
                 " text-altered, bot, not-proven, not-an-approver, not-named, membership-unknown,"
-                " initiator-unknown, author-unknown, barred-initiator, barred-author, barred-user"
+                " initiator-unknown, initiator-not-proven, author-unknown, barred-initiator,"
+                " barred-author, barred-user"
             )
         ),
         "why": optional(TEXT, ""),
