@@ -25,6 +25,7 @@ from bridge.argo import compressed_nodes, nodes
 from bridge.argo.annotations import injected
 from bridge.core import sshsig
 from bridge.core.converter import plain, read
+from bridge.core.decision_keys import DecisionKey, parse_keys
 from bridge.core.delivery import Delivery, Move, Workflow
 from bridge.core.errors import BridgeError, LedgerCorrupt
 from bridge.core.evaluation import Evidence, Outcome
@@ -369,10 +370,9 @@ def test_a_changed_signature_is_bad(number: int, inside: bool) -> None:
 @often
 @given(number=numbers)
 def test_changed_public_keys_are_read_or_have_faults(number: int) -> None:
-    text = (
-        f"# ours\n{KEY.line}\n{sshsig.PublicKey(sshsig.KeyType.ED25519, KEY.point, '', 'x').line}\n"
-    )
-    or_error(lambda: sshsig.parse_keys(changed(text, number), "the keys"))
+    old = DecisionKey(replace(KEY, comment="2026"), "1" * 40)
+    text = f"# ours\n{DecisionKey(KEY).line}\n{old.line}\n"
+    or_error(lambda: parse_keys(changed(text, number), "the keys"))
 
 
 # -- git -------------------------------------------------------------------------------------------
