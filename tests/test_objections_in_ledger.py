@@ -17,6 +17,7 @@ from bridge.core.model import Draft, Standing
 from bridge.core.records import objections_in, objections_out
 from bridge.gates.audit import audit
 from bridge.gates.verify import verify
+from bridge.ledger import git_ledger
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import ANN, LEDGER, NOON, a_decision, a_request, git
 from tests.test_git_ledger import put
@@ -86,6 +87,13 @@ def test_a_proven_fact_is_recorded_once_and_survives_objections_and_another_requ
     assert audit(ledger).faults == ()
 
 
+@pytest.fixture
+def behind_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, no reader looks which commit recorded a decision."""
+    monkeypatch.setattr(git_ledger, "check_recorded", lambda ledger, standing: None)
+
+
+@pytest.mark.usefixtures("behind_a_url")
 def test_a_decision_that_knows_nothing_of_a_proven_fact_is_not_recorded(
     ledger: GitLedger, repository: Path, opened: Standing
 ) -> None:
@@ -247,6 +255,7 @@ def test_an_objection_that_was_taken_out_of_the_ledger_is_missed(
     assert told in fault
 
 
+@pytest.mark.usefixtures("behind_a_url")
 def test_a_decision_that_leaves_an_objection_out_is_missed_and_opens_no_gate(
     ledger: GitLedger, repository: Path, opened: Standing
 ) -> None:

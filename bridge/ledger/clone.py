@@ -71,6 +71,14 @@ class GitClone:
         return names_path(self.where)
 
     @property
+    def here(self) -> Path | None:
+        """The repository itself, if it is on this machine."""
+        if self.is_path:
+            return Path(self._url)
+        scheme, _, path = self._url.partition("://")
+        return Path(path) if scheme == "file" else None
+
+    @property
     def _secret(self) -> dict[str, str]:
         # Asked for each time: an App's token ends after an hour, and people take longer.
         return part_secret(self._remote())[1]

@@ -60,6 +60,7 @@ from bridge.ledger.gate_folders import (
 from bridge.ledger.git import GitFailed, Tree, make_bare
 from bridge.ledger.open_gates import GATES, IS_ID, listing, open_heads
 from bridge.ledger.readme import README
+from bridge.ledger.recording import check_recorded
 
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
@@ -264,7 +265,13 @@ class GitLedger:
     # -- reading -----------------------------------------------------------------------------
 
     def read(self, gate_id: str) -> Standing | None:
-        return self._exchanges.alone(lambda: self._gates.standing(gate_id, self._refs(gate_id)))
+        def attempt() -> Standing | None:
+            found = self._gates.standing(gate_id, self._refs(gate_id))
+            if found and self._clone.here and not self._keys:
+                check_recorded(self._clone.here, found)
+            return found
+
+        return self._exchanges.alone(attempt)
 
     def read_all(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
         gates = list(gate_ids)
