@@ -65,9 +65,9 @@ class Failing(GitLedger):
             self.down.remove(name)
             raise LedgerUnavailable("the ledger cannot be reached")
 
-    def head(self):
+    def heads(self, gate_id):
         self._through("head")
-        return super().head()
+        return super().heads(gate_id)
 
     def read(self, gate_id):
         self._through("read")
@@ -135,12 +135,34 @@ def test_a_condition_that_does_not_hold_leaves_it_to_a_person(ledger: Path) -> N
     assert pass_gate(here(asker=Asked("approve")), request, missed).by == "person"
 
 
-def test_the_terminal_is_told_when_somebody_else_was_first(
+def passed(capfd: pytest.CaptureFixture[str]) -> str:
+    """The line of the run's log that says whose approval lets it go on."""
+    (line,) = [each for each in capfd.readouterr().err.splitlines() if "recorded on" in each]
+    return line
+
+
+def test_the_runs_log_says_that_somebody_else_was_first(
     ledger: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     decision = pass_gate(here(asker=Asked(None, also=approved())), a_request())
     assert decision.votes[0].channel == "cli"
-    assert f"{KEY}: approved by Ann <ann@example.org>, meanwhile" in capfd.readouterr().err
+    at = f"{decision.decided_at:%Y-%m-%d %H:%M:%S} UTC"
+    says = f"hitl: {KEY}: approved by Ann <ann@example.org>; recorded on {at} in {ledger}"
+    assert passed(capfd) == says
+
+
+def test_the_runs_log_says_that_a_condition_the_clock_or_an_earlier_run_approved(
+    ledger: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    held = Condition("accuracy >= 0.9", {"accuracy": 0.94}, True)
+    by_condition = a_request("F/1/a/1", auto_approve_if="accuracy >= 0.9")
+    pass_gate(here(), by_condition, held)
+    assert "F/1/a/1: approved automatically: accuracy >= 0.9" in passed(capfd)
+    clock = Clock()
+    by_clock = a_request("F/1/b/1", timeout=60, on_timeout="approve")
+    for _ in range(2):
+        pass_gate(here(lambda: clock.pass_by(60), clock=clock), by_clock)
+        assert "F/1/b/1: approved, nobody answered" in passed(capfd)
 
 
 def test_the_first_decision_stands_against_a_later_answer_here(ledger: Path) -> None:
@@ -262,9 +284,9 @@ def test_a_signal_that_was_ignored_stays_ignored(ledger: Path) -> None:
 
 def test_a_signal_amid_a_look_waits_until_the_look_is_done(ledger: Path) -> None:
     class Struck(Failing):
-        def head(self):
+        def heads(self, gate_id):
             os.kill(os.getpid(), signal.SIGTERM)
-            found = super().head()
+            found = super().heads(gate_id)
             self.calls.append("done")
             return found
 
@@ -296,6 +318,37 @@ def test_a_request_deleted_by_hand_shuts_the_gate(ledger: Path) -> None:
     with pytest.raises(GateShut):
         pass_gate(here(delete, clock=clock), request)
     assert decision_of(request) is None
+
+
+def test_a_request_that_is_damaged_meanwhile_is_said_once_and_waited_for(
+    ledger: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    request = a_request(KEY)
+    torn = ledger / "torn.yaml"
+    torn.write_text("format: [")
+
+    def git(*args: str) -> str:
+        said = ["git", "--git-dir", str(ledger), *args]
+        return subprocess.check_output(said, text=True).strip()
+
+    branch = f"refs/heads/{request.gate.branch}"
+    before: list[str] = []
+
+    def damage() -> None:
+        before.append(git("rev-parse", branch))
+        paths = git("ls-tree", "-r", "--name-only", branch).splitlines()
+        (path,) = [each for each in paths if each.endswith("request.yaml")]
+        git("read-tree", branch)
+        git("update-index", "--cacheinfo", f"100644,{git('hash-object', '-w', str(torn))},{path}")
+        git("update-ref", branch, git("commit-tree", git("write-tree"), "-p", branch, "-m", "x"))
+
+    def repair() -> None:
+        git("update-ref", branch, before[0])
+
+    decision = pass_gate(here(damage, nothing, repair, approved()), request)
+    assert decision.outcome is Outcome.APPROVED
+    (said,) = [each for each in capfd.readouterr().err.splitlines() if "waiting on" in each]
+    assert f"{KEY}: " in said
 
 
 # -- the ledger out of reach ---------------------------------------------------------------------

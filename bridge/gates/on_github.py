@@ -62,6 +62,10 @@ class OnGitHub:
     def ask_here(self, request: ApprovalRequest, decided: Callable[[], bool]) -> Vote | None:
         """Nobody at a terminal is proven to be who they are."""
 
+    def mark(self, gate_id: str) -> object:
+        """What is pushed to the gate's branch, the decider puts back."""
+        return self.ledger.head()
+
     def look(self, draft: Draft, before: Standing) -> Standing:
         """A request that has vanished is put back by the decider, and a new policy asks anew."""
         found = self.ledger.read(draft.gate.id)

@@ -119,6 +119,10 @@ class Ledger(Protocol):
         """The ledger's head now; cheap: a change of it is the reason to `read` again."""
         ...
 
+    def heads(self, gate_id: str) -> Mapping[str, str]:
+        """The same, with the head of the gate's branch."""
+        ...
+
 
 class Forge(Protocol):
     """Where people answer and are proven to be who they are. Raises `ForgeUnavailable` throughout.

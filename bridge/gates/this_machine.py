@@ -63,6 +63,9 @@ class ThisMachine:
         self._check_may_decide(request)
         return self.asker.ask(request, self.person, decided)
 
+    def mark(self, gate_id: str) -> object:
+        return self.ledger.heads(gate_id)
+
     def look(self, draft: Draft, before: Standing) -> Standing:
         key = draft.gate.key
         found = self.ledger.read(draft.gate.id)

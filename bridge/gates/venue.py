@@ -103,6 +103,10 @@ class Venue(Protocol):
         """
         ...
 
+    def mark(self, gate_id: str) -> object:
+        """What is equal until there is a reason to look again. Cheap."""
+        ...
+
     def look(self, draft: Draft, before: Standing) -> Standing:
         """The gate as it is now. Raises `GateShut` if it no longer asks what the draft says."""
         ...

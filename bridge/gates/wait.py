@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
 
-from bridge.core.errors import BridgeError, GateShut, LedgerUnavailable, LostRequest, Refused
+from bridge.core.errors import (
+    BridgeError,
+    GateShut,
+    LedgerCorrupt,
+    LedgerUnavailable,
+    LostRequest,
+    Refused,
+)
 from bridge.core.evaluation import Condition, Vote
 from bridge.core.model import ApprovalRequest, Decision, Draft
 from bridge.core.rules import OnTimeout
@@ -53,7 +60,9 @@ def pass_gate(
         opened = venue.open(draft)
         if opened.standing.decision is None:
             _Waiting(venue, run, draft, opened, condition).until_decided()
-        return venue.verify(draft.gate, compute or (lambda _: draft))
+        decision = venue.verify(draft.gate, compute or (lambda _: draft))
+        _say(*_passed(draft.gate.key, decision, venue.address))
+        return decision
     except GateShut:
         raise
     except BridgeError as error:
@@ -73,7 +82,7 @@ class _Waiting:
         self._how = opened.how
         self._condition = condition
         self._interrupts = _Interrupts()
-        self._head: str | None = None
+        self._mark: object = None
         self._ticks = 0
         self._interval = 1 if venue.ledger.is_path else _NEAR
         self._votes: tuple[Vote, ...] = ()
@@ -117,9 +126,7 @@ class _Waiting:
             _say(f"nobody is asked here: {refused}")
             return
         with self._interrupts.held():
-            if self._standing.decision:
-                _say(f"{self._draft.gate.key}: {self._standing.decision.reason}, meanwhile")
-            elif vote:
+            if vote and self._standing.decision is None:
                 # Kept: a ledger that cannot be reached now gets it when it can.
                 self._votes = (vote,)
                 self._reachable(self._judge)
@@ -132,10 +139,13 @@ class _Waiting:
             self._look_again()
 
     def _look(self) -> None:
-        head = self._venue.ledger.head()
-        if head != self._head:
-            self._look_again()
-            self._head = head
+        mark = self._venue.mark(self._draft.gate.id)
+        if mark != self._mark:
+            try:
+                self._look_again()
+            except LedgerCorrupt as error:  # whoever damaged it decides nothing by that
+                self._say_once(f"{self._draft.gate.key}: {error}; waiting on")
+            self._mark = mark
         elif not self._venue.ledger.is_path:
             self._interval = min(_FAR, self._interval * 2)
 
@@ -156,9 +166,12 @@ class _Waiting:
         try:
             exchange()
         except LedgerUnavailable as error:
-            if str(error) not in self._said:
-                _say(f"{error}; waiting on")
-            self._said.add(str(error))
+            self._say_once(f"{error}; waiting on")
+
+    def _say_once(self, says: str) -> None:
+        if says not in self._said:
+            _say(says)
+        self._said.add(says)
 
     def _withdraw(self, end: Interrupted) -> None:
         key = self._draft.gate.key
@@ -236,6 +249,13 @@ class _Interrupts:
 def _who_decides(request: ApprovalRequest) -> str:
     until = f" until {request.expires_at:%Y-%m-%d %H:%M:%S} UTC" if request.expires_at else ""
     return f"{request.gate.key} waits for {who_may(request.policy.require)}{until}"
+
+
+def _passed(key: str, decision: Decision, where: str) -> tuple[str, str]:
+    """Whose approval lets the run go on: perhaps nobody was asked here."""
+    what = "" if decision.reason.startswith("approved") else "approved, "
+    when = f"{decision.decided_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{key}: {what}{decision.reason}", f"recorded on {when} in {where}"
 
 
 def _say(*parts: str) -> None:

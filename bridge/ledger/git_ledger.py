@@ -323,6 +323,9 @@ class GitLedger:
     def head(self) -> str | None:
         return self._exchanges.told(lambda: self._clone.remote_refs(LEDGER)).get(LEDGER)
 
+    def heads(self, gate_id: str) -> Mapping[str, str]:
+        return self._exchanges.told(lambda: self._refs(gate_id))
+
     def listing(self) -> Listing:
         return listing(self._exchanges)
 
