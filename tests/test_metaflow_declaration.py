@@ -96,6 +96,13 @@ def test_an_input_that_nobody_would_fill_in_is_refused_with_the_way_out(project:
     assert "give each a default in `input_schema`, such as 'n': 'int = …'" in said
 
 
+def test_unknown_attributes_are_refused_beside_every_other_fault(project: Project) -> None:
+    said = refused(project, "Unknown")
+    assert "unknown key `retries`; use `message`, `approvers`, `timeout`" in said
+    assert "unknown key `timeut`; did you mean `timeout`?" in said
+    assert "`timeout`: the duration 'x'" in said
+
+
 def test_braces_that_name_nothing_are_refused_with_the_form_to_write(project: Project) -> None:
     said = refused(project, "Braces")
     written = re.findall(r"write (\{\{ .*? \}\}) \(the message is then a Jinja2 template", said)

@@ -44,6 +44,13 @@ class Property(Base):
         self.next(self.end)
 
 
+class Unknown(Base):
+    @hitl(retries=3, timeut="1h", timeout="x")
+    @step
+    def gated(self):
+        self.next(self.end)
+
+
 class Function(Base):
     @hitl(auto_approve_if=lambda accuracy, environment: environment == "test" and accuracy > 0.4)
     @step

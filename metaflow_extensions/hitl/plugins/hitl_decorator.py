@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -85,11 +85,16 @@ class HitlDecorator(StepDecorator):
         "poll_interval": None,
     }
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, attributes: Mapping[str, Any] | None = None, *args: Any, **kwargs: Any
+    ) -> None:
         # Here, because every way to a gate comes through: `@hitl`, `--with hitl`, a mutator.
         if metaflow_version.is_too_old():
             metaflow_version.refuse()
-        super().__init__(*args, **kwargs)
+        said = dict(attributes or {})
+        # Metaflow itself would refuse the first unknown one with a traceback, as the flow loads.
+        self._unknown = {key: said.pop(key) for key in list(said) if _is_unknown(key)}
+        super().__init__(said, *args, **kwargs)
 
     # -- when the flow is checked ------------------------------------------------------------
 
@@ -154,7 +159,7 @@ class HitlDecorator(StepDecorator):
             from .declaration import declare
         try:
             with _needing_bridge():
-                return declare(self.attributes, self._step, self._known)
+                return declare(self.attributes | self._unknown, self._step, self._known)
         except Faults as faults:
             listed = "\n".join(f"  - {each}" for each in faults.faults)
             raise HitlException(f"{faults.subject}:\n{listed}") from None
@@ -378,6 +383,12 @@ def _stored(flow_datastore: Any, path: str) -> Any:
     return flow_datastore.get_task_datastore(
         run_id, step, task_id, attempt=int(attempt[0]) if attempt else None
     )
+
+
+def _is_unknown(key: str) -> bool:
+    from metaflow.user_configs.config_parameters import UNPACK_KEY  # not in an old Metaflow
+
+    return key not in HitlDecorator.defaults and not key.startswith(UNPACK_KEY)
 
 
 def _settings() -> Settings:
