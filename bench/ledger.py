@@ -28,6 +28,11 @@ sys.path[:0] = [str(ROOT)]
 
 from measures import Row, tell, timed  # noqa: E402
 
+from bridge.core.decision_keys import parse_keys  # noqa: E402
+from bridge.core.evaluation import Actor  # noqa: E402
+from bridge.core.model import Place, PlaceKind  # noqa: E402
+from bridge.core.rules import Actors, Approvals, Bars, Policy  # noqa: E402
+from bridge.core.sshsig import DECISION_NAMESPACE  # noqa: E402
 from bridge.gates.audit import audit  # noqa: E402
 from bridge.gates.verify import verify  # noqa: E402
 from bridge.ledger.git_ledger import GitLedger  # noqa: E402
@@ -88,6 +93,11 @@ class Bench:
         name = "verification, empty clone, HTTP: bytes"
         yield Row(name, few.wire, many.wire, MOST_BYTES, absolute=True)
         yield Row("verification: wall s", few.wall, many.wall, 2)
+        with self.signed(sizes[1]) as verify_signed:
+            plain, signed = self.in_turn(sizes[1], self.verify, verify_signed)
+        name = "verification of a signed decision, empty clone, HTTP: bytes"
+        yield Row(name, plain.wire, signed.wire, MOST_BYTES, absolute=True)
+        yield Row("verification, unsigned, then signed: wall s", plain.wall, signed.wall, 1.3)
         listed, asked = self.listing(sizes[1])
         name = f"one `git ls-remote`, then a listing in process with {WAITING} open: s"
         yield Row(name, asked, listed, 1.3)
@@ -104,6 +114,46 @@ class Bench:
 
     def verify(self, ledger: GitLedger, size: int) -> None:
         assert verify(ledger, a_request(key_of(size // 2)).draft)
+
+    @contextmanager
+    def signed(self, size: int) -> Iterator[Verb]:
+        """A signed decision in this ledger for a while, and how it is verified with its key."""
+        repository, gate = self.folder / f"{size}.git", "Flow/signed/gate/1"
+        host = self.serve.base.partition("://")[2]
+        venue = Place(PlaceKind.GITHUB, host, str(size), 1296269)
+        policy = Policy(Approvals(Actors(anyone=True)), bars=Bars(False, False))
+        request = a_request(gate, venue=venue, policy=policy)
+        ann, line = Actor("Ann", login="ann", id=7, proven=True), self.work / "decider.pub"
+
+        def sign() -> None:
+            # In a process of its own: this one is forked for each reader, who has yet to import
+            # what verifies a signature.
+            from bridge.local.signing import signing_key
+            from tests.ssh_keys import private_text
+
+            key = signing_key(private_text())
+            line.write_text(key.public.line)
+            decider = GitLedger(
+                str(repository),
+                self.work / "decider",
+                signature=lambda statement: key.sign(statement, DECISION_NAMESPACE),
+            )
+            decider.open(request, request.message)
+            decider.record(a_decision(request, ann))
+
+        def verb(ledger: GitLedger, _size: int) -> None:
+            own = GitLedger(ledger.where, self.work / "reader", keys=keys)
+            assert verify(own, request.draft, venue)
+            shutil.rmtree(self.work / "reader")
+
+        before = refs_of(repository)
+        try:
+            assert alone(sign) == 0
+            keys = parse_keys(line.read_text(), "the bench's keys")
+            yield verb
+        finally:
+            git(repository, "update-ref", "-d", f"refs/heads/{request.gate.branch}")
+            put_back(repository, before)
 
     def decide(self, ledger: GitLedger, size: int) -> None:
         assert ledger.record(a_decision(a_request(key_of(size)))).decision
@@ -151,17 +201,21 @@ class Bench:
 
     def alternately(self, sizes: tuple[int, int], verb: Verb) -> tuple[Cost, Cost]:
         """Medians over the rounds, the two sizes in turn, so that a busy moment meets both."""
-        costs: dict[int, list[Cost]] = {size: [] for size in sizes}
-        for _ in range(self.rounds):
-            for size in sizes:
-                costs[size].append(self.once(size, verb))
-        few, many = (middle(costs[size]) for size in sizes)
-        return few, many
+        return self._medians([(size, verb) for size in sizes])
+
+    def in_turn(self, size: int, *verbs: Verb) -> tuple[Cost, Cost]:
+        """The same of two verbs on one ledger."""
+        return self._medians([(size, verb) for verb in verbs])
+
+    def _medians(self, calls: list[tuple[int, Verb]]) -> tuple[Cost, Cost]:
+        costs = [[self.once(size, verb) for size, verb in calls] for _ in range(self.rounds)]
+        base, found = (middle([*each]) for each in zip(*costs, strict=True))
+        return base, found
 
     def once(self, size: int, verb: Verb) -> Cost:
         """One process with an empty clone; what it did to the ledger is undone."""
         repository = self.folder / f"{size}.git"
-        before = git(repository, "for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+        before = refs_of(repository)
         place = Path(tempfile.mkdtemp(dir=self.work))
         url = self.serve.url(repository.name)
         self.serve.forget()
@@ -172,8 +226,7 @@ class Bench:
         _, status, used = os.wait4(pid, 0)
         wall = time.perf_counter() - start
         assert status == 0
-        rows = [f"update {line}\n" for line in before]
-        git(repository, "update-ref", "--stdin", stdin="".join(rows))
+        put_back(repository, before)
         shutil.rmtree(place)
         return Cost(wall, used.ru_utime + used.ru_stime, self.serve.wire())
 
@@ -222,6 +275,14 @@ def serve(folder: Path) -> None:
             print(state.wire, flush=True)
             if line.strip() == "forget":
                 state.forget()
+
+
+def refs_of(repository: Path) -> list[str]:
+    return git(repository, "for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+
+
+def put_back(repository: Path, refs: list[str]) -> None:
+    git(repository, "update-ref", "--stdin", stdin="".join(f"update {line}\n" for line in refs))
 
 
 def middle(costs: list[Cost]) -> Cost:
