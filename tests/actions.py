@@ -155,9 +155,16 @@ class Runner:
         if "environment" in job:
             secrets |= self.secrets
             variables |= self.variables
-        environment = self._environment()
-        # act leaves this one out.
-        environment["GITHUB_WORKFLOW_REF"] = f"{self._repository.full_name}/{path}@{ref}"
+        run = self._repository.run(path, event.by, ref, event.name, commit)
+        environment = self._environment() | {
+            # act leaves these out, or has its own.
+            "GITHUB_WORKFLOW_REF": run.workflow_ref,
+            "GITHUB_REPOSITORY_ID": str(self._repository.id),
+            "GITHUB_RUN_ID": str(run.id),
+            "GITHUB_RUN_ATTEMPT": "1",
+        }
+        if granted.get("id-token") == "write":
+            environment |= self._github.issuer.job(run)
         done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("act")),
@@ -181,7 +188,8 @@ class Runner:
             check=False,
         )
         log = done.stdout + done.stderr
-        for secret in self._github.secrets:
+        sent = [value for value in (event.payload.get("inputs") or {}).values() if len(value) > 40]
+        for secret in [*self._github.secrets, *sent]:
             assert secret not in log, f"a secret in the log of {path}"
         ran = "🏁" in log or "Job " in log
         shutil.rmtree(checkout)

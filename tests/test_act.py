@@ -210,14 +210,15 @@ def test_a_key_that_is_not_set_is_red_with_the_one_fix(at: Repository) -> None:
 def test_a_job_asks_and_ends_and_the_approval_starts_the_run_that_deploys(at: Repository) -> None:
     at.write_policy("gates: [{name: deploy, require: {users: [alice]}}]")
     at.repo.commit("main", {".github/workflows/deploy.yml": example()})
-    at.runner.shared_variables["OPENER_APP_ID"] = str(at.opener.id)
-    at.runner.shared_secrets["OPENER_APP_KEY"] = at.opener.key
     sha = at.repo.branch("main")
     at.runner.skip()
     at.repo.dispatch(at.bob, "deploy.yml", "main", {})
-    asked, *_ = at.runner.run()
-    assert asked.code == 0, asked
+    asked, opened, *_ = at.runner.run()
+    assert (asked.code, opened.code) == (0, 0), f"{asked}{opened}"
     (pull,) = at.repo.pulls
+    assert "/pull/1" in opened.log
+    proven = {each.name.value: each.value for each in at.standing(pull).facts if each.proven}
+    assert (proven["initiator"], proven["sha"]) == (f"@bob#{at.bob.id}", sha)
     pull.comment(at.alice, "/approve share=0.5")
     decided, deployed = at.runner.run()
     assert decided.code == 0, decided

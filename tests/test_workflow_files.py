@@ -194,7 +194,14 @@ def test_looks_at_one_gate_queue_behind_each_other_and_none_is_cancelled() -> No
     assert held["cancel-in-progress"] == "false"
     number = job(DECIDING)["steps"][0]["with"]["number"]
     asked = number.removeprefix("${{ ").removesuffix(" }}")
-    assert held["group"] == f"approvals-${{{{ {asked} || 'all' }}}}"
+    own = "inputs.request && github.run_id"  # a request that is pushed out would be lost
+    assert held["group"] == f"approvals-${{{{ {asked} || {own} || 'all' }}}}"
+
+
+def test_a_request_and_its_token_are_in_no_variable_of_a_step_because_those_are_logged() -> None:
+    assert set(DECIDING["on"]["workflow_dispatch"]["inputs"]) == {"number", "request", "token"}
+    assert "inputs.token" not in written(MAIN)
+    assert written(MAIN).count("inputs.request") == 1
 
 
 @pytest.mark.parametrize("workflow", [PASSING, DECIDING])
@@ -276,7 +283,16 @@ def test_the_page_names_what_the_workflows_listen_to_and_how_often() -> None:
 
 def test_what_the_page_shows_of_a_gate_in_ci_names_inputs_that_there_are() -> None:
     shown = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    assert len(shown) == 2
-    for each in shown:
-        (step,) = yaml.safe_load(each)
+    steps = [yaml.safe_load(each) for each in shown if "uses:" in each]
+    assert len(steps) == 2
+    for (step,) in steps:
         assert set(step["with"]) <= set(MANIFEST["inputs"])
+
+
+def test_the_permissions_that_the_page_shows_are_those_of_the_example() -> None:
+    (shown,) = (
+        each for each in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "id-t" in each
+    )
+    asks = load(example())["jobs"]["ask"]
+    assert yaml.safe_load(shown) == {"permissions": asks["permissions"]}
+    assert "app-key" not in str(asks)

@@ -11,13 +11,19 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bridge import wiring
 from bridge.core import log
-from bridge.core.errors import BridgeError, Faults, NoSuchPage
+from bridge.core.digest import asked_digest
+from bridge.core.errors import BridgeError, Faults, NoSuchPage, Refused
+from bridge.core.evaluation import Outcome
+from bridge.core.facts import Fact
+from bridge.core.model import Draft, Standing
 from bridge.core.sanitize import harmless_line
 from bridge.core.settings import (
     APP_ID,
@@ -30,8 +36,14 @@ from bridge.core.settings import (
     github_from_environment,
 )
 from bridge.entrypoints import action_summary, github_job
+from bridge.entrypoints.github_job import Job, JobGate
 from bridge.gates.open_page import Desk, ask
 from bridge.gates.process_page import Tended, sweep, tend
+from bridge.pages.model import Page
+from bridge.pages.votes import gate_of
+
+if TYPE_CHECKING:
+    from bridge.entrypoints.github_request import Witness
 
 
 def main(env: Mapping[str, str]) -> int:
@@ -55,8 +67,15 @@ def main(env: Mapping[str, str]) -> int:
 
 
 def _tend(env: Mapping[str, str], runner: Runner) -> int:
+    from bridge.entrypoints import github_request
+
     number = _number(env)
+    given = github_request.inputs_in(env)
     desk = _desk(env, decides=True)
+    if github_request.REQUEST in given:
+        return _asked(env, runner, desk, given)
+    if number is not None and github_request.TOKEN in given:
+        _learn(env, desk, number, given[github_request.TOKEN])
     try:
         done = sweep(desk) if number is None else (tend(desk, number),)
     except NoSuchPage:
@@ -67,16 +86,101 @@ def _tend(env: Mapping[str, str], runner: Runner) -> int:
     return 1 if any(each.failed for each in done) else 0
 
 
+def _asked(env: Mapping[str, str], runner: Runner, desk: Desk, given: Mapping[str, str]) -> int:
+    """Open what a job hands over, if its token proves that the job's run asks it."""
+    from bridge.entrypoints import github_request
+
+    text, token = (given.get(name, "") for name in (github_request.REQUEST, github_request.TOKEN))
+    with _refusing():
+        draft, facts = _witness(env, desk).request(text, token)
+    _check_latest(desk.ledger.read(draft.gate.id), facts)
+    return _opened(runner, draft, *ask(desk, draft, facts))
+
+
+def _learn(env: Mapping[str, str], desk: Desk, number: int, token: str) -> None:
+    """Record what the token proves of the run whose opener has put this page up."""
+    look = desk.forge.look(number)
+    gate_id = gate_of(look.pages[0], look.site)
+    standing = desk.ledger.read(gate_id) if gate_id else None
+    if standing and standing.decision is None:
+        with _refusing():
+            facts = _witness(env, desk).facts(standing.request, token)
+        _check_latest(standing, facts)
+        desk.ledger.hold(standing.request.gate.id, facts=facts)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except Faults as error:
+        raise Refused(f"nothing is asked: {error}") from None
+
+
+def _witness(env: Mapping[str, str], desk: Desk) -> Witness:
+    from bridge.entrypoints.github_request import Witness
+    from bridge.github.oidc import Keys, issuer_of
+
+    github = github_from_environment(env)
+    return Witness(desk.forge, github, Keys(issuer_of(github.server_url)), desk.clock())
+
+
+def _check_latest(standing: Standing | None, facts: Sequence[Fact]) -> None:
+    from bridge.entrypoints.github_request import overtaken
+
+    if overtaken(standing, facts):
+        raise Refused("nothing is asked: a later attempt of the run has asked since")
+
+
 def _open(env: Mapping[str, str], runner: Runner) -> int:
-    desk = _desk(env)
-    draft = github_job.draft(github_job.job_of(env), github_job.asked_by(env))
-    standing, page = ask(desk, draft)
+    from bridge.github import oidc
+
+    job, asked = github_job.job_of(env), github_job.asked_by(env)
+    draft = github_job.draft(job, asked)
+    if not oidc.may_ask(env):
+        return _opened(runner, draft, *ask(_desk(env), draft))
+    if not env.get(APP_ID):
+        return _hand_over(env, runner, job, asked)
+    standing, page = ask(_desk(env), draft)
+    if page and env.get(TOKENS[0]):
+        _start(env, {"number": str(page.number), "token": oidc.requested(env, asked_digest(draft))})
+    return _opened(runner, draft, standing, page)
+
+
+def _opened(runner: Runner, draft: Draft, standing: Standing, page: Page | None) -> int:
+    github_job.check_same(draft, standing)
     done = Tended("waits for a decision", standing, page=page)
     if standing.decision:
         done = replace(done, says=standing.decision.reason)
     runner.tell([done])
     runner.put(_outputs(done))
     return 0
+
+
+def _hand_over(env: Mapping[str, str], runner: Runner, job: Job, asked: JobGate) -> int:
+    """Let the decider ask: it proves by the token whose request it is."""
+    from bridge.entrypoints import github_request
+    from bridge.github import oidc
+
+    draft = github_job.draft(job, asked)
+    request = github_request.packed(env, asked)
+    github_request.inputs_of(request, "")  # before GitHub signs anything
+    token = oidc.requested(env, asked_digest(draft))
+    _start(env, github_request.inputs_of(request, token))
+    where = f"{job.server}/{job.repository}/actions/workflows/{github_request.WORKFLOW}"
+    runner.tell([Tended(f"{draft.gate.key} is with the decider, which opens its page: {where}")])
+    runner.put({"outcome": Outcome.PENDING.value, "gate": draft.gate.id, "url": ""})
+    return 0
+
+
+def _start(env: Mapping[str, str], inputs: Mapping[str, str]) -> None:
+    """Start the decider with the job's own token: no key of the bridge may do that."""
+    from bridge.entrypoints.github_request import WORKFLOW
+    from bridge.github.client import GitHub
+
+    own = {name: value for name, value in env.items() if name not in (APP_ID, APP_KEY)}
+    _check_credential(own)
+    GitHub(github_from_environment(own)).start(WORKFLOW, inputs)
 
 
 def _verify(env: Mapping[str, str], runner: Runner) -> int:

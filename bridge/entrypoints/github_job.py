@@ -16,8 +16,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bridge.core.artifacts import ordered, summarise
-from bridge.core.digest import canonical
-from bridge.core.errors import Faults, GateShut, LedgerCorrupt, NoSuchGate
+from bridge.core.digest import asked_digest, canonical
+from bridge.core.errors import AlreadyDecided, Faults, GateShut, LedgerCorrupt, NoSuchGate
 from bridge.core.facts import About, Fact, Source
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.json_schema import not_plain
@@ -43,7 +43,7 @@ from bridge.github.dispatch import COMMIT, approved_commit, origin_of
 FORM: Final = Form(input="inputs")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KEY: Final = re.compile(r"(?P<workflow>[^/]+)/(?P<run>[0-9]+)/(?P<name>[^/]+)", re.ASCII)
-_FILE: Final = "file"
+FILE: Final = "file"
 _WORKFLOW: Final = re.compile(r"[^/]+/[^/]+/(\.github/workflows/[^/@]+)@.+")
 #: What GitHub's runner says of a job, and what it is about.
 _SAID: Final = {
@@ -183,7 +183,7 @@ def draft(job: Job, asked: JobGate) -> Draft:
         message="\n".join(map(harmless_line, asked.spec.message.splitlines())),
         artifacts=ordered(
             [
-                _value(COMMIT, job.commit),
+                commit_of(job),
                 *(_value(name, value) for name, value in asked.values.items()),
                 *asked.files,
             ]
@@ -194,6 +194,15 @@ def draft(job: Job, asked: JobGate) -> Draft:
         subject=Subject(job.workflow, asked.name, asked.environment, artifacts=asked.plain),
         declared=asked.spec.declared,
     )
+
+
+def check_same(draft: Draft, standing: Standing) -> None:
+    """Raises `AlreadyDecided` if the gate is decided, and not for what this run asks now."""
+    if standing.decision and asked_digest(standing.request) != asked_digest(draft):
+        raise AlreadyDecided(
+            f"{draft.gate.key} was {standing.decision.outcome} for other values: a new run can ask"
+            " again"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +259,10 @@ def _again(recorded: ApprovalRequest, asked: JobGate) -> tuple[Artifact, ...]:
     return tuple(given.get(each.name, each) for each in recorded.artifacts)
 
 
+def commit_of(job: Job) -> Artifact:
+    return _value(COMMIT, job.commit)
+
+
 def _value(name: str, value: Any) -> Artifact:
     digest = "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
     return summarise(name, value, digest=digest)
@@ -260,4 +273,4 @@ def _file(path: Path) -> Artifact:
     with path.open("rb") as file:
         while part := file.read(_AT_A_TIME):
             digest.update(part)
-    return Artifact(path.as_posix(), _FILE, f"sha256:{digest.hexdigest()}", path.stat().st_size)
+    return Artifact(path.as_posix(), FILE, f"sha256:{digest.hexdigest()}", path.stat().st_size)

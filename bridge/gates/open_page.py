@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy
 from bridge.core.evaluation import Evidence
+from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest, Declared, Draft, Place, Standing, Subject
 from bridge.core.rules import Policy, Via
 from bridge.gates.evidence import learned
@@ -47,9 +48,9 @@ class Desk:
     cluster: Cluster | None = None  # None: somebody else delivers to Argo
 
 
-def ask(desk: Desk, draft: Draft) -> tuple[Standing, Page | None]:
+def ask(desk: Desk, draft: Draft, facts: tuple[Fact, ...] = ()) -> tuple[Standing, Page | None]:
     """Bind the draft to the policy file, and open the gate and its page. What was opened before
-    is found again.
+    is found again. `facts` are proven of the draft: they are on record before the page says so.
 
     Raises `NoPolicy` or `Faults` if no sound policy covers it: then nothing is opened. The page
     is None if the gate is decided already.
@@ -60,6 +61,8 @@ def ask(desk: Desk, draft: Draft) -> tuple[Standing, Page | None]:
     standing = open_gate(desk.ledger, desk.notices, request)
     if standing.decision or standing.head is None:
         return standing, None
+    if facts:
+        standing = desk.ledger.hold(standing.request.gate.id, facts=facts)
     if request.policy.via is Via.ISSUE:
         look = desk.forge.waiting()
     return standing, put_up(desk, look, standing, *_of_replacing(look, standing))

@@ -12,7 +12,7 @@ from bridge.core.facts import Fact
 from bridge.core.listing import Listing
 from bridge.core.model import ApprovalRequest, Decision, Entry, Place, Recorded, Standing
 from bridge.core.rules import Via
-from bridge.pages.model import Look, Page, Site, Write
+from bridge.pages.model import Look, Page, Run, Site, Write
 
 
 class Clock(Protocol):
@@ -185,6 +185,10 @@ class Forge(Protocol):
 
     def say(self, page: Page, text: str) -> str:
         """A comment, by whoever's credential this is; its address."""
+        ...
+
+    def run(self, number: int, attempt: int) -> Run | None:
+        """One attempt of a run of this repository; None if it has no such run."""
         ...
 
     def send(self, event: str, payload: Mapping[str, str]) -> None:

@@ -7,27 +7,11 @@ alone says nothing about who ran it again. Both together prove who started it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from bridge.core.facts import About, Fact, Source
 from bridge.github.oidc import RunToken
-from bridge.pages.model import Account, Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One attempt of a run, as the Actions API shows it."""
-
-    number: int
-    attempt: int
-    repository_id: int
-    path: str  # of its workflow file
-    branch: str  # of a tag, its name; of a pull request, its head
-    commit: str  # of a pull request, its head
-    event: str
-    actor: Account | None  # of the event
-    started_by: Account | None  # who ran this attempt
+from bridge.pages.model import Account, Kind, Run
 
 
 def read_run(found: Mapping[str, Any]) -> Run:
@@ -82,21 +66,20 @@ def _short(ref: str) -> str:
 
 
 def facts(token: RunToken, run: Run) -> Iterator[Fact]:
-    """What token and API prove together. A bot is no initiator: who made it start the run is
-    not known."""
-    people = {About.INITIATOR: run.started_by, About.ACTOR: run.actor}
+    """What token and API prove together. A bot proves no initiator: somebody made it start the
+    run, and it is not known who."""
+    for about, who in ((About.INITIATOR, run.started_by), (About.ACTOR, run.actor)):
+        if who:
+            person = who.kind is Kind.USER
+            yield Fact(about, f"@{who.login}#{who.id}", Source.OIDC, proven=person)
     said = {
-        about: f"@{who.login}#{who.id}"
-        for about, who in people.items()
-        if who and who.kind is Kind.USER
-    }
-    said |= {
         About.WORKFLOW: token.workflow,
         About.REF: token.ref,
         About.SHA: token.sha,
         About.EVENT: token.event,
         About.RUN: f"{token.run}/{token.attempt}",
+        About.ENVIRONMENT: token.environment,
     }
-    if token.environment:
-        said[About.ENVIRONMENT] = token.environment
-    return (Fact(about, value, Source.OIDC, proven=True) for about, value in said.items())
+    for about, value in said.items():
+        if value:
+            yield Fact(about, value, Source.OIDC, proven=True)

@@ -18,7 +18,7 @@ from bridge.core.remote_url import of_repository
 from bridge.core.rules import Group, GroupKind, Via
 from bridge.core.settings import GitHubSettings
 from bridge.github import graphql as words
-from bridge.github.asking_run import Run, read_run
+from bridge.github.asking_run import read_run
 from bridge.github.graphql import ACCOUNT, ISSUE, LABELS, MORE, PAGE, SITE
 from bridge.github.transport import Denied, Json, Line, told
 from bridge.pages.model import (
@@ -28,6 +28,7 @@ from bridge.pages.model import (
     Look,
     Mark,
     Page,
+    Run,
     Site,
     State,
     Voices,
@@ -381,15 +382,20 @@ class GitHub:
 
     # -- Actions -----------------------------------------------------------------------------
 
-    def run(self, number: int, attempt: int) -> Run:
-        """One attempt of a run of this repository."""
+    def run(self, number: int, attempt: int) -> Run | None:
         path = f"/repos/{self._repository}/actions/runs/{number}/attempts/{attempt}"
-        found = self._line.get(path, f"run {number} (attempt {attempt}) cannot be read")
+        try:
+            found = self._line.get(path, f"run {number} (attempt {attempt}) cannot be read")
+        except Denied as denied:
+            if denied.status == 404:
+                return None
+            raise
         return self._understood(lambda: read_run(found))
 
     def start(self, workflow: str, inputs: Mapping[str, str]) -> None:
         """Run this workflow file of the default branch, by its name."""
-        path, why = f"/repos/{self._repository}", f"{workflow} cannot be started"
+        path = f"/repos/{self._repository}"
+        why = f"{workflow} cannot be started, which takes `permissions: actions: write`"
         about = self._line.get(path, why)
         given = {"ref": self._understood(lambda: about["default_branch"]), "inputs": dict(inputs)}
         self._line.post(f"{path}/actions/workflows/{workflow}/dispatches", given, why, again=True)

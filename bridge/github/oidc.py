@@ -34,7 +34,7 @@ _CONFIGURATION: Final = "/.well-known/openid-configuration"
 _LONGEST_TOKEN: Final = 16_384
 _TRIES: Final = 3
 
-_SUBJECT: Final = "the token of the run"
+SUBJECT: Final = "the token of the run"
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _SHA: Final = re.compile(r"[0-9a-f]{40,64}")
 _WORKFLOW_REF: Final = re.compile(r"([^/]+/[^/]+)/(\.github/workflows/[^/@]+)@(.+)")
@@ -99,7 +99,7 @@ class Expected:
 def read_claims(payload: object) -> RunToken:
     """Raises `Faults` with everything that is missing or of another form than GitHub's."""
     if not isinstance(payload, Mapping):
-        raise Faults(_SUBJECT, ["it holds no claims"])
+        raise Faults(SUBJECT, ["it holds no claims"])
     read = _Reader(payload)
     workflow = _WORKFLOW_REF.fullmatch(read.text("workflow_ref"))
     if not workflow and "workflow_ref" not in read.missing:
@@ -127,7 +127,7 @@ def read_claims(payload: object) -> RunToken:
         environment=read.text("environment") if payload.get("environment") else None,
     )
     if read.faults:
-        raise Faults(_SUBJECT, read.faults)
+        raise Faults(SUBJECT, read.faults)
     return token
 
 
@@ -193,22 +193,22 @@ def signed(token: str, keys: Keys) -> object:
     import jwt
 
     if len(token) > _LONGEST_TOKEN:
-        raise Faults(_SUBJECT, [f"it has more than {_LONGEST_TOKEN:,} characters"])
+        raise Faults(SUBJECT, [f"it has more than {_LONGEST_TOKEN:,} characters"])
     try:
         kid = jwt.get_unverified_header(token).get("kid")
     except jwt.PyJWTError:
-        raise Faults(_SUBJECT, ["it is no token"]) from None
+        raise Faults(SUBJECT, ["it is no token"]) from None
     key = keys.get(kid) if isinstance(kid, str) else None
     if key is None:
-        raise Faults(_SUBJECT, [f"no key of {keys.issuer} has signed it"])
+        raise Faults(SUBJECT, [f"no key of {keys.issuer} has signed it"])
     try:
         # The algorithm is ours to say: a token that names another is refused.
         payload = jwt.api_jws.decode(token, key, algorithms=["RS256"])
         return json.loads(payload)
     except jwt.PyJWTError:
-        raise Faults(_SUBJECT, [f"its signature is not one of {keys.issuer}"]) from None
+        raise Faults(SUBJECT, [f"its signature is not one of {keys.issuer}"]) from None
     except (ValueError, RecursionError):
-        raise Faults(_SUBJECT, ["it holds no claims"]) from None
+        raise Faults(SUBJECT, ["it holds no claims"]) from None
 
 
 class Keys:

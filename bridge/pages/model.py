@@ -251,6 +251,21 @@ class Look:
     pages: tuple[Page, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt of a run of Actions. That GitHub shows it says nothing about who asks."""
+
+    number: int
+    attempt: int
+    repository_id: int
+    path: str  # of its workflow file
+    branch: str  # of a tag, its name; of a pull request, its head
+    commit: str  # of a pull request, its head
+    event: str
+    actor: Account | None  # of the event
+    started_by: Account | None  # who ran this attempt
+
+
 # -- what the bridge writes ------------------------------------------------------------------------
 
 
