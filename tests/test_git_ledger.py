@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.core import model
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, LedgerCorrupt, LedgerUnavailable, LostRequest, NoSuchGate
 from bridge.core.evaluation import Actor, Decider, Outcome
@@ -18,6 +19,7 @@ from bridge.core.model import Gate, on_github
 from bridge.core.records import decision_out, request_out
 from bridge.core.settings import from_environment
 from bridge.gates.audit import audit
+from bridge.ledger import git_ledger
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import (
     ANN,
@@ -144,7 +146,7 @@ def test_opening_a_decided_gate_returns_what_was_decided(ledger: GitLedger) -> N
 def test_two_gates_that_share_an_id_are_refused(
     ledger: GitLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Gate, "id", "0123456789ab")
+    monkeypatch.setattr(Gate, "id", "0123456789abcdef")
     opened(ledger)
     with pytest.raises(LedgerCorrupt, match="belongs to Flow/1/gate/3 of here already"):
         opened(ledger, "Flow/2/gate/3")
@@ -360,7 +362,7 @@ def test_the_start_of_several_gates_names_none_of_them(tmp_path: Path, length: i
     ledger = another(repository, tmp_path)
     common = "abcdef"[:length]
     for number in range(2):
-        gate_id = (common + f"{number}" * 12)[:12]
+        gate_id = (common + f"{number}" * 16)[:16]
         put(repository, LEDGER, {f"gates/{gate_id[:2]}/{gate_id[2:4]}/{gate_id}/x": "x"})
     with pytest.raises(NoSuchGate, match="means several gates"):
         ledger.resolve(common)
@@ -390,6 +392,29 @@ def test_a_key_that_two_origins_use_is_ambiguous(ledger: GitLedger) -> None:
         ledger.resolve(KEY)
 
 
+def test_a_gate_whose_id_begins_as_that_of_another_key_is_not_taken_for_it(
+    ledger: GitLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (model, git_ledger):
+        monkeypatch.setattr(module, "start_of_id", lambda _: "aaaaaaaa")
+    one, other = decided(ledger), opened(ledger, "Flow/2/gate/3")
+    assert ledger.resolve(one.request.gate.key) == one.request.gate.id
+    assert ledger.resolve(other.gate.key) == other.gate.id
+    with pytest.raises(NoSuchGate, match="see `hitl list`"):
+        ledger.resolve("Flow/3/gate/3")
+
+
+def test_a_decided_gate_is_found_by_its_natural_key_without_the_history(
+    ledger: GitLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        decided(ledger, key_of(number))
+    fresh = another(Path(ledger.where), Path(ledger.where).parent)
+    monkeypatch.setattr(fresh._clone, "deepen", None)
+    assert fresh.resolve(key_of(0)) == a_request(key_of(0)).gate.id
+    assert not fresh._clone.has(git(Path(ledger.where), "rev-parse", "approvals~1"))
+
+
 @pytest.mark.parametrize("name", ["Flow/9/gate/9", "9", "ffff", "", "gate/*", "-x", "a\nb"])
 def test_a_name_that_nothing_has_is_told_in_one_sentence(ledger: GitLedger, name: str) -> None:
     decided(ledger)
@@ -398,7 +423,7 @@ def test_a_name_that_nothing_has_is_told_in_one_sentence(ledger: GitLedger, name
 
 
 def test_a_full_id_that_nothing_has_reads_as_none(ledger: GitLedger) -> None:
-    assert ledger.read(ledger.resolve("0" * 12)) is None
+    assert ledger.read(ledger.resolve("0" * 16)) is None
 
 
 # -- lists ---------------------------------------------------------------------------------------
@@ -431,11 +456,11 @@ def test_a_branch_that_only_looks_like_a_gate_hides_no_other(
     ledger: GitLedger, repository: Path
 ) -> None:
     request = opened(ledger)
-    put(repository, "refs/heads/gate/111111111111", {"x": "y"})
+    put(repository, "refs/heads/gate/1111111111111111", {"x": "y"})
     listing = ledger.listing()
     assert [each.id for each in listing.gates] == [request.gate.id]
     (unreadable,) = listing.unreadable
-    assert unreadable.id == "111111111111"
+    assert unreadable.id == "1111111111111111"
     assert "is not one the bridge wrote" in unreadable.why
     assert ledger.resolve(request.gate.key) == request.gate.id
     assert ledger.resolve(request.gate.id[:4]) == request.gate.id

@@ -283,7 +283,7 @@ def test_the_flow_of_the_seeds_readme_runs_and_its_commands_decide(
     assert "https://argo.example" in opened["message"]
     listed = project.flow("seed.py", "hitl", "list")
     assert "Accuracy: 94.0% — approve to deploy?" in listed.said
-    gate = re.findall(r"^[0-9a-f]{12}\b", listed.said, re.MULTILINE)[0]
+    gate = re.findall(r"^[0-9a-f]{16}\b", listed.said, re.MULTILINE)[0]
     given = project.flow(
         "seed.py", "hitl", "approve", gate, "--input", '{"deploy_target": "staging"}', **told
     )

@@ -16,7 +16,7 @@ REQUEST, RECORD = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 SOUND: dict[str, Any] = {
     "server": "github.com",
     "repository_id": 1296269,
-    "gate_id": "3f9a1c2b4d5e",
+    "gate_id": "3f9a1c2b4d5e6f70",
     "request_digest": REQUEST,
     "outcome": Outcome.APPROVED,
     "record_sha256": RECORD,
@@ -28,7 +28,7 @@ def test_a_statement_is_seven_lines_that_anybody_can_write() -> None:
         "approval-bridge decision 1\n"
         "server: github.com\n"
         "repository: 1296269\n"
-        "gate: 3f9a1c2b4d5e\n"
+        "gate: 3f9a1c2b4d5e6f70\n"
         f"request: {REQUEST}\n"
         "outcome: approved\n"
         f"record: {RECORD}\n"
@@ -71,7 +71,7 @@ values = st.fixed_dictionaries(
     {
         "server": st.from_regex(r"[a-z0-9]{1,3}(\.[a-z]{1,3})?(:[0-9]{1,5})?", fullmatch=True),
         "repository_id": st.integers(1, 10**12),
-        "gate_id": st.from_regex(r"[0-9a-f]{12}", fullmatch=True),
+        "gate_id": st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
         "request_digest": st.sampled_from([REQUEST, RECORD]),
         "outcome": st.sampled_from([each for each in Outcome if each is not Outcome.PENDING]),
         "record_sha256": st.sampled_from([REQUEST, RECORD]),

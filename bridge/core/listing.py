@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-#: Characters of a gate's id: 48 bits of its hash. Two gates that share an id are told apart by the
-#: request, which holds the whole key, so a collision refuses and never approves.
-ID_LENGTH = 12
+#: Characters of a gate's id: 64 bits of two hashes. If two gates share an id, the request, which
+#: holds the whole key, tells which one it is: a collision refuses and never approves.
+ID_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)

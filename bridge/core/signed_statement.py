@@ -5,7 +5,7 @@ Seven lines of ASCII, each ending in a newline:
     approval-bridge decision 1
     server: github.com
     repository: 1296269
-    gate: 3f9a1c2b4d5e
+    gate: 3f9a1c2b4d5e6f70
     request: sha256:<64 hex digits>
     outcome: approved
     record: sha256:<64 hex digits>

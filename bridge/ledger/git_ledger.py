@@ -34,6 +34,7 @@ from bridge.core.model import (
     Recorded,
     Standing,
     branch_of,
+    start_of_id,
 )
 from bridge.core.records import decision_out, objections_out, request_out
 from bridge.ledger.clone import ALL_HISTORY, GitClone
@@ -44,7 +45,7 @@ from bridge.ledger.commit_message import (
     recorded,
     request_message,
 )
-from bridge.ledger.commit_trailers import first_parent, one_line
+from bridge.ledger.commit_trailers import first_parent
 from bridge.ledger.entries import entries
 from bridge.ledger.exchanges import Exchanges
 from bridge.ledger.gate_folders import (
@@ -58,7 +59,7 @@ from bridge.ledger.gate_folders import (
     with_objections,
 )
 from bridge.ledger.git import GitFailed, Tree, make_bare
-from bridge.ledger.open_gates import GATES, IS_ID, listing, open_heads
+from bridge.ledger.open_gates import GATES, IS_ID, ids_of, listing, open_heads
 from bridge.ledger.readme import README
 from bridge.ledger.recording import check_recorded
 
@@ -349,12 +350,7 @@ class GitLedger:
         if IS_ID.fullmatch(name):
             return name
         matches = self._starting(name) if _PREFIX.fullmatch(name) else set()
-        matches |= {each.id for each in self.listing().gates if each.key == one_line(name)}
-        if not matches and not _PREFIX.fullmatch(name):
-            key, past = one_line(name), self._newest_first
-            matches = self._exchanges.alone(
-                lambda: {e.id for e in past(ALL_HISTORY) if e.key == key}
-            )
+        matches |= self._called(name)
         if len(matches) == 1:
             return matches.pop()
         if matches:
@@ -364,12 +360,22 @@ class GitLedger:
 
     # -- names -------------------------------------------------------------------------------
 
+    def _called(self, key: str) -> set[str]:
+        """The gates of this natural key. Others' ids can begin alike, so each is read: one that
+        can't be read may be it, and says so when it is used."""
+        alike = {each for each in self._starting(start_of_id(key)) if IS_ID.fullmatch(each)}
+        found = self.read_all(alike) if alike else {}
+        return {each for each in alike if each not in found or found[each].request.gate.key == key}
+
     def _starting(self, prefix: str) -> set[str]:
         """Gates whose id starts so, open or decided: all, or enough to see that it is not one."""
 
         def attempt() -> set[str]:
-            found = {each for each in open_heads(self._exchanges) if each.startswith(prefix)}
-            ledger = self._clone.remote_refs(LEDGER).get(LEDGER)
+            refs = self._clone.remote_refs(LEDGER, GATES)
+            found, ledger = (
+                {each for each in ids_of(refs) if each.startswith(prefix)},
+                refs.get(LEDGER),
+            )
             return found | (self._recorded_under(ledger, prefix) if ledger else set())
 
         return self._exchanges.alone(attempt)

@@ -20,7 +20,11 @@ IS_ID = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
 
 def open_heads(exchanges: Exchanges) -> dict[str, str]:
     """The commits of the open gates' branches by gate id: one exchange."""
-    refs = exchanges.told(lambda: exchanges.clone.remote_refs(GATES))
+    return ids_of(exchanges.told(lambda: exchanges.clone.remote_refs(GATES)))
+
+
+def ids_of(refs: Mapping[str, str]) -> dict[str, str]:
+    """The gates among branches, which have their full names."""
     named = ((name.removeprefix("refs/heads/gate/"), sha) for name, sha in refs.items())
     return {name: sha for name, sha in named if IS_ID.fullmatch(name)}
 

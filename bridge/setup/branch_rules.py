@@ -10,7 +10,7 @@ from bridge.setup.survey import BranchRule, Bypass
 
 #: The ledger's branch, and one of the form that every gate's branch has.
 LEDGER: Final = "approvals"
-A_GATE: Final = "gate/000000000000"
+A_GATE: Final = "gate/0000000000000000"
 
 NO_RULESETS: Final = fault(
     "a private repository on the Free plan has no rulesets: nothing keeps this branch from whoever"

@@ -245,8 +245,8 @@ RULES: tuple[dict[str, Key], ...] = (
 def request(text: str) -> dict[str, Any]:
     """The record of `request.yaml`. Raises `Refused`."""
     found = _record(text, "request")
-    own = hashlib.sha256(f"{found['origin']}\0{found['key']}".encode()).hexdigest()[:12]
-    if found["gate"] != own:
+    own = hashlib.sha256(f"{found['origin']}\0{found['key']}".encode()).hexdigest()[:8]
+    if found["gate"] != hashlib.sha256(found["key"].encode()).hexdigest()[:8] + own:
         raise Refused("the id is not that of the gate")
     if found["digest"] != digest_of(found):
         raise Refused("the digest is not that of the content")
