@@ -63,64 +63,89 @@ def faults_of(manifest: Any) -> tuple[str, ...]:
 # -- an annotation -------------------------------------------------------------------------------
 
 
-def test_the_guarded_task_stands_behind_a_pod_that_verifies() -> None:
-    row = tasks(gated(asking_for(ASKS)))
-    assert list(row)[1:5] == [
-        "hitl-notify-deploy",
-        "hitl-suspend-deploy",
-        "hitl-verify-deploy",
-        "deploy",
-    ]
+def test_a_guarded_task_waits_for_its_suspended_node_and_verifies_in_its_own_pod() -> None:
+    made = gated(asking_for(ASKS))
+    row = tasks(made)
+    assert list(row) == ["train", "hitl-notify-deploy", "hitl-suspend-deploy", "deploy", "end"]
+    assert row["deploy"]["depends"] == "(train.Succeeded) && hitl-suspend-deploy.Succeeded"
+    [check] = template(made, "deploy")["initContainers"]
+    assert check["name"] == "hitl-verify"
+    assert check["command"] == ["sh", "-c", "python -P -m bridge.entrypoints.argo_pod verify"]
+    assert check["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert {"secretRef": {"name": "hitl-reader"}} in check["envFrom"]
+
+
+def reading_inputs(name: str = "deploy") -> Any:
+    """Its task is given what the approver filled in."""
+    made = asking_for(ASKS)
+    value = f"{{{{tasks.hitl-verify-{name}.outputs.parameters.inputs}}}}"
+    tasks(made)["deploy"]["arguments"]["parameters"].append({"name": "inputs", "value": value})
+    return made
+
+
+def test_a_pod_hands_on_decision_and_inputs_if_something_reads_them() -> None:
+    made = gated(reading_inputs())
+    row = tasks(made)
     assert row["hitl-verify-deploy"]["depends"] == "hitl-suspend-deploy.Succeeded"
     assert row["deploy"]["depends"] == "(train.Succeeded) && hitl-verify-deploy.Succeeded"
-    assert row["deploy"]["arguments"] == task("deploy")["arguments"]
+    outputs = template(made, "hitl-verify-deploy")["outputs"]["parameters"]
+    assert [each["name"] for each in outputs] == ["decision", "inputs"]
+    assert "hitl-verify-deploy" not in tasks(gated(reading_inputs("deploy-2")))
 
 
-def test_notify_and_verify_are_told_the_same() -> None:
-    row = tasks(gated(asking_for(ASKS)))
-    told = {
-        each["name"]: each["value"] for each in row["hitl-notify-deploy"]["arguments"]["parameters"]
+def values(call: Any, begins: str = "") -> dict[str, str]:
+    """What a call is given under names that begin so, by the rest of the name."""
+    given = call["arguments"]["parameters"]
+    return {
+        each["name"].removeprefix(begins): each["value"]
+        for each in given
+        if each["name"].startswith(begins)
     }
+
+
+def test_notify_and_the_checks_are_told_the_same() -> None:
+    row = tasks(gated(reading_inputs()))
+    told = values(row["hitl-notify-deploy"])
     assert row["hitl-verify-deploy"]["arguments"] == row["hitl-notify-deploy"]["arguments"]
+    assert values(row["deploy"], "hitl-") == told
     assert told["message"] == "Deploy {{tasks.train.outputs.parameters.accuracy}}?"
     assert told["approvers"] == "ann, bob"
     assert told["timeout"] == "7200"
     assert told["artifact-accuracy"] == "{{tasks.train.outputs.parameters.accuracy}}"
     assert json.loads(told["input"])["properties"] == {"target": {"type": "string"}}
-
-
-def test_decision_and_inputs_come_out_of_verify() -> None:
-    outputs = template(gated(asking_for(ASKS)), "hitl-verify-deploy")["outputs"]["parameters"]
-    assert [each["name"] for each in outputs] == ["decision", "inputs"]
-
-
-def test_the_guarded_template_is_not_touched() -> None:
-    before = asking_for(ASKS)
-    assert template(gated(before), "deploy") is template(before, "deploy")
+    # Of the template around them, so that all three mean one gate, in a loop and in steps too.
+    assert told["place"] == "{{node.name}}"
 
 
 def test_what_an_artifact_holds_reaches_no_shell_and_no_variable_of_kubernetes() -> None:
-    for each in asking("deploy", ["message", "artifact-accuracy"], PODS):
-        asked = each["container"]["env"][0]["value"]
+    made = gated(reading_inputs())
+    containers = [
+        template(made, "hitl-notify-deploy")["container"],
+        template(made, "hitl-verify-deploy")["container"],
+        *template(made, "deploy")["initContainers"],
+    ]
+    for each in containers:
+        asked = each["env"][0]["value"]
         assert re.sub(r"[\w-]+=\{\{=toBase64\([^{}]*\)\}\}", "", asked).strip() == ""
-        assert "{{" not in json.dumps(each["container"]["command"])
+        assert "{{" not in json.dumps(each["command"])
 
 
 def test_a_gate_in_steps_gets_groups_of_its_own() -> None:
     steps = [[{"name": "train", "template": "t"}], [{"name": "deploy", "template": "d"}]]
     steps[1][0]["when"] = "{{steps.train.outputs.result}} == yes"
-    made = workflow({"name": "main", "steps": steps}, kind="Workflow")
+    made = workflow(
+        {"name": "main", "steps": steps}, container("t"), container("d"), kind="Workflow"
+    )
     made["metadata"]["annotations"] = {"approval-bridge/deploy": "message: Deploy?"}
     groups = template(gated(made), "main")["steps"]
     assert [[each["name"] for each in group] for group in groups] == [
         ["train"],
         ["hitl-notify-deploy"],
         ["hitl-suspend-deploy"],
-        ["hitl-verify-deploy"],
         ["deploy"],
     ]
     whens = [group[0].get("when") for group in groups]
-    assert whens == [None, *(4 * ["{{steps.train.outputs.result}} == yes"])]
+    assert whens == [None, *(3 * ["{{steps.train.outputs.result}} == yes"])]
 
 
 def test_a_dag_that_speaks_of_dependencies_is_put_in_words_that_know_success() -> None:
@@ -131,7 +156,7 @@ def test_a_dag_that_speaks_of_dependencies_is_put_in_words_that_know_success() -
             each["dependencies"] = [depends.removesuffix(".Succeeded")]
     row = tasks(gated(made))
     assert not any("dependencies" in each for each in row.values())
-    assert row["deploy"]["depends"] == "(train) && hitl-verify-deploy.Succeeded"
+    assert row["deploy"]["depends"] == "(train) && hitl-suspend-deploy.Succeeded"
     assert row["end"]["depends"] == "deploy"
 
 
@@ -140,7 +165,7 @@ def test_a_cron_workflow_is_gated_one_level_down_and_its_runs_are_labelled() -> 
     cron = {**plain, "kind": "CronWorkflow", "spec": {"workflowSpec": plain["spec"]}}
     after = gated(cron)
     names = [each["name"] for each in after["spec"]["workflowSpec"]["templates"]]
-    assert "hitl-verify-deploy" in names
+    assert "hitl-suspend-deploy" in names
     assert after["spec"]["workflowMetadata"]["labels"] == {"approval-bridge/gated": "true"}
 
 
@@ -214,9 +239,9 @@ def test_a_task_that_fans_out_is_refused_with_the_way_out() -> None:
 
 def test_a_step_beside_others_is_refused_for_they_would_wait_too() -> None:
     group = [{"name": "deploy", "template": "d"}, {"name": "other", "template": "o"}]
-    made = workflow({"name": "main", "steps": [group]}, kind="Workflow")
-    made["metadata"]["annotations"] = {"approval-bridge/deploy": ""}
-    made["metadata"]["annotations"]["approval-bridge/deploy"] = "message: Deploy?"
+    main = {"name": "main", "steps": [group]}
+    made = workflow(main, container("d"), container("o"), kind="Workflow")
+    made["metadata"]["annotations"] = {"approval-bridge/deploy": "message: Deploy?"}
     [fault] = faults_of(made)
     assert "give it a group of its own" in fault
 
@@ -393,7 +418,10 @@ class Pod:
         self.ledger = GitLedger(str(ledger), from_environment({"HOME": str(folder)}).cache)
 
     def run(self, verb: str, place: str = "wf", uid: str = "u-1", **parameters: str) -> int:
-        given = {"gate": "deploy", "message": "Deploy?", "approvers": "Ann", **parameters}
+        of_workflow = parameters.pop("of_workflow", '{"json": "null"}')
+        given = {
+            "gate": "deploy", "place": place, "message": "Deploy?", "approvers": "Ann", **parameters
+        }  # fmt: skip
         opens, verifies = asking("deploy", [each.replace("_", "-") for each in given], PODS)
         made = opens if verb == "open" else verifies
         values = {key.replace("_", "-"): value for key, value in given.items()}
@@ -406,8 +434,9 @@ class Pod:
             filled,
             made["container"]["env"][0]["value"],
         )
-        name = base64.b64encode(f"{place}.{made['name']}".encode()).decode()
-        self._patch.setenv("HITL_ASKED", asked.replace("{{=toBase64(node.name)}}", name))
+        whole = "{{=toBase64(toJson(workflow.parameters))}}"
+        bound = base64.b64encode(of_workflow.encode()).decode()
+        self._patch.setenv("HITL_ASKED", asked.replace(whole, bound))
         self._patch.setenv("HITL_WORKFLOW", f"argo/wf/{uid}")
         self._patch.setenv("HITL_OUT", str(self.folder / "out"))
         return argo_pod.main([verb])
@@ -433,6 +462,20 @@ def test_an_approved_gate_hands_on_the_decision_and_the_input(pod: Pod) -> None:
     assert pod.run("verify", **asked) == 0
     assert pod.out("decision") == "approved"
     assert json.loads(pod.out("inputs")) == {"target": "staging"}
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("2h", 7200), ("7200", 7200), ("90s", 90), ("null", None)]
+)
+def test_every_way_to_write_a_timeout_reaches_the_pod(
+    pod: Pod, written: str, seconds: int | None
+) -> None:
+    made = gated(asking_for(f"message: Deploy?\ntimeout: {written}"))
+    told = values(tasks(made)["hitl-notify-deploy"])
+    assert pod.run("open", timeout=told["timeout"]) == 0
+    standing = pod.ledger.read(pod.out("gate"))
+    assert standing
+    assert standing.request.policy.timeout == seconds
 
 
 def test_a_gate_that_nobody_decided_stays_shut(
@@ -467,10 +510,46 @@ def test_each_node_of_a_fan_out_has_a_gate_of_its_own(pod: Pod) -> None:
     assert pod.out("gate") != first
 
 
-def test_in_steps_notify_and_verify_stand_in_different_groups_and_mean_one_gate(pod: Pod) -> None:
-    pod.run("open", place="wf.approve[0]")
+def test_other_parameters_of_the_workflow_meet_a_shut_gate(
+    pod: Pod, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = '{"target": "staging", "json": "[…]"}'
+    pod.run("open", of_workflow=asked)
     pod.approve()
-    assert pod.run("verify", place="wf.approve[2]") == 0
+    assert pod.run("verify", of_workflow=asked) == 0
+    for other in (
+        '{"target": "production", "json": "[…]"}',
+        '{"target": "staging", "more": "x", "json": "[…]"}',
+        '{"json": "null"}',
+        # `-p json=…` shadows the text of all of them.
+        '{"target": "production", "json": "[…]"}',
+    ):
+        assert pod.run("verify", of_workflow=other) == 202
+        assert "changed: workflow.parameters" in capsys.readouterr().err
+
+
+def test_a_parameter_that_hides_another_by_a_dot_shuts_the_gate(
+    pod: Pod, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pod.run("open", of_workflow='{"target": {"x": "1"}, "json": "[]"}') == 202
+    assert "a name with a dot in it hides another" in capsys.readouterr().err
+
+
+def test_of_the_parameters_of_a_workflow_the_digest_alone_is_shown(pod: Pod) -> None:
+    pod.run("open", of_workflow='{"password": "hunter2", "json": "hunter2"}')
+    standing = pod.ledger.read(pod.out("gate"))
+    assert standing
+    [bound] = standing.request.artifacts
+    assert (bound.name, bound.type, bound.value) == ("workflow.parameters", "1 parameter", None)
+    assert "hunter2" not in repr(standing)
+
+
+def test_a_template_that_is_started_past_its_gate_says_so(
+    pod: Pod, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pod.run("verify", place="", gate="", message="") == 202
+    said = capsys.readouterr().err
+    assert "started past its gate: start the workflow at its entrypoint" in said
 
 
 def test_what_is_asked_says_where_the_decision_is_delivered(pod: Pod) -> None:
@@ -513,7 +592,7 @@ def test_a_ledger_that_cannot_be_reached_may_be_tried_again(
 
 def test_the_shipped_template_runs_what_the_injection_runs() -> None:
     shipped = yaml.safe_load(SHIPPED.read_text())
-    parameters = ["message", "gate", "approvers", "timeout", "input", "artifacts"]
+    parameters = ["message", "gate", "approvers", "timeout", "input", "artifacts", "place"]
     pods = pods_from_environment({"HITL_LEDGER": "https://git.example/l.git"})
     for made in asking("gate", parameters, pods):
         own = template(shipped, made["name"])

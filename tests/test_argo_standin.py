@@ -34,6 +34,8 @@ LONG = 100_000  # seconds: longer than any recorded duration
 class Shell:
     """A pod of the recordings: a line of shell."""
 
+    refused = None
+
     def __init__(self, template: Any, node: Any) -> None:
         command = template["container"]["command"] + template["container"]["args"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

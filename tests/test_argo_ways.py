@@ -124,7 +124,7 @@ class ByPush(OnArgo):
             yield self.pods.said(pod)
 
     def phase(self, name: str) -> str:
-        node = self.controller.node(f"run-1.{name}")
+        node = self.controller.at(name)
         assert node
         phase: str = node["phase"]
         return phase
@@ -231,7 +231,7 @@ def test_when_its_time_is_over_the_next_sweep_records_it_and_only_what_it_approv
     run.deliver()
     before = len(run.pods.started)
     run.settle()
-    assert run.pods.started[before:] == ["run-1.passes"]
+    assert run.pods.started[before:] == ["run-1(0).passes"]
     assert run.phase("hitl-suspend-shuts") == "Failed"
     decided = {says: run.recorded(pull) for says, pull in asked.items()}
     by = {says: each.by for says, each in decided.items() if each}
@@ -273,7 +273,7 @@ def test_every_shape_of_a_step_runs_once_approved_and_by_nothing_else(started: S
     assert not run.project.ran("left_out")
     # The step after a switch is given the output of a branch that never ran: Metaflow's own fault,
     # gate or no gate.
-    node = run.controller.node("run-1.loop")
+    node = run.controller.at("loop")
     assert node
     assert node["message"] == "unable to substitute tasks.left-out: output is an absent optional"
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.argo.inject import LABEL, calls, inject
+from bridge.argo.inject import LABEL, calls, inject, lost_retries
 from bridge.argo.pod_settings import Pods
 from bridge.argo.templates import GatedStep, posts_of
 from bridge.core.errors import Faults
@@ -203,11 +203,36 @@ def test_the_suspended_node_ends_ten_minutes_after_the_deadline_and_then_says_ex
 
 
 @pytest.mark.parametrize(
-    ("timeout", "on_timeout"), [(None, OnTimeout.REJECT), (DAY, OnTimeout.NOTIFY)]
+    ("timeout", "on_timeout"),
+    [(None, OnTimeout.REJECT), (DAY, OnTimeout.NOTIFY), (DAY, OnTimeout.APPROVE)],
 )
-def test_a_gate_that_waits_on_has_no_duration(timeout: int | None, on_timeout: OnTimeout) -> None:
+def test_a_gate_that_no_deadline_rejects_waits_longer_than_any_default(
+    timeout: int | None, on_timeout: OnTimeout
+) -> None:
     after = with_gates(LINEAR, gated(timeout=timeout, on_timeout=on_timeout))
-    assert template(after, "hitl-suspend-deploy")["suspend"] == {}
+    assert template(after, "hitl-suspend-deploy")["suspend"] == {"duration": "876000h"}
+
+
+def test_what_is_around_a_gate_is_not_retried_and_what_is_beside_it_stays() -> None:
+    inner = dag(task("deploy"), name="inner")
+    beside = dag(task("end"), name="beside")
+    flow = workflow(
+        dag(task("inner"), task("beside")),
+        {**inner, "retryStrategy": {"limit": 3}},
+        beside,
+        container("deploy"),
+        container("end"),
+        templateDefaults={"retryStrategy": {"limit": 2}},
+    )
+    after = with_gates(flow, gated())
+    assert template(after, "Flow")["retryStrategy"] == {"limit": 0}
+    assert template(after, "inner")["retryStrategy"] == {"limit": 0}
+    assert template(after, "beside") is beside
+    said = list(lost_retries(flow, posts_of(flow, [gated()], PODS)))
+    assert ["the template Flow holds" in said[0], "the template inner holds" in said[1]] == 2 * [
+        True
+    ]
+    assert not list(lost_retries(after, posts_of(flow, [gated()], PODS)))
 
 
 def test_a_suspended_node_that_was_rejected_is_not_suspended_afresh() -> None:

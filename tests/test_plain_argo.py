@@ -40,6 +40,7 @@ metadata:
       artifacts: {accuracy: "{{tasks.train.outputs.parameters.accuracy}}"}
 spec:
   entrypoint: main
+  arguments: {parameters: [{name: target, value: staging}]}
   templates:
   - name: main
     dag:
@@ -52,28 +53,41 @@ spec:
     outputs: {parameters: [{name: accuracy, valueFrom: {path: /mnt/accuracy}}]}
     container: {image: x, command: [sh, -c, echo 0.93 > /mnt/accuracy]}
   - name: deploy
-    container: {image: x, command: [sh, -c, echo deployed]}
+    retryStrategy: {limit: 3}
+    container: {image: x, command: [sh, -c, "echo deployed to {{workflow.parameters.target}}"]}
 """
 
 
 class Pod:
-    """A container as a process: the folders that a container has for itself are its own here."""
+    """The containers of a pod as processes, one after the other: first those that check the gate.
+
+    The folders that a container has for itself are its own here.
+    """
 
     def __init__(self, folder: Path, template: Any) -> None:
+        self._name = template["name"]
         self._folder = folder
         folder.mkdir(parents=True)
-        container = template["container"]
-        given = {each["name"]: each["value"] for each in container.get("env", ())}
-        command = [each.replace("/mnt", str(folder)) for each in container["command"]]
-        assert "{{" not in str([*command, *given.values()]), template["name"]
-        own = {"HITL_CACHE": str(folder / "cache"), "HITL_OUT": str(folder)}
+        first = template.get("initContainers") or []
+        self._left = [*first, *_main_containers(folder, template)]
+        self._first = [each["name"] for each in first]
+        self.said = ""
+        self.refused: str | None = None
+        self._next()
+
+    def _next(self) -> None:
+        self._container = self._left.pop(0)
+        given = {each["name"]: each["value"] for each in self._container.get("env", ())}
+        command = [each.replace("/mnt", str(self._folder)) for each in self._container["command"]]
+        assert "{{" not in str([*command, *given.values()]), self._name
+        own = {"HITL_CACHE": str(self._folder / "cache"), "HITL_OUT": str(self._folder)}
         self._process = subprocess.Popen(
             command,
-            cwd=folder,
+            cwd=self._folder,
             env={
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "PYTHONPATH": str(ROOT),
-                "HOME": str(folder),
+                "HOME": str(self._folder),
                 "GIT_CONFIG_GLOBAL": os.devnull,
                 "HITL_LEDGER": os.environ["HITL_LEDGER"],  # as a ConfigMap gives it
                 **given,
@@ -84,18 +98,41 @@ class Pod:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.said = ""
 
     def poll(self) -> int | None:
         code = self._process.poll()
         assert self._process.stdout
-        if code is not None and not self._process.stdout.closed:
-            self.said, _ = self._process.communicate()
-        return code
+        if code is None or self._process.stdout.closed:
+            return code
+        log, _ = self._process.communicate()
+        name = self._container.get("name")
+        if name in self._first:
+            if code:
+                self.refused = f"{name}: Error (exit code {code}): {log}"
+        else:
+            self.said += log
+        if code or not self._left:
+            return code
+        self._next()
+        return None
 
     def output(self, path: str) -> str | None:
         own = self._folder / Path(path).name
         return own.read_text() if own.is_file() else None
+
+
+def _main_containers(folder: Path, template: Any) -> list[Any]:
+    """What the template itself runs. A resource is applied by kubectl: here it is printed."""
+    if "script" in template:
+        source = folder / "source"
+        source.write_text(template["script"]["source"])
+        command = [*template["script"]["command"], str(source)]
+        return [{**template["script"], "command": command}]
+    if "containerSet" in template:
+        return list(template["containerSet"]["containers"])
+    if "resource" in template:
+        return [{"command": ["echo", template["resource"]["manifest"]]}]
+    return [template["container"]]
 
 
 class Run:
@@ -111,13 +148,39 @@ class Run:
             "creationTimestamp": "2026-11-24T00:00:00Z",
         }
         self.cluster = cluster
+        self.workflow = workflow
         self.controller = Controller(workflow, self._start)
         cluster.submit(workflow)
 
     def _start(self, template: Any, node: Any) -> Pod:
-        name = node["name"].removeprefix("run-1.").partition("(")[0]
+        name = node["name"].replace("(0)", "").removeprefix("run-1.")
         self.pods[name] = Pod(self._folder / name, template)
         return self.pods[name]
+
+    def retried(self, name: str, **parameters: str) -> None:
+        """As `argo retry -p` does it: this task runs again, with other parameters."""
+        given = [{"name": key, "value": value} for key, value in parameters.items()]
+        self.workflow["spec"]["arguments"] = {"parameters": given}
+        nodes = self.controller.nodes
+        for key, node in list(nodes.items()):
+            if f".{name}" in node["name"].replace("(0)", ""):
+                del nodes[key]
+            elif node["type"] in ("DAG", "Retry") and node["name"].count(".") == 0:
+                node["phase"] = "Running"
+        self.workflow["status"]["phase"] = "Running"
+        self._folder = self._folder.with_name("pods again")
+        self.controller = Controller(self.workflow, self._start)
+
+    def resumed_by_a_stranger(self) -> None:
+        """As `argo resume` does it, which moves every suspended node."""
+        for node in self.controller.waiting():
+            node["phase"] = "Succeeded"
+
+    def message(self, name: str) -> str:
+        node = self.controller.at(name)
+        assert node
+        said: str = node["message"]
+        return said
 
     def settle(self) -> str:
         self.cluster.settle(self.controller)
@@ -174,25 +237,47 @@ def test_an_injected_gate_opens_waits_and_runs_once_approved(
     assert cli.main(["approve", run.gate(), "-i", "target=staging"]) == 0
     assert cli.main(["resume", run.gate()]) == 0
     assert run.settle() == "Succeeded", run.said()
-    assert run.pods["deploy"].said == "deployed\n"
+    assert run.pods["deploy"].said == "deployed to staging\n"
+
+    run.retried("deploy", target="production")
+    assert run.settle() == "Failed"
+    assert run.pods["deploy"].said == ""
+    assert "changed: workflow.parameters" in (run.pods["deploy"].refused or "")
 
 
-def test_an_injected_gate_that_is_rejected_runs_nothing(
+def test_a_stranger_who_resumes_the_node_meets_a_pod_that_says_why_and_is_not_tried_again(
     tmp_path: Path, cluster: api.Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run(tmp_path, cluster, injected(tmp_path, capsys))
-    assert run.settle() == "Running", run.said()
-    assert cli.main(["reject", run.gate(), "--reason", "not yet"]) == 0
-    assert cli.main(["resume", run.gate()]) == 0
+    run.settle()
+    run.resumed_by_a_stranger()
     assert run.settle() == "Failed"
-    assert set(run.pods) == {"train", "hitl-notify-deploy"}
+    assert sorted(run.pods) == ["deploy", "hitl-notify-deploy", "train"]
+    assert run.pods["deploy"].said == ""
+    refused = run.pods["deploy"].refused or ""
+    assert refused.startswith("hitl-verify: Error (exit code 202): hitl: ")
+    assert "it is still waiting for a decision" in refused
 
 
-@pytest.mark.parametrize("written", ["2h", "7200", "90s", "null"])
-def test_every_way_to_write_a_timeout_opens_the_gate(
-    tmp_path: Path, cluster: api.Cluster, capsys: pytest.CaptureFixture[str], written: str
+def test_a_guarded_template_that_is_started_as_the_entrypoint_does_not_run(
+    tmp_path: Path, cluster: api.Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = WORKFLOW.replace("timeout: 2h", f"timeout: {written}")
+    """`argo submit --from … --entrypoint deploy -p target=production -p hitl-gate=deploy …`."""
+    workflow = injected(tmp_path, capsys)
+    said = {"gate": "deploy", "message": "Deploy 0.93?", "place": "run-1", "artifact-accuracy": "1"}
+    given = {"target": "production", **{f"hitl-{key}": value for key, value in said.items()}}
+    parameters = [{"name": key, "value": value} for key, value in given.items()]
+    workflow["spec"] |= {"entrypoint": "deploy", "arguments": {"parameters": parameters}}
+    run = Run(tmp_path, cluster, workflow)
+    assert run.settle() == "Failed"
+    assert run.pods["run-1"].said == ""
+    assert "nobody was asked" in (run.pods["run-1"].refused or "")
+
+
+def test_a_gate_without_a_timeout_opens(
+    tmp_path: Path, cluster: api.Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = WORKFLOW.replace("timeout: 2h", "timeout: null")
     run = Run(tmp_path, cluster, injected(tmp_path, capsys, text))
     assert run.settle() == "Running", run.said()
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bridge.argo.inject import Json, Post, calls, inject, name_of, spec_of, stands
+from bridge.argo.guard import GatedCall, given, guarded
+from bridge.argo.inject import (
+    Json,
+    Post,
+    calls,
+    inject,
+    lost_retries,
+    name_of,
+    spec_of,
+    stands,
+    verify_name,
+)
 from bridge.argo.manifests import KINDS, PREFIX, faults_of
 from bridge.argo.manifests import read as read_manifests
 from bridge.argo.pod_settings import Pods
-from bridge.argo.templates import ARTIFACT, asking, suspend
+from bridge.argo.templates import ARTIFACT, PLACE, asking, checking, suspend
 from bridge.core.errors import BridgeError, Faults
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.yaml_text import Written, ambiguous, dump, load
@@ -33,17 +45,19 @@ class Injected:
 
     text: str
     gates: int
+    warnings: tuple[str, ...]
 
 
 def injected(text: str, where: str, pods: Pods) -> Injected:
     """A file of manifests, with gates in those that ask for them. Raises `Faults`."""
     documents = read_manifests(text, where)
     faults: list[str] = []
-    made = [_document(each, pods, faults) for each in documents]
+    warnings: list[str] = []
+    made = [_document(each, pods, faults, warnings) for each in documents]
     if faults:
         raise Faults(where, faults)
     asked = sum(len(_asked_in(each)) for each in _flat(documents))
-    return Injected("".join(f"---\n{dump(each)}" for each in made), asked)
+    return Injected("".join(f"---\n{dump(each)}" for each in made), asked, tuple(warnings))
 
 
 def _flat(documents: Iterable[Json]) -> Iterator[Json]:
@@ -58,12 +72,14 @@ def _items(document: Json) -> list[Json]:
     return found
 
 
-def _document(document: Json, pods: Pods, faults: list[str]) -> Json:
+def _document(document: Json, pods: Pods, faults: list[str], warnings: list[str]) -> Json:
     try:
         if document.get("kind") == "List":
-            items = [_document(each, pods, faults) for each in _items(document)]
+            items = [_document(each, pods, faults, warnings) for each in _items(document)]
             return {**document, "items": items}
-        return inject(document, annotated(document, pods))
+        posts = annotated(document, pods)
+        warnings += lost_retries(document, posts)
+        return inject(document, posts)
     except Faults as error:
         faults += [f"{error.subject}: {each}" for each in error.faults]
         return document
@@ -75,16 +91,16 @@ def annotated(manifest: Mapping[str, Any], pods: Pods) -> list[Post]:
     Raises `Faults` with every fault of every annotation.
     """
     faults = list(faults_of(manifest))
-    posts: list[Post] = []
+    gates: list[_Gate] = []
     for key, text in _asked_in(manifest).items() if not faults else ():
         try:
-            posts += _post(spec_of(manifest), key.removeprefix(PREFIX), text, pods)
+            gates += _gate(spec_of(manifest), key.removeprefix(PREFIX), text)
         except BridgeError as error:
             said = error.faults if isinstance(error, Faults) else [str(error)]
             faults += [f"{key}: {each}" for each in said]
     if faults:
         raise Faults(f"the annotations of {name_of(manifest)}", faults)
-    return posts
+    return _posts(manifest, gates, pods)
 
 
 def _asked_in(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,31 +111,62 @@ def _asked_in(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {key: text for key, text in annotations.items() if str(key).startswith(PREFIX)}
 
 
-def _post(spec: Mapping[str, Any], name: str, text: object, pods: Pods) -> Iterator[Post]:
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """What one annotation asks for."""
+
+    name: str
+    owner: str
+    task: Mapping[str, Any]
+    asked: GateSpec
+    values: Mapping[str, str]  # of the parameters of notify and verify
+
+    @property
+    def call(self) -> GatedCall:
+        return GatedCall(self.name, self.owner, self.task, tuple(self.values))
+
+
+def _gate(spec: Mapping[str, Any], name: str, text: object) -> Iterator[_Gate]:
     if not isinstance(text, str) or isinstance(text, Written):
         raise Faults("the annotation", ["its value is not text: begin it with `|`"])
     said = load(text, "the annotation")
     faults = list(ambiguous(text))
     artifacts = _artifacts(said, text, faults)
-    owners = [
-        each for each in spec["templates"] if any(call["name"] == name for call in calls(each))
+    found = [
+        (each, call) for each in spec["templates"] for call in calls(each) if call["name"] == name
     ]
-    if len(owners) != 1:
-        faults.append(f"{len(owners)} tasks and steps are called {name}; it takes exactly one")
+    if len(found) != 1:
+        faults.append(f"{len(found)} tasks and steps are called {name}; it takes exactly one")
     asked = read(said, FORM, name, asks=f"May {name} run?", besides=faults)
-    arguments = _arguments(name, asked, artifacts)
-    [owner] = owners
-    if stands(owner, name):
-        return
-    opens, verifies = asking(name, list(arguments), pods)
-    yield Post(
-        name=name,
-        owner=owner["name"],
-        task=name,
-        templates=(opens, suspend(name, asked.policy), verifies),
-        timeout=asked.timeout,
-        arguments={"parameters": [{"name": k, "value": v} for k, v in arguments.items()]},
-    )
+    [(owner, task)] = found
+    if not stands(owner, name):
+        yield _Gate(name, owner["name"], task, asked, _arguments(name, asked, artifacts))
+
+
+def _posts(manifest: Mapping[str, Any], gates: list[_Gate], pods: Pods) -> list[Post]:
+    if not gates:
+        return []
+    spec = spec_of(manifest)
+    guards = guarded(spec, [gate.call for gate in gates], lambda call: checking(call, pods))
+    written = json.dumps(spec, default=str)
+    posts: list[Post] = []
+    for gate in gates:
+        opens, verifies = asking(gate.name, list(gate.values), pods)
+        waits = suspend(gate.name, gate.asked.policy)
+        read_there = re.search(rf"\b{re.escape(verify_name(gate.name))}\b(?!-)", written)
+        posts.append(
+            Post(
+                name=gate.name,
+                owner=gate.owner,
+                task=gate.name,
+                templates=(opens, waits, verifies) if read_there else (opens, waits),
+                timeout=gate.asked.timeout,
+                arguments={"parameters": [{"name": k, "value": v} for k, v in gate.values.items()]},
+                task_arguments=given(gate.task.get("arguments"), gate.values),
+                gated=tuple(guards),
+            )
+        )
+    return posts
 
 
 def _artifacts(said: Json, text: str, faults: list[str]) -> dict[str, str]:
@@ -148,6 +195,8 @@ def _arguments(name: str, asked: GateSpec, artifacts: Mapping[str, str]) -> dict
     """The parameters of notify and verify: all text, as Argo hands it on."""
     return {
         "gate": name,
+        # In a template's own text it is the node of that template, which is around all three.
+        PLACE: "{{node.name}}",
         "message": asked.message,
         "approvers": ", ".join(asked.approvers),
         "timeout": str(asked.timeout or ""),

@@ -1,8 +1,8 @@
 """Put gates into an Argo manifest: from dict to dict, and nothing else is changed.
 
 Before each gated task goes a post: a notify task that opens the gate, a suspended one that waits,
-and where the gated pod cannot verify for itself a third that does. What they run is made in
-`templates.py`; this module knows only where they go and what they depend on.
+and if something reads what was approved, a third that verifies and says it. What they run is made
+in `templates.py`; this module knows only where they go and what they depend on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bridge.core.durations import words
 from bridge.core.errors import Faults
@@ -24,14 +24,19 @@ GATE = "gate"
 
 Json = dict[str, Any]
 
+#: Of a template that holds a gate. Nothing there can tell a rejection from another failure, so any
+#: retry would ask again. It overrides the defaults of the workflow and of the cluster.
+_NO_RETRIES: Final = {"limit": 0}
+
 
 @dataclass(frozen=True, slots=True)
 class Post:
     """A gate before the one task (or step) `task` of the template `owner`.
 
-    `templates` are notify's, suspend's and, in a plain workflow, verify's. `arguments` are what
-    notify and verify are called with, None for those of the gated task. `gated` is what the gated
-    template is from now on, None where it stays. `timeout` is in seconds, None waits for ever.
+    `templates` are notify's, suspend's and, if something reads its outputs, verify's. `arguments`
+    are what notify and verify are called with, None for those of the gated task; `task_arguments`
+    are the gated task's own from now on, None if they stay. `gated` are the templates that it runs
+    as they are from now on. `timeout` is in seconds, None waits for ever.
     """
 
     name: str
@@ -40,7 +45,8 @@ class Post:
     templates: tuple[Json, ...]
     timeout: int | None
     arguments: Json | None = None
-    gated: Json | None = None
+    task_arguments: Json | None = None
+    gated: tuple[Json, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -69,13 +75,45 @@ def inject(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Json:
     if not posts:
         return dict(manifest)
     spec = spec_of(manifest)
-    putting = _Putting(posts)
+    putting = _Putting(posts, enclosing(spec, {post.owner for post in posts}))
     templates = [putting.into(each) for each in spec["templates"]]
     faults = [*putting.faults, *_deadline_faults(spec, posts), *_clashes(spec, posts)]
     if faults:
         raise Faults(f"the gates of {name_of(manifest)}", faults)
     new = [template for post in posts for template in post.templates]
     return _labelled(with_spec(manifest, {**spec, "templates": [*templates, *new]}))
+
+
+def lost_retries(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Iterator[str]:
+    """Which retries end with these gates, as warnings."""
+    if not posts:
+        return
+    spec = spec_of(manifest)
+    defaults = spec.get("templateDefaults") or {}
+    around = enclosing(spec, {post.owner for post in posts})
+    for template in spec["templates"]:
+        given = [each.get("retryStrategy") for each in (template, defaults, spec)]
+        limits = [str(each.get("limit")) for each in given if each]
+        if template["name"] in around and limits[:1] not in ([], ["0"]):
+            yield (
+                f"{name_of(manifest)}: the template {template['name']} holds a gate, and is not"
+                " retried any more: a retry would run again what was rejected, and ask again. Give"
+                " the retries to the templates with containers"
+            )
+
+
+def enclosing(spec: Mapping[str, Any], owners: set[str]) -> set[str]:
+    """The templates around these, themselves included."""
+    callers: dict[str, set[str]] = defaultdict(set)
+    for template in spec["templates"]:
+        for call in calls(template):
+            callers[call.get("template") or ""].add(template["name"])
+    found, left = set(owners), list(owners)
+    while left:
+        new = callers[left.pop()] - found
+        found |= new
+        left += new
+    return found
 
 
 def spec_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -108,16 +146,19 @@ def stands(template: Mapping[str, Any], name: str) -> bool:
 @dataclass
 class _Putting:
     posts: Sequence[Post]
+    around: set[str]  # the templates that hold them
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._gated = {post.gated["name"]: post.gated for post in self.posts if post.gated}
+        self._gated = {each["name"]: each for post in self.posts for each in post.gated}
         self._here: dict[str, dict[str, Post]] = defaultdict(dict)
         for post in self.posts:
             self._here[post.owner][post.task] = post
 
     def into(self, template: Json) -> Json:
         template = self._gated.get(template["name"], template)
+        if template["name"] in self.around:
+            template = {**template, "retryStrategy": _NO_RETRIES}
         posts = self._here.get(template["name"])
         if posts is None:
             return template
@@ -147,7 +188,11 @@ def _row(task: Json, post: Post) -> list[Json]:
         row.append({"name": name, "template": name, **before, **arguments})
     passed = f"{row[-1]['name']}.Succeeded"
     own = task.get("depends")
-    return [*row, {**task, "depends": f"({own}) && {passed}" if own else passed}]
+    return [*row, {**_gated_call(task, post), "depends": f"({own}) && {passed}" if own else passed}]
+
+
+def _gated_call(task: Json, post: Post) -> Json:
+    return {**task, "arguments": post.task_arguments} if post.task_arguments else task
 
 
 def _with_depends(task: Json) -> Json:
@@ -172,7 +217,9 @@ def _in_steps(template: Json, posts: Mapping[str, Post]) -> Json:
                     [{"name": name, "template": name, **condition, **given}]
                     for name, given in zip(post.names, arguments, strict=True)
                 )
-        groups.append(group)
+        groups.append(
+            [_gated_call(e, posts[e["name"]]) if e["name"] in posts else e for e in group]
+        )
     return {**template, "steps": groups}
 
 

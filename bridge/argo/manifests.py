@@ -130,6 +130,11 @@ def _unfit(manifest: Mapping[str, Any]) -> Iterator[str]:
     else:
         for number, template in enumerate(spec["templates"]):
             yield from _template_faults(template, f"{inner}.templates[{number}]")
+        for key in ("templateDefaults", "retryStrategy"):
+            yield from _not_mapping(spec, key, inner)
+        for key in ("entrypoint", "onExit"):
+            yield from _not_name(spec, key, inner)
+        yield from _hook_faults(spec.get("hooks"), f"{inner}.hooks")
         deadline = spec.get("activeDeadlineSeconds")
         if deadline is not None and not str(deadline).isdecimal():
             yield f"{inner}.activeDeadlineSeconds is not a whole number"
@@ -141,6 +146,10 @@ def _template_faults(template: object, where: str) -> Iterator[str]:
         return
     if not isinstance(template.get("name"), str):
         yield f"{where} has no name"
+    yield from _not_mapping(template, "retryStrategy", where)
+    yield from _parameter_faults(template, "inputs", where)
+    if not isinstance(template.get("initContainers") or [], list):
+        yield f"{where}.initContainers is not a list"
     dag = template.get("dag")
     if dag is not None:
         tasks = dag.get("tasks") if isinstance(dag, Mapping) else None
@@ -164,6 +173,48 @@ def _call_faults(calls: object, where: str) -> Iterator[str]:
             yield f"{where}[{number}] has no name"
         elif not _texts(call.get("dependencies")):
             yield f"{where}[{number}].dependencies is not a list of names"
+        else:
+            yield from _run_faults(call, f"{where}[{number}]")
+            yield from _hook_faults(call.get("hooks"), f"{where}[{number}].hooks")
+
+
+def _hook_faults(hooks: object, where: str) -> Iterator[str]:
+    if hooks is None:
+        return
+    if not isinstance(hooks, Mapping) or not all(isinstance(e, Mapping) for e in hooks.values()):
+        yield f"{where} is not a mapping from names to hooks"
+        return
+    for key, hook in hooks.items():
+        yield from _run_faults(hook, f"{where}.{key}")
+
+
+def _run_faults(call: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Of what a call or a hook runs, and with what."""
+    for key in ("template", "onExit"):
+        yield from _not_name(call, key, where)
+    yield from _not_mapping(call, "templateRef", where)
+    yield from _parameter_faults(call, "arguments", where)
+
+
+def _parameter_faults(found: Mapping[str, Any], key: str, where: str) -> Iterator[str]:
+    yield from _not_mapping(found, key, where)
+    own = found.get(key)
+    listed = own.get("parameters") if isinstance(own, Mapping) else None
+    if listed is not None and not (
+        isinstance(listed, list)
+        and all(isinstance(e, Mapping) and isinstance(e.get("name"), str) for e in listed)
+    ):
+        yield f"{where}.{key}.parameters is not a list of parameters with names"
+
+
+def _not_name(found: Mapping[str, Any], key: str, where: str) -> Iterator[str]:
+    if not isinstance(found.get(key) or "", str):
+        yield f"{where}.{key} is not a name"
+
+
+def _not_mapping(found: Mapping[str, Any], key: str, where: str) -> Iterator[str]:
+    if not isinstance(found.get(key) or {}, Mapping):
+        yield f"{where}.{key} is not a mapping"
 
 
 def _texts(found: object) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bridge.argo.guard import GIVEN, INIT, GatedCall
 from bridge.argo.inject import (
     GATE,
     Json,
@@ -28,6 +29,10 @@ GATE_FILE: Final = "/mnt/out/gate"
 
 #: Seconds after the deadline in which the clock's decision is recorded and delivered.
 GRACE: Final = 600
+
+#: A hundred years, in words that Argo reads: `templateDefaults.suspend.duration` would override a
+#: duration that is absent or empty, and a node that ended would leave the clock nothing to resume.
+WITHOUT_END: Final = "876000h"
 
 #: The way a pod leaves whose gate is shut must not be a reason to try again.
 _RETRY_UNLESS_SHUT: Final = "asInt(lastRetry.exitCode) != 202"
@@ -66,13 +71,14 @@ class GatedStep:
 
 def suspend(name: str, policy: Policy) -> Json:
     """The node that waits. A duration that runs out succeeds, so its output says expired."""
-    ends = policy.timeout is not None and policy.on_timeout is not OnTimeout.NOTIFY
+    ends = policy.timeout is not None and policy.on_timeout is OnTimeout.REJECT
+    waits = str((policy.timeout or 0) + GRACE) if ends else WITHOUT_END
     decision = {"name": "decision", "valueFrom": {"supplied": {}, "default": "expired"}}
     return {
         "name": suspend_name(name),
         "inputs": {"parameters": [{"name": GATE}]},
         "outputs": {"parameters": [decision]},
-        "suspend": {"duration": str((policy.timeout or 0) + GRACE)} if ends else {},
+        "suspend": {"duration": waits},
         # Where the workflow or the cluster gives every template retries, a node set to Failed would
         # be suspended afresh.
         "retryStrategy": {"limit": 0},
@@ -88,7 +94,15 @@ ARTIFACT: Final = "artifact-"
 OUT_FOLDER: Final = "/tmp/hitl-out"  # noqa: S108 - a pod's own
 
 
-def asking(name: str, parameters: list[str], pods: Pods) -> tuple[Json, Json]:
+#: The parameter that says where the gate is: the node of the template around it.
+PLACE: Final = "place"
+
+#: Each parameter of the workflow by its value, and the text of all under `json`: one that is named
+#: `json` shadows that text, and then its own value is in it.
+_OF_WORKFLOW: Final = "workflow-parameters={{=toBase64(toJson(workflow.parameters))}}"
+
+
+def asking(name: str, parameters: Sequence[str], pods: Pods) -> tuple[Json, Json]:
     """The templates of notify and verify: they are given the same, and so come to one digest."""
     return (
         _node(notify_name(name), "open", parameters, [GATE], pods, pods.opener),
@@ -96,24 +110,21 @@ def asking(name: str, parameters: list[str], pods: Pods) -> tuple[Json, Json]:
     )
 
 
+def checking(gated: GatedCall, pods: Pods) -> Json:
+    """The init container of a guarded template. Its log becomes the message of the node."""
+    inputs = {each: f"{GIVEN}{each}" for each in gated.parameters}
+    container = _container("verify", inputs, pods, pods.reader)
+    return {"name": INIT, **container, "terminationMessagePolicy": "FallbackToLogsOnError"}
+
+
 def _node(
-    name: str, verb: str, parameters: list[str], hands_on: list[str], pods: Pods, secret: str | None
+    name: str,
+    verb: str,
+    parameters: Sequence[str],
+    hands_on: list[str],
+    pods: Pods,
+    secret: str | None,
 ) -> Json:
-    # In base64: what stands in an artifact is hostile, and Kubernetes itself would put the value of
-    # a secret's variable in the place of a $(NAME).
-    asked = [f"{each}={{{{=toBase64(inputs.parameters['{each}'])}}}}" for each in parameters]
-    asked.append("node={{=toBase64(node.name)}}")
-    # -P: the folder of a pod may hold what a workflow put there, and is not imported from.
-    run = f"python -P -m bridge.entrypoints.argo_pod {verb}"
-    container = {
-        "image": pods.image,
-        "command": ["sh", "-c", f"{pods.setup} && {run}" if pods.setup else run],
-        "env": [
-            {"name": ASKED, "value": " ".join(asked)},
-            {"name": LABELLED, "value": "{{workflow.labels.json}}"},
-        ],
-        "resources": {"requests": _OPENING_NEEDS},
-    }
     return {
         "name": name,
         "inputs": {"parameters": [{"name": each} for each in parameters]},
@@ -124,8 +135,28 @@ def _node(
         },
         "activeDeadlineSeconds": _OPENING_TAKES,
         "retryStrategy": _RETRIES,
-        "container": pods.given(container, secret),
+        "container": _container(verb, {each: each for each in parameters}, pods, secret),
     }
+
+
+def _container(verb: str, inputs: Mapping[str, str], pods: Pods, secret: str | None) -> Json:
+    # In base64: what stands in an artifact is hostile, and Kubernetes itself would put the value of
+    # a secret's variable in the place of a $(NAME).
+    asked = [
+        f"{word}={{{{=toBase64(inputs.parameters['{name}'])}}}}" for word, name in inputs.items()
+    ]
+    # -P: the folder of a pod may hold what a workflow put there, and is not imported from.
+    run = f"python -P -m bridge.entrypoints.argo_pod {verb}"
+    container = {
+        "image": pods.image,
+        "command": ["sh", "-c", f"{pods.setup} && {run}" if pods.setup else run],
+        "env": [
+            {"name": ASKED, "value": " ".join([*asked, _OF_WORKFLOW])},
+            {"name": LABELLED, "value": "{{workflow.labels.json}}"},
+        ],
+        "resources": {"requests": _OPENING_NEEDS},
+    }
+    return pods.given(container, secret)
 
 
 # -- Metaflow ------------------------------------------------------------------------------------
@@ -181,7 +212,7 @@ def _post_of(compiled: _Compiled, step: GatedStep, pods: Pods) -> Iterator[Post]
         task=call["name"],
         templates=(_notify_copied(gated, step, pods), suspend(step.name, step.policy)),
         timeout=step.policy.timeout,
-        gated=_gated(gated, step, pods),
+        gated=(_gated(gated, step, pods),),
     )
 
 

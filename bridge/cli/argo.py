@@ -59,6 +59,8 @@ def inject(session: Session, manifests: tuple[Any, ...], image: str | None, no_s
             made = injected(file.read(), file.name, pods)
         except UnicodeDecodeError:
             raise Faults(file.name, ["it is not UTF-8 text"]) from None
+        for each in made.warnings:
+            click.echo(f"{file.name}: {each}", err=True)
         click.echo(made.text, nl=False)
         if not made.gates:
             click.echo(

@@ -10,26 +10,28 @@ import base64
 import binascii
 import json
 import os
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bridge import wiring
 from bridge.argo.inject import GATE
-from bridge.argo.templates import ARTIFACT, OUT_FOLDER
+from bridge.argo.templates import ARTIFACT, OUT_FOLDER, PLACE
 from bridge.core import log
 from bridge.core.artifacts import comparable, ordered
 from bridge.core.delivery import Workflow
 from bridge.core.errors import EXIT_SHUT, BridgeError, Faults, GateShut
 from bridge.core.facts import Source, started_by
 from bridge.core.gate_spec import Form, GateSpec, read
-from bridge.core.model import Draft, Gate, Subject
+from bridge.core.model import Artifact, Draft, Gate, Subject
 from bridge.core.settings import ASKED, LABELLED, OUT, WORKFLOW, Settings, from_environment
 from bridge.entrypoints.python import artifact
 
 FORM = Form(approvers="approvers", timeout="timeout", on_timeout="on-timeout", input="input")
+
+#: The artifact that binds the parameters of the workflow.
+WORKFLOW_PARAMETERS = "workflow.parameters"
 
 _ARGO = "workflows.argoproj.io/"
 #: Argo Server's own word for who submitted the workflow; it makes `@` of a mail address `.at.`.
@@ -84,13 +86,20 @@ def draft_from(env: Mapping[str, str], settings: Settings) -> Draft:
     said, labels = _said(env.get(ASKED, "")), _labels(env)
     spec, artifacts = _declared(said)
     flow = next((labels[name] for name in _TEMPLATE if labels.get(name)), workflow.name)
+    if WORKFLOW_PARAMETERS in artifacts:
+        raise Faults("the artifacts", [f"the name {WORKFLOW_PARAMETERS} is taken: choose another"])
     typed = {name: _typed(value) for name, value in artifacts.items()}
     plain = {name: value for name, value in typed.items() if comparable(name, value)}
     return Draft(
         gate=_gate(workflow, said),
         message=spec.message,
         policy=spec.policy,
-        artifacts=ordered(artifact(name, value) for name, value in artifacts.items()),
+        artifacts=ordered(
+            [
+                *(artifact(name, value) for name, value in artifacts.items()),
+                *_of_workflow(said.get("workflow-parameters", "")),
+            ]
+        ),
         schema=spec.schema,
         facts=started_by(
             next((labels[name] for name in _CREATOR if labels.get(name)), None),
@@ -126,19 +135,40 @@ def _said(text: str) -> dict[str, str]:
         found = {name: value.decode() for name, value in said.items()}
     except (ValueError, binascii.Error):
         raise Faults("the environment", [f"{ASKED} cannot be read"]) from None
-    missing = [name for name in ("gate", "node", "message") if not found.get(name)]
+    if found.get("gate") == "" and not found.get(PLACE):
+        raise Faults(
+            "the gate",
+            ["this template was started past its gate: start the workflow at its entrypoint"],
+        )
+    missing = [name for name in ("gate", PLACE, "message") if not found.get(name)]
     if missing:
         raise Faults("the environment", [f"{ASKED} lacks {', '.join(missing)}"])
     return found
 
 
 def _gate(workflow: Workflow, said: Mapping[str, str]) -> Gate:
-    """One for each node: a fan-out or a loop has several of one name.
+    """One for each node of the template around it: a fan-out or a loop has several of one name."""
+    return Gate(f"argo#{workflow.uid}", f"{workflow.namespace}/{said[PLACE]}/{said['gate']}")
 
-    Notify and verify are side by side, so what is before their own names is the same in both.
+
+def _of_workflow(text: str) -> Iterator[Artifact]:
+    """The parameters of the workflow as one artifact: their digest alone, as some may be secret.
+
+    Raises `Faults` if a name hides another: Argo reads `a.b` as a part of `a`, and drops `a`.
     """
-    place = re.sub(r"(\[\d+\])?\.[^.]*$", "", said["node"])
-    return Gate(f"argo#{workflow.uid}", f"{workflow.namespace}/{place}/{said['gate']}")
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise Faults(
+            "the parameters of the workflow",
+            ["they cannot be bound: a name with a dot in it hides another"],
+        )
+    own = len(found.keys() - {"json"})
+    if own:
+        kind = f"{own} parameter{'s' if own > 1 else ''}"
+        yield Artifact(WORKFLOW_PARAMETERS, kind, artifact(WORKFLOW_PARAMETERS, found).digest)
 
 
 def _declared(said: Mapping[str, str]) -> tuple[GateSpec, dict[str, Any]]:

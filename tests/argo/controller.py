@@ -18,6 +18,9 @@ _DONE = ("Succeeded", "Failed", "Error", "Skipped", "Omitted")
 _BAD = ("Failed", "Error")
 _BEFORE = re.compile(r"([A-Za-z0-9_][\w-]*)(?:\.([A-Z]\w*))?")
 
+PODS = ("container", "script", "containerSet", "resource")
+_KINDS = {"dag": "DAG", "steps": "Steps", "suspend": "Suspend", **dict.fromkeys(PODS, "Pod")}
+
 _KNOWN = {
     "workflow": {
         "arguments", "entrypoint", "templates", "onExit", "shutdown", "hostNetwork", "hooks",
@@ -27,7 +30,7 @@ _KNOWN = {
     "template": {
         "name", "inputs", "outputs", "dag", "steps", "container", "suspend", "retryStrategy",
         "metadata", "volumes", "nodeSelector", "tolerations", "activeDeadlineSeconds", "failFast",
-        "serviceAccountName", "podSpecPatch",
+        "serviceAccountName", "podSpecPatch", "initContainers", *PODS,
     },
     "task": {
         "name", "template", "arguments", "depends", "when", "withParam", "withItems",
@@ -40,7 +43,9 @@ _KNOWN = {
 
 
 class Process(Protocol):
-    """A pod that runs."""
+    """A pod that runs. `refused`: what Argo says of an init container of it that failed."""
+
+    refused: str | None
 
     def poll(self) -> int | None:
         """Its exit code, None as long as it runs."""
@@ -100,7 +105,9 @@ class Controller:
             "workflow.creationTimestamp": metadata["creationTimestamp"],
             "workflow.labels.json": json.dumps(metadata.get("labels") or {}),
         }
-        for each in (spec.get("arguments") or {}).get("parameters") or ():
+        given = (spec.get("arguments") or {}).get("parameters")
+        self.globals["workflow.parameters.json"] = json.dumps(given)
+        for each in given or ():
             self.globals[f"workflow.parameters.{each['name']}"] = said(each.get("value"))
 
     @staticmethod
@@ -124,6 +131,14 @@ class Controller:
     def node(self, name: str) -> Json | None:
         found: Json | None = self.nodes.get(node_id(self.name, name))
         return found
+
+    def at(self, path: str) -> Json | None:
+        """The node of this path without the tries: a template around a gate has one."""
+        for node in self.nodes.values():
+            if node["name"].replace("(0)", "") == f"{self.name}.{path}":
+                found: Json = node
+                return found
+        return None
 
     def fork(self) -> Controller:
         """The same workflow a second time, to see what would come of it. No pod runs now."""
@@ -178,13 +193,15 @@ class Controller:
 
     def _operate(self) -> None:
         spec = self.workflow["spec"]
-        root = self._run(self.name, self.name, {"template": spec["entrypoint"]}, None, {})
+        given = {"arguments": spec.get("arguments")}
+        call = {"template": spec["entrypoint"], **given}
+        root = self._run(self.name, self.name, call, None, {})
         phase = root["phase"]
         if phase not in _DONE:
             return
         if spec.get("onExit") and spec.get("shutdown") != "Terminate":
             self.globals["workflow.status"] = phase
-            call = {"template": spec["onExit"]}
+            call = {"template": spec["onExit"], **given}
             after = self._run(f"{self.name}.onExit", f"{self.name}.onExit", call, None, {})
             if after["phase"] not in _DONE:
                 return
@@ -253,7 +270,8 @@ class Controller:
         if not strategy.get("expression"):
             return True
         code = (last.get("outputs") or {}).get("exitCode", "-1")
-        return bool(evaluate(strategy["expression"], {"lastRetry": {"exitCode": code}}))
+        known = {"exitCode": code, "message": last.get("message", "")}
+        return bool(evaluate(strategy["expression"], {"lastRetry": known}))
 
     def _once(
         self,
@@ -267,19 +285,18 @@ class Controller:
         inputs = self._inputs(template, call)
         flat = {**self.globals, "node.name": name, **extra}
         flat |= {f"inputs.parameters.{each['name']}": each["value"] for each in inputs}
-        kind = next(each for each in ("dag", "steps", "container", "suspend") if each in template)
+        kind = next(each for each in _KINDS if each in template)
         body = filled(template, flat, _nested(flat))
         node = self.node(name) or self._made(
             name,
             display,
-            {"dag": "DAG", "steps": "Steps", "container": "Pod", "suspend": "Suspend"}[kind],
+            _KINDS[kind],
             boundaryID=boundary,
             templateName=template["name"],
             inputs={"parameters": inputs} if inputs else None,
         )
-        {"dag": self._dag, "steps": self._steps, "container": self._pod, "suspend": self._suspend}[
-            kind
-        ](node, body)
+        runs = {"DAG": self._dag, "Steps": self._steps, "Suspend": self._suspend, "Pod": self._pod}
+        runs[_KINDS[kind]](node, body)
         return node
 
     @staticmethod
@@ -314,8 +331,11 @@ class Controller:
                 continue
             del self.pods[key]
             node = self.nodes[key]
-            node["outputs"] = {"exitCode": str(code)}
             node["phase"] = "Succeeded" if code == 0 else "Failed"
+            if process.refused:
+                node["message"] = process.refused
+                continue
+            node["outputs"] = {"exitCode": str(code)}
             if code:
                 node["message"] = f"main: Error (exit code {code})"
                 continue
@@ -336,7 +356,7 @@ class Controller:
             node["message"] = f"Stopped with strategy '{self.workflow['spec']['shutdown']}'"
             return
         duration = (template["suspend"] or {}).get("duration")
-        if duration is None or self.now - self._began[node["id"]] <= int(duration):
+        if duration is None or self.now - self._began[node["id"]] <= _seconds(duration):
             return
         node["phase"] = "Succeeded"
         for each in (node.get("outputs") or {}).get("parameters") or ():
@@ -463,6 +483,10 @@ class Controller:
             found.append({"name": each["name"], "value": value})
         if found:
             node["outputs"] = {"parameters": found}
+
+
+def _seconds(duration: str) -> int:
+    return int(duration[:-1]) * 3600 if duration.endswith("h") else int(duration)
 
 
 def _untried(name: str) -> str:

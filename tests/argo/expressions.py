@@ -13,7 +13,15 @@ _TOKEN = re.compile(
     r"|(?P<name>[A-Za-z_][\w-]*)"
     r"|(?P<sign>\?\?|\?\.|\|\||&&|==|!=|<=|>=|[?:.<>+\-*!()\[\],{}]))"
 )
-_BINARY = (("??",), ("||",), ("&&",), ("==", "!="), ("<", ">", "<=", ">="), ("+", "-"), ("*",))
+_BINARY = (
+    ("??",),
+    ("||",),
+    ("&&",),
+    ("==", "!=", "startsWith"),
+    ("<", ">", "<=", ">="),
+    ("+", "-"),
+    ("*",),
+)
 
 
 class Unresolved(Exception):
@@ -44,7 +52,8 @@ class _Parser:
             at = found.end()
 
     def take(self, *signs: str) -> str | None:
-        if self.tokens and self.tokens[0][0] == "sign" and self.tokens[0][1] in signs:
+        kinds = ("sign", "name")
+        if self.tokens and self.tokens[0][0] in kinds and self.tokens[0][1] in signs:
             return self.tokens.pop(0)[1]
         return None
 
@@ -153,6 +162,8 @@ def _apply(sign: str, left: Any, right: Any) -> Any:
             return left == right
         case "!=":
             return left != right
+        case "startsWith":
+            return str(left).startswith(right)
         case "+":
             return left + right
         case "-":
