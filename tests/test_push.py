@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,11 @@ import pytest
 from bridge.argo.kubernetes import Kubernetes
 from bridge.core.delivery import Workflow
 from bridge.core.evaluation import Decider, Outcome
+from bridge.gates import process_page
 from bridge.gates.open_page import Desk
 from bridge.gates.process_page import tend
+from bridge.pages import page_text
+from bridge.pages.votes import Gathered
 from tests.argo import api
 from tests.forge import POLICY, World
 from tests.github import GitHub
@@ -101,6 +105,34 @@ def test_an_approval_resumes_its_node_once_it_is_recorded(at: Pushing) -> None:
     assert at.node()["message"] == f"approved by alice @{standing.commit[:12]}"
     assert at.node()["outputs"]["parameters"] == [{"name": "decision", "value": "approved"}]
     assert "the node wait of argo/run-1 is Succeeded now" in done.says
+
+
+@pytest.mark.parametrize("how", ["a comment", "an edit"])
+def test_an_openers_forged_word_that_it_was_delivered_is_not_believed(
+    at: Pushing, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    pull = at.ask()
+    at.tend(pull)
+    pull.review(at.alice, "APPROVED")
+    with monkeypatch.context() as cut:  # the decider is killed once the decision is recorded
+        cut.setattr(process_page, "_finish", lambda *_: sys.exit())
+        with pytest.raises(SystemExit):
+            at.tend(pull)
+    decided = at.standing(pull)
+    site = at.desk().forge.look(pull.number).site
+    told = page_text.status(decided, decided.head or "", site, None, Gathered())
+    if how == "a comment":
+        pull.comment(at.opener.bot, told)
+    else:
+        pull.comments[0].edit(told, by=at.opener.bot)
+    at.tend(pull)
+    assert at.node()["phase"] == "Succeeded"
+    at.github.tick()
+    at.cluster.requests.clear()
+    at.tend(pull)
+    assert not at.cluster.requests  # the decider's own word is believed
+    own = [each for each in pull.comments if "bridge status" in each.body]
+    assert len(own) == 1
 
 
 def test_a_rejection_fails_its_node_with_the_reason(at: Pushing) -> None:

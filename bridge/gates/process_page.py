@@ -366,8 +366,9 @@ def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: De
     current = gather.status_comment(page, site.voices)
     approved = decision.outcome is Outcome.APPROVED
     brought = Brought()
-    # Only what was done is told, so what is told need not be done again.
-    if current and show.tells(current, decision.outcome):
+    # Only what was done is told, so what is told here need not be done again.
+    is_mine = current is not None and gather.is_mine(current, site.voices)
+    if current and is_mine and show.tells(current, decision.outcome):
         text = current.body
     else:
         if approved and desk.engine:
@@ -375,6 +376,8 @@ def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: De
         brought = _bring(desk, standing)
         text = show.status(standing, head, site, None, Gathered(), note=brought.note)
     writes = list(_status_writes(page, site, text))
+    if current and not is_mine and current.body.strip() == text.strip():
+        writes = [Remove(current.node), Say(text), *writes]  # the next look believes this one
     if writes and page.head:
         writes.append(show.light(standing, None, page.head))
     writes += _late(page, site, decision)

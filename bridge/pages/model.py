@@ -58,6 +58,12 @@ class Voices:
         called = f"{login}[bot]" if account.kind is Kind.BOT else login
         return account.id in self.ids or called in self.logins
 
+    def mine(self, account: Account | None) -> bool:
+        """Whether this is the account that looks now, and not the bridge's other one."""
+        if not self.ids:
+            return self.own(account)
+        return account is not None and account.id in self.ids
+
     def wrote(self, account: Account | None, text: str) -> bool:
         """Whether a text is the bridge's own, and nobody's answer.
 

@@ -154,6 +154,14 @@ def status_comment(page: Page, voices: Voices) -> Comment | None:
     return None
 
 
+def is_mine(comment: Comment, voices: Voices) -> bool:
+    """Whether the account that looks wrote the text as it is now.
+
+    The opener's key lies beside the initiator's code, so what it says was done may not be.
+    """
+    return voices.mine(comment.edited.by if comment.edited else comment.author)
+
+
 def reminded(page: Page, digest: str, voices: Voices) -> bool:
     """Whether people were told here that this request waits on past its deadline."""
     seals = [seal_of(each.body) for each in page.comments if voices.own(each.author)]
