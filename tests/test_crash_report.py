@@ -94,3 +94,9 @@ def test_a_webhook_blots_out_no_word_of_its_address() -> None:
     assert (
         without_secrets("two services of hooks.slack.com", env) == "two services of hooks.slack.com"
     )
+
+
+def test_a_traceback_keeps_what_follows_a_line_that_opens_a_bracket() -> None:
+    text = "    password = read(\n  File x.py\n    {'password': 'hunter22', 'n': 1}"
+    hidden = "    password = (hidden)\n  File x.py\n    {'password': (hidden), 'n': 1}"
+    assert without_secrets(text, {}) == hidden

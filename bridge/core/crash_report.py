@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import unquote
 
+from bridge.core.hide_secrets import in_text
 from bridge.core.sanitize import is_secret
 from bridge.core.settings import (
     APPRISE_URLS,
@@ -55,14 +56,15 @@ def report(error: BaseException, env: Mapping[str, str]) -> str:
 
 
 def without_secrets(text: str, env: Mapping[str, str]) -> str:
-    """The text without credentials in addresses and headers, and without secrets of this
-    environment."""
+    """The text without credentials in addresses and headers, without secrets of this environment,
+    and without any that a name gives away."""
     text = _MINTED.sub("…", _HEADER.sub(r"\1 …", _CREDENTIAL.sub("…@", text)))
     secrets = {form for each in _secrets(env) for form in (each, unquote(each))}
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= 6:  # a shorter one would blot out words
             text = text.replace(secret, "…")
-    return text
+    # A line of source in a traceback may open what it does not close.
+    return "\n".join(map(in_text, text.split("\n")))
 
 
 def _secrets(env: Mapping[str, str]) -> Iterator[str]:

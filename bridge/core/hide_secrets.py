@@ -70,7 +70,7 @@ def _end_of_value(text: str, start: int) -> int:
 
 def _is_named_secret(name: str, value: str) -> bool:
     value = value.strip()
-    if value.strip("'\"*") in {"", HIDDEN, "None", "null"}:
+    if value.strip("'\"*…") in {"", HIDDEN, "None", "null"}:
         return False
     return is_secret(name, 0 if _NUMBER.fullmatch(value) else None)
 
