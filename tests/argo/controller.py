@@ -25,7 +25,7 @@ _KNOWN = {
     "workflow": {
         "arguments", "entrypoint", "templates", "onExit", "shutdown", "hostNetwork", "hooks",
         "serviceAccountName", "parallelism", "priority", "workflowMetadata", "podMetadata",
-        "activeDeadlineSeconds", "podGC", "ttlStrategy",
+        "activeDeadlineSeconds", "podGC", "ttlStrategy", "templateDefaults",
     },
     "template": {
         "name", "inputs", "outputs", "dag", "steps", "container", "suspend", "retryStrategy",
@@ -85,7 +85,8 @@ class Controller:
     def __post_init__(self) -> None:
         spec = self.workflow["spec"]
         _strict("workflow", spec)
-        self.templates = {each["name"]: each for each in spec["templates"]}
+        defaults = spec.get("templateDefaults") or {}
+        self.templates = {each["name"]: _merged(defaults, each) for each in spec["templates"]}
         for template in self.templates.values():
             _strict("template", template)
             for kind in ("suspend", "dag", "retryStrategy"):
@@ -355,6 +356,10 @@ class Controller:
             node["phase"] = "Failed"
             node["message"] = f"Stopped with strategy '{self.workflow['spec']['shutdown']}'"
             return
+        deadline = self.workflow["spec"].get("activeDeadlineSeconds")
+        if deadline is not None and self.now > int(deadline):
+            node["phase"], node["message"] = "Failed", "Step exceeded its deadline"
+            return
         duration = (template["suspend"] or {}).get("duration")
         if duration is None or self.now - self._began[node["id"]] <= _seconds(duration):
             return
@@ -483,6 +488,20 @@ class Controller:
             found.append({"name": each["name"], "value": value})
         if found:
             node["outputs"] = {"parameters": found}
+
+
+def _merged(defaults: Json, template: Json) -> Json:
+    """The template over the defaults, of which those for another kind do not apply."""
+    kinds = [each for each in _KINDS if each in defaults and each not in template]
+    return _over({key: each for key, each in defaults.items() if key not in kinds}, template)
+
+
+def _over(below: Json, above: Json) -> Json:
+    found = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            found[key] = _over(below[key], above[key])
+    return found
 
 
 def _seconds(duration: str) -> int:
