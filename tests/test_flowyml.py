@@ -348,6 +348,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "2 of its steps are named approval",
     ),
     "a step of its name": (lambda: after(a_step("review")), "2 of its steps are named review"),
+    "an input made after it": (
+        lambda: a_pipeline(a_gate(inputs=["model"]), a_step("train", outputs=["model"])),
+        "review reads model, which train makes, and train was added after the approval review",
+    ),
+    "an input of a step before it made after it": (
+        lambda: a_pipeline(a_step("c", ("m",)), a_gate(), a_step("t", outputs=["m"])),
+        "c reads m, which t makes, and t was added after the approval review: add it before",
+    ),
     "discovery": (discovering, "FlowyML discovers no approvals"),
     "a dynamic step": (
         lambda: after(dynamic(name="grow")(lambda _: None)),

@@ -219,9 +219,28 @@ def _flat(pipeline: Any, steps: list[Any]) -> Iterator[str]:
                 f"its step {_name(step)} is a {type(step).__name__}, which cannot wait for an"
                 " approval: write it as a function with `@step`"
             )
+    yield from _circles(steps)
     for name, times in Counter(map(_name, steps)).items():
         if times > 1:
             yield f"{times} of its steps are named {name}, and FlowyML runs one of them: rename"
+
+
+def _circles(steps: list[Any]) -> Iterator[str]:
+    """Steps that would wait for an approval that waits for them."""
+    makers = {each: place for place, step in enumerate(steps) for each in _assets(step, "outputs")}
+    for at, gate in enumerate(steps):
+        for step in steps[: at + 1] if isinstance(gate, FlowymlStep) else ():
+            for asset in _assets(step, "inputs"):
+                if (place := makers.get(asset, at)) > at:
+                    later = _name(steps[place])
+                    yield (
+                        f"{_name(step)} reads {asset}, which {later} makes, and {later} was added"
+                        f" after the approval {gate.name}: add it before"
+                    )
+
+
+def _assets(step: Any, kind: str) -> list[str]:
+    return list(getattr(step, kind, ()))
 
 
 def _gate_faults(gate: Any) -> Iterator[str]:
