@@ -25,14 +25,18 @@ from tests.gates import ROOT, Heard, a_request, a_vote, opened, this_machine
 #: The modules that may read where a gate is decided: see docs/decisions/0002-venue.md.
 MAY_ASK = {
     "argo/pod_settings.py",
+    "core/decision_keys.py",
     "core/settings.py",
     "entrypoints/github_job.py",
+    "gates/audit_signatures.py",
     "gates/process_page.py",
     "gates/verify.py",
     "github/dispatch.py",
+    "ledger/gate_folders.py",
     "ledger/git_ledger.py",
     "metaflow/plugins/argo.py",
     "policy/approvers.py",
+    "policy/claims.py",
     "policy/simulate.py",
     "wiring.py",
 }
