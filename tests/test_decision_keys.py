@@ -12,6 +12,7 @@ from bridge.core.decision_keys import DecisionKey, elsewhere, parse_keys
 from bridge.core.errors import Faults
 from bridge.core.model import HERE, on_github
 from bridge.core.sshsig import KeyType, PublicKey, parse_key
+from tests.ledgers import a_request
 from tests.ssh_keys import point, private_text, security_key
 
 LINE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea decider"
@@ -110,8 +111,8 @@ MODELS = on_github("acme/models")
     ],
 )
 def test_a_decision_counts_in_the_ledger_of_its_own_repository(ledger: str, its_own: bool) -> None:
-    assert (elsewhere(MODELS, ledger) is None) is its_own
+    assert (elsewhere(a_request(venue=MODELS), ledger) is None) is its_own
 
 
 def test_what_is_decided_on_a_machine_names_no_repository() -> None:
-    assert elsewhere(HERE, "https://github.com/acme/models.git") is None
+    assert elsewhere(a_request(venue=HERE), "https://github.com/acme/models.git") is None

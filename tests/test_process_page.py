@@ -95,7 +95,23 @@ def test_a_request_that_names_another_repository_with_this_ones_number_is_not_de
     forged = replace(request, venue=replace(request.venue, repository="acme/production"))
     at.desk(at.opener).ledger.open(forged, forged.message)
     pull.review(at.alice, "APPROVED")
-    assert "its request names github:acme/production" in at.tend(pull).says
+    told = at.tend(pull)
+    assert told.failed
+    assert "its request names github:acme/production" in told.says
+    assert not at.recorded(pull)
+
+
+def test_a_page_says_what_to_do_if_the_former_name_belongs_to_another_repository_now(
+    at: World,
+) -> None:
+    pull = at.open()
+    at.github.rename_repository(at.repo, "ml-models")
+    at.github.repository("acme/models")
+    pull.review(at.alice, "APPROVED")
+    assert at.tend(pull).failed
+    assert "its request names github:acme/models; to decide it here, ask again in a new run" in (
+        at.status(pull)
+    )
     assert not at.recorded(pull)
 
 

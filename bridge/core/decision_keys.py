@@ -20,7 +20,7 @@ from typing import Final
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, LedgerCorrupt
-from bridge.core.model import ApprovalRequest, Decision, Place
+from bridge.core.model import ApprovalRequest, Decision
 from bridge.core.remote_url import repository_at
 from bridge.core.signed_statement import statement
 from bridge.core.sshsig import (
@@ -157,12 +157,17 @@ def too_late(request: ApprovalRequest, by: DecisionKey) -> NotSigned:
     )
 
 
-def elsewhere(venue: Place, ledger: str) -> str | None:
-    """Why a decision that was made there doesn't count in the ledger at this address.
+def repository_of(request: ApprovalRequest) -> int | None:
+    """The number of the repository whose decider may sign this request's decision."""
+    return request.venue.repository_id
+
+
+def elsewhere(request: ApprovalRequest, ledger: str) -> str | None:
+    """Why a decision of this request doesn't count in the ledger at this address.
 
     A ledger on a path may be a copy of any repository, so it is taken for its own.
     """
-    at = repository_at(ledger)
+    venue, at = request.venue, repository_at(ledger)
     if at is None or venue.repository is None:
         return None
     host, name = at

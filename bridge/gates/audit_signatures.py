@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bridge.core.decision_keys import DecisionKey, NotSigned, elsewhere, signer, too_late
+from bridge.core.decision_keys import (
+    DecisionKey,
+    NotSigned,
+    elsewhere,
+    repository_of,
+    signer,
+    too_late,
+)
 from bridge.core.errors import BridgeError
 from bridge.core.model import SIGNATURE, Entry
 from bridge.core.records import decision_in, request_in
@@ -36,12 +43,11 @@ class Signatures:
             return
         except BridgeError:  # the record itself is faulty, which others say
             return
-        venue = request.venue
-        wrong = elsewhere(venue, self._ledger)
+        number, wrong = repository_of(request), elsewhere(request, self._ledger)
         if wrong is None:
-            self._here.add(venue.repository_id)
+            self._here.add(number)
         else:
-            self._elsewhere.append((venue.repository_id, f"commit {entry.commit[:12]}: {wrong}"))
+            self._elsewhere.append((number, f"commit {entry.commit[:12]}: {wrong}"))
 
     def passed(self, commit: str) -> None:
         """This entry is over: a key that holds up to its commit is retired from now on."""

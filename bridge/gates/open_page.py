@@ -81,10 +81,8 @@ def place_on(forge: Forge, site: Site) -> Place:
     return replace(forge.place, repository=site.repository, repository_id=site.repository_id)
 
 
-def is_here(forge: Forge, site: Site, there: Place) -> bool:
-    """Whether a request that says this is decided in this repository.
-
-    Its opener wrote both the name and the number, so the two must belong together: a gated step
+def _is_here(forge: Forge, site: Site, there: Place) -> bool:
+    """Its opener wrote both the name and the number, so the two must belong together: a gated step
     that knows only the name would else take a decision that was made in another repository.
     """
     here = place_on(forge, site)
@@ -94,6 +92,16 @@ def is_here(forge: Forge, site: Site, there: Place) -> bool:
         return True
     # Its name today is another one: it was renamed since, or never had that name.
     return forge.number_of(there.repository or "") == site.repository_id
+
+
+def not_here(forge: Forge, site: Site, gate_id: str, there: Place) -> str | None:
+    """Why a gate whose request says this is not decided in this repository, if it isn't."""
+    if _is_here(forge, site, there):
+        return None
+    return (
+        f"gate {gate_id} is not decided on {forge.name}: its request names"
+        f" {there.name or 'the machine that asked'}; to decide it here, ask again in a new run"
+    )
 
 
 def pages(forge: Forge, request: ApprovalRequest) -> Look:

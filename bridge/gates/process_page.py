@@ -25,7 +25,7 @@ from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
 from bridge.gates.evidence import evidence, heard, learned
-from bridge.gates.open_page import Desk, is_here, own_page, pages, policy_for, put_up
+from bridge.gates.open_page import Desk, not_here, own_page, pages, policy_for, put_up
 from bridge.pages import page_text as show
 from bridge.pages import votes as gather
 from bridge.pages.model import (
@@ -113,8 +113,10 @@ def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Tended
     if page:
         return _tend(desk, look, page, gate_id, known)
     standing = known or desk.ledger.read(gate_id)
-    if standing is None or not is_here(desk.forge, look.site, standing.request.venue):
-        return Tended(_not_here(desk, gate_id, standing), standing)
+    if standing is None:
+        return Tended(f"gate {gate_id} is not decided here: the ledger has no request of it")
+    if says := not_here(desk.forge, look.site, gate_id, standing.request.venue):
+        return Tended(says, standing)
     if standing.decision:
         brought = _bring(desk, standing)
         if brought.failed:
@@ -135,8 +137,8 @@ def _tend(
         if seen is None:
             raise
         return _mend(desk, look, page, desk.ledger.renew(gate_id, seen.head))
-    if standing and not is_here(desk.forge, look.site, standing.request.venue):
-        return Tended(_not_here(desk, gate_id, standing), standing, page=page)
+    if standing and (says := not_here(desk.forge, look.site, gate_id, standing.request.venue)):
+        return _tell(desk, look, page, standing, says) or Tended(says, standing, page=page)
     if standing and standing.decision:
         return _finish(desk, look.site, page, standing, standing.decision)
     if standing is None or standing.head is None or page.state is State.MERGED:
@@ -146,14 +148,14 @@ def _tend(
     return _Judging(desk, look, page, standing).outcome()
 
 
-def _not_here(desk: Desk, gate_id: str, standing: Standing | None) -> str:
-    if standing is None:
-        return f"gate {gate_id} is not decided here: the ledger has no request of it"
-    there = standing.request.venue
-    return (
-        f"gate {gate_id} is not decided on {desk.forge.name}: its request names"
-        f" {there.name or 'the machine that asked'}; to decide it here, open it again here"
-    )
+def _tell(desk: Desk, look: Look, page: Page, standing: Standing, says: str) -> Tended | None:
+    """Say on the page why nothing is decided there; None if nothing proves what it shows."""
+    seen = gather.shown(page, look.site.voices)
+    if seen is None or standing.decision or page.state is not State.OPEN:
+        return None
+    text = show.status(standing, seen.head, look.site, None, Gathered(), f"waiting: {says}")
+    desk.forge.write(look.site, page, list(_status_writes(page, look.site, text)))
+    return Tended(says, standing, page=page, failed=True)
 
 
 def _mend(desk: Desk, look: Look, page: Page, renewed: Standing) -> Tended:

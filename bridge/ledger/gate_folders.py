@@ -86,7 +86,7 @@ class GateFolders:
         gate_id = request.gate.id
         signature = self._text(gate_id, files, SIGNATURE) if SIGNATURE in files else None
         by = signer(self._keys, request, decision, text, signature)
-        if wrong := elsewhere(request.venue, self._clone.where):
+        if wrong := elsewhere(request, self._clone.where):
             raise NotSigned(f"the decision of {request.gate.key} doesn't count here: {wrong}")
         if by.until and self._at(by.until, gate_id) != files["decision.yaml"]:
             raise too_late(request, by)
