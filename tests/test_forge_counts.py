@@ -56,7 +56,7 @@ def test_opening_a_gate_takes_five(at: World, policy: str) -> None:
 @pytest.mark.parametrize(
     ("policy", "voters"), [(POLICY, 1), (GROUPS, 2), (TEAM, 2)], ids=["names", "permission", "team"]
 )
-def test_deciding_takes_five_and_one_for_each_voter_who_is_looked_up(
+def test_deciding_takes_six_and_one_for_each_voter_who_is_looked_up(
     at: World, policy: str, voters: int
 ) -> None:
     at.github.organisation("acme").team("ml", at.alice, at.bob)
@@ -65,16 +65,16 @@ def test_deciding_takes_five_and_one_for_each_voter_who_is_looked_up(
     for who in (at.alice, at.bob)[:voters]:
         pull.review(who, "APPROVED", "/approve")
     looked_up = voters if voters > 1 else 0
-    assert asked(at, lambda: at.tend(pull)) <= 5 + looked_up
+    assert asked(at, lambda: at.tend(pull)) <= 6 + looked_up
     assert at.recorded(pull)
 
 
-def test_deciding_takes_one_more_for_what_was_edited(at: World) -> None:
+def test_deciding_takes_two_more_for_what_was_edited(at: World) -> None:
     pull = at.open()
     for _ in range(3):
         pull.comment(at.mallory, "hello").edit("hello there")
     pull.review(at.alice, "APPROVED", "/approve")
-    assert asked(at, lambda: at.tend(pull)) <= 5 + 1
+    assert asked(at, lambda: at.tend(pull)) <= 6 + 2  # each look reads it
     assert at.recorded(pull)
 
 
@@ -99,8 +99,9 @@ def test_a_sweep_takes_one_for_so_many_gates_and_three_besides(
     at.write_policy(policy)
     for number in range(7):
         ask(at.desk(at.opener), at.request(f"Train/{number}/deploy/1").draft)
-    # Seven gates, three at a time; besides: the issues, the pull requests, those left behind.
-    assert asked(at, at.sweep) <= 3 + 2
+    # Seven gates, three at a time; besides: the issues, the pull requests, those left behind. An
+    # issue's gate may have had a pull request.
+    assert asked(at, at.sweep) <= (3 + 2 if policy is POLICY else 3 + 4)
     assert all(each.state == "open" for each in at.repo.issues.values())
 
 

@@ -200,6 +200,28 @@ def test_what_somebody_else_edits_into_a_text_is_nobodys_word(at: World, page: I
     assert outcome(at, page) is Outcome.APPROVED
 
 
+def test_a_hold_on_an_older_page_of_the_gate_holds(at: World) -> None:
+    older = opened(at)
+    older.close(at.mallory)
+    newer = opened(at, message="Deploy another model?")
+    assert newer is not older
+    older.comment(at.alice, "/hold")
+    approves(at, newer)
+    assert held(at, newer) == ["alice"]
+
+
+def test_a_hold_on_an_issue_that_the_policy_left_for_a_pull_request_holds(at: World) -> None:
+    at.write_policy(ISSUE)
+    issue = opened(at)
+    at.write_policy(POLICY)
+    at.tend(issue)
+    (pull,) = at.repo.pulls
+    issue.comment(at.alice, "/hold")
+    at.tend(issue)
+    approves(at, pull)
+    assert held(at, pull) == ["alice"]
+
+
 def test_a_hold_outlives_being_asked_again_with_other_values_and_with_the_first(
     at: World, page: Issue
 ) -> None:

@@ -75,8 +75,8 @@ def tend(desk: Desk, number: int) -> Tended:
     if page.branch and page.state is not State.OPEN:
         # It may have been asked again under another number since.
         look = desk.forge.find([page.branch.name])
-        page = own_page(look, gate_id) or page
-    return _tend(desk, look, page, gate_id)
+        return _tend(desk, look, own_page(look, gate_id) or page, gate_id)
+    return _tend(desk, look, page, gate_id, alone=True)
 
 
 def sweep(desk: Desk) -> tuple[Tended, ...]:
@@ -85,7 +85,7 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     issues = desk.forge.waiting()
     found = [gather.gate_of(each, issues.site) for each in issues.pages]
     on_issues = {each for each in found if each}
-    pulls = desk.forge.find([f"{GATE_BRANCH}{each}" for each in sorted(gates - on_issues)])
+    pulls = desk.forge.find([f"{GATE_BRANCH}{each}" for each in sorted(gates | on_issues)])
     look = replace(pulls, pages=issues.pages + pulls.pages)
     known = desk.ledger.read_all(sorted(gates | on_issues))
     done = [_swept(desk, look, each, known.get(each)) for each in sorted(gates | on_issues)]
@@ -128,8 +128,10 @@ def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Tended
 
 
 def _tend(
-    desk: Desk, look: Look, page: Page, gate_id: str, known: Standing | None = None
-) -> Tended:
+    desk: Desk, look: Look, page: Page, gate_id: str, known: Standing | None = None, *,
+    alone: bool = False,
+) -> Tended:  # fmt: skip
+    """`alone`: the look is at this page alone, and the gate may have others."""
     try:
         standing = known or desk.ledger.read(gate_id)
     except LedgerCorrupt:
@@ -141,6 +143,9 @@ def _tend(
         return _tell(desk, look, page, standing, says) or Tended(says, standing, page=page)
     if standing and standing.decision:
         return _finish(desk, look.site, page, standing, standing.decision)
+    if alone:  # an older page's objections hold as well
+        found = desk.forge.find([f"{GATE_BRANCH}{gate_id}"]).pages
+        look = replace(look, pages=(page, *(e for e in found if e.number != page.number)))
     if standing is None or standing.head is None or page.state is State.MERGED:
         return _gone(desk, look, page, gate_id)
     if page.via is not standing.request.policy.via:
@@ -179,9 +184,8 @@ def _gone(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
     if renewed.decision:
         return _finish(desk, look.site, page, renewed, renewed.decision)
     renewed = _heard(desk, look, renewed)
-    by_hand = page.state is State.MERGED
-    note = show.note_merged_by_hand(page.url) if by_hand else show.note_branch_gone(page.url)
-    new = put_up(desk, look, renewed, note)
+    note = show.note_merged_by_hand if page.state is State.MERGED else show.note_branch_gone
+    new = put_up(desk, look, renewed, note(page.url))
     if new.number != page.number:
         desk.forge.write(look.site, page, [Label(f"gate:{Outcome.WITHDRAWN}")])
     return Tended(f"{page.url} decided nothing: asked again as {new.url}", renewed, page=new)
@@ -191,6 +195,7 @@ def _elsewhere(desk: Desk, look: Look, page: Page, standing: Standing) -> Tended
     """The policy says `via` another kind of page now: this one makes room."""
     withdrawn = f"gate:{Outcome.WITHDRAWN}"
     if page.state is not State.OPEN and withdrawn in page.labels:
+        standing = _heard(desk, look, standing)  # whoever objects here is heard all the same
         return Tended(f"{page.url} asks nothing any more", standing, page=page)
     standing = _heard(desk, look, standing)
     there = pages(desk.forge, standing.request)
