@@ -20,7 +20,7 @@ from bridge.core.errors import (
     LostRequest,
     NoPolicy,
 )
-from bridge.core.evaluation import Evaluation, Outcome, Verdict, Vote
+from bridge.core.evaluation import Evaluation, Outcome
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
@@ -47,6 +47,7 @@ from bridge.pages.model import (
     State,
     Write,
 )
+from bridge.pages.reactions import late, reactions
 from bridge.pages.votes import Gathered, Shown
 from bridge.policy.claims import as_asked, as_shown
 from bridge.policy.evaluate import overdue
@@ -257,7 +258,7 @@ class _Judging:
         except LostRequest as lost:
             return Tended(str(lost), self._standing, page=self._page)
         if after.decision:
-            self._write(list(_reactions(self._page, gathered, evaluation, after.decision)))
+            self._write(list(reactions(self._page, gathered, evaluation, after.decision)))
             return _finish(desk, self._site, self._page, after, after.decision)
         self._standing = after
         note = show.word_lost(failed) if failed else ""
@@ -282,7 +283,7 @@ class _Judging:
         trouble: str | None,
         note: str = "",
     ) -> Tended:
-        writes = [*_reactions(self._page, gathered, evaluation, None)]
+        writes = [*reactions(self._page, gathered, evaluation, None)]
         writes += self._put_right(seen, gathered, evaluation)
         facts = learned(self._standing, self._look, seen)
         text = show.status(
@@ -387,7 +388,7 @@ def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: De
         writes = [Remove(current.node), Say(text), *writes]  # the next look believes this one
     if writes and page.head:
         writes.append(show.light(standing, None, page.head))
-    writes += _late(page, site, decision)
+    writes += late(page, site, decision)
     writes += _label(page, decision.outcome)
     merges = approved and page.branch is not None
     if page.state is State.OPEN and not merges:
@@ -440,53 +441,6 @@ def _label(page: Page, outcome: Outcome) -> list[Write]:
     wanted = f"gate:{outcome}"
     ours = {name for name in page.labels if name.startswith("gate:")}
     return [] if ours == {wanted} else [Label(wanted)]
-
-
-def _reactions(
-    page: Page,
-    gathered: Gathered,
-    evaluation: Evaluation | None,
-    decision: Decision | None,
-) -> Iterator[Write]:
-    """🚀 for what counts, 👎 for what does not, 😕 for what cannot be read; each once."""
-    votes: list[tuple[Vote, Reaction]] = []
-    if evaluation:
-        votes += [
-            (vote, Reaction.ACCEPTED) for vote in (*evaluation.candidates, *evaluation.heeded)
-        ]
-        heard = {vote.actor.id for vote in evaluation.candidates}
-        own = set(map(id, gathered.dismissed))
-        votes += [
-            (each.vote, Reaction.REFUSED)
-            for each in evaluation.dismissals
-            # Who has answered again since was heard: only an answer that was never good is refused.
-            if id(each) in own
-            or each.vote.verdict is Verdict.RELEASE
-            or each.vote.actor.id not in heard
-        ]
-    if decision:
-        votes += [(vote, Reaction.ACCEPTED) for vote in decision.votes]
-    there = {each.url: each for each in gather.texts(page)}
-    texts = ((there.get(vote.url or ""), reaction) for vote, reaction in votes)
-    wanted = {text.node: reaction for text, reaction in texts if text and text.body}
-    wanted |= {each.node: Reaction.CONFUSED for each in gathered.unreadable}
-    wanted |= dict.fromkeys(gathered.asked, Reaction.ACCEPTED)
-    have = {each.node: each.reactions for each in gather.texts(page)}
-    for node, reaction in wanted.items():
-        if reaction not in have[node]:
-            yield React(node, reaction)
-
-
-def _late(page: Page, site: Site, decision: Decision) -> Iterator[Write]:
-    """Commands that found the gate decided."""
-    counted = {vote.url for vote in decision.votes}
-    for comment in page.comments:
-        if site.voices.wrote(comment.author, comment.body) or comment.reactions - {Reaction.SEEN}:
-            continue
-        if comment.url in counted:
-            yield React(comment.node, Reaction.ACCEPTED)
-        elif comment.at >= decision.decided_at and gather.is_command(comment.body):
-            yield React(comment.node, Reaction.REFUSED)
 
 
 def _last_stranger(page: Page, site: Site) -> str:
