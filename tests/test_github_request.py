@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from bridge.core.digest import holding
+from bridge.core.digest import asked_digest
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Outcome
 from bridge.core.facts import About
@@ -194,8 +194,9 @@ def test_a_proof_is_of_one_request_and_not_of_what_an_opener_puts_in_its_place(
     at.ask(**bobs, GITHUB_ACTOR="bob", HITL_VALUES="accuracy: 1", HITL_VOICES=both)
     standing = at.standing(pull)
     assert "accuracy" in {each.name for each in standing.request.artifacts}
-    assert at.proven(pull)["initiator"] == f"@bob#{at.bob.id}"
-    assert holding(standing.facts, standing.request) == ()
+    assert not standing.facts
+    assert {each.asked for each in standing.other_facts} != {asked_digest(standing.request)}
+    assert "proven" not in pull.body
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,8 @@ def test_what_was_proven_of_another_request_is_no_part_of_the_decision(
 ) -> None:
     own = replace(PROOF, asked=asked_digest(opened.request))
     another = replace(PROOF, asked=asked_digest(a_request(message="Another?")))
-    ledger.hold(opened.request.gate.id, facts=(another, own))
+    held = ledger.hold(opened.request.gate.id, facts=(another, own))
+    assert (held.facts, held.other_facts) == ((own,), (another,))
     with pytest.raises(LostRequest, match="more was learned"):
         ledger.record(a_decision(opened.request, facts=(another,)))
     ledger.record(a_decision(opened.request, facts=(own,)))

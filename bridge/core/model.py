@@ -384,7 +384,8 @@ class Standing:
     """A gate as the ledger has it: its request, and its decision if there is one.
 
     `commit` holds them; `head` is the open gate branch's commit, None where the branch is gone.
-    `objections` and `facts` are those on record.
+    `objections` and `facts` are those on record. `other_facts` are too, and are proven of what was
+    asked here before.
     """
 
     request: ApprovalRequest
@@ -393,6 +394,7 @@ class Standing:
     head: str | None = None
     objections: tuple[Objection, ...] = ()
     facts: tuple[Fact, ...] = ()
+    other_facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

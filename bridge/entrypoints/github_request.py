@@ -200,7 +200,7 @@ def _otherwise(asked: Draft, job: Job, environment: str | None) -> Iterator[str]
 
 def overtaken(standing: Standing | None, facts: Iterable[Fact]) -> bool:
     """Whether a later attempt of the run has asked since."""
-    known = standing.facts if standing else ()
+    known = standing.facts + standing.other_facts if standing else ()
     return max(_attempts(known), default=0) > max(_attempts(facts), default=0)
 
 

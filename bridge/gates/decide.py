@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from bridge.core import log
-from bridge.core.digest import digest_of, holding
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import (
     Actor,
     Answer,
@@ -48,7 +48,6 @@ def decide(
     # The one door to the record: an approval whose input does not fit its schema stays outside.
     fits = partial(objection, standing.request.schema)
     learned = tuple(dict.fromkeys((*standing.facts, *evidence.facts)))
-    learned = holding(learned, standing.request)
     evidence = replace(evidence, objections=standing.objections, facts=learned)
     evaluation = evaluate(standing.request, evidence, fits)
     if standing.decision:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bridge.core.artifacts import as_recorded
-from bridge.core.digest import digest_of, holding
+from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError, GateShut
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import left_out
@@ -54,7 +54,7 @@ def verify_gate(ledger: Ledger, gate: Gate, compute: Compute, venue: Place = HER
         )
     if lost(standing.objections, decision.objections):
         raise GateShut(f"{key} does not run: its decision leaves out an objection on record")
-    if left_out(holding(standing.facts, recorded), decision.facts):
+    if left_out(standing.facts, decision.facts):
         raise GateShut(f"{key} does not run: its decision leaves out a proven fact on record")
     # The record is judged again: an approval that its votes do not carry is not the bridge's.
     judged = evaluate(recorded, decision.evidence)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from bridge.core.decision_keys import DecisionKey, NotSigned, elsewhere, signer, too_late
 from bridge.core.digest import digest_of, holding
 from bridge.core.errors import LedgerCorrupt, LostRequest
-from bridge.core.facts import left_out
+from bridge.core.facts import Fact, left_out
 from bridge.core.model import (
     OBJECTIONS,
     SIGNATURE,
@@ -78,7 +79,8 @@ class GateFolders:
             if self._keys:
                 self._check_signature(request, decision, text, files)
         seen = self._objections(gate_id, files)
-        return Standing(request, decision, commit, gate, seen.objections, seen.facts)
+        found = Standing(request, decision, commit, gate, seen.objections)
+        return with_facts(found, seen.facts)
 
     def _check_signature(
         self, request: ApprovalRequest, decision: Decision, text: str, files: Tree
@@ -215,6 +217,12 @@ def is_answer(found: Standing, asked: ApprovalRequest) -> bool:
     return found.decision is not None or (same and found.head is not None)
 
 
+def with_facts(found: Standing, facts: Sequence[Fact]) -> Standing:
+    """The gate with the facts on record. Those of another request than the present are apart."""
+    own = holding(facts, found.request)
+    return replace(found, facts=own, other_facts=left_out(facts, own))
+
+
 def still_asked(found: Standing, decision: Decision) -> str:
     """The gate branch's commit that the decision answers. Raises `LostRequest`."""
     if found.head is None:
@@ -232,7 +240,7 @@ def still_asked(found: Standing, decision: Decision) -> str:
             f"somebody objected to gate {decision.gate_id} while it was being decided:"
             " look at it again"
         )
-    if left_out(holding(found.facts, found.request), decision.facts):
+    if left_out(found.facts, decision.facts):
         raise LostRequest(
             f"more was learned of the run of gate {decision.gate_id} while it was being decided:"
             " look at it again"

@@ -56,6 +56,7 @@ from bridge.ledger.gate_folders import (
     is_answer,
     record_ids,
     still_asked,
+    with_facts,
     with_objections,
 )
 from bridge.ledger.git import GitFailed, Tree, make_bare
@@ -135,7 +136,8 @@ class GitLedger:
                 self._clone.bring(leaf.sha for leaf in folder.values() if leaf.mode in BLOBS)
             self._exchanges.push(f"+{commit}:{ref}", lease={ref: before or ""})
             if found:
-                return replace(found, request=request, commit=commit, head=commit)
+                new = replace(found, request=request, commit=commit, head=commit)
+                return with_facts(new, found.facts + found.other_facts)
             return Standing(request, None, commit, commit)
 
         return self._exchanges.repeat(attempt)
@@ -152,8 +154,9 @@ class GitLedger:
             if found is None:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
             whole, ledger = merged(found.objections, objections), refs[LEDGER]
-            known = tuple(dict.fromkeys((*found.facts, *facts)))
-            if found.decision or (whole, known) == (found.objections, found.facts):
+            recorded = found.other_facts + found.facts
+            known = tuple(dict.fromkeys((*recorded, *facts)))
+            if found.decision or (whole, known) == (found.objections, recorded):
                 return found
             files = {
                 **self._gates.of([ledger], gate_id)[ledger],
@@ -166,7 +169,7 @@ class GitLedger:
                 author=BRIDGE,
             )
             self._exchanges.push(f"{commit}:{LEDGER}", lease={LEDGER: ledger})
-            return replace(found, objections=whole, facts=known)
+            return with_facts(replace(found, objections=whole), known)
 
         return self._exchanges.repeat(attempt)
 
