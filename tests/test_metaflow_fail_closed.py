@@ -141,10 +141,10 @@ def test_a_step_started_by_hand_stands_before_its_gate(project: Project) -> None
     run_id, _, task_id = task.split("/")[1:]
     (project.marks / "gated" / task_id).unlink()
 
-    def by_hand(number: str, parent: str) -> Outcome:
+    def by_hand(number: str, parent: str, **env: str) -> Outcome:
         inputs = f"{run_id}/{parent}"
         given = ["--run-id", run_id, "--task-id", number, "--input-paths", inputs]
-        return run(project, "Plain", "step", "gated", *given, WAIT="1s")
+        return run(project, "Plain", "step", "gated", *given, WAIT="1s", **env)
 
     assert first.code != 0
     unasked = by_hand("77", "start/1")
@@ -154,7 +154,11 @@ def test_a_step_started_by_hand_stands_before_its_gate(project: Project) -> None
     assert other_inputs.code == 202
     assert "what was approved is not what is here now" in other_inputs.said
     assert project.ran("gated") == []
-    assert by_hand(task_id, "start/1").code == 0
+    elsewhere = by_hand(task_id, "start/1")
+    assert elsewhere.code == 202
+    assert "the condition environment == test approved it, and does not hold" in elsewhere.said
+    assert project.ran("gated") == []
+    assert by_hand(task_id, "start/1", HITL_ENVIRONMENT="test").code == 0
 
 
 def test_resume_keeps_a_gated_step_that_ran_and_asks_for_one_that_did_not(

@@ -370,7 +370,7 @@ def test_the_pod_is_told_the_ledgers_address_and_no_credential(project: Project,
             [sys.executable, "-c", LAUNCH, *(["--with", f"environment:{own}"] if own else []),
              "kubernetes", "step", "gated", "{}", "sha", "url", *given],
             cwd=project.folder, capture_output=True, text=True,
-            env=project.env | {"FLOW": "Plain", "HITL_LEDGER": url,
+            env=project.env | {"FLOW": "Plain", "HITL_LEDGER": url, "HITL_ENVIRONMENT": "test",
                                "HITL_METAFLOW_TASK": json.dumps(task)},
         )  # fmt: skip
     assert launched.returncode == 3, launched.stderr
@@ -408,7 +408,7 @@ def test_the_process_that_launches_a_pod_waits_and_the_pod_only_verifies(project
 
     def pod() -> tuple[int, str]:
         done = project.flow("shut.py", "step", "gated", *inputs,
-                            FLOW="Plain", METAFLOW_KUBERNETES_WORKLOAD="1",
+                            FLOW="Plain", METAFLOW_KUBERNETES_WORKLOAD="1", HITL_ENVIRONMENT="test",
                             HITL_LEDGER=str(project.folder / ".hitl" / "ledger.git"))  # fmt: skip
         return done.code, done.said
 

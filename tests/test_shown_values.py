@@ -100,21 +100,21 @@ NEVER: Sequence[Recorded] = (
 
 @pytest.mark.parametrize("recorded", NEVER, ids=["nobody asked", "open", "rejected", "expired"])
 def test_nothing_is_computed_before_an_approval_is_found(recorded: Recorded) -> None:
-    def compute(_: ApprovalRequest) -> Draft:
+    def compute(_: Standing) -> Draft:
         pytest.fail("an artifact was read")
 
     with pytest.raises(GateShut):
         verify_gate(cast(Ledger, recorded), a_request().gate, compute)
 
 
-def test_what_is_computed_is_given_the_request_that_was_approved() -> None:
+def test_what_is_computed_is_given_the_gate_as_it_was_approved() -> None:
     recorded = approved(SHOWN)
     given = []
 
-    def compute(request: ApprovalRequest) -> Draft:
-        given.append(request)
-        return request.draft
+    def compute(standing: Standing) -> Draft:
+        given.append((standing.request, standing.decision))
+        return standing.request.draft
 
     assert recorded.request
     verify_gate(cast(Ledger, recorded), recorded.request.gate, compute)
-    assert given == [recorded.request]
+    assert given == [(recorded.request, recorded.decision)]

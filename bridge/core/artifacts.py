@@ -72,7 +72,7 @@ def worth_reading(type_name: str, size: int | None) -> bool:
     A model is not: it costs memory and imports, and shows nothing.
     """
     spoken = _spoken(type_name)
-    if spoken.startswith(_ROWS):
+    if has_rows(type_name):
         return size is not None and size <= _WORTH_ROWS
     module, _, name = spoken.rpartition(".")
     return module in _MODULES and name in _PLAIN and (size is None or size <= _WORTH)
@@ -87,6 +87,11 @@ def comparable(name: str, value: Any) -> bool:
         and len(str(value)) <= _LONGEST_COMPARED
         and in_text(str(value)) == str(value)
     )
+
+
+def has_rows(type_name: str) -> bool:
+    """Whether it is a frame or an array, as far as its type says."""
+    return _spoken(type_name).startswith(_ROWS)
 
 
 def as_recorded(now: Iterable[Artifact], shown: Iterable[Artifact]) -> tuple[Artifact, ...]:

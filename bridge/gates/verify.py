@@ -10,13 +10,13 @@ from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError, GateShut
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import left_out
-from bridge.core.model import HERE, ApprovalRequest, Decision, Draft, Gate, Place
+from bridge.core.model import HERE, ApprovalRequest, Decision, Draft, Gate, Place, Standing
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
 from bridge.policy.objections import lost
 
-#: Computes once more what a gate asks, given the request that was approved.
-Compute = Callable[[ApprovalRequest], Draft]
+#: Computes once more what a gate asks, given the gate as it was approved.
+Compute = Callable[[Standing], Draft]
 
 
 def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
@@ -46,7 +46,7 @@ def verify_gate(ledger: Ledger, gate: Gate, compute: Compute, venue: Place = HER
         what = "" if decision.by is Decider.PERSON else f"{decision.outcome}, "
         raise GateShut(f"{key} does not run: {what}{decision.reason}")
     recorded = standing.request
-    again = asked_again(compute(recorded), recorded, venue)
+    again = asked_again(compute(standing), recorded, venue)
     if digest_of(again) != decision.request_digest:
         raise GateShut(
             f"{key} does not run: what was approved is not what is here now"

@@ -21,6 +21,7 @@ from metaflow._vendor import click
 from metaflow.decorators import StepDecorator, _base_step_decorator
 from metaflow.exception import MetaflowException
 from metaflow.plugins.environment_decorator import EnvironmentDecorator
+from metaflow.tuple_util import ForeachFrame
 
 from metaflow_extensions.hitl import metaflow_version
 
@@ -29,6 +30,7 @@ from . import brought, guard
 if TYPE_CHECKING:
     from bridge.core.gate_spec import GateSpec
     from bridge.core.settings import Settings
+    from metaflow_extensions.hitl.stored_bytes import Watch
 
     from .request import GatedTask
 
@@ -74,6 +76,7 @@ class HitlDecorator(StepDecorator):
     """
 
     name = "hitl"
+    _watch: Watch | None = None
     defaults: ClassVar[dict[str, Any]] = {
         "message": None,
         "timeout": "24h",
@@ -114,6 +117,8 @@ class HitlDecorator(StepDecorator):
         self._flow_datastore = flow_datastore
         self._keys: set[str] = set()
         command = _command()
+        if self._watch is None and _runs_here(command, step_name):
+            self._watch_what_is_loaded(flow_datastore)
         if command[:1] and command[0] in _ELSEWHERE and "create" in command:
             raise HitlException(
                 f"The step *{step_name}* has a gate, and gates on {_ELSEWHERE[command[0]]} are not"
@@ -129,6 +134,12 @@ class HitlDecorator(StepDecorator):
             self._say_ignored()
         if command[:1] and command[0] in _REMOTE:
             self._wait_for_pod(flow_datastore)
+
+    def _watch_what_is_loaded(self, flow_datastore: Any) -> None:
+        """In the process of the task, before Metaflow loads anything for it."""
+        with _needing_bridge():
+            from metaflow_extensions.hitl.stored_bytes import Watch
+        self._watch = Watch(flow_datastore.ca_store, self._step, guard.shut, ForeachFrame)
 
     def _look_at_flow(self) -> None:
         if self._graph[self._step].parallel_step:
@@ -312,7 +323,7 @@ class HitlDecorator(StepDecorator):
         from .passing import pass_task
 
         try:
-            return pass_task(_settings(), task, self.declared)
+            return pass_task(_settings(), task, self.declared, self._watch)
         except GateShut as error:
             guard.shut(str(error))
         except BridgeError as error:
@@ -323,6 +334,7 @@ class HitlDecorator(StepDecorator):
     ) -> GatedTask:
         """A task of this step, before its gate. `inputs` are the datastores of its parents."""
         from bridge.core.model import Gate
+        from metaflow_extensions.hitl.stored_bytes import StoredBytes
 
         from .request import GatedTask
 
@@ -335,6 +347,7 @@ class HitlDecorator(StepDecorator):
             parameters=self._parameters,
             shared=self._shared,
             properties=self._properties,
+            stored=StoredBytes(self._flow_datastore.ca_store),
         )
 
     def _key(self, run_id: str, task_id: str) -> str:
@@ -353,6 +366,14 @@ def _command() -> list[str]:
     """The command line after the flow's own options: `["run", ...]`."""
     context = click.get_current_context(silent=True)
     return list(getattr(context.find_root(), "saved_args", [])) if context else []
+
+
+def _runs_here(command: list[str], step_name: str) -> bool:
+    """Whether this process runs a task of this step. Metaflow writes the step's name first."""
+    if command[:1] != ["step"]:
+        return False
+    is_first = not command[1:2] or not command[1].startswith("-")
+    return step_name in (command[1:2] if is_first else command[2:])
 
 
 @contextmanager

@@ -9,39 +9,106 @@ from typing import Any
 
 from bridge import wiring
 from bridge.core import input_fields
-from bridge.core.errors import BridgeError, GateShut, NoLedger
+from bridge.core.conditions import Function, judge, parse
+from bridge.core.errors import BridgeError, Faults, GateShut, NoLedger
+from bridge.core.evaluation import Condition, Decider
 from bridge.core.gate_spec import GateSpec
-from bridge.core.model import Draft, Gate, Subject
+from bridge.core.model import ApprovalRequest, Decision, Draft, Gate, Standing, Subject
 from bridge.core.settings import Settings
 from bridge.gates.venue import Opened
 from bridge.gates.wait import pass_gate
 from bridge.local.notify import chosen
+from metaflow_extensions.hitl.asking import apart
+from metaflow_extensions.hitl.stored_bytes import Watch
 
 from .guard import in_pod
-from .request import GatedTask, condition_of, draft_of
+from .request import GatedTask, bytes_of, condition_of, draft_of, plain_artifacts, readable
 
 
-def pass_task(settings: Settings, task: GatedTask, declared: GateSpec) -> dict[str, Any]:
+def pass_task(
+    settings: Settings, task: GatedTask, declared: GateSpec, watch: Watch | None
+) -> dict[str, Any]:
     """The approver's input. Raises `GateShut` and other `BridgeError`s."""
+
+    def again(standing: Standing) -> Draft:
+        # In this order: an object that is loaded could change what is looked at after it.
+        _check_bytes(task, standing.request, watch)
+        _check_plain_values(task, standing.request)
+        _check_condition(settings, task, declared, standing.decision)
+        return _draft(settings, task, declared)
+
     if in_pod():
         if not settings.ledger:
             raise GateShut(
                 f"{task.gate.key} does not run: HITL_LEDGER is not set in this pod, so its"
                 " decision cannot be read"
             )
-        venue = wiring.existing_venue(settings)
-        decision = venue.verify(task.gate, lambda _: _draft(settings, task, declared))
+        decision = wiring.existing_venue(settings).verify(task.gate, again)
     else:
-        draft = _draft(settings, task, declared)
-        condition = condition_of(task, declared, settings.environment)
+        draft, condition = apart(lambda: _asked(settings, task, declared, watch))
         venue = wiring.venue(_telling(settings, declared))
-        decision = pass_gate(venue, wiring.run(), draft, condition)
+        decision = pass_gate(venue, wiring.run(), draft, condition, again)
     objection = input_fields.objection(declared.schema, decision.inputs)
     if objection:
         raise GateShut(
             f"{task.gate.key} does not run: the recorded input does not fit, {objection}"
         )
     return dict(decision.inputs)
+
+
+def _asked(
+    settings: Settings, task: GatedTask, declared: GateSpec, watch: Watch | None
+) -> tuple[Draft, Condition | None]:
+    if watch:
+        watch.end()
+    condition = condition_of(task, declared, settings.environment)
+    return _draft(settings, task, declared), condition
+
+
+def _check_bytes(task: GatedTask, approved: ApprovalRequest, watch: Watch | None) -> None:
+    """The stored bytes are those that were approved, and from now on no others can be loaded."""
+    now = bytes_of(task)
+    before = {(each.name, each.digest) for each in approved.artifacts}
+    if now.artifacts != before:
+        names = ", ".join(sorted({name for name, _ in now.artifacts ^ before}))
+        raise GateShut(
+            f"{task.gate.key} does not run: what was approved is not what is here now (changed:"
+            f" {names})"
+        )
+    if watch:
+        watch.hold_to(now.digests, now.names)
+
+
+def _check_plain_values(task: GatedTask, approved: ApprovalRequest) -> None:
+    """The page showed these values as they are, whatever the objects beside them do."""
+    before = {each.name: each for each in approved.artifacts if each.is_read}
+    lies = [each.name for each in plain_artifacts(task) if before.get(each.name, each) != each]
+    if lies:
+        raise GateShut(
+            f"{task.gate.key} does not run: what was approved is not what is here now (the page"
+            f" showed other values of: {', '.join(sorted(lies))})"
+        )
+
+
+def _check_condition(
+    settings: Settings, task: GatedTask, declared: GateSpec, decision: Decision | None
+) -> None:
+    """A condition that approved by itself holds here too. A function of the flow's own is not
+    called twice: it may read the clock."""
+    condition = decision.condition if decision and decision.by is Decider.CONDITION else None
+    if condition is None:
+        return
+    if isinstance(declared.condition, Function) and declared.condition.text == condition.text:
+        return
+    try:
+        holds = judge(parse(condition.text), readable(task, settings.environment)).holds
+    except Faults:
+        holds = False
+    if not holds:
+        raise GateShut(
+            f"{task.gate.key} does not run: the condition {condition.text} approved it, and does"
+            " not hold here"
+        )
 
 
 def open_task(settings: Settings, task: GatedTask, declared: GateSpec) -> Opened:

@@ -1,26 +1,29 @@
 """What a gated task asks, from what Metaflow stored for it.
 
 The launching side and the gated task come to the same digest, because both read the same inputs.
-Digests are the datastore's own content keys, so nothing is unpickled for them; a value is read
-where the message names it or where it is small enough to show.
+Artifacts have the digests of their stored bytes, for which nothing is unpickled. A value is read if
+the message names it or if it is small enough to show, and without running code if it is plain.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bridge.core import artifacts as shown
-from bridge.core import message_template
-from bridge.core.conditions import Readable, judge
+from bridge.core import message_template, plain_pickle
+from bridge.core.conditions import Readable, Test, judge
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Condition
 from bridge.core.facts import started_by
 from bridge.core.gate_spec import GateSpec
 from bridge.core.model import Artifact, Draft, Gate, Subject
+from bridge.core.plain_pickle import NotPlain
 from bridge.core.settings import Settings
+from metaflow_extensions.hitl.stored_bytes import StoredBytes
 
 from .properties import Compute, WithProperties
 
@@ -40,6 +43,7 @@ class GatedTask:
     parameters: Mapping[str, Any]  # Metaflow's Parameter objects
     shared: frozenset[str]  # parameters, configs and class values: the same in every branch
     properties: Mapping[str, Compute]  # the flow's own
+    stored: StoredBytes
 
 
 def draft_of(
@@ -74,8 +78,60 @@ def condition_of(task: GatedTask, declared: GateSpec, environment: str | None) -
     """The declared condition, looked at; None if none was declared."""
     if declared.condition is None:
         return None
+    if isinstance(declared.condition, Test):
+        return judge(declared.condition, readable(task, environment))
     artifacts = _scope(task, _branches(task)).artifacts
     return judge(declared.condition, Readable(artifacts, environment))
+
+
+class _Plainly(Mapping[str, Any]):
+    """Values of which those of a branch are None unless they are plain."""
+
+    def __init__(self, values: Mapping[str, Any], branch: _Branch) -> None:
+        self._values = values
+        self._branch = branch
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._branch:
+            return self._values[name]  # a property
+        try:
+            return self._branch.plainly(name)
+        except NotPlain:
+            return None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def readable(task: GatedTask, environment: str | None) -> Readable:
+    """What a condition that is a text may read: an object could claim to be any number."""
+    branches = _branches(task)
+    scope = _scope(task, branches)
+    branch = branches[0].only(task.shared) if task.is_join else branches[0]
+    return Readable(_Plainly(scope.artifacts, branch), environment)
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """The artifacts of a task's parents as they are stored now, and nothing loaded of them."""
+
+    artifacts: frozenset[tuple[str, str]]  # name and digest, as the request has them
+    digests: Mapping[str, str]  # by Metaflow's key
+    names: Mapping[str, str]
+
+
+def bytes_of(task: GatedTask) -> Bytes:
+    digests: dict[str, str] = {}
+    names: dict[str, str] = {}
+    artifacts = set()
+    for name, label, branch in _listed(_branches(task)):
+        artifacts.add((label, branch.digest(name)))
+        names[branch.key(name)] = label
+        digests[branch.key(name)] = task.stored.digest(branch.key(name))
+    return Bytes(frozenset(artifacts), digests, names)
 
 
 def _scope(task: GatedTask, branches: Sequence[_Branch]) -> message_template.Scope:
@@ -87,24 +143,38 @@ def _scope(task: GatedTask, branches: Sequence[_Branch]) -> message_template.Sco
 
 
 def _summaries(branches: Sequence[_Branch]) -> Iterator[Artifact]:
-    """Each artifact once where all branches hold the same, else one for each branch that has it."""
+    for name, label, branch in _listed(branches):
+        yield branch.summary(name, label)
+
+
+def plain_artifacts(task: GatedTask) -> list[Artifact]:
+    """Those whose value can be shown without running code."""
+    shown_plainly = (
+        branch.summary(name, label, plain=True) for name, label, branch in _listed(_branches(task))
+    )
+    return [each for each in shown_plainly if each.is_read]
+
+
+def _listed(branches: Sequence[_Branch]) -> Iterator[tuple[str, str, _Branch]]:
+    """Each artifact once if all branches hold the same, else one for each branch that has it."""
+    branches[0].stored.read(key for branch in branches for key in branch.keys_stored())
     for name in sorted({name for branch in branches for name in branch}):
         holding = [each for each in branches if name in each]
         same = len(holding) == len(branches) and len({each.digest(name) for each in holding}) == 1
         for each in holding[:1] if same else holding:
-            yield each.summary(name, name if same else f"{each.label}.{name}")
+            yield name, name if same else f"{each.label}.{name}", each
 
 
 def _branches(task: GatedTask) -> list[_Branch]:
     if not task.is_join:
         split = _split_of(task.inputs[0], task.split_index)
-        return [_Branch(task.inputs[0], task.parameters, split, task.step, task.step)]
+        return [_Branch(task, task.inputs[0], split, task.step, task.step)]
     steps = Counter(each.step_name for each in task.inputs)
     found = []
     for position, each in enumerate(task.inputs):
         step = each.step_name
         label = step if steps[step] == 1 else f"{step}[{_index_of(each, position)}]"
-        found.append(_Branch(each, task.parameters, None, step, label))
+        found.append(_Branch(task, each, None, step, label))
     return found
 
 
@@ -128,13 +198,21 @@ def _index_of(parent: Any, position: int) -> int:
     return int(stack[-1].index) if stack else position
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """A value, and whether loading it ran no code."""
+
+    value: Any
+    is_plain: bool
+
+
 class _Branch(Mapping[str, Any]):
     """The artifacts of one parent, each read when it is asked for."""
 
     def __init__(
         self,
-        stored: Any,
-        parameters: Mapping[str, Any],
+        task: GatedTask,
+        parent: Any,
         split: _Split | None,
         step: str,
         label: str,
@@ -142,19 +220,20 @@ class _Branch(Mapping[str, Any]):
     ) -> None:
         self.step = step
         self.label = label
-        self._stored = stored
-        self._parameters = parameters
-        self._keys = {
+        self.stored = task.stored
+        self._task = task
+        self._parent = parent
+        self._keys: dict[str, str] = {
             name: key
-            for name, key in stored.items()
+            for name, key in parent.items()
             # Metaflow's own begin with an underscore; `name` is the flow's, set by Metaflow
             if not name.startswith("_") and name != "name" and (names is None or name in names)
         }
         self._split = split if split and split.variable in self._keys else None
-        self._read: dict[str, Any] = {}
+        self._read: dict[str, _Loaded] = {}
 
     def only(self, names: frozenset[str]) -> _Branch:
-        return _Branch(self._stored, self._parameters, None, self.step, self.label, names)
+        return _Branch(self._task, self._parent, None, self.step, self.label, names)
 
     def __iter__(self) -> Iterator[str]:
         yield from self._keys
@@ -169,54 +248,92 @@ class _Branch(Mapping[str, Any]):
         return name in self._keys or (self._split is not None and name in ("input", "index"))
 
     def __getitem__(self, name: str) -> Any:
+        """An artifact that the flow's author names: it is loaded whatever it is."""
+        return self._value(name, plain=False)
+
+    def plainly(self, name: str) -> Any:
+        """The same, but only if that runs no code. Raises `NotPlain`."""
+        return self._value(name, plain=True)
+
+    def _value(self, name: str, *, plain: bool) -> Any:
         if name not in self:
             raise KeyError(name)
         if name not in self._read:
-            self._read[name] = self._item(name)
-        return self._read[name]
+            self._read[name] = self._item(name, plain)
+        found = self._read[name]
+        if plain and not found.is_plain:
+            raise NotPlain("it was loaded as an object")
+        return found.value
 
-    def _item(self, name: str) -> Any:
+    def _item(self, name: str, plain: bool) -> _Loaded:
         if self._split and name == "index":
-            return self._split.index
+            return _Loaded(self._split.index, True)
         if self._split and name == "input":
-            return self._input(self._split)
+            return self._input(self._split, plain)
         try:
-            value = self._stored[name]
-            parameter = self._parameters.get(name)
-            return parameter.load_parameter(value) if parameter is not None else value
+            found = self._loaded(name, plain)
+            parameter = self._task.parameters.get(name)
+            if parameter is None:
+                return found
+            return _Loaded(parameter.load_parameter(found.value), found.is_plain)
+        except NotPlain:
+            raise
         except Exception as error:
             # unpickling runs the code of whatever class was stored: anything may come out of it
             raise Faults(
-                f"the artifact {name} of {self._stored.pathspec}",
+                f"the artifact {name} of {self._parent.pathspec}",
                 [f"it cannot be read here ({type(error).__name__}: {error})"],
             ) from error
 
-    def _input(self, split: _Split) -> Any:
-        items = self[split.variable]
+    def _loaded(self, name: str, plain: bool) -> _Loaded:
+        if "pickle" not in str(self._about(name).get("encoding", "pickle")):
+            # Another serializer of Metaflow's stored it, and knows how it is read.
+            if plain:
+                raise NotPlain("it is no pickle")
+            return _Loaded(self._parent[name], False)
+        blob = self.stored.load(self._keys[name])
+        try:
+            return _Loaded(plain_pickle.load(blob), True)
+        except NotPlain:
+            if plain:
+                raise
+        return _Loaded(pickle.loads(blob), False)  # noqa: S301 - the flow's author names it
+
+    def _input(self, split: _Split, plain: bool) -> _Loaded:
+        items = self._value(split.variable, plain=plain)
         for position, each in enumerate(items):
             if position == split.index:
-                return each
+                return _Loaded(each, self._read[split.variable].is_plain)
         raise Faults(
-            f"the artifact {split.variable} of {self._stored.pathspec}",
+            f"the artifact {split.variable} of {self._parent.pathspec}",
             [f"it has no item {split.index} any more"],
         )
 
-    def digest(self, name: str) -> str:
-        if self._split and name in ("input", "index"):
-            return f"{self.digest(self._split.variable)}#{self._split.index}"
-        return f"sha1:{self._keys[name]}"
+    def keys_stored(self) -> Iterable[str]:
+        return self._keys.values()
 
-    def summary(self, name: str, label: str) -> Artifact:
+    def key(self, name: str) -> str:
+        """Metaflow's name of the bytes that this artifact is loaded from."""
+        if self._split and name in ("input", "index"):
+            name = self._split.variable
+        return self._keys[name]
+
+    def digest(self, name: str) -> str:
+        digest = self.stored.digest(self.key(name))
+        return f"{digest}#{self._split.index}" if self._split and self._is_item(name) else digest
+
+    def summary(self, name: str, label: str, *, plain: bool = False) -> Artifact:
         type_name, size = self._stored_as(name)
         digest = self.digest(name)
-        if name == "index" or shown.worth_reading(type_name, size):
-            try:
-                value = self[name]
-            except Faults:
-                return shown.unread(label, type_name, digest, size)
-            own_size = None if self._split and name in ("input", "index") else size
-            return shown.summarise(label, value, digest=digest, size=own_size)
-        return shown.unread(label, type_name, digest, size)
+        if name != "index" and not shown.worth_reading(type_name, size):
+            return shown.unread(label, type_name, digest, size)
+        try:
+            # Rows are no plain value, and worth more to people than their number.
+            value = self._value(name, plain=plain or not shown.has_rows(type_name))
+        except (Faults, NotPlain):
+            return shown.unread(label, type_name, digest, size)
+        own_size = None if self._is_item(name) else size
+        return shown.summarise(label, value, digest=digest, size=own_size)
 
     def plain(self) -> Iterator[tuple[str, Any]]:
         """The short texts, the numbers, and what is yes or no; nothing that is kept from sight."""
@@ -226,15 +343,23 @@ class _Branch(Mapping[str, Any]):
             if name == "input" or (name != "index" and kind not in _PLAIN):
                 continue
             if shown.worth_reading(kind, size) or name == "index":
-                value = self[name]
+                try:
+                    value = self.plainly(name)
+                except NotPlain:
+                    continue
                 if shown.comparable(name, value):
                     yield name, value
 
+    def _is_item(self, name: str) -> bool:
+        return self._split is not None and name in ("input", "index")
+
     def _stored_as(self, name: str) -> tuple[str, int | None]:
         """Type and size as they were stored, for `input` those of the whole it is an item of."""
-        if self._split and name in ("input", "index"):
-            name = self._split.variable
-        # The public accessor of sizes reads included files; this is the record itself.
-        stored = self._stored._info.get(name, {})
+        stored = self._about(self._split.variable if self._split and self._is_item(name) else name)
         kind = str(stored.get("type", "?"))
         return kind.removeprefix("<class '").removesuffix("'>"), stored.get("size")
+
+    def _about(self, name: str) -> Mapping[str, Any]:
+        # The public accessor of sizes reads included files; this is the record itself.
+        found: Mapping[str, Any] = self._parent._info.get(name, {})
+        return found
