@@ -31,7 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge import wiring
-from bridge.core.errors import Faults, GateShut
+from bridge.core.errors import Faults, GateShut, LedgerUnavailable
 from bridge.core.evaluation import Actor, Decider, Outcome, Vote
 from bridge.core.model import ApprovalRequest
 from bridge.entrypoints import flowyml_pipeline, python
@@ -561,6 +561,15 @@ def test_what_was_approved_and_what_the_person_filled_in_go_on(ann: Person) -> N
     assert result.success, why(result)
     assert got == [({"accuracy": 0.94}, {"target": "staging"})]
     assert (ann.seen[0].gate.key, ann.seen[0].message) == ("shop/r1/review/1", "At 94%?")
+
+
+def test_a_ledger_that_is_not_there_stops_the_pipeline_before_its_first_step(
+    tmp_path: Path, asks: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HITL_LEDGER", str(tmp_path / "nowhere.git"))
+    with pytest.raises(LedgerUnavailable, match=re.escape("nowhere.git")):
+        run(after())
+    assert ran == []
 
 
 def test_a_rejection_is_told_with_its_reason(ann: Person) -> None:

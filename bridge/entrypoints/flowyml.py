@@ -83,6 +83,9 @@ class ApprovalStep(GateStep):
         )
         self.declared.append(name)
 
+    def check_before_run(self, flow: str) -> None:
+        python.check_before_run(self.spec, flow, self.name)
+
     def _function(self) -> Callable[..., Any]:
         def ask(**given: Any) -> dict[str, Any]:
             return self._ask(given)

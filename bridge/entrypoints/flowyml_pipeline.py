@@ -51,6 +51,10 @@ class GateStep(FlowymlStep):  # type: ignore[misc]
     #: The names of all that this process declared: FlowyML discovers steps, but no approvals.
     declared: Final[list[str]] = []
 
+    def check_before_run(self, flow: str) -> None:
+        """Raises a `BridgeError` if it is sure already that nobody could be asked."""
+        raise NotImplementedError
+
 
 @dataclass
 class Run:
@@ -333,6 +337,9 @@ def _running(pipeline: Any, run_id: Any) -> Iterator[None]:
     outer = _run.get()
     if gates:
         _check_run(pipeline, run_id, outer)
+        for step in pipeline.steps:
+            if isinstance(step, GateStep):
+                step.check_before_run(str(pipeline.name))
         # An approval is found in the ledger again, never in a checkpoint.
         done = getattr(pipeline, "_completed_steps_from_checkpoint", ())
         pipeline._completed_steps_from_checkpoint = set(done) - set(gates)

@@ -19,7 +19,7 @@ from bridge.core import log
 from bridge.core.artifacts import comparable, ordered, summarise
 from bridge.core.conditions import Readable, judge
 from bridge.core.digest import canonical
-from bridge.core.errors import Faults, GateShut
+from bridge.core.errors import Faults, GateShut, NoLedger
 from bridge.core.facts import started_by
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.message_template import Known
@@ -97,6 +97,18 @@ def declared(
     return read(
         own, FORM, subject, asks=f"Approve {name}?", known=known, besides=[*faults, *besides]
     )
+
+
+def check_before_run(spec: GateSpec, flow: str, step: str) -> None:
+    """Raises if it is sure already that this gate could not be asked, before hours of training."""
+    settings = from_environment(os.environ)
+    try:
+        venue = wiring.existing_venue(settings)
+    except NoLedger:  # the first gate makes one
+        return
+    subject = Subject(flow, step, settings.environment, settings.labels)
+    venue.check(subject, spec.declared, str(person()))
+    venue.ledger.head()
 
 
 def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Decision:

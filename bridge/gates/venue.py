@@ -76,7 +76,7 @@ class Venue(Protocol):
     # -- for a step ----------------------------------------------------------------------------
 
     def check(self, subject: Subject, declared: Declared, initiator: str | None) -> None:
-        """Raises `NoPolicy` or `Faults` if it is sure already that nobody could be asked.
+        """Raises a `BridgeError` if it is sure already that nobody could be asked.
 
         `subject` need not say its artifacts yet.
         """
