@@ -14,6 +14,7 @@ from bridge.core import input_fields
 from bridge.core.digest import canonical
 from bridge.core.errors import Faults
 from bridge.core.json_formats import FORMATS, fits
+from bridge.core.json_schema import unsound
 from bridge.core.yaml_text import dump, load
 
 SEED = {"deploy_target": "str", "notes": "str"}
@@ -293,6 +294,12 @@ def test_a_value_that_looks_secret_is_not_repeated() -> None:
     assert "hunter2" not in "".join(
         faults(lambda: input_fields.check(made, {"api_key": "hunter2"}))
     )
+
+
+def test_a_schema_is_not_taken_for_another_of_the_same_json() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    assert not unsound({**schema, "required": ["a"]})
+    assert unsound({**schema, "required": ("a",)})
 
 
 def test_a_hostile_schema_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def schema_of(declared: Mapping[str, Any] | None) -> dict[str, Any] | None:
     schema = _spelt_out(declared) if _is_json_schema(declared) else _short(declared, faults)
     if not faults:
         plain = list(not_plain(schema, "schema"))
-        faults = plain or list(unsound(schema)) or list(_default_faults(schema))
+        faults = plain or [*unsound(schema)] or list(_default_faults(schema))
     if faults:
         raise Faults(subject, faults)
     return schema
