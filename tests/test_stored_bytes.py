@@ -183,10 +183,10 @@ def test_after_it_is_verified_only_the_approved_bytes_are_loaded(
 def test_what_no_approval_names_is_still_what_was_stored_under_its_name(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = store.save(b"the content of an included file", raw=True)
+    file = store.save(b"a code package", raw=True)
     watch = watching(store)
     watch.hold_to({}, {})
-    assert list(store.load_blobs([file])) == [(file, b"the content of an included file")]
+    assert list(store.load_blobs([file])) == [(file, b"a code package")]
     store.save(pickle.dumps(Evil()), file)
     assert f"the stored bytes {file}" in is_shut(store, file, capsys)
 

@@ -115,7 +115,7 @@ class Watch:
             return
         if self._approved is None:
             self._shut("something loads an object, which can run code, before its gate is verified")
-        # Such as the content of an included file, which an approved artifact names by this key.
+        # What is no artifact, such as a code package: nobody approved it; its name is its SHA-1.
         if hashlib.sha1(blob, usedforsecurity=False).hexdigest() != key:
             self._shut(f"the stored bytes {key} are not those that were stored under this name")
 
