@@ -12,8 +12,10 @@ from bridge.argo.guard import GatedCall, given, guarded
 from bridge.argo.inject import (
     Json,
     Post,
+    borrows,
     calls,
     inject,
+    labelled,
     lost_retries,
     name_of,
     spec_of,
@@ -56,6 +58,8 @@ def injected(text: str, where: str, pods: Pods) -> Injected:
     made = [_document(each, pods, faults, warnings) for each in documents]
     if faults:
         raise Faults(where, faults)
+    lent = {name_of(each) for each in _flat(documents) if _asked_in(each)}
+    made = [_borrowing(each, lent) for each in made]
     asked = sum(len(_asked_in(each)) for each in _flat(documents))
     return Injected("".join(f"---\n{dump(each)}" for each in made), asked, tuple(warnings))
 
@@ -83,6 +87,14 @@ def _document(document: Json, pods: Pods, faults: list[str], warnings: list[str]
     except Faults as error:
         faults += [f"{error.subject}: {each}" for each in error.faults]
         return document
+
+
+def _borrowing(document: Json, lent: set[str]) -> Json:
+    """With the label, if it borrows templates of a manifest with gates: then it has some too."""
+    if document.get("kind") == "List":
+        return {**document, "items": [_borrowing(each, lent) for each in _items(document)]}
+    found = document.get("kind") in KINDS and borrows(document, lent)
+    return labelled(document) if found else document
 
 
 def annotated(manifest: Mapping[str, Any], pods: Pods) -> list[Post]:

@@ -81,7 +81,7 @@ def inject(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Json:
     if faults:
         raise Faults(f"the gates of {name_of(manifest)}", faults)
     new = [template for post in posts for template in post.templates]
-    return _labelled(with_spec(manifest, {**spec, "templates": [*templates, *new]}))
+    return labelled(with_spec(manifest, {**spec, "templates": [*templates, *new]}))
 
 
 def lost_retries(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Iterator[str]:
@@ -291,7 +291,18 @@ def name_of(manifest: Mapping[str, Any]) -> str:
 # -- the label -----------------------------------------------------------------------------------
 
 
-def _labelled(manifest: Json) -> Json:
+def borrows(found: object, lent: set[str]) -> bool:
+    """Whether something in here is a `templateRef` to one of these."""
+    if isinstance(found, list):
+        return any(borrows(each, lent) for each in found)
+    if not isinstance(found, Mapping):
+        return False
+    reference = found.get("templateRef")
+    here = isinstance(reference, Mapping) and reference.get("name") in lent
+    return here or any(borrows(each, lent) for each in found.values())
+
+
+def labelled(manifest: Json) -> Json:
     """The label on the workflow itself, or on each that is made from a template or a schedule."""
     if manifest.get("kind") == "Workflow":
         return {**manifest, "metadata": _with_label(manifest.get("metadata"))}

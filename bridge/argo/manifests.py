@@ -71,6 +71,13 @@ def faults_of(manifest: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(metadata, Mapping):
         yield "metadata is not a mapping"
         return
+    yield from _not_mapping(metadata, "labels", "metadata")
+    spec = manifest.get("spec")
+    if isinstance(spec, Mapping):
+        yield from _not_mapping(spec, "workflowMetadata", "spec")
+        yield from _not_mapping(
+            spec.get("workflowMetadata") or {}, "labels", "spec.workflowMetadata"
+        )
     annotations = metadata.get("annotations") or {}
     if not isinstance(annotations, Mapping):
         yield "metadata.annotations is not a mapping"
@@ -105,9 +112,15 @@ def _of_key(key: str, path: tuple[str, ...], manifest: object) -> Iterator[str]:
     elif path != ("metadata", "annotations") or kind not in KINDS:
         yield (
             f"{where} has {shortened(key, 80)}, which counts only in metadata.annotations of a"
-            f" {', '.join(KINDS[:-1])} or {KINDS[-1]}"
+            f" {', '.join(KINDS[:-1])} or {KINDS[-1]}{_INSTEAD.get(str(kind), '')}"
         )
 
+
+#: What to do if a workflow is inside another object.
+_INSTEAD: Final = {
+    "Sensor": ": write the workflow as a WorkflowTemplate with its gates, and let the Sensor submit"
+    " a Workflow with a workflowTemplateRef to it"
+}
 
 #: Of the letters of a prefix, so that one or two may be wrong, and `approval-bridge.dev` is found.
 _NEAR: Final = 0.8
@@ -212,8 +225,8 @@ def _not_name(found: Mapping[str, Any], key: str, where: str) -> Iterator[str]:
         yield f"{where}.{key} is not a name"
 
 
-def _not_mapping(found: Mapping[str, Any], key: str, where: str) -> Iterator[str]:
-    if not isinstance(found.get(key) or {}, Mapping):
+def _not_mapping(found: object, key: str, where: str) -> Iterator[str]:
+    if isinstance(found, Mapping) and not isinstance(found.get(key) or {}, Mapping):
         yield f"{where}.{key} is not a mapping"
 
 

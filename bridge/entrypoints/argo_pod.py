@@ -37,7 +37,11 @@ _ARGO = "workflows.argoproj.io/"
 #: Argo Server's own word for who submitted the workflow; it makes `@` of a mail address `.at.`.
 _CREATOR = (f"{_ARGO}creator-preferred-username", f"{_ARGO}creator-email", f"{_ARGO}creator")
 #: What the workflow was made of: its own name may be new each time.
-_TEMPLATE = (f"{_ARGO}workflow-template", f"{_ARGO}cron-workflow")
+_TEMPLATE = (
+    f"{_ARGO}workflow-template",
+    f"{_ARGO}cluster-workflow-template",
+    f"{_ARGO}cron-workflow",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

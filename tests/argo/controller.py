@@ -33,8 +33,10 @@ _KNOWN = {
         "serviceAccountName", "podSpecPatch", "initContainers", *PODS,
     },
     "task": {
-        "name", "template", "arguments", "depends", "when", "withParam", "withItems",
+        "name", "template", "arguments", "depends", "when", "withParam", "withItems", "hooks",
     },
+    "hooks": {"exit"},
+    "hook": {"template", "arguments"},
     "suspend": {"duration"},
     "status": {"phase", "message", "nodes"},
     "dag": {"tasks", "failFast"},
@@ -70,6 +72,13 @@ def _strict(kind: str, value: Mapping[str, Any]) -> None:
         raise AssertionError(f"the stand-in knows no {', '.join(sorted(unknown))} of a {kind}")
 
 
+def _strict_hooks(owner: Mapping[str, Any]) -> None:
+    hooks = owner.get("hooks") or {}
+    _strict("hooks", hooks)
+    for hook in hooks.values():
+        _strict("hook", hook)
+
+
 @dataclass
 class Controller:
     """Runs one workflow. `start` runs a pod, given its template and its node."""
@@ -93,6 +102,8 @@ class Controller:
                 _strict(kind, template.get(kind) or {})
             for task in self._calls(template):
                 _strict("task", task)
+                _strict_hooks(task)
+        _strict_hooks(spec)
         status = self.workflow.setdefault("status", {})
         _strict("status", status)
         status.setdefault("phase", "Running")
@@ -200,9 +211,11 @@ class Controller:
         phase = root["phase"]
         if phase not in _DONE:
             return
-        if spec.get("onExit") and spec.get("shutdown") != "Terminate":
+        hook = (spec.get("hooks") or {}).get("exit")
+        last = hook or (spec.get("onExit") and {"template": spec["onExit"], **given})
+        if last and spec.get("shutdown") != "Terminate":
             self.globals["workflow.status"] = phase
-            call = {"template": spec["onExit"], **given}
+            call = filled(last, self.globals, _nested(self.globals))
             after = self._run(f"{self.name}.onExit", f"{self.name}.onExit", call, None, {})
             if after["phase"] not in _DONE:
                 return
@@ -384,7 +397,7 @@ class Controller:
         for task in tasks.values():
             self._task(node, task, scope)
         states = {key: self.node(f"{node['name']}.{key}") for key in tasks}
-        if any(each is None or each["phase"] not in _DONE for each in states.values()):
+        if len(scope) < len(tasks):
             return
         self._finished(node, template, scope, "tasks", _worst(tasks, states))
 
@@ -393,8 +406,19 @@ class Controller:
         node = self.node(name)
         if node is None or node["phase"] not in _DONE:
             node = self._begun(dag, task, name, scope)
-        if node and node["phase"] in _DONE:
+        if node and node["phase"] in _DONE and self._hooked(dag, task, node, scope, "tasks"):
             scope[task["name"]] = _as_scope(node)
+
+    def _hooked(self, parent: Json, call: Json, node: Json, scope: Json, kind: str) -> bool:
+        """Whether the exit hook of this call is over, or it has none. One left out has none."""
+        hook = (call.get("hooks") or {}).get("exit")
+        if not hook or node["phase"] in ("Skipped", "Omitted"):
+            return True
+        flat = {**self.globals, **_flat(kind, scope)}
+        hook = filled(hook, flat, _nested(self.globals) | {kind: scope})
+        name = f"{node['name']}.onExit"
+        after = self._run(name, f"{node['displayName']}.onExit", hook, parent["id"], scope)
+        return after["phase"] in _DONE
 
     def _begun(self, dag: Json, task: Json, name: str, scope: Json) -> Json | None:
         before = ancestors(task)
@@ -460,6 +484,9 @@ class Controller:
                 for step in group
             ]
             if any(each["phase"] not in _DONE for each in children):
+                return
+            pairs = list(zip(group, children, strict=True))
+            if not all(self._hooked(node, call, each, scope, "steps") for call, each in pairs):
                 return
             for step, each in zip(group, children, strict=True):
                 scope[step["name"]] = _as_scope(each)
