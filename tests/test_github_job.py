@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge.cli.main import main as hitl
 from bridge.core.evaluation import Outcome
+from bridge.core.model import Declared, Subject
 from bridge.entrypoints import github_job
 from bridge.gates.open_page import ask
 from tests.forge import World
@@ -57,6 +59,7 @@ class Ci(World):
         # As the run that an approval starts: of the default branch, with a token that only reads.
         token = str(self.github.actions_token(self.repo, {"contents": "read"}))
         now = {"HITL_TOKEN": token, "GITHUB_RUN_ID": "78", "GITHUB_SHA": "f" * 40}
+        now |= {"HITL_ENVIRONMENT": "none"}
         return self.runner.run(HITL_MODE="verify", HITL_GATE_ID=gate, **{**now, **env})
 
 
@@ -299,3 +302,77 @@ def test_a_commit_that_was_shown_but_is_not_the_one_bound_stops_the_run(at: Ci) 
     assert at.recorded(pull)
     assert at.verify(at.standing(pull).request.gate.id) == 1
     assert at.runner.outputs == {}
+
+
+# -- what the policy was chosen by -----------------------------------------------------------------
+
+
+def test_a_run_that_goes_on_says_for_which_environment(
+    at: Ci, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pull = at.ask(HITL_ENVIRONMENT="Production")
+    at.approve(pull)
+    gate = at.standing(pull).request.gate.id
+    assert at.verify(gate, HITL_ENVIRONMENT="") == 1
+    assert "`environment` is empty" in capsys.readouterr().out
+    for other in ("none", "staging"):
+        assert at.verify(gate, HITL_ENVIRONMENT=other) == 1
+        assert "approved for the environment Production" in capsys.readouterr().out
+    assert at.verify(gate, HITL_ENVIRONMENT="production") == 0
+
+
+def _forged(at: Ci, **changes: Any) -> str:
+    """The gate of a request that an opener wrote by hand, and that was approved as it is."""
+    env = at.runner.env | {"HITL_VALUES": "accuracy: 0.5"}
+    honest = github_job.draft(github_job.job_of(env), github_job.asked_by(env))
+    _, page = ask(at.desk(at.opener), replace(honest, **changes))
+    assert page
+    pull = at.repo.pull(page.number)
+    at.approve(pull)
+    assert at.recorded(pull)
+    return at.standing(pull).request.gate.id
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"declared": Declared(auto_approve_if="environment == x")}, "does not run"),
+        ({"declared": Declared(timeout=60)}, "does not run"),
+        (
+            {"subject": Subject("deploy.yml", "production", artifacts={"accuracy": 0.99})},
+            "other values than people were shown: accuracy",
+        ),
+        (
+            {"subject": Subject("deploy.yml", "production")},
+            "other values than people were shown: accuracy",
+        ),
+        (
+            {"subject": Subject("deploy.yml", "production", "x", artifacts={"accuracy": 0.5})},
+            "approved for the environment x",
+        ),
+        (
+            {"subject": Subject("deploy.yml", "production", None, ("safe",), {"accuracy": 0.5})},
+            "what was approved is not what is here now",
+        ),
+    ],
+)
+def test_a_request_that_chose_its_own_policy_lets_no_run_go_on(
+    at: Ci, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], why: str
+) -> None:
+    gate = _forged(at, **changes)
+    assert at.verify(gate) == 1
+    assert why in capsys.readouterr().out
+    assert at.runner.outputs == {}
+
+
+def test_a_decided_gate_that_is_asked_again_for_other_values_fails(
+    at: Ci, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at.approve(at.ask(HITL_VALUES="accuracy: 0.93"))
+    token = at.tokens[at.opener]
+    same = {"HITL_MODE": "open", "HITL_TOKEN": token}
+    assert at.runner.run(**same, HITL_VALUES="accuracy: 0.93") == 0
+    assert at.runner.outputs["outcome"] == "approved"
+    assert at.runner.run(**same, HITL_VALUES="accuracy: 0.1") == 1
+    assert at.runner.outputs == {}
+    assert "was approved for other values: a new run can ask again" in capsys.readouterr().out

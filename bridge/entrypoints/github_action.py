@@ -184,6 +184,7 @@ def _start(env: Mapping[str, str], inputs: Mapping[str, str]) -> None:
 
 
 def _verify(env: Mapping[str, str], runner: Runner) -> int:
+    github_job.check_environment(env)
     proof = github_job.prove(
         _desk(env).ledger, github_job.job_of(env), env.get(GATE_ID, ""), github_job.asked_by(env)
     )

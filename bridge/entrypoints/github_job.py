@@ -33,6 +33,7 @@ from bridge.core.model import (
     Standing,
     Subject,
 )
+from bridge.core.names import folded
 from bridge.core.sanitize import harmless_line
 from bridge.core.settings import ENVIRONMENT, FILES, GATE, INPUTS, MESSAGE, VALUES
 from bridge.core.yaml_text import ambiguous, load
@@ -41,6 +42,10 @@ from bridge.gates.verify import verify
 from bridge.github.dispatch import COMMIT, approved_commit, origin_of
 
 FORM: Final = Form(input="inputs")
+#: The environment of a gate that has none.
+_NONE: Final = "none"
+#: What a policy can look at, as an artifact's type.
+_PLAIN: Final = frozenset(("str", "int", "float", "bool"))
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KEY: Final = re.compile(r"(?P<workflow>[^/]+)/(?P<run>[0-9]+)/(?P<name>[^/]+)", re.ASCII)
 FILE: Final = "file"
@@ -160,7 +165,9 @@ def gate_of(
     said = {"message": env.get(MESSAGE, "").strip(), "inputs": schema}
     # Who may decide, how long it waits and what may approve by itself is the repository's to say.
     spec = read(said, FORM, "the input", asks=f"Go on with {name}?", besides=faults)
-    return JobGate(name, spec, values, tuple(files), env.get(ENVIRONMENT, "").strip() or None)
+    environment = env.get(ENVIRONMENT, "").strip()
+    about = None if environment == _NONE else environment or None
+    return JobGate(name, spec, values, tuple(files), about)
 
 
 def _mapping(env: Mapping[str, str], name: str, faults: list[str]) -> dict[str, Any]:
@@ -174,6 +181,13 @@ def _mapping(env: Mapping[str, str], name: str, faults: list[str]) -> dict[str, 
         return {}
     faults += [f"{shown}: {each}" for each in ambiguous(text)]
     return found
+
+
+def check_environment(env: Mapping[str, str]) -> None:
+    """Raises `Faults` if a run that goes on does not say for which environment."""
+    if not env.get(ENVIRONMENT, "").strip():
+        why = f"`environment` is empty: say for which one this run goes on, `{_NONE}` if for none"
+        raise Faults("the input", [why])
 
 
 def draft(job: Job, asked: JobGate) -> Draft:
@@ -238,9 +252,45 @@ def prove(ledger: Ledger, job: Job, gate_id: str, asked: JobGate) -> Proof:
             f"{recorded.gate.key} is not the gate {asked.name} of {job.workflow}: its approval is"
             " for something else"
         )
-    again = replace(recorded.draft, artifacts=_again(recorded, asked))
+    again = replace(
+        recorded.draft,
+        artifacts=_again(recorded, asked),
+        subject=_subject(recorded, job, asked),
+        declared=asked.spec.declared,
+    )
     decision = verify(ledger, again, job.place)
     return Proof(standing, decision, key["run"], approved_commit(recorded))
+
+
+def _subject(recorded: ApprovalRequest, job: Job, asked: JobGate) -> Subject:
+    """What the gate is about, computed again: the policy was chosen by it, and the run that asked
+    could have said anything."""
+    said, key = recorded.subject, recorded.gate.key
+    about = said.environment if said else None
+    if folded(about or "") != folded(asked.environment or ""):
+        raise GateShut(
+            f"{key} does not run: it was approved for {_environment(about)}, and this run is for"
+            f" {_environment(asked.environment)}"
+        )
+    chosen_by = dict(said.artifacts) if said else {}
+    shown = {each.name: each for each in recorded.artifacts if each.name != COMMIT}
+    plain = {each.name for each in shown.values() if each.type in _PLAIN}
+    other = plain ^ chosen_by.keys()
+    other |= {
+        name
+        for name in plain & chosen_by.keys()
+        if _value(name, chosen_by[name]).digest != shown[name].digest
+    }
+    if other:
+        raise GateShut(
+            f"{key} does not run: its policy was chosen by other values than people were shown:"
+            f" {', '.join(sorted(other))}"
+        )
+    return Subject(job.workflow, asked.name, about, artifacts=chosen_by)
+
+
+def _environment(name: str | None) -> str:
+    return f"the environment {name}" if name else "no environment"
 
 
 # -- artifacts -------------------------------------------------------------------------------------
