@@ -15,6 +15,8 @@ from typing import Final
 
 def harmless_terminal(text: str) -> str:
     """Text that moves no cursor, sets no title and hides nothing; its lines are kept."""
+    if text.isascii() and text.isprintable():  # most are, and there are thousands on a page
+        return text
     lines = re.split("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text.expandtabs(4))
     return "\n".join("".join(filter(_is_shown, line)) for line in lines)
 

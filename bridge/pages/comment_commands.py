@@ -9,6 +9,7 @@ counts for nothing, and its author is told so.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -103,6 +104,19 @@ def read(body: str) -> Command | Unreadable | None:
     """
     if "/" not in body:
         return None
+    return _known(body) if len(body) <= _KEPT else _command(body)
+
+
+#: Characters of a text that is remembered: two thousand of them are a few megabytes.
+_KEPT = 2_000
+
+
+@functools.lru_cache(maxsize=2_048)  # a look reads each for votes, objections and answers
+def _known(body: str) -> Command | Unreadable | None:
+    return _command(body)
+
+
+def _command(body: str) -> Command | Unreadable | None:
     lines = read_lines(body)
     found = [each for number in range(len(lines)) if (each := _found(lines, number))]
     for word in _OBJECTIONS:

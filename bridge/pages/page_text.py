@@ -26,7 +26,7 @@ from bridge.core.sanitize import harmless_line, harmless_subject, shortened
 from bridge.pages.comment_commands import Word
 from bridge.pages.marker import Part, Seal, short
 from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Site
-from bridge.pages.votes import Gathered
+from bridge.pages.votes import Gathered, Unread
 from bridge.policy.approvers import leaves, login_of
 from bridge.policy.claims import starters
 from bridge.policy.evaluate import takes
@@ -190,7 +190,6 @@ def status(
     if standing.decision:
         return _decided(standing, standing.decision, site, seal, note)
     says = trouble or (evaluation.reason if evaluation else "waiting for an answer")
-    refused = list(_refusals(evaluation, gathered))
     findings = evaluation.finding.children if evaluation else ()
     if len(findings) == 1:  # the line above it says the same
         findings = findings[0].children
@@ -200,7 +199,7 @@ def status(
         head=_sentence(_line(says)),
         tree="\n".join(tree(findings)),
         counted=", ".join(_vote(vote) for vote in evaluation.candidates) if evaluation else "",
-        refused="\n".join(refused[-_MOST_REFUSALS:]),
+        refused="\n".join(_refusals(evaluation, gathered)),
         objections=_objections(evaluation.objections if evaluation else standing.objections),
         note=note,
         started=_started(request, facts),
@@ -308,14 +307,19 @@ def refusal(dismissal: Dismissal) -> str:
 
 
 def _refusals(evaluation: Evaluation | None, gathered: Gathered) -> Iterator[str]:
+    """The last of them: strangers may write hundreds."""
     dismissed = evaluation.dismissals if evaluation else gathered.dismissed
-    for dismissal in dismissed:
-        yield refusal(dismissal)
-    for unread in gathered.unreadable:
-        yield (
-            f"- {_line(unread.author)} [could not be read]({unread.url}):"
-            f" {_keeping_code(unread.why)}"
-        )
+    last: list[Dismissal | Unread] = [
+        *dismissed[-_MOST_REFUSALS:],
+        *gathered.unreadable[-_MOST_REFUSALS:],
+    ]
+    for each in last[-_MOST_REFUSALS:]:
+        if isinstance(each, Dismissal):
+            yield refusal(each)
+        else:
+            yield (
+                f"- {_line(each.author)} [could not be read]({each.url}): {_keeping_code(each.why)}"
+            )
 
 
 def _keeping_code(text: str) -> str:

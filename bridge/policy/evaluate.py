@@ -396,7 +396,17 @@ def objection_of_form(
     return None
 
 
-def _age(vote: Vote) -> tuple[datetime, int, str, str, str, str]:
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """All else of a vote, to order by; looked at only if the rest of the order is the same."""
+
+    vote: Vote
+
+    def __lt__(self, other: _Rest) -> bool:
+        return repr(self.vote) < repr(other.vote)
+
+
+def _age(vote: Vote) -> tuple[datetime, int, str, str, str, _Rest]:
     # A total order, so that evidence in another order is the same evidence; at the same second the
     # sterner word is taken for the later one.
     return (
@@ -405,7 +415,7 @@ def _age(vote: Vote) -> tuple[datetime, int, str, str, str, str]:
         identity(vote.actor),
         vote.reason,
         vote.url or "",
-        repr(vote),
+        _Rest(vote),
     )
 
 
