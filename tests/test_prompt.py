@@ -107,8 +107,8 @@ def test_another_shell_may_decide_during_the_question(ledger: Path) -> None:
     with Screen("alone", DEPLOY) as screen:
         screen.expect(ASKING)
         assert hitl("reject", KEY, "--reason", "no budget").returncode == 0
-        screen.expect("rejected by Ann")
         screen.expect("SHUT")
+        screen.expect("rejected by Ann")
 
 
 def test_half_an_answer_to_a_question_that_is_over_reaches_no_shell(ledger: Path) -> None:
