@@ -183,14 +183,16 @@ def test_resume_keeps_a_gated_step_that_ran_and_asks_for_one_that_did_not(
     assert len(project.ran("gated")) == 1
 
 
-def test_a_ledger_out_of_reach_or_broken_passes_nobody(project: Project) -> None:
+def test_a_ledger_out_of_reach_or_broken_stops_the_run_before_its_first_step(
+    project: Project,
+) -> None:
     broken = project.folder / "broken.git"
     broken.mkdir()
     for where in (broken, project.folder / "nowhere.git", "https://127.0.0.1:1/ledger.git"):
         outcome = run(project, "CaughtOutside", HITL_LEDGER=str(where), HITL_ENVIRONMENT="test")
         assert outcome.code != 0
-        assert nothing_ran(project)
-        assert re.search("the run stops, because .* does not run: ", outcome.said)
+        assert not project.marked()
+        assert re.search("Approval gate:\n.*the ledger .* cannot be", outcome.said)
         assert "Traceback" not in outcome.said
 
 

@@ -434,8 +434,10 @@ def test_a_ledger_on_this_disk_is_refused_before_the_first_step_of_a_run_in_pods
     code = """
 import types
 from metaflow.exception import MetaflowException
+from bridge.ledger.git_ledger import GitLedger
 from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
 
+GitLedger.head = lambda _: None  # it is there
 pods = types.SimpleNamespace(name="kubernetes")
 gate = HitlDecorator()
 gate._step = "deploy"

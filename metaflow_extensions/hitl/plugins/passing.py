@@ -130,6 +130,7 @@ def check_before_run(settings: Settings, flow: str, step: str, declared: GateSpe
         return False
     subject = Subject(flow, step, settings.environment, settings.labels)
     venue.check(subject, declared.declared, initiator())
+    venue.ledger.head()
     return not venue.ledger.is_path and not venue.ledger.where.startswith("file:")
 
 
