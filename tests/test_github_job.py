@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ import pytest
 
 from bridge.cli.main import main as hitl
 from bridge.core.evaluation import Outcome
+from bridge.core.facts import About, Fact, Source
 from bridge.core.model import Declared, Subject
 from bridge.entrypoints import github_job
 from bridge.gates.open_page import ask
 from tests.forge import World
 from tests.github import GitHub
 from tests.github.pulls import PullRequest
+from tests.github.runs import Run
 from tests.test_github_action import Runner
 
 COMMIT = "0123456789" * 4
@@ -44,9 +46,21 @@ class Ci(World):
             "GITHUB_ACTOR": "mallory",
             "HITL_GATE": "production",
         }
+        self.run_of({})
+
+    def run_of(self, env: Mapping[str, str]) -> Run:
+        """The run that a job's environment is of, as GitHub shows it."""
+        env = self.runner.env | dict(env)
+        path = env["GITHUB_WORKFLOW_REF"].split("/", 2)[2].split("@")[0]
+        by = self.github.user(env["GITHUB_ACTOR"])
+        number = int(env["GITHUB_RUN_ID"])
+        run = self.repo.run(path, by, sha=env["GITHUB_SHA"], number=number)
+        run.attempts[0].by = self.github.user(env.get("GITHUB_TRIGGERING_ACTOR", by.login))
+        return run
 
     def ask(self, **env: str) -> PullRequest:
         token = {"HITL_TOKEN": self.tokens[self.opener]}
+        self.run_of(env)
         assert self.runner.run(HITL_MODE="open", **{**token, **env}) == 0
         assert self.runner.outputs["outcome"] == "pending"
         return self.repo.pulls[-1]
@@ -299,9 +313,57 @@ def test_a_commit_that_was_shown_but_is_not_the_one_bound_stops_the_run(at: Ci) 
     assert page
     pull = at.repo.pull(page.number)
     at.approve(pull)
-    assert at.recorded(pull)
+    assert at.recorded(pull) is None
+    assert "it says commit ffff" in at.status(pull)
     assert at.verify(at.standing(pull).request.gate.id) == 1
     assert at.runner.outputs == {}
+
+
+# -- in the name of another run --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("env", "why"),
+    [
+        ({"GITHUB_RUN_ID": "78"}, "GitHub shows no run 78"),
+        (
+            {"GITHUB_WORKFLOW_REF": "acme/models/.github/workflows/lint.yml@refs/heads/main"},
+            "it says workflow lint.yml, and GitHub shows deploy.yml",
+        ),
+        ({"GITHUB_REF": "refs/heads/release"}, "it says ref release, and GitHub shows main"),
+        ({"GITHUB_EVENT_NAME": "schedule"}, "it says event schedule, and GitHub shows push"),
+        ({"GITHUB_ACTOR": "bob"}, "it says actor bob, and GitHub shows mallory"),
+        ({"GITHUB_TRIGGERING_ACTOR": "bob"}, "it says initiator bob, and GitHub shows mallory"),
+        ({"GITHUB_SHA": "f" * 40}, "it says commit ffff"),
+    ],
+)
+def test_a_request_of_another_run_than_github_shows_cannot_be_approved_and_can_be_rejected(
+    at: Ci, env: dict[str, str], why: str
+) -> None:
+    at.write_policy("gates: [{name: all, require: {users: [alice, bob]}}]")
+    token = {"HITL_TOKEN": at.tokens[at.opener]}
+    assert at.runner.run(HITL_MODE="open", **{**token, **env}) == 0
+    pull = at.repo.pulls[-1]
+    pull.review(at.alice, "APPROVED")
+    assert at.runner.run(pull.number) == 0
+    assert at.recorded(pull) is None
+    assert why in at.status(pull).replace("\u200b", "")
+    assert why in at.runner.summary.replace("\u200b", "")
+    pull.comment(at.alice, "/reject it lies")
+    assert at.runner.run(pull.number) == 0
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.outcome is Outcome.REJECTED
+    assert not at.repo.repository_dispatches
+
+
+def test_what_the_runs_own_token_proved_is_not_asked_again(at: Ci) -> None:
+    pull = at.ask()
+    proof = Fact(About.RUN, "77/1", Source.OIDC, proven=True)
+    at.desk().ledger.hold(at.standing(pull).request.gate.id, facts=(proof,))
+    at.github.forget_requests()
+    assert at.runner.run(pull.number) == 0
+    assert not [each for each in at.github.requests if "/actions/runs/" in each.path]
 
 
 # -- what the policy was chosen by -----------------------------------------------------------------

@@ -22,6 +22,7 @@ from bridge.core.errors import (
 )
 from bridge.core.evaluation import Evaluation, Outcome
 from bridge.core.model import ApprovalRequest, Decision, Standing
+from bridge.gates.asking_run import untrue, without_approval
 from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
 from bridge.gates.evidence import evidence, heard, learned
@@ -251,7 +252,8 @@ class _Judging:
         found = evidence(
             desk.forge, self._standing, self._look, self._page, seen, gathered, desk.clock()
         )
-        found = replace(found, ended=ended)
+        lie = untrue(desk.forge, self._standing)
+        found = replace(without_approval(found) if lie else found, ended=ended)
         source = f"{PATH} at {self._site.commit}"
         try:
             evaluation, after = decide(desk.ledger, desk.notices, self._standing, found, source)
@@ -262,7 +264,7 @@ class _Judging:
             return _finish(desk, self._site, self._page, after, after.decision)
         self._standing = after
         note = show.word_lost(failed) if failed else ""
-        return self._still_pending(seen, gathered, evaluation, None, note)
+        return self._still_pending(seen, gathered, evaluation, lie, note)
 
     def _of_run(self, request: ApprovalRequest) -> tuple[str | None, str | None]:
         """Why the run is over, and else which of its steps failed; a cluster that does not answer
