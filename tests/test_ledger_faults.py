@@ -22,6 +22,7 @@ from bridge.gates.audit import audit
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
 from bridge.gates.verify import verify
+from bridge.ledger.clone import is_whole
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import (
     LEDGER,
@@ -220,6 +221,97 @@ def test_a_rotten_clone_is_thrown_away_and_made_again(ledger: GitLedger, tmp_pat
         each.write_bytes(b"rotten")
     answer(ledger)
     assert verify(ledger, a_request().draft)
+
+
+ROT: dict[str, Callable[[Path], object]] = {
+    "an empty HEAD": lambda clone: (clone / "HEAD").write_bytes(b""),
+    "a HEAD that is a folder": lambda clone: replaced(clone / "HEAD"),
+    "a HEAD that leads elsewhere": lambda clone: (clone / "HEAD").write_text("ref: ../x\n"),
+    "a garbled index": lambda clone: (clone / "index").write_bytes(b"\x00"),
+    "garbled packed-refs": lambda clone: (clone / "packed-refs").write_bytes(b"\x00x\n"),
+    "packed-refs that are a folder": lambda clone: replaced(clone / "packed-refs"),
+    "a garbled shallow": lambda clone: (clone / "shallow").write_bytes(b"xyz\n"),
+    "an empty config": lambda clone: (clone / "config").write_bytes(b""),
+    "a garbled config": lambda clone: (clone / "config").write_bytes(b"[[[\x00"),
+    "a config that includes another": lambda clone: (clone / "config").write_text(
+        f"{(clone / 'config').read_text()}[include]\n\tpath = /etc/gitconfig\n"
+    ),
+    "objects that are a file": lambda clone: replaced(clone / "objects", b"x"),
+    "no packs": lambda clone: shutil.rmtree(clone / "objects" / "pack"),
+    "another common folder": lambda clone: (clone / "commondir").write_text("/nonexistent\n"),
+    "alternates": lambda clone: put_into(clone / "objects" / "info" / "alternates", b"/x\n"),
+    "a ref": lambda clone: put_into(clone / "refs" / "heads" / "x", b"\x00"),
+    "a flipped byte in each object": lambda clone: flipped(clone),
+    "a file in its place": lambda clone: replaced(clone, b"x"),
+}
+
+
+def replaced(path: Path, content: bytes | None = None) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+
+
+def put_into(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def flipped(clone: Path) -> None:
+    for each in [*clone.glob("objects/??/*"), *clone.glob("objects/pack/*.pack")]:
+        data = bytearray(each.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        each.chmod(0o600)
+        each.write_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with a decided gate, and a cache that has read it."""
+    folder = tmp_path_factory.mktemp("warm")
+    create(folder / "ledger.git")
+    decided(GitLedger(str(folder / "ledger.git"), folder / "another machine's"))
+    assert GitLedger(str(folder / "ledger.git"), folder / "cache").read(a_request().gate.id)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ROT)
+def test_a_decided_gate_is_read_whatever_has_become_of_the_cache(
+    warm: Path, tmp_path: Path, kind: str
+) -> None:
+    shutil.copytree(warm / "cache", tmp_path / "cache")
+    (clone,) = (tmp_path / "cache").glob("*/clone.git")
+    assert is_whole(clone)
+    ROT[kind](clone)
+    found = GitLedger(str(warm / "ledger.git"), tmp_path / "cache").read(a_request().gate.id)
+    assert found
+    assert found.decision
+    assert is_whole(clone)
+
+
+def test_nothing_in_the_cache_makes_git_run_a_program(warm: Path, tmp_path: Path) -> None:
+    shutil.copytree(warm / "cache", tmp_path / "cache")
+    (clone,) = (tmp_path / "cache").glob("*/clone.git")
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n")
+    program.chmod(0o755)
+    keys = ("fsmonitor", "sshCommand", "pager", "gitProxy", "askPass", "hooksPath")
+    core = "".join(f"\t{key} = {program}\n" for key in keys)
+    with (clone / "config").open("a") as config:
+        config.write(f'{core}[credential]\n\thelper = {program}\n[remote "origin"]\n')
+        config.write(f"\tuploadpack = {program}\n\treceivepack = {program}\n")
+        config.write(f"[gpg]\n\tprogram = {program}\n[uploadpack]\n\tpackObjectsHook = {program}\n")
+    (clone / "hooks").mkdir()
+    shutil.copy(program, clone / "hooks" / "reference-transaction")
+    ledger = GitLedger(str(warm / "ledger.git"), tmp_path / "cache")
+    opened(ledger, "Flow/another/gate/1")
+    ledger.history(3)
+    assert not (tmp_path / "ran").exists()
 
 
 # -- unreachable ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -21,6 +22,7 @@ from pathlib import Path
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.core.remote_url import fault_of, names_path, part_secret
 from bridge.ledger.git import (
+    FIRST_BRANCH,
     QUIET,
     SECONDS_FOR_ALL,
     GitFailed,
@@ -39,11 +41,60 @@ from bridge.ledger.git import (
 #: Each exchange leaves a pack behind; past so many the cache costs more than it saves.
 MOST_PACKS = 200
 
+_FIRST = f"refs/heads/{FIRST_BRANCH}"
+
 #: A depth that git takes for all of history.
 ALL_HISTORY = 2_147_483_647
 
 #: What git says if a server lacks an object, or serves only what its refs point at.
 NO_SUCH_OBJECT = ("unadvertised object", "not our ref")
+
+
+#: All that `make_bare` and the fetches leave in a clone. A hook, an index or alternates are not
+#: ours, and what else is there was left by a git that died, or has rotted.
+_FILES = frozenset(("HEAD", "config", "shallow"))
+_FOLDERS = frozenset(("objects", "refs"))
+_CONFIG = re.compile(
+    r"\[core\]\n(?:\t(?:repositoryformatversion|filemode|bare|ignorecase|precomposeunicode|symlinks)"
+    r" = (?:0|true|false)\n)+"
+)
+_SHALLOW = re.compile(r"(?:[0-9a-f]{40}\n)*")
+_OBJECTS = re.compile(r"[0-9a-f]{2}|pack|info")
+_PACK = re.compile(r"pack-[0-9a-f]{40}\.(?:pack|idx|rev|promisor)")
+
+
+def is_whole(clone: Path) -> bool:
+    """Whether this is a clone as the bridge leaves it, apart from what its objects hold.
+
+    Nobody else may be at work in it.
+    """
+    try:
+        there = {each.name: each for each in os.scandir(clone)}
+        config = (clone / "config").read_text(encoding="utf-8")
+        shallow = (clone / "shallow").read_text("utf-8") if "shallow" in there else ""
+        packs = [each.name for each in os.scandir(clone / "objects" / "pack")]
+        return (
+            not clone.is_symlink()
+            and all(there[name].is_dir(follow_symlinks=False) for name in _FOLDERS)
+            and there.keys() - _FILES == _FOLDERS
+            and (clone / "HEAD").read_text(encoding="utf-8") == f"ref: {_FIRST}\n"
+            and _CONFIG.fullmatch(config) is not None
+            and _SHALLOW.fullmatch(shallow) is not None
+            and all(_OBJECTS.fullmatch(each.name) for each in (clone / "objects").iterdir())
+            and not any((clone / "objects" / "info").glob("*"))
+            and all(map(_PACK.fullmatch, packs))
+            and sum(each.endswith(".pack") for each in packs) <= MOST_PACKS
+            and not any(each.is_file() for each in (clone / "refs").rglob("*"))
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class GitClone:
@@ -136,24 +187,16 @@ class GitClone:
 
     def _make_ready(self) -> None:
         for left in (*self._home.glob("new-*"), *self._home.glob("whole-*")):
-            shutil.rmtree(left)
-        if self._dir.exists() and self._is_unwell():
-            shutil.rmtree(self._dir)
-        if not self._dir.exists():
+            _remove(left)
+        if not is_whole(self._dir):
+            _remove(self._dir)
             make_bare(self._dir, {}, self._lock_fds)
-
-    def _is_unwell(self) -> bool:
-        # Nobody else is at work here now, so whatever looks unfinished was left by a git that died.
-        unfinished = ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/pack/*.lock")
-        left = any(any(self._dir.glob(pattern)) for pattern in unfinished)
-        packs = sum(1 for _ in self._dir.glob("objects/pack/*.pack"))
-        return left or packs > MOST_PACKS or not (self._dir / "HEAD").exists()
 
     def discard(self) -> None:
         """Begin again with a new clone."""
         with self.held():
             self._close_reader()
-            shutil.rmtree(self._dir)
+            _remove(self._dir)
             self._make_ready()
 
     @property

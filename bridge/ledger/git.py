@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -146,7 +147,8 @@ class ObjectReader:
         except BrokenPipeError:
             head = ""
         if not head:
-            self._process.stdin.close()
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
             raise GitFailed("cat-file", self._process.stderr.read().decode(errors="replace"))
         about = head.rstrip("\n")
         if about.endswith(" missing"):
@@ -161,11 +163,15 @@ class ObjectReader:
             )
         content: bytes = self._process.stdout.read(int(size))
         self._process.stdout.read(1)
+        # git gives what is there: it looks at the name only as it packs.
+        if hashlib.sha1(f"{kind} {size}\0".encode() + content).hexdigest() != sha:  # noqa: S324
+            raise GitFailed("cat-file", f"corrupt object {sha}")
         return Thing(sha, kind, content)
 
     def _stop(self) -> None:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            stream.close()
+            with suppress(BrokenPipeError):
+                stream.close()
         self._process.proc.wait()
 
     def close(self) -> None:
