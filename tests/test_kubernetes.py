@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,9 +67,10 @@ class Place:
                 "kind": "Workflow",
                 "metadata": {"name": name, "labels": {LABEL: "true"}},
                 "spec": {},
-                "status": {"phase": "Running", "nodes": nodes, **status},
             },
         )
+        # As its controller does: no run has nodes when it is made.
+        self.patch({"status": {"phase": "Running", "nodes": nodes, **status}}, name)
         return replace(request, workflow=Workflow(self.name, name, made["metadata"]["uid"]))
 
     def get(self, name: str = "run-1") -> dict[str, Any]:
@@ -296,6 +298,122 @@ def test_the_account_for_argo_server_reads_and_updates_and_patches_nothing(at: P
     ):
         deliver(here(file), approved(request), NOON)
     assert refused(lambda: objects.list_namespaced_custom_object(*where))
+
+
+@pytest.fixture
+def guarded(at: Place) -> Iterator[Place]:
+    """A namespace, for which alone the shipped admission policies are in force."""
+    at.apply()
+    text = files(Deployed(at.name, "bridge:1", "github:acme/models"))["kubernetes/admission.yaml"]
+    here_alone = {"matchLabels": {"kubernetes.io/metadata.name": at.name}}
+    rules = client.AdmissionregistrationV1Api(at.api)
+    names = []
+    for each in yaml.safe_load_all(text):
+        name = each["metadata"]["name"] = f"{each['metadata']['name']}-{at.name}"
+        if each["kind"] == "ValidatingAdmissionPolicy":
+            rules.create_validating_admission_policy(each)
+            names.append(name)
+            continue
+        each["spec"]["policyName"] = name
+        each["spec"]["matchResources"] = {"namespaceSelector": here_alone}
+        rules.create_validating_admission_policy_binding(each)
+    at.submit("probe")
+    in_force(at)
+    yield at
+    for name in names:
+        rules.delete_validating_admission_policy_binding(name)
+        rules.delete_validating_admission_policy(name)
+
+
+def in_force(at: Place) -> None:
+    """A policy takes a moment. Both are read together, so the one for everybody is there too."""
+    objects, _ = acting_as(at.kubeconfig("hitl-push"))
+    end = time.monotonic() + 60
+    while tried(objects, at, {"metadata": {"labels": {"x": "y"}}}, "probe") != 403:
+        assert time.monotonic() < end, "the policies are not in force after a minute"
+        time.sleep(0.5)
+    while made(at, nodes=True) != 403:
+        assert time.monotonic() < end, "the policies are not in force after a minute"
+        time.sleep(0.5)
+
+
+def tried(objects: client.CustomObjectsApi, at: Place, patch: Any, name: str = "run-1") -> int:
+    """The answer to this patch, 200 if it is taken. Nothing is changed."""
+    kind = "json-patch" if isinstance(patch, list) else "merge-patch"
+    try:
+        objects.patch_namespaced_custom_object(
+            *WORKFLOWS, at.name, "workflows", name, patch, dry_run="All",
+            _content_type=f"application/{kind}+json",
+        )  # fmt: skip
+    except client.ApiException as error:
+        return int(error.status)
+    return 200
+
+
+def made(at: Place, *, nodes: bool) -> int:
+    """The answer to a new workflow with gates, whose nodes another run has done or not."""
+    found = {key: value for key, value in at.get("probe").items() if key != "status"}
+    found["metadata"] = {"generateName": "again-", "labels": {LABEL: "true"}}
+    status = {"status": at.get("probe")["status"]} if nodes else {}
+    try:
+        at.objects.create_namespaced_custom_object(
+            *WORKFLOWS, at.name, "workflows", {**found, **status}, dry_run="All"
+        )
+    except client.ApiException as error:
+        return int(error.status)
+    return 201
+
+
+OURS = "/status/nodes/ours"
+REWRITES: dict[str, Any] = {
+    "the spec": {"spec": {"entrypoint": "x"}},
+    "a stop": {"spec": {"shutdown": "Stop"}},
+    "a label": {"metadata": {"labels": {LABEL: "false"}}},
+    "an annotation": {"metadata": {"annotations": {"x": "y"}}},
+    "an owner": {"metadata": {"finalizers": ["x/y"]}},
+    "the stored spec": {"status": {"storedWorkflowTemplateSpec": {"templates": []}}},
+    "the phase of the run": {"status": {"phase": "Succeeded"}},
+    "the outputs of the run": {"status": {"outputs": {"parameters": []}}},
+    "compression": {"status": {"compressedNodes": "x"}},
+    "two nodes": [
+        {"op": "replace", "path": f"{OURS}/phase", "value": "Succeeded"},
+        {"op": "replace", "path": "/status/nodes/another/phase", "value": "Succeeded"},
+    ],
+    "a new node": [{"op": "add", "path": "/status/nodes/new", "value": {"phase": "Succeeded"}}],
+    "a node removed": [{"op": "remove", "path": "/status/nodes/another"}],
+    "the gate of the node": [{"op": "replace", "path": f"{OURS}/inputs", "value": {}}],
+    "the node skipped": [{"op": "replace", "path": f"{OURS}/phase", "value": "Skipped"}],
+    "an output more": [
+        {"op": "add", "path": f"{OURS}/outputs/parameters/-", "value": {"name": "x", "value": "y"}}
+    ],
+    "an exit code": [{"op": "add", "path": f"{OURS}/outputs/exitCode", "value": "0"}],
+    "a delivery and more": [
+        {"op": "replace", "path": f"{OURS}/phase", "value": "Succeeded"},
+        {"op": "add", "path": "/spec/entrypoint", "value": "x"},
+    ],
+}
+
+
+def test_under_the_policies_an_account_delivers_and_rewrites_nothing(guarded: Place) -> None:
+    approves, rejects = guarded.submit(), guarded.submit("run-2")
+    file = guarded.kubeconfig("hitl-reconciler")
+    objects, _ = acting_as(file)
+    answers = {what: tried(objects, guarded, patch) for what, patch in REWRITES.items()}
+    assert answers == dict.fromkeys(REWRITES, 403)
+    assert deliver(here(file), approved(approves), NOON).delivery is Delivery.RESUMED
+    rejected = recorded(rejects, a_rejection(rejects))
+    assert deliver(here(file), rejected, NOON).phase == "Failed"
+    packed = guarded.submit("run-3")
+    nodes = packed_again(guarded.nodes("run-3"))
+    guarded.patch({"status": {"nodes": None, "compressedNodes": nodes}}, "run-3")
+    assert deliver(here(file), approved(packed), NOON).delivery is Delivery.RESUMED
+
+
+def test_under_the_policies_a_run_with_gates_begins_without_another_runs_nodes(
+    guarded: Place,
+) -> None:
+    assert made(guarded, nodes=True) == 403
+    assert made(guarded, nodes=False) == 201
 
 
 def test_the_shipped_manifests_are_taken_whole(at: Place) -> None:

@@ -26,8 +26,15 @@ def of_kind(kind: str) -> dict[str, Any]:
     return found
 
 
-def test_everything_stands_in_the_namespace_of_the_workflows() -> None:
+#: What is of the whole cluster.
+CLUSTERS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+
+
+def test_everything_else_stands_in_the_namespace_of_the_workflows() -> None:
     for each in manifests():
+        if each["kind"] in CLUSTERS:
+            assert "namespace" not in each["metadata"]
+            continue
         place = each if each["kind"] == "Kustomization" else each["metadata"]
         assert place["namespace"] == "ml"
     text = "".join(files(ASKED).values())
@@ -36,6 +43,25 @@ def test_everything_stands_in_the_namespace_of_the_workflows() -> None:
 
 def test_the_kustomization_names_the_files_that_are_there() -> None:
     assert set(of_kind("Kustomization")["resources"]) <= set(NAMES)
+
+
+def test_the_admission_policies_are_applied_by_themselves_and_name_every_account() -> None:
+    """A kustomization of one namespace is applied by people who may write nothing cluster-wide."""
+    text = (files(ASKED))["kubernetes/kustomization.yaml"]
+    assert "admission.yaml" not in str(yaml.safe_load(text)["resources"])
+    found = [each for each in manifests() if each["kind"] == CLUSTERS[0]]
+    bound = [each["spec"] for each in manifests() if each["kind"] == CLUSTERS[1]]
+    assert [each["policyName"] for each in bound] == [each["metadata"]["name"] for each in found]
+    assert all(each["validationActions"] == ["Deny"] for each in bound)
+    accounts = {
+        each["metadata"]["name"] for each in manifests() if each["kind"] == "ServiceAccount"
+    }
+    [condition] = found[0]["spec"]["matchConditions"]
+    for account in accounts:
+        assert account in condition["expression"].split("(")[-1]
+    # Without a reason a denial is a 422, which a client takes for a conflict.
+    rules = [rule for each in found for rule in each["spec"]["validations"]]
+    assert all(rule["reason"] == "Forbidden" for rule in rules)
 
 
 def test_the_reconciler_is_nobody_writes_nothing_and_may_do_nothing_else() -> None:

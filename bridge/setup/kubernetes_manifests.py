@@ -18,7 +18,13 @@ from bridge.core.settings import faults_of_cluster
 from bridge.core.shipped_files import templates
 
 FOLDER: Final = "kubernetes"
-NAMES: Final = ("kustomization.yaml", "reconciler.yaml", "push.yaml", "Containerfile")
+NAMES: Final = (
+    "kustomization.yaml",
+    "reconciler.yaml",
+    "push.yaml",
+    "admission.yaml",
+    "Containerfile",
+)
 
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IMAGE: Final = re.compile(r"[\w.:/@-]+")
