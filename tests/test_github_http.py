@@ -64,6 +64,7 @@ def node(**changes: Any) -> dict[str, Any]:
         "title": "Deploy?",
         "body": "",
         "createdAt": "2026-01-01T00:00:00Z",
+        "lastEditedAt": None,
         "author": WHO,
         "headRepository": {"nameWithOwner": "acme/models"},
         "headRefName": "gate/" + "0" * 12,

@@ -80,6 +80,7 @@ REASONS: dict[ReasonCode, Callable[[], Iterable[Dismissal]]] = {
     ReasonCode.NOT_PROVEN: lambda: judged(replace(ANN, proven=False)),
     ReasonCode.NOT_AN_APPROVER: lambda: judged(EVE),
     ReasonCode.NOT_NAMED: lambda: judged(ANN, asked=forge.asked(only=Actors(users=("bob",)))),
+    ReasonCode.NOT_SIGNED: lambda: judged(ANN, asked=forge.asked(signed=True)),
     ReasonCode.MEMBERSHIP_UNKNOWN: lambda: judged(ANN, memberships=()),
     ReasonCode.INITIATOR_UNKNOWN: lambda: judged(ANN, asked=forge.asked(initiator=None)),
     ReasonCode.INITIATOR_NOT_PROVEN: lambda: judged(

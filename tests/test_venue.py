@@ -26,6 +26,7 @@ from tests.gates import ROOT, Heard, a_request, a_vote, opened, this_machine
 MAY_ASK = {
     "argo/pod_settings.py",
     "core/decision_keys.py",
+    "core/signed_statement.py",
     "core/settings.py",
     "entrypoints/github_job.py",
     "gates/process_page.py",

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from bridge.core.model import Standing
 
 
+_sign = click.option(
+    "--sign",
+    is_flag=False,
+    flag_value="",
+    metavar="[KEYFILE]",
+    help="On GitHub: sign the answer with an SSH key. Else the usual one in ~/.ssh.",
+)
+
+
 @click.command()
 @gate_id
 @click.option("--input", "text", metavar="JSON", help="The whole input, as one JSON object.")
@@ -24,9 +33,15 @@ if TYPE_CHECKING:
     "-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One field of the input; once for each."
 )
 @click.option("--reason", metavar="TEXT", default="", help="Goes into the record.")
+@_sign
 @pass_session
 def approve(
-    session: Session, gate: str, text: str | None, pairs: tuple[str, ...], reason: str
+    session: Session,
+    gate: str,
+    text: str | None,
+    pairs: tuple[str, ...],
+    reason: str,
+    sign: str | None,
 ) -> None:
     """Approve a gate: the run goes on.
 
@@ -52,14 +67,15 @@ def approve(
                 (*error.faults, f"once corrected: {again}"),
             ) from None
 
-    _vote(session, gate, Verdict.APPROVE, reason, given)
+    _vote(session, gate, Verdict.APPROVE, reason, given, sign)
 
 
 @click.command()
 @gate_id
 @click.option("--reason", metavar="TEXT", help="Goes into the record. A terminal asks for it.")
+@_sign
 @pass_session
-def reject(session: Session, gate: str, reason: str | None) -> None:
+def reject(session: Session, gate: str, reason: str | None, sign: str | None) -> None:
     """Reject a gate: the run ends there.
 
     Only a new run can ask again.
@@ -68,7 +84,8 @@ def reject(session: Session, gate: str, reason: str | None) -> None:
 
     if reason is None and sys.stdin.isatty() and on_terminal():
         reason = click.prompt("Reason", default="", show_default=False)
-    _vote(session, gate, Verdict.REJECT, (reason or "").strip() or NO_REASON, lambda _: None)
+    said = (reason or "").strip() or NO_REASON
+    _vote(session, gate, Verdict.REJECT, said, lambda _: None, sign)
 
 
 def _vote(
@@ -77,6 +94,7 @@ def _vote(
     verdict: Verdict,
     reason: str,
     given: Callable[[Standing], dict[str, Any] | None],
+    sign: str | None,
 ) -> None:
     from bridge.gates.venue import Ballot
 
@@ -84,7 +102,7 @@ def _vote(
     if standing.decision:
         _already(standing, verdict)
         return
-    ballot = Ballot(verdict, reason, given(standing))
+    ballot = Ballot(verdict, reason, given(standing), _signing(sign))
     voted = session.venue_of(standing.request).vote(standing, ballot)
     key, decision = standing.request.gate.key, voted.standing.decision
     if voted.posted:
@@ -98,6 +116,18 @@ def _vote(
         click.echo(f"Recorded; to read it back: {look}")
     else:
         _already(voted.standing, verdict)
+
+
+def _signing(key: str | None) -> Callable[[bytes], str] | None:
+    """What signs with the person's own key; None if they did not ask for it."""
+    if key is None:
+        return None
+    from pathlib import Path
+
+    from bridge.core.sshsig import VOTE_NAMESPACE
+    from bridge.local.ssh_keygen import sign
+
+    return lambda statement: sign(Path(key) if key else None, statement, VOTE_NAMESPACE)
 
 
 def _already(standing: Standing, verdict: Verdict) -> None:

@@ -104,6 +104,8 @@ class Vote:
     body_sha256: str | None = None
     dismissed_by: Actor | None = None  # who dismissed the review, where somebody did
     dismissed_at: datetime | None = None
+    signature: str | None = None  # armored, by the voter's own SSH key
+    signed_by: str | None = None  # the fingerprint of that key; None: nothing proves a signature
 
 
 class Lifted(StrEnum):
@@ -206,6 +208,7 @@ class ReasonCode(StrEnum):
     NOT_PROVEN = "not-proven"
     NOT_AN_APPROVER = "not-an-approver"
     NOT_NAMED = "not-named"  # the flow itself names who approves
+    NOT_SIGNED = "not-signed"  # the policy asks for a signature
     MEMBERSHIP_UNKNOWN = "membership-unknown"
     INITIATOR_UNKNOWN = "initiator-unknown"
     INITIATOR_NOT_PROVEN = "initiator-not-proven"

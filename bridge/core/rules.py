@@ -156,6 +156,7 @@ class Policy:
     request_changes: RequestChanges = RequestChanges.HOLD
     dismissed_reviews: DismissedReviews = DismissedReviews.ANYONE
     initiator_is: Initiator = Initiator.CLAIMED
+    signed: bool = False  # an approval counts only if its author signed it
     initiator: str | None = None
     via: Via = Via.PULL_REQUEST
 

@@ -27,14 +27,19 @@ only if all their values are the same.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+from bridge.core.digest import canonical, digest_of
 from bridge.core.errors import Faults
-from bridge.core.evaluation import Outcome
+from bridge.core.evaluation import Outcome, Verdict
+from bridge.core.model import ApprovalRequest
 from bridge.core.sanitize import shortened
 
 _FORM: Final = "approval-bridge decision 1"
+_VOTE: Final = "approval-bridge vote 1"
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?(?::[0-9]{1,5})?", re.ASCII)
 _GATE: Final = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
@@ -77,5 +82,41 @@ def statement(
         f"request: {request_digest}",
         f"outcome: {outcome}",
         f"record: {record_sha256}",
+    )
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
+
+
+def vote_statement(
+    request: ApprovalRequest, verdict: Verdict, inputs: Mapping[str, Any] | None, voter: int
+) -> bytes:
+    """What an approver signs: eight lines, as for a decision, with the voter's numeric id.
+
+        approval-bridge vote 1
+        server: github.com
+        repository: 1296269
+        gate: 3f9a1c2b4d5e
+        request: sha256:<64 hex digits>
+        vote: approve
+        inputs: sha256:<64 hex digits>
+        voter: 583231
+
+    *inputs* is the SHA-256 of what the voter gives, as canonical JSON; of `{}` if that is nothing.
+    Raises `Faults` if no vote of this gate can be signed.
+    """
+    venue, gate, digest = request.venue, request.gate.id, digest_of(request)
+    server, number = (venue.server or "").lower(), venue.repository_id or 0
+    if not (_HOST.fullmatch(server) and number > 0 and voter > 0):
+        why = "its request doesn't name a repository of GitHub by number"
+        raise Faults(f"a vote for {request.gate.key} can't be signed", [why])
+    given = hashlib.sha256(canonical(dict(inputs or {}))).hexdigest()
+    lines = (
+        _VOTE,
+        f"server: {server}",
+        f"repository: {number}",
+        f"gate: {gate}",
+        f"request: {digest}",
+        f"vote: {verdict}",
+        f"inputs: sha256:{given}",
+        f"voter: {voter}",
     )
     return "".join(f"{line}\n" for line in lines).encode("ascii")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
 from bridge.core import conditions
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
-from bridge.core.evaluation import Condition, Evidence, Vote
+from bridge.core.evaluation import Answer, Condition, Evidence, Vote
 from bridge.core.facts import About, Fact, Source, account
 from bridge.core.model import ApprovalRequest, Standing
+from bridge.core.signed_statement import vote_statement
+from bridge.core.sshsig import VOTE_NAMESPACE, BadSignature, parse_key, verify
 from bridge.core.timestamps import moment_out
 from bridge.gates.ports import Forge, Ledger
 from bridge.pages import votes as gather
 from bridge.pages.model import Kind, Look, Page
 from bridge.pages.objections import said_on
 from bridge.pages.votes import Gathered, Shown
-from bridge.policy.approvers import Memberships
+from bridge.policy.approvers import Memberships, may_decide
 from bridge.policy.lookups import questions
 from bridge.policy.objections import key, raised
 
@@ -42,7 +46,35 @@ def evidence(
         objections=standing.objections,
         facts=learned(standing, look, seen),
     )
-    return replace(found, memberships=forge.memberships(questions(standing.request, found)))
+    found = replace(found, memberships=forge.memberships(questions(standing.request, found)))
+    return replace(found, votes=tuple(_checked(forge, standing.request, seen, found)))
+
+
+def _checked(
+    forge: Forge, request: ApprovalRequest, seen: Shown, found: Evidence
+) -> Iterator[Vote]:
+    """The votes, each with the key that signed it. Keys are looked up of those who may decide."""
+    known = Memberships(found.memberships)
+    for vote in found.votes:
+        signature, login, by = vote.signature, vote.actor.login, None
+        may = may_decide(request.policy.require, vote.actor, known).answer is not Answer.NOT
+        if signature and login and may:
+            keys = [key for key, since in forge.signing_keys(login) if since < seen.asked]
+            by = signer_of_vote(request, vote, keys)
+        yield replace(vote, signature=signature if by else None, signed_by=by)
+
+
+def signer_of_vote(request: ApprovalRequest, vote: Vote, keys: Iterable[str]) -> str | None:
+    """The fingerprint of the key, out of these lines, that signed this vote; None if none did."""
+    allowed = []
+    for line in keys:
+        with suppress(Faults):  # a kind of key whose signatures we don't read
+            allowed.append(parse_key(line))
+    try:
+        about = vote_statement(request, vote.verdict, vote.inputs, vote.actor.id or 0)
+        return verify(about, vote.signature or "", allowed, VOTE_NAMESPACE).fingerprint
+    except (BadSignature, Faults):
+        return None
 
 
 def learned(standing: Standing, look: Look, seen: Shown | None) -> tuple[Fact, ...]:

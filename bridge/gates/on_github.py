@@ -85,7 +85,9 @@ class OnGitHub:
         return standing  # the decider asks the cluster whether the run has ended
 
     def vote(self, standing: Standing, ballot: Ballot) -> Voted:
-        posted = answer(self._forge, standing, ballot.verdict, ballot.reason, ballot.inputs)
+        posted = answer(
+            self._forge, standing, ballot.verdict, ballot.reason, ballot.inputs, ballot.sign
+        )
         return Voted(standing, posted=posted)
 
     def explain(self, standing: Standing) -> Explained:

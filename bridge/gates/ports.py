@@ -164,6 +164,11 @@ class Forge(Protocol):
         """
         ...
 
+    def signing_keys(self, login: str) -> tuple[tuple[str, datetime], ...]:
+        """The SSH keys with which this account signs, each as a line and since when the forge has
+        it. None at all if they can't be read."""
+        ...
+
     def create(self, via: Via, branch: str, title: str, body: str) -> Page:
         """A new page; an issue is labelled as waiting at once.
 

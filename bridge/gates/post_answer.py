@@ -6,7 +6,7 @@ reads everybody's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,12 +14,13 @@ from typing import Any
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy, NoSuchPage
 from bridge.core.evaluation import Verdict
-from bridge.core.model import Standing
+from bridge.core.model import ApprovalRequest, Standing
+from bridge.core.signed_statement import vote_statement
 from bridge.gates.evidence import evidence
 from bridge.gates.open_page import own_page, pages, policy_for
 from bridge.gates.ports import Forge
 from bridge.gates.venue import Explained
-from bridge.pages import comment_commands, votes
+from bridge.pages import comment_commands, vote_signature, votes
 from bridge.pages.body_history import was_replaced
 from bridge.pages.marker import seal_of, short
 from bridge.pages.model import Kind, Look, Page, State, Voices
@@ -50,6 +51,7 @@ def answer(
     verdict: Verdict,
     reason: str = "",
     inputs: Mapping[str, Any] | None = None,
+    sign: Callable[[bytes], str] | None = None,
 ) -> str:
     """Post this person's own review or comment; its address.
 
@@ -57,13 +59,28 @@ def answer(
     """
     look, page = _found(forge, standing)
     request = standing.request
+    signed = _signing(look, request, verdict, inputs, sign)
     if verdict is not Verdict.APPROVE:
-        return forge.say(page, comment_commands.rejection(reason))
+        return forge.say(page, signed(comment_commands.rejection(reason)))
     digest = digest_of(request)
     named = page.branch is None or was_replaced(page, digest, look.site.voices)
     of = short(digest) if named else None
-    text = comment_commands.approval(inputs or {}, of, reason)
+    text = signed(comment_commands.approval(inputs or {}, of, reason))
     return forge.approve(page, standing.head, text) if page.branch else forge.say(page, text)
+
+
+def _signing(
+    look: Look,
+    request: ApprovalRequest,
+    verdict: Verdict,
+    inputs: Mapping[str, Any] | None,
+    sign: Callable[[bytes], str] | None,
+) -> Callable[[str], str]:
+    """What puts this person's signature behind a text, if they sign."""
+    if sign is None:
+        return lambda text: text
+    armored = sign(vote_statement(request, verdict, inputs, look.site.viewer or 0))
+    return lambda text: vote_signature.signed(text, armored)
 
 
 def _found(forge: Forge, standing: Standing) -> tuple[Look, Page]:

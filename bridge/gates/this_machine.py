@@ -91,6 +91,8 @@ class ThisMachine:
 
     def vote(self, standing: Standing, ballot: Ballot) -> Voted:
         request = standing.request
+        if ballot.sign:
+            raise Refused(f"{request.gate.key} is decided on this machine: leave out --sign")
         self._check_may_decide(request)
         vote = Vote(
             actor=self.person,

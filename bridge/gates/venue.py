@@ -33,6 +33,7 @@ class Ballot:
     verdict: Verdict
     reason: str = ""
     inputs: Mapping[str, Any] | None = field(default=None, repr=False)
+    sign: Callable[[bytes], str] | None = None  # with the person's own key
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -261,6 +262,19 @@ class GitHub:
         query += " { named: repository(owner: $owner, name: $name) { databaseId } }"
         found = self._query(query, asked, everywhere=True)["named"]
         return self._understood(lambda: int(found["databaseId"]) if found else None)
+
+    def signing_keys(self, login: str) -> tuple[tuple[str, datetime], ...]:
+        found = self._lookup_list(f"/users/{quote(login, safe='[]')}/ssh_signing_keys?per_page=100")
+        return self._understood(
+            lambda: tuple((each["key"], words.moment(each["created_at"])) for each in found)
+        )
+
+    def _lookup_list(self, path: str) -> list[Json]:
+        try:
+            found = self._line.get(path, "signing keys cannot be read")
+        except ForgeUnavailable:
+            return []
+        return found if isinstance(found, list) else []
 
     # -- writing -----------------------------------------------------------------------------
 

@@ -202,6 +202,7 @@ def site(found: Json, configured: Sequence[str]) -> Site:
         policy=blob["text"] if blob else None,
         voices=_voices(configured, found["viewer"]),
         labels={each["name"]: each["id"] for each in repository["labels"]["nodes"]},
+        viewer=found["viewer"]["databaseId"],
     )
 
 
@@ -215,7 +216,7 @@ def _voices(configured: Sequence[str], viewer: Json) -> Voices:
 def page(node: Json) -> Page:
     """A pull request or an issue, its lists whole."""
     edits = [
-        Edit(_account(each["editor"]), _moment(each["editedAt"]))
+        Edit(_account(each["editor"]), moment(each["editedAt"]))
         for each in node["userContentEdits"]["nodes"]
     ]
     return Page(
@@ -226,7 +227,7 @@ def page(node: Json) -> Page:
         title=node["title"],
         body=_lines(node["body"]),
         author=_account(node["author"]),
-        at=_moment(node["createdAt"]),
+        at=moment(node["createdAt"]),
         branch=_branch(node) if node["__typename"] == "PullRequest" else None,
         edits=tuple(sorted(edits, key=lambda each: each.at)),
         reviews=tuple(_reviews(node)) if node["__typename"] == "PullRequest" else (),
@@ -265,12 +266,12 @@ def _reviews(node: Json) -> Iterator[Review]:
             author=_account(each["author"]),
             state=ReviewState(event["previousReviewState"] if event else each["state"]),
             body=_lines(each["body"]),
-            at=_moment(each["submittedAt"]),
+            at=moment(each["submittedAt"]),
             url=each["url"],
             commit=each["commit"]["oid"] if each["commit"] else None,
             edited=_edit(each),
             dismissed_by=_account(event["actor"]) if event else None,
-            dismissed_at=_moment(event["createdAt"]) if event else None,
+            dismissed_at=moment(event["createdAt"]) if event else None,
             reactions=_reactions(each),
             revisions=_revisions(each, each["submittedAt"]),
         )
@@ -281,7 +282,7 @@ def _comment(node: Json) -> Comment:
         node=node["id"],
         author=_account(node["author"]),
         body=_lines(node["body"]),
-        at=_moment(node["createdAt"]),
+        at=moment(node["createdAt"]),
         url=node["url"],
         edited=_edit(node),
         reactions=_reactions(node),
@@ -298,7 +299,7 @@ def _revisions(text: Json, written_at: str) -> tuple[Revision, ...]:
     found = [
         Revision(
             _account(each["editor"]),
-            _moment(each["editedAt"]),
+            moment(each["editedAt"]),
             None if each["deletedAt"] or each["diff"] is None else _lines(each["diff"]),
         )
         for each in reversed(text[name]["nodes"])  # GitHub gives the newest first
@@ -308,8 +309,8 @@ def _revisions(text: Json, written_at: str) -> tuple[Revision, ...]:
         # Then this is no list of whole texts, and nothing is known of the older ones.
         found = [replace(each, text=None) for each in found]
     if not text["includesCreatedEdit"]:
-        found.insert(0, Revision(_account(text["author"]), _moment(written_at), None))
-    last = Revision(_account(text["editor"]), _moment(text["lastEditedAt"]), body)
+        found.insert(0, Revision(_account(text["author"]), moment(written_at), None))
+    last = Revision(_account(text["editor"]), moment(text["lastEditedAt"]), body)
     return (*found, last)
 
 
@@ -317,7 +318,7 @@ def _deletions(node: Json) -> Iterator[Deletion]:
     for each in node["timelineItems"]["nodes"]:
         if each["__typename"] == "CommentDeletedEvent":
             of, by = _account(each["deletedCommentAuthor"]), _account(each["actor"])
-            yield Deletion(of, by, _moment(each["createdAt"]))
+            yield Deletion(of, by, moment(each["createdAt"]))
 
 
 def _closing(node: Json) -> Closing | None:
@@ -325,7 +326,7 @@ def _closing(node: Json) -> Closing | None:
     if not events:
         return None
     last = events[-1]  # GitHub tells them in order; by the second, two could be the same
-    return Closing(_account(last["actor"]), _moment(last["createdAt"]), last["closer"] is not None)
+    return Closing(_account(last["actor"]), moment(last["createdAt"]), last["closer"] is not None)
 
 
 def _account(node: Json | None) -> Account | None:
@@ -338,7 +339,7 @@ def _account(node: Json | None) -> Account | None:
 
 def _edit(node: Json) -> Edit | None:
     at = node["lastEditedAt"]
-    return Edit(_account(node["editor"]), _moment(at)) if at else None
+    return Edit(_account(node["editor"]), moment(at)) if at else None
 
 
 def _reactions(node: Json) -> frozenset[Reaction]:
@@ -348,7 +349,7 @@ def _reactions(node: Json) -> frozenset[Reaction]:
     return frozenset(Reaction(each) for each in mine & known)
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
 
 
@@ -368,7 +369,7 @@ def new_page(made: Mapping[str, Any]) -> Page:
         title=made["title"],
         body=_lines(made["body"]),
         author=Account(user["id"], user["login"], Kind.BOT if user["type"] == "Bot" else Kind.USER),
-        at=_moment(made["created_at"]),
+        at=moment(made["created_at"]),
         branch=Branch(head["repo"]["full_name"], head["ref"], head["sha"], made["base"]["ref"])
         if head
         else None,

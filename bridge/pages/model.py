@@ -247,6 +247,7 @@ class Site:
     policy: str | None  # the policy file there; None where there is none
     voices: Voices
     labels: dict[str, str] = field(default_factory=dict)  # of the repository: name to handle
+    viewer: int | None = None  # the account whose credential looks
 
 
 @dataclass(frozen=True, slots=True)

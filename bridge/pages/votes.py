@@ -43,6 +43,7 @@ from bridge.pages.model import (
     State,
     Voices,
 )
+from bridge.pages.vote_signature import signature_of
 from bridge.policy.objections import OBJECTS
 
 
@@ -392,6 +393,7 @@ class _VoteReader:
             body_sha256=hashlib.sha256(said.body.encode("utf-8", "surrogatepass")).hexdigest(),
             dismissed_by=actor_of(dismissed_by) if dismissed_by else None,
             dismissed_at=said.dismissed_at if isinstance(said, Review) else None,
+            signature=signature_of(said.body),
         )
 
     def _elsewhere(self, command: Command | Unreadable | None) -> Why | None:
@@ -438,7 +440,7 @@ class _VoteReader:
         if not void:
             self.votes.append(vote)
         elif vote.verdict not in OBJECTS:  # a no that rejects nothing holds: `objections.py`
-            self.dismissed.append(Dismissal(vote, void))
+            self.dismissed.append(Dismissal(replace(vote, signature=None), void))
 
     def _inputs(self, command: Command | Unreadable | None) -> dict[str, Any] | None:
         asked = command if isinstance(command, Command) else Command(Word.APPROVE)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from bridge.core.evaluation import Actor, Answer, Evidence, Membership, ReasonCode, Why
+from bridge.core.evaluation import Actor, Answer, Evidence, Membership, ReasonCode, Vote, Why
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import (
     Actors,
@@ -260,6 +260,17 @@ def why_no_approver(
         or may_decide(request.policy.require, actor, members).why_not()
         or unsettled(request, evidence)
         or why_not_named(request.policy, actor, members)
+    )
+
+
+def why_not_signed(policy: Policy, vote: Vote) -> Why | None:
+    """Why an approval does not count where the policy asks for its author's signature."""
+    if not policy.signed or vote.signed_by:
+        return None
+    return Why(
+        ReasonCode.NOT_SIGNED,
+        "it is not signed by an SSH signing key that your account had before this was asked: use"
+        " `hitl approve ID --sign`",
     )
 
 

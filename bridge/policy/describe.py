@@ -73,6 +73,8 @@ def _time(policy: Policy) -> str:
 
 def _besides(selected: Selected) -> Iterator[str]:
     policy = selected.policy
+    if policy.signed:
+        yield "an approval counts only if its author signed it"
     if selected.auto_approve:
         yield "the flow's own auto_approve_if may approve"
     if policy.request_changes is RequestChanges.REJECT:

@@ -57,6 +57,7 @@ from bridge.policy.approvers import (
     unsettled,
     why_nobody,
     why_not_named,
+    why_not_signed,
 )
 from bridge.policy.claims import as_asked, clock_may_approve
 from bridge.policy.objections import (
@@ -379,7 +380,8 @@ class _Judge:
         """What speaks against a yes and not against a no."""
         if vote.verdict is not Verdict.APPROVE:
             return None
-        return self._unsettled or why_not_named(self._policy, vote.actor, self._members)
+        unsettled = why_not_signed(self._policy, vote) or self._unsettled
+        return unsettled or why_not_named(self._policy, vote.actor, self._members)
 
 
 def objection_of_form(

@@ -55,6 +55,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
         "auto_approve",
         "request_changes",
         "dismissed_reviews",
+        "signed",
         "initiator",
     ),
     "when": ("flow", "step", "environment", "label", "artifacts"),
@@ -284,6 +285,7 @@ def _entry(place: Place, initiator: Initiator) -> tuple[Covers, bool]:
         dismissed_reviews=place.choice("dismissed_reviews", DismissedReviews)
         or DismissedReviews.ANYONE,
         initiator_is=place.choice("initiator", Initiator) or initiator,
+        signed=place.flag("signed") or False,
     )
     selected = Selected(
         rule=place.text("name", required=True) or "",

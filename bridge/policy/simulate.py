@@ -121,6 +121,7 @@ def simulated(
     for index, login in enumerate(approvers, start=1):
         actor = _account(login, evidence, stand_in=-index)
         vote = Vote(actor, Verdict.APPROVE, evidence.now, digest_of(request), Channel.COMMENT)
+        vote = replace(vote, signed_by="supposed")
         votes.append(vote)
         for group in (supposed or {}).get(login, ()):
             facts = [each for each in facts if (each.user, each.group) != (actor.id, group)]

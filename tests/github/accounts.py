@@ -47,6 +47,8 @@ class Account:
     type: str = "User"
     name: str | None = None
     app: App | None = field(default=None, repr=False)
+    #: SSH keys for signing: the line, and since when.
+    signing_keys: list[tuple[str, datetime]] = field(default_factory=list, repr=False)
 
     @property
     def is_bot(self) -> bool:

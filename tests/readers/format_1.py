@@ -130,6 +130,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "request_changes": optional(words("hold, reject"), "hold"),
         "dismissed_reviews": optional(words("anyone, deciders"), "anyone"),
         "initiator_is": optional(words("proven, claimed, unknown"), "claimed"),
+        "signed": optional(FLAG, False),
         "initiator": optional(TEXT),
         "via": optional(words("pull_request, issue"), "pull_request"),
     },
@@ -178,6 +179,8 @@ TABLES: dict[str, dict[str, Key]] = {
         "body_sha256": optional(TEXT),
         "dismissed_by": optional("actor"),
         "dismissed_at": optional(TIME),
+        "signature": optional(TEXT),
+        "signed_by": optional(TEXT),
         "counts": needed(FLAG),
         "code": needed(
             words(

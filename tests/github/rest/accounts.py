@@ -53,6 +53,18 @@ def _user_by_id(call: Call) -> Answer:
     raise not_found()
 
 
+@serves("users/list-ssh-signing-keys-for-user")
+def _signing_keys(call: Call) -> Answer:
+    found = call.world.find_account(call.path["username"])
+    if found is None:
+        raise not_found()
+    rows = [
+        {"key": line, "id": number, "title": "a key", "created_at": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+        for number, (line, at) in enumerate(found.signing_keys, start=1)
+    ]
+    return call.page(rows, lambda row: row)
+
+
 # -- organisations and teams -----------------------------------------------------------------
 
 
