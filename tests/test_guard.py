@@ -294,6 +294,11 @@ def test_a_template_that_is_not_as_argo_has_it_is_a_fault_and_no_crash(
         ({"entrypoint": ["main"]}, "spec.entrypoint is not a name"),
         ({"hooks": {"exit": "deploy"}}, "spec.hooks is not a mapping from names to hooks"),
         ({"workflowMetadata": {"labels": ["x"]}}, "spec.workflowMetadata.labels is not a mapping"),
+        ({"entrypoint": []}, "spec.entrypoint is not a name"),
+        (
+            {"templateDefaults": {"retryStrategy": 3}},
+            "spec.templateDefaults.retryStrategy is not a mapping",
+        ),
         ({"templateDefaults": "x"}, "spec.templateDefaults is not a mapping"),
     ],
 )

@@ -298,7 +298,7 @@ def borrows(found: object, lent: set[str]) -> bool:
     if not isinstance(found, Mapping):
         return False
     reference = found.get("templateRef")
-    here = isinstance(reference, Mapping) and reference.get("name") in lent
+    here = isinstance(reference, Mapping) and str(reference.get("name")) in lent
     return here or any(borrows(each, lent) for each in found.values())
 
 

@@ -145,6 +145,9 @@ def _unfit(manifest: Mapping[str, Any]) -> Iterator[str]:
             yield from _template_faults(template, f"{inner}.templates[{number}]")
         for key in ("templateDefaults", "retryStrategy"):
             yield from _not_mapping(spec, key, inner)
+        yield from _not_mapping(
+            spec.get("templateDefaults"), "retryStrategy", f"{inner}.templateDefaults"
+        )
         for key in ("entrypoint", "onExit"):
             yield from _not_name(spec, key, inner)
         yield from _hook_faults(spec.get("hooks"), f"{inner}.hooks")
@@ -221,7 +224,7 @@ def _parameter_faults(found: Mapping[str, Any], key: str, where: str) -> Iterato
 
 
 def _not_name(found: Mapping[str, Any], key: str, where: str) -> Iterator[str]:
-    if not isinstance(found.get(key) or "", str):
+    if found.get(key) is not None and not isinstance(found[key], str):
         yield f"{where}.{key} is not a name"
 
 
