@@ -421,6 +421,19 @@ def test_an_unreadable_workflow_is_counted_and_told_once_and_the_others_are_deli
     )
 
 
+def test_a_workflow_nested_as_deep_as_the_api_takes_it_stops_no_other(at: World) -> None:
+    deep: Any = 1
+    for _ in range(3_000):
+        deep = {"a": deep}
+    own = {"name": "deep", "namespace": "argo", "uid": "deep", "labels": {LABEL: "true"}}
+    at.cluster.submit({"metadata": own, "status": {"phase": "Running", "nodes": {}, "x": deep}})
+    request = at.opens()
+    at.starts()
+    at.ledger.record(a_decision(request))
+    at.goes_on()
+    assert at.node()["phase"] == "Succeeded"
+
+
 def test_a_workflow_that_was_unreadable_for_a_while_is_delivered_once_it_is_mended(
     at: World,
 ) -> None:

@@ -6,6 +6,7 @@ Whoever is named by KUBECONFIG, or the pod's own service account, needs `get` an
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _WRITTEN_MEANWHILE = (409, 422)
 _SECONDS = 20
 _GONE = 410
 _PAGE = 500
+#: Go parses JSON of 10,000 levels, and no more: https://pkg.go.dev/encoding/json
+_DEEPEST = 11_000
 #: Of a run that ended, the controller says so by a label: then the watch tells of it as deleted.
 _SELECTOR = f"{LABEL}=true,workflows.argoproj.io/completed!=true"
 
@@ -74,6 +77,9 @@ class Kubernetes:
             raise ClusterUnavailable(
                 "no cluster is configured: set KUBECONFIG, or run this in a pod of the cluster"
             ) from None
+        # The client parses a whole list at once, and the API server takes objects that are nested
+        # this deep: one of them must not stop the others.
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEEPEST))
         self._api = client.CustomObjectsApi()
         self.namespace = namespace
         self.name = name
@@ -218,6 +224,8 @@ def _told(doing: str, what: str) -> Iterator[None]:
         raise ClusterUnavailable(
             f"Kubernetes refuses to {doing} {what}: {error.status} {error.reason}"
         ) from None
+    except (ValueError, RecursionError):
+        raise ClusterUnavailable("Kubernetes answered something that is not JSON") from None
     except (HTTPError, OSError):
         raise ClusterUnavailable(
             "Kubernetes cannot be reached: check KUBECONFIG and the network"
