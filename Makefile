@@ -48,7 +48,7 @@ test-old-metaflow: setup
 .PHONY: test-ssh-keygen
 # Both ways between our signatures and the real ssh-keygen (Debian: openssh-client).
 test-ssh-keygen: setup
-	@$(PYTEST) -m ssh_keygen tests/test_ssh_keygen.py
+	@$(PYTEST) -m ssh_keygen tests/test_ssh_keygen.py tests/test_signed_votes.py
 
 # What people see on GitHub, as pictures to look at; needs chromium.
 .PHONY: eye
