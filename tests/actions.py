@@ -22,6 +22,7 @@ import yaml
 from bridge.setup import workflow_files
 from tests.github import GitHub
 from tests.github.repository import Repository
+from tests.github.runs import Run as ActionsRun
 from tests.github.world import Event
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +72,7 @@ class Runner:
         self._folder = folder
         self._done = len(github.events)
         self._count = 0
+        self._runs: dict[tuple[int, str], ActionsRun] = {}
         self.secrets: dict[str, str] = {}
         self.variables: dict[str, str] = {}
         self.shared_secrets: dict[str, str] = {}
@@ -155,7 +157,13 @@ class Runner:
         if "environment" in job:
             secrets |= self.secrets
             variables |= self.variables
-        run = self._repository.run(path, event.by, ref, event.name, commit)
+        with self._github.lock:  # the jobs of a file are one run
+            run = self._runs.get((id(event), path)) or self._repository.run(
+                path, event.by, ref, event.name, commit
+            )
+            self._runs[id(event), path] = run
+        if "run-name" in workflow and event.name == "repository_dispatch":
+            run.title = f"Gate {(event.payload['client_payload'] or {}).get('gate')}"
         environment = self._environment() | {
             # act leaves these out, or has its own.
             "GITHUB_WORKFLOW_REF": run.workflow_ref,

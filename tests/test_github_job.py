@@ -23,6 +23,7 @@ from tests.github.runs import Run
 from tests.test_github_action import Runner
 
 COMMIT = "0123456789" * 4
+DEPLOY = ".github/workflows/deploy.yml"
 POLICY = """\
 gates:
   - name: deploy
@@ -438,3 +439,47 @@ def test_a_decided_gate_that_is_asked_again_for_other_values_fails(
     assert at.runner.run(**same, HITL_VALUES="accuracy: 0.1") == 1
     assert at.runner.outputs == {}
     assert "was approved for other values: a new run can ask again" in capsys.readouterr().out
+
+
+# -- one run for one approval ----------------------------------------------------------------------
+
+
+def _started(at: Ci, gate: str, title: str = "Deploy gate {}") -> dict[str, str]:
+    """A run that the event of an approval started, as its job sees it."""
+    run = at.repo.run(DEPLOY, at.decider.bot, event="repository_dispatch")
+    run.title = title.format(gate)
+    return {"GITHUB_RUN_ID": str(run.id), "GITHUB_EVENT_NAME": "repository_dispatch"}
+
+
+def _approved(at: Ci) -> str:
+    at.repo.commit("main", {DEPLOY: "on: repository_dispatch"})
+    pull = at.ask()
+    at.approve(pull)
+    return at.standing(pull).request.gate.id
+
+
+def test_six_events_of_one_approval_let_one_run_go_on_and_that_one_may_run_again(
+    at: Ci, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = _approved(at)
+    _started(at, "another gate")
+    first, *later = [_started(at, gate) for _ in range(6)]
+    for run in later[::2]:
+        assert at.verify(gate, **run) == 1
+        assert f"run {first['GITHUB_RUN_ID']} goes on for the approval" in capsys.readouterr().out
+    for _ in range(2):
+        assert at.verify(gate, **first) == 0
+
+
+def test_runs_whose_titles_do_not_name_the_gate_go_on_each(at: Ci) -> None:
+    gate = _approved(at)
+    for run in [_started(at, gate, title="Deploy") for _ in range(2)]:
+        assert at.verify(gate, **run) == 0
+
+
+def test_the_first_run_is_found_among_more_than_a_page_of_them(at: Ci) -> None:
+    gate = _approved(at)
+    _started(at, gate)
+    for number in range(100):
+        _started(at, f"{number:012x}")
+    assert at.verify(gate, **_started(at, gate)) == 1

@@ -22,9 +22,7 @@ from tests.actions import written
 from tests.github import GitHub
 from tests.github.pulls import PullRequest
 from tests.github.runs import Run
-from tests.test_github_job import Ci
-
-DEPLOY = ".github/workflows/deploy.yml"
+from tests.test_github_job import DEPLOY, Ci
 
 
 class Keyless(Ci):

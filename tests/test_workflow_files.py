@@ -241,7 +241,8 @@ def test_the_example_proves_the_approval_first_and_deploys_what_the_record_says(
     deploy = load(example())["jobs"]["deploy"]
     first, *rest = deploy["steps"]
     assert first["with"]["mode"] == "verify"
-    assert deploy["permissions"] == {"contents": "read"}
+    assert deploy["permissions"] == {"contents": "read", "actions": "read"}
+    assert "github.event.client_payload.gate" in load(example())["run-name"]
     assert all("client_payload" not in str(step) for step in rest)
 
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,9 +186,15 @@ def _start(env: Mapping[str, str], inputs: Mapping[str, str]) -> None:
 
 def _verify(env: Mapping[str, str], runner: Runner) -> int:
     github_job.check_environment(env)
-    proof = github_job.prove(
-        _desk(env).ledger, github_job.job_of(env), env.get(GATE_ID, ""), github_job.asked_by(env)
-    )
+    job = github_job.job_of(env)
+    proof = github_job.prove(_desk(env).ledger, job, env.get(GATE_ID, ""), github_job.asked_by(env))
+    if env.get("GITHUB_EVENT_NAME") == "repository_dispatch":
+        from bridge.github.client import GitHub
+
+        github = GitHub(github_from_environment(env))
+        since = proof.decision.decided_at - timedelta(minutes=5)  # clocks differ
+        runs = github.titles(job.workflow, since)
+        github_job.check_first(runs, int(job.run), proof.standing.request.gate.id)
     done = Tended(f"{proof.decision.reason}; the record holds", proof.standing)
     runner.tell([done])
     answer = json.dumps(dict(proof.decision.inputs))

@@ -293,6 +293,20 @@ def _environment(name: str | None) -> str:
     return f"the environment {name}" if name else "no environment"
 
 
+def check_first(runs: Mapping[int, str], own: int, gate_id: str) -> None:
+    """Raises `GateShut` if another run goes on for this approval already: its event was sent twice,
+    or somebody sent it again.
+
+    `runs` are titles, and one that does not name the gate tells nothing.
+    """
+    same = [run for run, title in runs.items() if gate_id in title]
+    if own in same and min(same) < own:
+        raise GateShut(
+            f"run {min(same)} goes on for the approval of gate {gate_id} already: if it failed, run"
+            " that one again"
+        )
+
+
 # -- artifacts -------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -43,6 +44,8 @@ STATUS = "approval"
 _AT_ONCE = 50
 #: GitHub finds so many nodes by their ids in one query.
 _TEXTS_AT_ONCE = 100
+#: GitHub lists a thousand runs at most.
+_RUNS_AT_ONCE, _MOST_PAGES = 100, 10
 #: Mutations in one document: more of them than GitHub does in the time that a request may take.
 _WRITES_AT_ONCE = 50
 
@@ -406,6 +409,20 @@ class GitHub:
             raise
         return self._understood(lambda: read_run(found))
 
+    def titles(self, workflow: str, since: datetime) -> Mapping[int, str]:
+        """The runs of this file that repository dispatches started since then: their titles."""
+        path = f"/repos/{self._repository}/actions/workflows/{workflow}/runs"
+        why = f"the runs of {workflow} cannot be read, which takes `permissions: actions: read`"
+        found: dict[int, str] = {}
+        for page in range(1, _MOST_PAGES + 1):  # the newest run is the first
+            query = f"event=repository_dispatch&per_page={_RUNS_AT_ONCE}&page={page}"
+            runs = self._line.get(f"{path}?{query}", why)
+            new = self._understood(partial(_titles, runs, since))
+            found |= new
+            if len(new) < _RUNS_AT_ONCE:
+                break
+        return found
+
     def start(self, workflow: str, inputs: Mapping[str, str]) -> None:
         """Run this workflow file of the default branch, by its name."""
         path = f"/repos/{self._repository}"
@@ -462,6 +479,14 @@ def _on_repository(group: Group, found: Json | str, number: int) -> tuple[Answer
     if isinstance(found, str):
         return Answer.UNKNOWN, f"GitHub does not tell the permission on the repository ({found})"
     return words.permission(group, found, number)
+
+
+def _titles(found: Json, since: datetime) -> dict[int, str]:
+    return {
+        int(each["id"]): str(each["display_title"])
+        for each in found["workflow_runs"]
+        if datetime.fromisoformat(each["created_at"]) >= since
+    }
 
 
 def _type(error: Any) -> Any:

@@ -132,6 +132,19 @@ def _run_attempt(call: Call) -> Answer:
     return Answer(200, _shown_run(call, run, run.attempts[number - 1]))
 
 
+@serves("actions/list-workflow-runs", _READ)
+def _runs(call: Call) -> Answer:
+    """The newest first, of one workflow file."""
+    path, query = _find(call)["path"], call.query
+    found = [
+        each
+        for each in call.repo.runs.values()
+        if each.path == path and query.get("event") in (None, each.event)
+    ]
+    found.sort(key=lambda each: -each.id)
+    return call.page(found, lambda run: _shown_run(call, run, run.attempts[-1]), "workflow_runs")
+
+
 def _found_run(call: Call) -> Run:
     found = call.repo.runs.get(int(call.path["run_id"]))
     if found is None:
@@ -147,7 +160,7 @@ def _shown_run(call: Call, run: Run, attempt: Attempt) -> dict[str, Any]:
         "id": run.id,
         "node_id": f"WFR_{run.id}",
         "name": run.path.rsplit("/", 1)[-1],
-        "display_title": "A change",
+        "display_title": run.title,
         "path": run.path,
         "head_branch": run.head_branch,
         "head_sha": run.head_sha,
