@@ -41,6 +41,7 @@ gates:
     require: {users: [alice]}
     timeout: 1h
     on_timeout: approve
+    facts: claimed
   - name: shapes, which have an hour
     when: {flow: Shapes}
     require: {users: [alice]}

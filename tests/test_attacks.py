@@ -18,7 +18,7 @@ from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import About, Source, started_by
-from bridge.core.model import Artifact, Subject
+from bridge.core.model import Artifact, Declared, Subject
 from bridge.core.records import request_out
 from bridge.core.rules import Actors, Approvals
 from bridge.core.timestamps import moment_out
@@ -238,6 +238,20 @@ def test_a_request_that_dates_itself_back_is_not_approved_by_the_clock_at_once(a
     assert (asked.source, asked.proven) == (Source.GITHUB, True)
     assert asked.value >= moment_out(opened)
     assert audit(at.desk().ledger).faults == ()
+
+
+def test_a_condition_that_the_asker_makes_true_approves_nothing(at: World) -> None:
+    """A run that says `environment: x` asks to be approved if the environment is x."""
+    at.write_policy(POLICY + "    auto_approve_if: environment != production\n")
+    harmless = Subject("deploy.yml", "production", environment="x")
+    own = at.open(declared=Declared(auto_approve_if="environment == x"), subject=harmless)
+    assert "0 of 1 approval" in why_not(at, own)
+    named = at.open(
+        "Train/8/deploy/12",
+        declared=Declared(auto_approve_if="environment != production"),
+        subject=harmless,
+    )
+    assert "only the run says its environment" in why_not(at, named)
 
 
 def test_an_approval_from_an_old_mail_is_none_of_the_request_that_replaced_it(at: World) -> None:

@@ -149,7 +149,7 @@ def test_the_condition_of_a_flow_approves_only_where_the_policy_lets_it(at: Flow
     pull = run.waits()
     at.tend(pull)
     assert at.recorded(pull) is None
-    at.write_policy(POLICY + "    auto_approve: true\n")
+    at.write_policy(POLICY + "    auto_approve_if: environment == dev\n    facts: claimed\n")
     at.tend(pull)  # asked anew, under the policy that holds now; the step waits on
     at.tend(pull)
     ended = run.ends()

@@ -179,7 +179,7 @@ def test_a_gate_that_was_asked_is_simulated_with_all_that_it_says(
 def test_a_condition_approves_in_a_simulation_only_where_the_policy_lets_it() -> None:
     text = "gates:\n  - {name: all, require: {users: bob}, bar: {initiator: false}"
     request = asked(declared=Declared(auto_approve_if="accuracy >= 0.9"))
-    allowed = simulate(parse(text + ", auto_approve: true}"), request)
+    allowed = simulate(parse(text + ", auto_approve_if: accuracy >= 0.9, facts: claimed}"), request)
     assert allowed.evaluation.reason == "approved automatically: accuracy >= 0.9"
     assert simulate(parse(text + "}"), request).evaluation.reason.startswith("waiting")
 

@@ -25,6 +25,7 @@ from bridge.core.rules import (
     Bars,
     DismissedReviews,
     EachOf,
+    Facts,
     Group,
     GroupKind,
     Initiator,
@@ -67,7 +68,8 @@ gates:
       users: mallory
     timeout: 1h30m
     on_timeout: notify
-    auto_approve: true
+    auto_approve_if: accuracy >= 0.95
+    facts: claimed
     request_changes: reject
     dismissed_reviews: deciders
     initiator: unknown
@@ -128,8 +130,10 @@ def test_a_whole_file_is_read_whole() -> None:
         dismissed_reviews=DismissedReviews.DECIDERS,
         initiator_is=Initiator.UNKNOWN,
         initiator="ann",
+        facts=Facts.CLAIMED,
+        chosen_by=("artifact accuracy", "artifact segment", "environment", "flow", "label", "step"),
     )
-    assert found == Selected("production", policy, Via.ISSUE, auto_approve=True)
+    assert found == Selected("production", policy, Via.ISSUE, ("accuracy >= 0.95",))
 
 
 def test_what_is_not_said_is_the_careful_choice() -> None:
@@ -138,7 +142,8 @@ def test_what_is_not_said_is_the_careful_choice() -> None:
     assert found.policy.bars == Bars(initiator=True, author=True)
     assert found.policy.initiator_is is Initiator.CLAIMED
     assert found.policy.initiator is None
-    assert not found.auto_approve
+    assert found.policy.facts is Facts.PROVEN
+    assert found.auto_approve_if == ()
 
 
 def test_what_the_file_asks_of_an_initiator_holds_where_an_entry_asks_nothing() -> None:
@@ -215,6 +220,13 @@ def test_the_first_entry_that_covers_a_gate_is_its_policy() -> None:
     text = PICKY + "  - {name: rest, require: {permission: admin}}\n"
     low, high = (subject(labels=("risky",), artifacts={"accuracy": value}) for value in (0.5, 0.95))
     assert [parse(text).select(each).rule for each in (low, high)] == ["a gate", "rest"]
+
+
+def test_an_entry_is_chosen_by_all_that_the_entries_before_it_look_at_too() -> None:
+    file = parse(gate("when: {environment: production}") + OWN.replace("sandbox}", "staging}"))
+    found = file.select(subject(environment="staging"))
+    assert found.policy.chosen_by == ("environment",)
+    assert parse(gate()).select(subject()).policy.chosen_by == ()
 
 
 def test_a_gate_that_no_entry_covers_has_no_policy() -> None:
@@ -406,6 +418,7 @@ def test_the_schema_and_the_parser_know_the_same_words() -> None:
         "request_changes": RequestChanges,
         "dismissed_reviews": DismissedReviews,
         "initiator": Initiator,
+        "facts": Facts,
     }
     for key, kind in known.items():
         assert set(entry[key]["enum"]) == {each.value for each in kind}

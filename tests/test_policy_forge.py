@@ -40,6 +40,7 @@ from bridge.core.rules import (
     Bars,
     DismissedReviews,
     EachOf,
+    Facts,
     Group,
     GroupKind,
     Initiator,
@@ -549,7 +550,7 @@ def test_a_held_gate_is_not_approved_by_the_clock_and_still_expires() -> None:
 
 
 def test_a_held_gate_is_not_approved_by_a_condition() -> None:
-    request = asked(auto_approve_if="accuracy >= 0.5")
+    request = asked(auto_approve_if="accuracy >= 0.5", facts=Facts.CLAIMED)
     holds = Condition("accuracy >= 0.5", {"accuracy": 0.5}, True)
     assert judged(request, condition=holds).outcome is Outcome.APPROVED
     hold = vote(request, BOB, Verdict.HOLD)
@@ -643,7 +644,7 @@ def test_whoever_dismissed_a_review_is_looked_up_too() -> None:
 
 
 def narrowed(policy: Policy, **declared: Any) -> Policy:
-    return narrow(Selected("rule", policy, auto_approve=True), Declared(**declared))
+    return narrow(Selected("rule", policy), Declared(**declared))
 
 
 def test_whom_the_flow_does_not_name_cannot_approve() -> None:
@@ -701,8 +702,74 @@ def test_of_two_deadlines_the_stricter_stands(policy: Any, flow: Any, both: Any)
 def test_a_condition_of_the_flow_approves_only_where_the_policy_lets_it() -> None:
     wish = Declared(auto_approve_if="accuracy >= 0.9")
     assert narrow(Selected("r", Policy(ML_TEAM)), wish).auto_approve_if is None
-    allowed = narrow(Selected("r", Policy(ML_TEAM), auto_approve=True), wish)
-    assert allowed.auto_approve_if == "accuracy >= 0.9"
+    named = Selected("r", Policy(ML_TEAM), auto_approve_if=("accuracy >= 0.95", "accuracy>=0.9"))
+    assert narrow(named, wish).auto_approve_if == "accuracy >= 0.9"
+    for other in ("accuracy >= 0.8", "environment == x", "a function", None):
+        assert narrow(named, Declared(auto_approve_if=other)).auto_approve_if is None
+
+
+# -- deciding without a person ---------------------------------------------------------------------
+
+HOLDS = Condition("environment == production", {"environment": "production"}, True)
+
+
+def environment(named: str, *, proven: bool = True) -> Fact:
+    return Fact(About.ENVIRONMENT, named, Source.OIDC, proven)
+
+
+@pytest.mark.parametrize(
+    ("learned", "approved"),
+    [
+        ((), False),
+        ((environment("production", proven=False),), False),
+        ((environment("staging"),), False),
+        ((environment("Production"),), True),
+    ],
+)
+def test_a_condition_decides_on_what_is_proven(learned: tuple[Fact, ...], approved: bool) -> None:
+    request = asked(auto_approve_if=HOLDS.text)
+    found = judged(request, condition=HOLDS, facts=learned)
+    assert (found.outcome is Outcome.APPROVED) is approved
+    assert approved or "only the run says its environment" in found.reason
+    consent = asked(auto_approve_if=HOLDS.text, facts=Facts.CLAIMED)
+    assert judged(consent, condition=HOLDS, facts=learned).by is Decider.CONDITION
+
+
+def test_nothing_proves_a_value_that_the_run_computed() -> None:
+    request = asked(auto_approve_if="environment == 1")
+    computed = Condition("environment == 1", {"accuracy": 1}, True)
+    found = judged(request, condition=computed, facts=(environment("production"),))
+    assert found.outcome is Outcome.PENDING
+
+
+def test_neither_the_clock_nor_a_condition_decides_by_a_policy_that_a_claim_chose() -> None:
+    # A run that says `environment: sandbox` gets the policy of a sandbox.
+    request = asked(
+        on_timeout=OnTimeout.APPROVE, auto_approve_if=HOLDS.text, chosen_by=("environment", "flow")
+    )
+    for after in (5, 120):
+        found = judged(request, after=after, condition=HOLDS)
+        assert found.outcome is Outcome.PENDING
+        assert "`facts: claimed` in the policy accepts that" in found.reason
+    late = judged(request, vote(request, ANN, after=100), after=120)
+    assert (late.outcome, late.by) == (Outcome.APPROVED, Decider.PERSON)
+    path = Fact(About.WORKFLOW, ".github/workflows/flow", Source.OIDC, proven=True)
+    proven = (asked_at(OPENED), environment("production"), path)
+    assert judged(request, after=120, facts=proven).by is Decider.CLOCK
+    consent = replace(request, policy=replace(request.policy, facts=Facts.CLAIMED))
+    assert judged(consent, after=120).by is Decider.CLOCK
+
+
+def test_a_person_may_decide_by_a_policy_that_a_claim_chose() -> None:
+    request = asked(chosen_by=("environment",))
+    assert judged(request, vote(request, ANN)).outcome is Outcome.APPROVED
+
+
+def test_only_a_policy_that_decides_without_a_person_says_what_it_was_chosen_by() -> None:
+    policy = Policy(ML_TEAM, timeout=60, chosen_by=("environment",))
+    assert narrow(Selected("r", policy), Declared()).chosen_by == ()
+    clock = replace(policy, on_timeout=OnTimeout.APPROVE)
+    assert narrow(Selected("r", clock), Declared(on_timeout=OnTimeout.APPROVE)).chosen_by
 
 
 # -- what if ---------------------------------------------------------------------------------------
@@ -787,6 +854,8 @@ POLICIES = st.builds(
     request_changes=st.sampled_from(RequestChanges),
     dismissed_reviews=st.sampled_from(DismissedReviews),
     initiator_is=st.sampled_from(Initiator),
+    facts=st.sampled_from(Facts),
+    chosen_by=st.sampled_from([(), ("environment",)]),
     initiator=st.sampled_from([None, "ina", "ann"]),
 )
 FACTS = st.builds(

@@ -514,7 +514,9 @@ def test_past_its_deadline_a_gate_that_only_reminds_says_so_once_and_waits_on(at
 def test_a_condition_approves_only_where_the_policy_allows_it_and_it_holds(
     at: World, allowed: bool, accuracy: float | None, outcome: Outcome | None
 ) -> None:
-    at.write_policy(POLICY + "    auto_approve: true\n" * allowed)
+    at.write_policy(
+        POLICY + ("    auto_approve_if: accuracy >= 0.9\n    facts: claimed\n") * allowed
+    )
     values = {} if accuracy is None else {"accuracy": accuracy}
     pull = at.open(
         subject=Subject("Train", "deploy", artifacts=values),

@@ -267,7 +267,7 @@ def test_an_environment_in_other_letters_is_not_approved_by_condition(at: World)
     from bridge.core.model import Declared
 
     declared = Declared(auto_approve_if="environment != production")
-    policy = POLICY + "    auto_approve: true\n"
+    policy = POLICY + "    auto_approve_if: environment != production\n    facts: claimed\n"
     subject = Subject("Train", "deploy", "Production\n")
     here = Gate(at, "comment", policy, declared=declared, subject=subject)
     assert here.decided() is None

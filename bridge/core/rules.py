@@ -39,6 +39,13 @@ class Initiator(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Facts(StrEnum):
+    """What a decision without a person may rest on: the clock's approval and a condition."""
+
+    PROVEN = "proven"
+    CLAIMED = "claimed"  # what the request says of itself is enough
+
+
 class Via(StrEnum):
     """Where a gate is shown."""
 
@@ -145,6 +152,8 @@ class Policy:
 
     `only` is whom the flow itself names: nobody else's approval counts. `initiator` is the account
     of the user whom the run names as its initiator, if the policy's identities map them to one.
+    `chosen_by` are the facts by which the policy file chose this policy, if it may decide without a
+    person; `facts` says what these must be worth.
     """
 
     require: Rule
@@ -157,6 +166,8 @@ class Policy:
     dismissed_reviews: DismissedReviews = DismissedReviews.ANYONE
     initiator_is: Initiator = Initiator.CLAIMED
     signed: bool = False  # an approval counts only if its author signed it
+    facts: Facts = Facts.PROVEN
+    chosen_by: tuple[str, ...] = ()
     initiator: str | None = None
     via: Via = Via.PULL_REQUEST
 
@@ -168,4 +179,4 @@ class Selected:
     rule: str
     policy: Policy
     via: Via = Via.PULL_REQUEST
-    auto_approve: bool = False  # whether a condition of the flow may approve at all
+    auto_approve_if: tuple[str, ...] = ()  # the conditions among which a flow may choose

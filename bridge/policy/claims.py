@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Final
 
-from bridge.core.evaluation import ReasonCode, Why
+from bridge.core.conditions import ENVIRONMENT
+from bridge.core.evaluation import Condition, ReasonCode, Why
 from bridge.core.facts import STARTED, About, Fact, account_of, fact_of, in_words, weighed
 from bridge.core.model import ApprovalRequest
-from bridge.core.rules import Initiator
+from bridge.core.names import folded
+from bridge.core.rules import Facts, Initiator, OnTimeout
 from bridge.core.timestamps import moment
 
 #: Between the clocks of the opener and of GitHub, and until a page is made.
@@ -100,5 +103,61 @@ def as_shown(request: ApprovalRequest, facts: Iterable[Fact]) -> ApprovalRequest
 
 
 def clock_may_approve(request: ApprovalRequest, facts: Iterable[Fact]) -> bool:
-    """Whether the time that has passed is more than the opener's word."""
-    return request.forge is None or asked_at(facts) is not None
+    """Whether the time that has passed, and what chose the policy, is more than claimed."""
+    dated = request.forge is None or asked_at(facts) is not None
+    return dated and not unproven(request, facts)
+
+
+# -- deciding without a person -------------------------------------------------------------------
+
+
+def unproven(
+    request: ApprovalRequest, facts: Iterable[Fact], reads: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """What a decision without a person would rest on and only the request says.
+
+    That is what chose the policy, and what a condition `reads`. People see these claims on the page
+    and may act on them; a machine only if the policy says that claims are enough.
+    """
+    policy, subject = request.policy, request.subject
+    if request.forge is None or policy.facts is Facts.CLAIMED:
+        return ()
+    known = [each for each in facts if each.proven]
+    environment, workflow = (fact_of(known, each) for each in (About.ENVIRONMENT, About.WORKFLOW))
+    proven = set()
+    if environment and subject and folded(environment.value) == folded(subject.environment or ""):
+        proven.add(ENVIRONMENT)
+    # A flow of GitHub Actions is called by the name of its workflow's file.
+    if workflow and subject and folded(PurePosixPath(workflow.value).name) == folded(subject.flow):
+        proven.add("flow")
+    return tuple(sorted({*policy.chosen_by, *reads} - proven))
+
+
+def _read_by(condition: Condition | None) -> tuple[str, ...]:
+    """What a condition looked at, as `unproven` calls it."""
+    names = condition.seen if condition else ()
+    return tuple(each if each == ENVIRONMENT else f"artifact {each}" for each in names)
+
+
+def condition_decides(
+    request: ApprovalRequest, facts: Iterable[Fact], condition: Condition
+) -> bool:
+    """Whether the policy names this condition, it holds, and what it saw is proven enough."""
+    named = condition.text == request.policy.auto_approve_if and condition.holds
+    return named and not unproven(request, facts, _read_by(condition))
+
+
+def why_no_machine(
+    request: ApprovalRequest, facts: Iterable[Fact], condition: Condition | None
+) -> str | None:
+    """Why neither the clock nor a condition approves, in words for those who wait."""
+    policy = request.policy
+    if policy.auto_approve_if is None and policy.on_timeout is not OnTimeout.APPROVE:
+        return None
+    names = unproven(request, facts, _read_by(condition))
+    if not names:
+        return None
+    return (
+        f"only the run says its {', '.join(names)}, so neither the clock nor a condition approves:"
+        " `facts: claimed` in the policy accepts that"
+    )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bridge.core import durations
 from bridge.core.rules import (
     DismissedReviews,
+    Facts,
     Initiator,
     OnTimeout,
     Policy,
@@ -75,8 +76,11 @@ def _besides(selected: Selected) -> Iterator[str]:
     policy = selected.policy
     if policy.signed:
         yield "an approval counts only if its author signed it"
-    if selected.auto_approve:
-        yield "the flow's own auto_approve_if may approve"
+    if selected.auto_approve_if:
+        conditions = " or if ".join(selected.auto_approve_if)
+        yield f"if the flow asks for it, it is approved if {conditions}"
+    if policy.facts is Facts.CLAIMED:
+        yield "for the clock and for a condition it is enough what the run says of itself"
     if policy.request_changes is RequestChanges.REJECT:
         yield "a review that requests changes rejects"
     else:

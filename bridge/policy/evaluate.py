@@ -1,12 +1,8 @@
 """The judge: a request and the evidence in, an evaluation with its reasons out.
 
-No I/O, no clock of its own, no order: the same evidence in any order gives the same evaluation.
-What is not proven does not count, so absence is pending. Who may decide is told in
-`eligibility.py`. The same record gives the same verdict years later: the gated step and an audit
-judge the recorded votes again.
-
-Each rule is counted by itself, as code owners are: someone who stands in two rules of an `AllOf`
-answers for both. In an `EachOf` nobody does.
+No I/O, no clock of its own, no order: the same evidence in any order gives the same evaluation, and
+the gated step and an audit judge the recorded votes again. What is not proven does not count.
+One person may answer for both rules of an `AllOf`, and for one group of an `EachOf`.
 """
 
 from __future__ import annotations
@@ -59,7 +55,12 @@ from bridge.policy.approvers import (
     why_not_named,
     why_not_signed,
 )
-from bridge.policy.claims import as_asked, clock_may_approve
+from bridge.policy.claims import (
+    as_asked,
+    clock_may_approve,
+    condition_decides,
+    why_no_machine,
+)
 from bridge.policy.objections import (
     Words,
     held_by,
@@ -123,8 +124,7 @@ def _outcome(
         names = ", ".join(sorted({str(vote.actor) for vote in sifted.approvals}))
         return Outcome.APPROVED, Decider.PERSON, f"approved by {names}"
     condition = evidence.condition
-    allowed = condition and condition.text == request.policy.auto_approve_if and not held
-    if condition and allowed and condition.holds:
+    if condition and not held and condition_decides(request, evidence.facts, condition):
         says = f"approved automatically: {condition.text}"
         return Outcome.APPROVED, Decider.CONDITION, says
     if overdue(request, evidence.now) and _clock_decides(request, evidence, held):
@@ -171,6 +171,8 @@ def _obstacles(request: ApprovalRequest, evidence: Evidence) -> Iterator[str]:
     if unknown := unsettled(request, evidence):
         yield unknown.says
     barred = barred_here(request, evidence)
+    if claimed := why_no_machine(request, evidence.facts, evidence.condition):
+        yield claimed
     if not can_be_met(policy.require, barred, policy.only):
         yield (
             "too few people are left who may approve: change the policy, or have somebody else"
@@ -224,7 +226,7 @@ def _sift(
     everything = sorted((*evidence.said, *evidence.votes), key=_age)
     said = {key(vote): vote for vote in everything if objects(vote)}
     found = raised(request, said.values(), evidence.objections, members)
-    judge = _Judge(request, evidence, members, kept_open(request, found.objections))
+    judge = _Judge(request, evidence, members, kept_open(request, found.objections, evidence.facts))
     refusing = _REFUSALS[request.policy.request_changes]
     taken, releases, dismissals = _taken(judge, evidence.votes, refusing, misfit)
     last, gone = _last_words(taken)
@@ -409,8 +411,7 @@ class _Rest:
 
 
 def _age(vote: Vote) -> tuple[datetime, int, str, str, str, _Rest]:
-    # A total order, so that evidence in another order is the same evidence; at the same second the
-    # sterner word is taken for the later one.
+    # A total order: that of the evidence never matters. In one second, no is the later word.
     return (
         vote.at,
         _MILDEST_FIRST.index(vote.verdict),

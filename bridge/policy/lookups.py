@@ -32,7 +32,7 @@ def questions(request: ApprovalRequest, evidence: Evidence) -> tuple[Question, .
 
 
 def _whom(request: ApprovalRequest, evidence: Evidence, digest: str) -> Iterator[Actor]:
-    kept = kept_open(request, evidence.objections)
+    kept = kept_open(request, evidence.objections, evidence.facts)
     on_record = {key(each) for each in evidence.objections}
     for vote in sorted(evidence.votes, key=_order):
         if objects(vote) or objection_of_form(request, digest, vote, kept) is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from bridge.core import conditions
 from bridge.core.errors import Faults
 from bridge.core.input_fields import owed
 from bridge.core.model import Declared
@@ -94,8 +95,10 @@ def narrow(selected: Selected, declared: Declared) -> Policy:
         timeout=timeout,
         on_timeout=on_timeout,
         only=_named(declared.approvers),
-        auto_approve_if=declared.auto_approve_if if selected.auto_approve else None,
+        auto_approve_if=_condition(selected.auto_approve_if, declared.auto_approve_if),
     )
+    if narrowed.auto_approve_if is None and narrowed.on_timeout is not OnTimeout.APPROVE:
+        narrowed = replace(narrowed, chosen_by=())  # a person decides, who sees what the run says
     if not can_be_met(policy.require, barred_by_name(policy), narrowed.only):
         asked = f"approvers= names {narrowed.only}" if narrowed.only else "nobody else is named"
         started = f" and {policy.initiator} started this run" if policy.initiator else ""
@@ -107,6 +110,18 @@ def narrow(selected: Selected, declared: Declared) -> Policy:
             ],
         )
     return narrowed
+
+
+def _condition(allowed: Iterable[str], asked: str | None) -> str | None:
+    """The flow's own condition, if the policy file names the same: the asker chooses among them."""
+    return asked if asked and _meaning(asked) in {_meaning(each) for each in allowed} else None
+
+
+def _meaning(text: str) -> object:
+    try:
+        return replace(conditions.parse(text), text="")
+    except Faults:
+        return None if text else text  # a function of the flow's own is named by no policy
 
 
 def _narrower_time(policy: Policy, declared: Declared) -> tuple[int | None, OnTimeout]:

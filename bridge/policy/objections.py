@@ -30,9 +30,11 @@ from bridge.core.evaluation import (
     Vote,
     Why,
 )
+from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import OnTimeout
 from bridge.policy.approvers import Memberships, identity, may_decide, why_no_approver, why_nobody
+from bridge.policy.claims import clock_may_approve
 
 #: Characters of a reason on record: a comment may hold 65,536, and its address stands beside it.
 _LONGEST_REASON: Final = 1_000
@@ -175,12 +177,15 @@ def supersedes(objections: Iterable[Objection], approval: Vote) -> bool:
     return any(each.at >= approval.at and identity(each.who) == who for each in objections)
 
 
-def kept_open(request: ApprovalRequest, objections: Iterable[Objection]) -> bool:
+def kept_open(
+    request: ApprovalRequest, objections: Iterable[Objection], facts: Iterable[Fact] = ()
+) -> bool:
     """Whether the clock could not approve at the deadline, so that people may still answer."""
     end = request.expires_at
     if end is None or request.policy.on_timeout is not OnTimeout.APPROVE:
         return False
-    return any(each.lifted is None or each.lifted.at >= end for each in objections)
+    held = any(each.lifted is None or each.lifted.at >= end for each in objections)
+    return held or not clock_may_approve(request, facts)
 
 
 # -- lifting ---------------------------------------------------------------------------------------

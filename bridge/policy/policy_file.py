@@ -24,6 +24,7 @@ from bridge.core.rules import (
     Bars,
     DismissedReviews,
     EachOf,
+    Facts,
     Group,
     GroupKind,
     Initiator,
@@ -52,7 +53,8 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
         "bar",
         "timeout",
         "on_timeout",
-        "auto_approve",
+        "auto_approve_if",
+        "facts",
         "request_changes",
         "dismissed_reviews",
         "signed",
@@ -115,6 +117,14 @@ class When:
                 return f"{test.text} does not hold: {test.name} is {subject.artifacts[test.name]}"
         return None
 
+    @property
+    def reads(self) -> set[str]:
+        """What of a gate it looks at."""
+        names = {"flow": self.flows, "step": self.steps, "label": self.labels}
+        names[conditions.ENVIRONMENT] = self.environments
+        read = {name for name, values in names.items() if values}
+        return read | {f"artifact {test.name}" for test in self.artifacts}
+
     def _found(self, subject: Subject) -> list[bool | str]:
         return [self._environment(subject), *(_holds(test, subject) for test in self.artifacts)]
 
@@ -176,7 +186,9 @@ class PolicyFile:
         `initiator` is the run's user, as the request has it. Raises `NoPolicy` where no entry
         covers the gate, or where an entry asks for what the gate does not say: such a gate waits.
         """
+        reads: set[str] = set()
         for entry in self.entries:
+            reads |= entry.when.reads
             covers = entry.when.covers(subject)
             if isinstance(covers, str):
                 raise NoPolicy(
@@ -184,7 +196,11 @@ class PolicyFile:
                     f" ({self.where}:{entry.line}) does cannot be known, for {covers}"
                 )
             if covers:
-                policy = replace(entry.selected.policy, initiator=self._account(initiator))
+                policy = replace(
+                    entry.selected.policy,
+                    initiator=self._account(initiator),
+                    chosen_by=tuple(sorted(reads)),
+                )
                 return replace(entry.selected, policy=policy)
         raise NoPolicy(
             f"no policy covers this gate: {self.where} has no entry for {_about(subject)}"
@@ -286,16 +302,25 @@ def _entry(place: Place, initiator: Initiator) -> tuple[Covers, bool]:
         or DismissedReviews.ANYONE,
         initiator_is=place.choice("initiator", Initiator) or initiator,
         signed=place.flag("signed") or False,
+        facts=place.choice("facts", Facts) or Facts.PROVEN,
     )
     selected = Selected(
         rule=place.text("name", required=True) or "",
         policy=policy,
         via=place.choice("via", Via) or Via.PULL_REQUEST,
-        auto_approve=place.flag("auto_approve") or False,
+        auto_approve_if=_conditions(place),
     )
     when = place.place("when", "when")
     covers = Covers(place.line, _when(when), selected)
     return covers, when.sound or not place.has("when")
+
+
+def _conditions(place: Place) -> tuple[str, ...]:
+    tests = (
+        each.parsed(conditions.parse, "a condition such as accuracy >= 0.9")
+        for each in place.entries("auto_approve_if")
+    )
+    return tuple(test.text for test in tests if test)
 
 
 def _when(place: Place) -> When:

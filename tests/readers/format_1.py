@@ -129,6 +129,8 @@ TABLES: dict[str, dict[str, Key]] = {
         "only": optional("actors"),
         "request_changes": optional(words("hold, reject"), "hold"),
         "dismissed_reviews": optional(words("anyone, deciders"), "anyone"),
+        "facts": optional(words("proven, claimed"), "proven"),
+        "chosen_by": optional([TEXT], []),
         "initiator_is": optional(words("proven, claimed, unknown"), "claimed"),
         "signed": optional(FLAG, False),
         "initiator": optional(TEXT),
@@ -186,7 +188,8 @@ TABLES: dict[str, dict[str, Key]] = {
             words(
                 "approved, rejected, superseded, lifts-nothing, edited, dismissed, bad-input, late,"
                 " older-version, other-version, unnamed-version, not-yet-shown, branch-moved,"
-                " text-altered, bot, not-proven, not-an-approver, not-named, membership-unknown,"
+                " text-altered, bot, not-proven, not-signed, not-an-approver, not-named,"
+                " membership-unknown,"
                 " initiator-unknown, initiator-not-proven, author-unknown, barred-initiator,"
                 " barred-author, barred-user"
             )
