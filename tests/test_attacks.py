@@ -323,6 +323,20 @@ def test_an_approval_of_words_that_somebody_put_in_their_place_does_not_count(at
     assert "changed the text of the request" in why_not(at, pull)
 
 
+def test_words_put_in_their_place_in_the_very_second_of_the_bridges_own_are_found(
+    at: World,
+) -> None:
+    at.github.clock.set(at.now())  # GitHub's times are whole seconds
+    pull = at.open()
+    for words in ("Only a typo in the docs", "Nothing to see here"):
+        pull.edit(at.mallory, words)  # in the second in which the bridge wrote
+        at.github.clock.advance(minutes=1)
+        pull.comment(at.bob, "/approve")
+        at.tend(pull)
+        assert at.recorded(pull) is None
+        assert pull.body != words
+
+
 def test_the_bridges_own_words_in_a_strangers_comment_are_a_strangers(at: World) -> None:
     pull = at.open()
     own = pull.comments[0]

@@ -217,7 +217,8 @@ def page(node: Json) -> Page:
     """A pull request or an issue, its lists whole."""
     edits = [
         Edit(_account(each["editor"]), moment(each["editedAt"]))
-        for each in node["userContentEdits"]["nodes"]
+        # Newest first, by the second: in one second the order alone says who wrote last.
+        for each in reversed(node["userContentEdits"]["nodes"])
     ]
     return Page(
         node=node["id"],
