@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.cli.main import main as hitl
+from bridge.core.delivery import Workflow
 from bridge.core.evaluation import Outcome
 from bridge.core.facts import About, Fact, Source
 from bridge.core.model import Declared, Subject
@@ -356,6 +357,21 @@ def test_a_request_of_another_run_than_github_shows_cannot_be_approved_and_can_b
     assert decision
     assert decision.outcome is Outcome.REJECTED
     assert not at.repo.repository_dispatches
+
+
+@pytest.mark.parametrize("run", ["077", "0" * 19 + "77", "77"])
+def test_no_form_of_a_request_keeps_its_run_from_being_looked_at(at: Ci, run: str) -> None:
+    env = at.runner.env | {"GITHUB_ACTOR": "bob"}  # it was mallory
+    asked = github_job.draft(github_job.job_of(env), github_job.asked_by(env))
+    asked = replace(asked, gate=replace(asked.gate, key=f"deploy.yml/{run}/production"))
+    if run == "77":
+        asked = replace(asked, workflow=Workflow("argo", "train", "0-1"))
+    _, page = ask(at.desk(at.opener), asked)
+    assert page
+    pull = at.repo.pull(page.number)
+    at.approve(pull)
+    assert at.verify(at.standing(pull).request.gate.id) == 1
+    assert at.runner.outputs == {}
 
 
 def test_what_the_runs_own_token_proved_is_not_asked_again(at: Ci) -> None:

@@ -47,7 +47,8 @@ _NONE: Final = "none"
 #: What a policy can look at, as an artifact's type.
 _PLAIN: Final = frozenset(("str", "int", "float", "bool"))
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_KEY: Final = re.compile(r"(?P<workflow>[^/]+)/(?P<run>[0-9]+)/(?P<name>[^/]+)", re.ASCII)
+#: A run's number as GitHub writes it: of `077` the decider would look up no run (`asking_run.py`).
+_KEY: Final = re.compile(r"(?P<workflow>[^/]+)/(?P<run>[1-9][0-9]{0,18})/(?P<name>[^/]+)", re.ASCII)
 FILE: Final = "file"
 _WORKFLOW: Final = re.compile(r"[^/]+/[^/]+/(\.github/workflows/[^/@]+)@.+")
 #: What GitHub's runner says of a job, and what it is about.

@@ -27,7 +27,7 @@ def untrue(forge: Forge, standing: Standing) -> str | None:
     """
     request = standing.request
     named = _KEY.fullmatch(request.gate.key)
-    if not named or not request.gate.origin.endswith("/actions") or request.workflow:
+    if not named or not request.gate.origin.endswith("/actions"):
         return None
     if any(each.name is About.RUN and each.proven for each in standing.facts):
         return None
