@@ -228,6 +228,14 @@ def test_a_decided_page_says_so_and_asks_for_nothing() -> None:
     assert "hitl approve" not in page
 
 
+@pytest.mark.parametrize("folders", [4, 40, 4000])
+def test_the_end_of_a_long_path_is_shown(folders: int) -> None:
+    path = f"/home/{'models/' * folders}weights"
+    page = render.request_md(replace(asked(), artifacts=(Artifact(path, "file", "sha256:0"),)))
+    assert "models/weights" in page.replace("&#8203;", "")
+    assert len(page) < 5_000
+
+
 def test_a_gate_without_artifacts_or_input_has_no_empty_tables() -> None:
     assert "|" not in render.request_md(replace(asked(), artifacts=(), schema=None))
 

@@ -49,6 +49,13 @@ def shortened(text: str, most: int) -> str:
     return line
 
 
+def shortened_name(name: str, most: int) -> str:
+    """The same of a name: a path says most at its end, so `…` is in the middle."""
+    line = one_line(name if len(name) <= most * 8 else f"{name[: most * 4]}{name[-most * 4 :]}")
+    half = (most - 1) // 2
+    return line if len(line) <= most else f"{line[:half].rstrip()}…{line[half + 1 - most :]}"
+
+
 def columns(text: str) -> int:
     """The columns of a terminal that the text takes: wide characters two, combining ones none."""
     return sum(_column(each) for each in text)

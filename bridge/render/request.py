@@ -31,6 +31,7 @@ from bridge.core.sanitize import (
     no_html,
     plain,
     shortened,
+    shortened_name,
 )
 from bridge.policy.claims import as_asked, starters
 from bridge.policy.evaluate import takes
@@ -154,7 +155,7 @@ def _row(artifact: Artifact) -> dict[str, str]:
     if artifact.link and artifact.link != value:
         value = f"{value} ({artifact.link})" if value else artifact.link
     return {
-        "name": shortened(artifact.name, 80),
+        "name": shortened_name(artifact.name, 80),
         "value": shortened(value, 300),
         "type": shortened(artifact.type, 80),
         "size": size_in_words(artifact.size),
@@ -164,7 +165,7 @@ def _row(artifact: Artifact) -> dict[str, str]:
 
 def _first_rows(artifact: Artifact) -> dict[str, str]:
     block = harmless_block((artifact.head or "")[:4_000])
-    return {"name": shortened(artifact.name, 80), "block": Ready(block)}
+    return {"name": shortened_name(artifact.name, 80), "block": Ready(block)}
 
 
 def _field_row(field: Field) -> dict[str, str]:
