@@ -210,11 +210,11 @@ def test_a_multiple_is_counted_on_the_numbers_as_they_are_written(
         ("email", ["ann@example.org", "a.b+c@x.co"], ["ann", "ann@", "a b@x.co", "a@b@c", "a@-x"]),
         ("hostname", ["example.org", "localhost"], ["-a", "a..b", "a_b", "", "a" * 64]),
         ("ipv4", ["10.0.0.1"], ["10.0.0", "10.0.0.256", "::1"]),
-        ("ipv6", ["::1", "fe80::1"], ["10.0.0.1", "::g"]),
+        ("ipv6", ["::1", "fe80::1"], ["10.0.0.1", "::g", "fe80::1%eth0", "::1%\n"]),
         (
             "uri",
             ["https://example.org/a?b#c", "mailto:a@b", "http://u@[::1]:80/%20"],
-            ["example", "//a", "a b:c", "http://a:b/"],
+            ["example", "//a", "a b:c", "http://a:b/", "http://a b/", "http://a\n:80/"],
         ),
         ("uuid", ["123e4567-e89b-12d3-a456-426614174000"], ["123e4567", "x" * 36]),
     ],
@@ -223,7 +223,31 @@ def test_a_format_is_checked(name: str, good: list[str], bad: list[str]) -> None
     made = schema({"properties": {"a": {"format": name}}})
     assert [each for each in good if input_fields.objection(made, {"a": each})] == []
     assert [each for each in bad if not input_fields.objection(made, {"a": each})] == []
+    assert [each for each in good if not input_fields.objection(made, {"a": f"{each}\n"})] == []
     assert input_fields.objection(made, {"a": 3}) is None  # a format says nothing of a number
+
+
+@pytest.mark.parametrize(
+    ("pattern", "good", "bad"),
+    [
+        ("^a$", ["a"], ["a\n", "a\n\n", "ab"]),
+        ("^a$|^b$", ["a", "b"], ["a\n", "b\n"]),
+        ("^(?:a|b$)c?$", ["ac", "b"], ["b\n", "ac\n"]),
+        (r"^a\$$", ["a$"], ["a", "a$\n"]),
+        (r"^a\\$", ["a\\"], ["a\\\n", "a$"]),
+        (r"^[$]$", ["$"], ["$\n", ""]),
+        (r"^[^$]$", ["a", "\n"], ["$", "a\n"]),
+        (r"^[]$]a$", ["$a", "]a"], ["a", "$a\n"]),
+        (r"^[[:alpha:]$]$", ["b", "$"], ["b\n"]),
+        (r"^\[a$", ["[a"], ["[a\n"]),
+    ],
+)
+def test_a_dollar_in_a_pattern_matches_at_the_very_end_alone(
+    pattern: str, good: list[str], bad: list[str]
+) -> None:
+    made = schema({"properties": {"a": {"pattern": pattern}}})
+    assert [each for each in good if input_fields.objection(made, {"a": each})] == []
+    assert [each for each in bad if not input_fields.objection(made, {"a": each})] == []
 
 
 @given(st.sampled_from(sorted(FORMATS)), st.text() | st.text(alphabet="0123456789-:.@TZ[]a/"))

@@ -33,9 +33,11 @@ _TIME: Final = re.compile(
 )
 _EMAIL: Final = re.compile(r"[^\s@<>,;:\\\"()\[\]]{1,64}@[A-Za-z0-9.-]{1,253}")
 _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_IN_HOST: Final = r"A-Za-z0-9._~!$&'()*+,;=%-"
 _URI: Final = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]*:(?!$)"
-    r"(?://(?:[^/?#@]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]]*)(?::[0-9]{0,5})?(?=[/?#]|$)|(?!//))"
+    r"[A-Za-z][A-Za-z0-9+.-]*:(?!\Z)"
+    rf"(?://(?:[{_IN_HOST}:]*@)?(?:\[[0-9A-Fa-f:.]+\]|[{_IN_HOST}]*)(?::[0-9]{{0,5}})?(?=[/?#]|\Z)"
+    r"|(?!//))"
     r"[!#-;=?-Z_a-z~]*"
 )
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -79,7 +81,8 @@ _CHECKS: Final[Mapping[str, Callable[[str], bool]]] = {
     "email": _is_email,
     "hostname": _is_host,
     "ipv4": lambda text: _parses(ipaddress.IPv4Address, text),
-    "ipv6": lambda text: _parses(ipaddress.IPv6Address, text),
+    # `ipaddress` takes any text for the zone behind a `%`, and RFC 4291 has no zone.
+    "ipv6": lambda text: "%" not in text and _parses(ipaddress.IPv6Address, text),
     "uri": lambda text: text.isascii() and bool(_URI.fullmatch(text)),
     "uuid": lambda text: bool(_UUID.fullmatch(text)),
 }

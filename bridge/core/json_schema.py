@@ -87,6 +87,21 @@ class _TooMuch(Exception):
     """The schema asks for more work than any honest one."""
 
 
+#: A `$` that is neither escaped nor in a set of characters; or one of those, which is kept. A set
+#: may begin with `]` and hold `[:alpha:]`.
+_DOLLAR: Final = re.compile(
+    r"(?P<dollar>\$)|\\.|\[\^?+\]?+(?:\\.|\[:\^?\w++:\]|[^\]\\])*+\]", re.DOTALL
+)
+
+
+def _ecma(pattern: str) -> str:
+    """The pattern with each `$` as ECMA-262, and so JSON Schema, reads it: only at the very end.
+
+    In Python it also matches before a line break at the end: `^a$` would take "a\\n".
+    """
+    return _DOLLAR.sub(lambda found: r"\Z" if found["dollar"] else found[0], pattern)
+
+
 def _pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[ValidationError]:
     import regex
     from jsonschema import ValidationError
@@ -94,7 +109,7 @@ def _pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[Validation
     if not isinstance(instance, str):
         return
     try:
-        matches = regex.search(wanted, instance, timeout=_PATTERN_SECONDS)
+        matches = regex.search(_ecma(wanted), instance, timeout=_PATTERN_SECONDS)
     except TimeoutError:
         raise _TooMuch(f"the pattern {quoted(wanted)} takes too long to match") from None
     if not matches:
@@ -245,7 +260,7 @@ def _pattern_faults(pattern: str) -> Iterator[str]:
         yield f"the pattern {quoted(pattern)} repeats too much"
         return
     try:
-        regex.compile(pattern)
+        regex.compile(_ecma(pattern))
     except regex.error as error:
         yield f"the pattern {quoted(pattern)} cannot be read: {error}"
 
