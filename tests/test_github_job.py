@@ -359,8 +359,8 @@ def test_a_request_of_another_run_than_github_shows_cannot_be_approved_and_can_b
     assert not at.repo.repository_dispatches
 
 
-@pytest.mark.parametrize("run", ["077", "0" * 19 + "77", "77"])
-def test_no_form_of_a_request_keeps_its_run_from_being_looked_at(at: Ci, run: str) -> None:
+@pytest.mark.parametrize("run", ["077", "1" * 20, "77"])
+def test_a_request_in_a_form_that_no_job_writes_can_only_be_rejected(at: Ci, run: str) -> None:
     env = at.runner.env | {"GITHUB_ACTOR": "bob"}  # it was mallory
     asked = github_job.draft(github_job.job_of(env), github_job.asked_by(env))
     asked = replace(asked, gate=replace(asked.gate, key=f"deploy.yml/{run}/production"))
@@ -370,8 +370,15 @@ def test_no_form_of_a_request_keeps_its_run_from_being_looked_at(at: Ci, run: st
     assert page
     pull = at.repo.pull(page.number)
     at.approve(pull)
+    assert at.recorded(pull) is None
+    assert "not one that a job of GitHub Actions writes" in at.status(pull)
     assert at.verify(at.standing(pull).request.gate.id) == 1
     assert at.runner.outputs == {}
+    pull.comment(at.alice, "/reject it lies")
+    assert at.runner.run(pull.number) == 0
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.outcome is Outcome.REJECTED
 
 
 def test_what_the_runs_own_token_proved_is_not_asked_again(at: Ci) -> None:

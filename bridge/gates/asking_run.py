@@ -26,11 +26,13 @@ def untrue(forge: Forge, standing: Standing) -> str | None:
     What the run's own token proved is not asked again.
     """
     request = standing.request
-    named = _KEY.fullmatch(request.gate.key)
-    if not named or not request.gate.origin.endswith("/actions"):
+    if not request.gate.origin.endswith("/actions"):
         return None
     if any(each.name is About.RUN and each.proven for each in standing.facts):
         return None
+    named = _KEY.fullmatch(request.gate.key)
+    if not named or request.workflow:
+        return "no approval counts: the request is not one that a job of GitHub Actions writes"
     attempt = _ATTEMPT.fullmatch(_said(request, About.RUN))
     number = int(named[2])
     run = forge.run(number, int(attempt[1]) if attempt else 1)
