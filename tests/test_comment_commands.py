@@ -164,6 +164,98 @@ def test_a_command_that_cannot_be_read_is_answered_with_what_is_wrong(body: str,
     assert not found.aside
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("no", "nope", "wait", "later", "pending tests", "(if green)", "but only staging"),
+        *(
+            "LGTM if tests pass",
+            "LGTM, but wait for QA",
+            "looks good once CI is green",
+            "**not** yet",
+        ),
+        *(
+            "tomorrow",
+            "on Monday",
+            "fine, except the name",
+            "with changes",
+            "nein",
+            "👎",
+            ":-1:",
+            "LGTM?",
+        ),
+        *(
+            "n\u200bo",
+            "ＮＯ",
+            "can't",
+            "isn’t good",
+            "good as long as it is green",
+            "yes, in case it is ok",
+        ),
+        *("subject to QA", "assuming it works", "LGTM ⏳", "after lunch", "gut, aber nur staging"),
+        *(
+            "\nif tests pass",
+            "\nbut wait for QA",
+            "\nLGTM, only for staging",
+            "\n\nBut wait for QA.",
+        ),
+        *("\n\n- not before Monday", "\n\nLGTM. If the tests pass.", "\nReason: if tests pass"),
+        "\n```yaml\na: 1\n```\nonce the tests pass",
+    ],
+)
+def test_words_that_condition_negate_or_delay_an_approval_take_it_back(words: str) -> None:
+    for body in (f"/approve {words}", f"/approve 0123456789abcdef0123456789abcdef {words}"):
+        found = read(body)
+        assert isinstance(found, Unreadable), found
+        assert not found.aside
+    assert read("/approve") == Command(Word.APPROVE)
+
+
+@pytest.mark.parametrize(
+    "before", ["If the tests pass:\n", "When CI is green:\n\n", "Do not deploy\n"]
+)
+def test_a_condition_before_an_approval_takes_it_back(before: str) -> None:
+    assert isinstance(read(f"{before}/approve"), Unreadable)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            "LGTM",
+            "lgtm!",
+            "looks good to me",
+            "thanks",
+            ":+1:",
+            "+1",
+            "👍",
+            "👍🏽",
+            "✅",
+            "🎉🎉",
+            "ship it 🚀",
+        ),
+        *(
+            "no objections",
+            "no concerns, thanks",
+            "ok",
+            "yes",
+            "checked the metrics",
+            "(LGTM)",
+            "**LGTM**",
+        ),
+        *(
+            "\nThanks for the plots!",
+            "\n\nI looked at the loss curves. They are fine.",
+            "\n\ncc @bob",
+        ),
+    ],
+)
+def test_plain_praise_stays_an_approval(words: str) -> None:
+    found = read(f"/approve {words}")
+    assert isinstance(found, Command), found
+    assert found.word is Word.APPROVE
+
+
 # -- objections are read generously ----------------------------------------------------------------
 
 

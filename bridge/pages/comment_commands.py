@@ -15,12 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from bridge.core import input_fields
 from bridge.core.errors import Faults
 from bridge.core.sanitize import one_line, shortened
 from bridge.core.yaml_text import dump
+from bridge.pages import remarks
 from bridge.pages.answer_block import LANGUAGES, read_block
 from bridge.pages.markdown_lines import Line, Shown, read_lines
 from bridge.pages.marker import SHORT
@@ -83,13 +85,14 @@ _STRICT = (Word.APPROVE, Word.UNHOLD)
 _DIGEST = re.compile(rf"[0-9a-f]{{{SHORT},64}}")
 #: Cut off, or of another length: a number that somebody copied is no remark.
 _NEARLY_DIGEST = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,}", re.IGNORECASE)
+#: How the command line's own words begin: it was asked to approve, whatever the reason says.
+_REASON = "Reason: "
 _PAIR = re.compile(r"[\w.-]+=")
 _QUOTES = (
     {'"': '"', "'": "'", "`": "`"} | dict.fromkeys("“”„‟", '“”„‟"') | dict.fromkeys("‘’‚‛", "‘’‚‛'")
 )
 #: A comma between pairs, or the end of a sentence: part of a value only within quotation marks.
 _DANGLING = re.compile(r".*\w[.,;]")
-_CONDITION = re.compile(r"(?:not|never|don['’]?t|if|when|once|after|unless|until)\b", re.IGNORECASE)
 _NO_DATA = re.compile(r"(?:text|txt|console|bash|sh|shell|diff|patch|log|python|py|pycon)\b")
 _QUOTING = (
     "a quotation mark goes around a whole value, and around one that ends in a comma or a full"
@@ -130,9 +133,7 @@ def _command(body: str) -> Command | Unreadable | None:
     if not found:
         return _mentioned(lines)
     command = _read(found[0], lines)
-    if isinstance(command, Command) and command.word in _STRICT:
-        return _objecting(lines) or command
-    return command
+    return (_objecting(lines) if found[0].word in _STRICT else None) or command
 
 
 def approval(inputs: Mapping[str, Any], digest: str | None = None, reason: str = "") -> str:
@@ -144,7 +145,7 @@ def approval(inputs: Mapping[str, Any], digest: str | None = None, reason: str =
         lines.append(f"{fence}yaml\n{block}{fence}")
     if reason.strip():
         said = one_line(reason)  # or it could be a command itself
-        lines.append("\nReason: " + _MENTION.sub(r"/&#8203;\1", said))
+        lines.append(f"\n{_REASON}" + _MENTION.sub(r"/&#8203;\1", said))
     return "\n".join(lines) + "\n"
 
 
@@ -323,8 +324,46 @@ def _approval(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:
     said = _said_behind(found.rest)
     if isinstance(said, Unreadable):
         return said
-    beside = (*lines[: found.number], *lines[after:])
-    return replace(said, block=block, beside=tuple(beside))
+    before, behind = lines[: found.number], lines[after:]
+    command = replace(said, block=block, beside=(*before, *behind))
+    return _taken_back(before, behind) or command
+
+
+def _taken_back(before: Sequence[Line], behind: Sequence[Line]) -> Unreadable | None:
+    """Why an approval counts for nothing, if the text around it makes it conditional.
+
+    In the command's own paragraph, any such word does; in another one, if a sentence begins so.
+    """
+    near = [*takewhile(_is_said, reversed(before)), *takewhile(_is_said, behind)]
+    far = [*before, *behind]
+    said = (each.text for each in far if _is_said(each) and not each.text.startswith(_REASON))
+    word = remarks.doubt("\n".join(each.text for each in near)) or remarks.leading_doubt(
+        "\n".join(said)
+    )
+    return _no_conditions(word) if word else None
+
+
+def _is_said(line: Line) -> bool:
+    return line.shown is Shown.TEXT and bool(line.text.strip())
+
+
+def _doubted(remark: str) -> Unreadable | None:
+    """Why words behind an approval's word are no plain praise."""
+    if word := remarks.doubt(remark):
+        return _no_conditions(word)
+    if re.search(r"[^\s.,:;!…()-]", remark) and not remarks.praises(remark):
+        return Unreadable(
+            f"`{_shown(remark)}` behind `/{Word.APPROVE}` may be a condition: write the command"
+            " alone, or `LGTM` behind it, and anything else in a comment of its own"
+        )
+    return None
+
+
+def _no_conditions(word: str) -> Unreadable:
+    return Unreadable(
+        f"an approval has no conditions, and `{_shown(word)}` may be one: `/{Word.HOLD}` what is"
+        f" not to go on yet, or write `/{Word.APPROVE}` without it"
+    )
 
 
 def _said_behind(rest: str) -> Command | Unreadable:
@@ -340,10 +379,8 @@ def _said_behind(rest: str) -> Command | Unreadable:
         )
     else:
         digest = ""
-    if _CONDITION.match(rest):
-        return Unreadable("an approval has no conditions: `/hold` what is not to go on yet")
     if not re.search(r"(?:^|\s)[\w.-]+=", rest):
-        return Command(Word.APPROVE, reason=rest, digest=digest or None)
+        return _doubted(rest) or Command(Word.APPROVE, reason=rest, digest=digest or None)
     pairs = _pairs(rest)
     if isinstance(pairs, Unreadable):
         return pairs
