@@ -17,6 +17,7 @@ from bridge.core.artifacts import comparable, summarise
 from bridge.core.conditions import function, judge, parse
 from bridge.core.hide_secrets import HIDDEN, in_text, within
 from bridge.core.message_template import Scope, render
+from bridge.core.sanitize import is_secret
 
 SECRET = "hunter2"  # noqa: S105
 KEY = f"ghp_{SECRET * 4}"
@@ -149,6 +150,10 @@ def test_a_condition_that_reads_a_secret_records_that_it_was_hidden() -> None:
         "password=None token='' secret=***",
         "no password is needed",
         "at 12:30:01, ratio 3:2, https://example.org/a:b",
+        "passed: all, compass='north', keyboard=qwerty, monkey: 'george', primary_key=7",
+        "pass: true, first_pass='done', pass=0.93, bypass: none, public_key: abc",
+        "the bearer of good news; Bearer authentication, Basic authentication, Basic JavaScript",
+        "npm_config_cache, pypi-server-of-ours, sk_testing, Asia, https://slack.com/services/x",
     ],
 )
 def test_a_text_without_a_secret_stays_as_it_is(text: str) -> None:
@@ -161,15 +166,88 @@ def test_a_text_keeps_what_is_around_its_secrets() -> None:
     assert in_text(text) == hidden
 
 
+#: Each gives itself away, and holds `SECRET`.
+LOOKS = {
+    "Google": f"AIza{SECRET * 5}",
+    "npm": f"npm_{SECRET * 5}",
+    "PyPI": f"pypi-AgEIcHlwaS5vcmc{SECRET}",
+    "AWS, for a time": f"ASIA{SECRET * 3}".upper(),
+    "Stripe": f"sk_live_{SECRET * 3}",
+    "Slack": f"https://hooks.slack.com/services/T0/B0/{SECRET}",
+    "Discord": f"https://discord.com/api/webhooks/1/{SECRET}",
+    "Bearer": f"Bearer {SECRET}",
+    "Bearer, in parts": f"sent bearer abc.{SECRET}.ghi",
+    "Basic": "Basic dXNlcjpodW50ZXIy",
+    "Basic in a header": "Authorization: Basic dXNlcjpodW50ZXIy",
+    "a key": f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
+    "a PGP key": f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n{SECRET}",
+    "JWT": f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{SECRET}",
+}
+
+
+@pytest.mark.parametrize("kind", LOOKS)
+def test_a_secret_that_gives_itself_away_is_hidden_alone_nested_and_in_text(kind: str) -> None:
+    text = LOOKS[kind]
+    shown = [
+        within("x", {"a": [text]}) if "header" not in kind else in_text(text),
+        in_text(f"see {text}"),
+        in_text(f"{{'a': '{text}'}}"),
+        summarise("x", text, digest="d"),
+        summarise("x", {"a": [text]}, digest="d"),
+    ]
+    assert not [each for each in map(repr, shown) if SECRET in each.lower() or "dXNl" in each]
+    assert not comparable("x", text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["api-key", "X-Api-Key", "private-key", "signing-key", "ACCESS-KEY", "APIKey", "api.key",
+     "HFToken", "hftoken", "bearer", "pass", "DB_PASS", "dbPass", "AccountKey", "jwt", "Cookie"],
+)  # fmt: skip
+def test_a_name_is_that_of_a_secret_however_its_words_are_joined(name: str) -> None:
+    assert within("x", {"a": [{name: "abc"}]}) == {"a": [{name: HIDDEN}]}
+    for text in (f"{name}='abc'", f'{{"{name}": "abc"}}', f"{name}: abc", f"--{name}=abc"):
+        assert "abc" not in in_text(text)
+    assert not comparable(name, "abc")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("passed", "all"), ("compass", "n"), ("keyboard", "qwerty"), ("monkey", "x"), ("pass", True),
+     ("primary_key", 7), ("pass_rate", 0.9), ("pass@1", 0.4), ("bypass", "x"), ("token_count", 9),
+     ("first_pass", "done"), ("sort-key", "date"), ("author", "ann"), ("bearing", "SE")],
+)  # fmt: skip
+def test_a_name_that_only_sounds_like_a_secret_is_shown(name: str, value: object) -> None:
+    assert within("x", {name: value}) == {name: value}
+
+
+def test_a_column_of_numbers_is_shown_if_its_name_may_be_that_of_a_number() -> None:
+    frame = pd.DataFrame({"pass": [True], "tokens": [512], "token": ["abc"], "password": [1]})
+    assert list(within("x", frame).columns) == ["pass", "tokens"]
+
+
 @given(st.text(st.sampled_from("pas=:'\"token, {}\n\\"), max_size=200))
 def test_hiding_twice_is_hiding_once(text: str) -> None:
     assert in_text(in_text(text)) == in_text(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 200_000, "a=" * 100_000, "token: " * 30_000, "x='" * 60_000]
+    "text",
+    [
+        "a" * 200_000,
+        "a=" * 100_000,
+        "token: " * 30_000,
+        "x='" * 60_000,
+        "eyJaaaaaaaaaa-" * 15_000,
+        "Bearer " * 30_000,
+        "Basic aA" * 25_000,
+        "-----BEGIN " * 20_000,
+        "Bearer" + " " * 200_000,
+        "hooks.slack.com/services/" * 8_000,
+    ],
 )
 def test_a_long_text_takes_time_in_its_length_alone(text: str) -> None:
+    is_secret(text, text)
     in_text(text)  # seconds at worst, and hours if each name were tried again from each letter
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from bridge.core.sanitize import is_secret
+from bridge.core.sanitize import HEADER, WEBHOOK, is_secret
 
 HIDDEN: Final = "(hidden)"
 
@@ -30,12 +30,16 @@ _PART: Final = re.compile(
 )
 #: Secrets that give themselves away; see `sanitize.is_secret`.
 _KEY: Final = re.compile(
-    r"\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|AKIA|sk-|hf_|eyJ)[\w.~+/-]{10,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    r"\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|AKIA|ASIA|sk-|hf_|eyJ|[rs]k_(?:live|test)_|whsec_"
+    r"|AIza(?=[\w-]{30})|npm_(?=\w{30})|pypi-(?=\w{16}))[\w.~+/-]{10,}"
+    rf"|{HEADER}|{WEBHOOK}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?"
+    r"(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
 _USER: Final = re.compile(r"(?<=://)[^/\s'\"@:]*+:[^/\s'\"@]*@")
-_NUMBER: Final = re.compile(r"[-+]?\d[\d_.,]*(?:[eE][-+]?\d+)?")
+#: What a number of tokens looks like, and whether a test did `pass`.
+_NUMBER: Final = re.compile(r"[-+]?\d[\d_.,]*(?:[eE][-+]?\d+)?|[Tt]rue|[Ff]alse|yes|no")
 
 
 def in_text(text: str) -> str:
@@ -134,12 +138,22 @@ def _mapping(value: Mapping[Any, Any], seen: _Seen, depth: int) -> Mapping[Any, 
     return value if all(kept[key] is each for key, each in items) else kept
 
 
+def _example(column: Any) -> int | None:
+    """A number in the place of the values of a column of numbers."""
+    kind = getattr(getattr(column, "dtype", None), "kind", "")
+    return 0 if kind in ("b", "i", "u", "f") else None
+
+
 def table(value: Any) -> Any:
     """A frame without its secret columns, a series without its secret rows."""
     if hasattr(value, "columns"):
-        columns = [each for each in value.columns if not is_secret(str(each))]
+        columns = [
+            each
+            for each in value.columns
+            if not is_secret(str(each)) or not is_secret(str(each), _example(value[each]))
+        ]
         return value if len(columns) == len(value.columns) else value[columns]
-    if is_secret(str(getattr(value, "name", ""))):
+    if is_secret(str(getattr(value, "name", "")), _example(value)):
         return HIDDEN
     rows = [not is_secret(str(each)) for each in value.index]
     return value if all(rows) else value[rows]
