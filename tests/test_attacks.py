@@ -365,12 +365,14 @@ def test_a_strangers_pull_request_or_fork_with_the_bridges_words_is_no_gate(at: 
     assert at.recorded(pull) is None
 
 
-def test_a_pull_request_whose_base_was_changed_is_no_gate(at: World) -> None:
+def test_a_pull_request_whose_base_was_changed_approves_nothing(at: World) -> None:
     pull = at.open()
     pull.retarget(at.mallory, "main")
     pull.review(at.alice, "APPROVED")
-    assert "not a page of the bridge" in at.tend(pull).says
+    assert "asked again" in at.tend(pull).says
+    at.tend(pull)
     assert at.recorded(pull) is None
+    assert [each.state for each in at.repo.pulls] == ["closed", "open"]
 
 
 def test_a_merge_by_hand_is_no_approval(at: World) -> None:

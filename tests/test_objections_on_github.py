@@ -254,6 +254,23 @@ def test_a_hold_outlives_a_merge_by_hand(at: World) -> None:
     assert held(at, new) == ["alice"]
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_hold_outlives_a_change_of_the_base_branch(at: World, seen: bool) -> None:
+    pull = at.open()
+    if seen:
+        pull.comment(at.alice, "/hold")
+    pull.retarget(at.mallory, "main")
+    at.sweep()
+    new = at.repo.pulls[-1]
+    assert new is not pull
+    if not seen:
+        pull.comment(at.alice, "/hold")
+    approves(at, new)
+    assert held(at, new) == ["alice"]
+    at.tend(pull)
+    assert len(at.repo.pulls) == 2
+
+
 def test_a_hold_outlives_leaving_the_team(at: World) -> None:
     team = at.github.organisation("acme").team("ml", at.alice, at.bob)
     at.write_policy(POLICY.replace("users: [alice, bob]", "teams: [acme/ml]"))

@@ -174,13 +174,16 @@ def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:
 
 
 def own_page(look: Look, gate_id: str, via: Via | None = None) -> Page | None:
-    """The gate's page: an open one before a closed one, a newer before an older."""
+    """The gate's page: an open one before a closed one, a newer before an older, and one that
+    somebody pointed at another base only if there is no other."""
     own = [
         each
         for each in look.pages
         if votes.gate_of(each, look.site) == gate_id and via in (None, each.via)
     ]
-    return max(own, key=lambda each: (each.state is State.OPEN, each.number), default=None)
+    return max(
+        own, key=lambda each: (not each.astray, each.state is State.OPEN, each.number), default=None
+    )
 
 
 def _first_words(

@@ -7,7 +7,7 @@ doubled, late or cut off in the middle changes nothing after the next one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from bridge.core.crash_report import report
@@ -74,7 +74,7 @@ def tend(desk: Desk, number: int) -> Tended:
     gate_id = gather.gate_of(page, look.site)
     if gate_id is None:
         return Tended(f"#{number} is not a page of the bridge: nothing to do", page=page)
-    if page.branch and page.state is not State.OPEN:
+    if page.branch and not (page.goes_on and page.state is State.OPEN):
         # It may have been asked again under another number since.
         look = desk.forge.find([page.branch.name])
         return _tend(desk, look, own_page(look, gate_id) or page, gate_id)
@@ -148,7 +148,7 @@ def _tend(
     if alone:  # an older page's objections hold as well
         found = desk.forge.find([f"{GATE_BRANCH}{gate_id}"]).pages
         look = replace(look, pages=(page, *(e for e in found if e.number != page.number)))
-    if standing is None or standing.head is None or page.state is State.MERGED:
+    if standing is None or standing.head is None or page.state is State.MERGED or page.astray:
         return _gone(desk, look, page, gate_id)
     if page.via is not standing.request.policy.via:
         return _elsewhere(desk, look, page, standing)
@@ -180,17 +180,28 @@ def _heard(desk: Desk, look: Look, standing: Standing) -> Standing:
 
 
 def _gone(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
-    """Merged by hand, or its branch deleted: neither decides anything, and it is asked again."""
+    """Merged by hand, its branch deleted, or its base changed: none decides anything, and it is
+    asked again."""
     seen = gather.shown(page, look.site.voices)
     renewed = desk.ledger.renew(gate_id, seen.head if seen else page.head)
     if renewed.decision:
         return _finish(desk, look.site, page, renewed, renewed.decision)
     renewed = _heard(desk, look, renewed)
-    note = show.note_merged_by_hand if page.state is State.MERGED else show.note_branch_gone
-    new = put_up(desk, look, renewed, note(page.url))
+    policy = renewed.request.policy
+    there = look if policy.via is page.via else pages(desk.forge, renewed.request)
+    new = put_up(desk, there, renewed, _why_anew(page)(page.url))
     if new.number != page.number:
-        desk.forge.write(look.site, page, [Label(f"gate:{Outcome.WITHDRAWN}")])
+        writes: list[Write] = [Label(f"gate:{Outcome.WITHDRAWN}")]
+        if page.astray and page.state is State.OPEN:
+            writes += [Say(show.note_left(new.url)), Close()]
+        desk.forge.write(look.site, page, writes)
     return Tended(f"{page.url} decided nothing: asked again as {new.url}", renewed, page=new)
+
+
+def _why_anew(page: Page) -> Callable[[str], str]:
+    if page.state is State.MERGED:
+        return show.note_merged_by_hand
+    return show.note_other_base if page.astray else show.note_branch_gone
 
 
 def _elsewhere(desk: Desk, look: Look, page: Page, standing: Standing) -> Tended:
@@ -392,7 +403,7 @@ def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: De
         writes.append(show.light(standing, None, page.head))
     writes += late(page, site, decision)
     writes += _label(page, decision.outcome)
-    merges = approved and page.branch is not None
+    merges = approved and page.branch is not None and not page.astray
     if page.state is State.OPEN and not merges:
         writes.append(Close(approved))
     if writes:

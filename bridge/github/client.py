@@ -102,17 +102,17 @@ class GitHub:
             found = self._query(f"query Site($owner: String!, $name: String!) {{ {SITE} }}", {})
             return self._look_of(found, list)
         asked = "".join(
-            f" b{index}: pullRequests(headRefName: $b{index}, baseRefName: $base, first: 3,"
+            f" b{index}: pullRequests(headRefName: $b{index}, first: 3,"
             f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {MORE} }}"
             for index in range(len(branches))
         )
         names = "".join(f", $b{index}: String!" for index in range(len(branches)))
         query = (
-            f"query Pages($owner: String!, $name: String!, $base: String!{names}) {{ {SITE}"
+            f"query Pages($owner: String!, $name: String!{names}) {{ {SITE}"
             f" pages: repository(owner: $owner, name: $name) {{{asked} }} }} {PAGE} {ACCOUNT}"
         )
         variables = {f"b{index}": branch for index, branch in enumerate(branches)}
-        found = self._query(query, {"base": LEDGER_BRANCH, **variables})
+        found = self._query(query, variables)
         return self._look_of(found, lambda: self._pulls(found["pages"], branches))
 
     def _pulls(self, found: Json, branches: Sequence[str]) -> Iterator[Json]:
@@ -121,19 +121,19 @@ class GitHub:
             yield from part["nodes"]
             # Anyone may open more of them, from a fork's branch of that name, to hide ours.
             while after := words.cursor(part):
-                asked = {**_ON_LEDGER, "branch": branch, "after": after}
+                asked = {"branch": branch, "after": after}
                 part = self._query(_MORE_PULLS, asked)["repository"]["pullRequests"]
                 yield from part["nodes"]
 
     def stranded(self, label: str) -> Look:
         found = self._query(
-            f"query Stranded($owner: String!, $name: String!, $base: String!, $label: String!)"
+            "query Stranded($owner: String!, $name: String!, $label: String!)"
             f" {{ {SITE}"
             f" pages: repository(owner: $owner, name: $name) {{ pullRequests(first: {_AT_ONCE},"
-            " baseRefName: $base, labels: [$label], states: [CLOSED, MERGED],"
+            " labels: [$label], states: [CLOSED, MERGED],"
             f" orderBy: {{field: UPDATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} }} }} }}"
             f" {PAGE} {ACCOUNT}",
-            {**_ON_LEDGER, "label": label},
+            {"label": label},
         )
         return self._look_of(found, lambda: found["pages"]["pullRequests"]["nodes"])
 
@@ -301,7 +301,7 @@ class GitHub:
     def _open_already(self, branch: str) -> Page:
         """Ours, where another run was quicker or an answer was lost; else a stranger's."""
         look = self.find([branch])
-        pages = [each for each in look.pages if each.state is State.OPEN]
+        pages = [each for each in look.pages if each.state is State.OPEN and not each.astray]
         for page in pages:
             if look.site.voices.own(page.author):
                 return page
@@ -458,12 +458,11 @@ class GitHub:
 
 
 _MISSING = (["page", "issueOrPullRequest"], ["named"])
-_ON_LEDGER = {"base": LEDGER_BRANCH}
 _MORE_PULLS = (
-    "query MorePulls($owner: String!, $name: String!, $base: String!, $branch: String!,"
+    "query MorePulls($owner: String!, $name: String!, $branch: String!,"
     " $after: String!) {"
     " repository(owner: $owner, name: $name) { pullRequests(headRefName: $branch,"
-    f" baseRefName: $base, first: {_AT_ONCE}, after: $after,"
+    f" first: {_AT_ONCE}, after: $after,"
     f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {MORE} }} }} }}"
     f" {PAGE} {ACCOUNT}"
 )

@@ -221,9 +221,19 @@ class Page:
         return self.branch.head if self.branch else None
 
     @property
+    def astray(self) -> bool:
+        """Whether this is a pull request into another branch than the ledger's.
+
+        Anybody with write access can change the base. No approval there counts, objections do.
+        """
+        return self.branch is not None and self.branch.base != LEDGER_BRANCH
+
+    @property
     def goes_on(self) -> bool:
         """Whether the gate can still be shown here: what is merged, or lost its branch, is over."""
-        return self.state is not State.MERGED and (self.branch is None or self.branch.exists)
+        if self.state is State.MERGED or self.astray:
+            return False
+        return self.branch is None or self.branch.exists
 
     def can_show(self, head: str) -> bool:
         """Whether the gate can go on here at this head."""

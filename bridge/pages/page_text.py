@@ -391,6 +391,20 @@ def note_branch_gone(url: str) -> str:
     )
 
 
+def note_other_base(url: str) -> str:
+    return (
+        f"**{url} was pointed at another base branch**, so nothing can be approved there: it is"
+        " asked again here. Please answer with a review or a command.\n"
+    )
+
+
+def note_left(url: str) -> str:
+    return (
+        f"**This is asked at {url} now**: somebody changed the base branch of this pull request."
+        " Please answer there. An objection here holds all the same.\n"
+    )
+
+
 def note_elsewhere(url: str) -> str:
     return f"**This is asked at {url} now**: the policy says so. Please answer there.\n"
 

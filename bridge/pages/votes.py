@@ -31,7 +31,6 @@ from bridge.pages.comment_commands import Command, Unreadable, Word
 from bridge.pages.marker import Part, Seal, seal_of
 from bridge.pages.model import (
     GATE_BRANCH,
-    LEDGER_BRANCH,
     Account,
     Comment,
     Edit,
@@ -94,8 +93,9 @@ class Shown:
 def gate_of(page: Page, site: Site) -> str | None:
     """The id of the gate that this page shows; None where it is none of the bridge's.
 
-    A fork's branch may have any name, a base can be changed by hand, and anyone may open a second
-    pull request from the same branch: all four must match. An issue has its author and its seals.
+    A fork's branch may have any name, and anyone may open a second pull request from the same
+    branch: all three must match. An issue has its author and its seals. The base is left out: it
+    can be changed by hand, and what people object to there must be read (`Page.astray`).
     """
     if not site.voices.own(page.author):
         return None
@@ -107,7 +107,6 @@ def gate_of(page: Page, site: Site) -> str | None:
     ours = (
         branch.repository is not None
         and branch.repository.casefold() == site.repository.casefold()
-        and branch.base == LEDGER_BRANCH
         and branch.name.startswith(GATE_BRANCH)
     )
     return branch.name.removeprefix(GATE_BRANCH) if ours else None
