@@ -372,6 +372,21 @@ def test_words_behind_an_approval_are_answered_with_the_form_if_input_is_asked(w
     assert "write `/approve target=…`" in found.why
 
 
+BLANKS = ("\t", "\u00a0", "\u3000", "\u2003", "\u202f", "\u2028", "\x0b")
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_any_white_space_separates_pairs(blank: str) -> None:
+    assert _input(f"/approve{blank}target=production{blank}share=5") == {
+        "target": "production",
+        "share": 5,
+    }
+    digest = "0123456789abcdef0123456789abcdef"
+    assert read(f"/approve {digest}{blank}a=1") == Command(
+        Word.APPROVE, pairs=("a=1",), digest=digest
+    )
+
+
 @pytest.mark.parametrize(
     ("written", "value"),
     [
@@ -391,6 +406,22 @@ def test_words_behind_an_approval_are_answered_with_the_form_if_input_is_asked(w
         ("target=“prod", None),
         ("target=", ""),
         ("target=a=b", "a=b"),
+        *((f"target=a{blank}", "a") for blank in BLANKS),
+        ("target=«prod»", "prod"),
+        ("target=»prod«", "prod"),
+        ("target=‹a b›", "a b"),
+        *(
+            (f"target={each}", None)
+            for each in ("**prod**", "_prod_", "<prod>", "「prod」", "＂a＂")
+        ),
+        *(
+            (f"target={each}", None)
+            for each in ("&quot;prod&quot;", "*prod*", "´prod´", "<b>a</b>")
+        ),
+        ("target=pr\u200bod", None),
+        ("target=prod\u2800", None),
+        ("target=prod,share=3", None),
+        ("target=prod，share=3", None),
     ],
 )
 def test_a_value_is_kept_as_written_and_quotation_marks_hold_blanks_together(

@@ -35,6 +35,11 @@ _UNSEEN: Final = frozenset(
 )
 
 
+def unseen(text: str) -> bool:
+    """Whether a character of it takes a place, or none, and shows nothing."""
+    return any(not (_is_shown(each) or each in " \t\n") for each in text)
+
+
 def one_line(text: str) -> str:
     """The text on one line, harmless to a terminal, with single spaces."""
     return " ".join(harmless_terminal(text).split())

@@ -20,7 +20,7 @@ from typing import Any
 
 from bridge.core import input_fields
 from bridge.core.errors import Faults
-from bridge.core.sanitize import one_line, shortened
+from bridge.core.sanitize import one_line, shortened, unseen
 from bridge.core.yaml_text import dump
 from bridge.pages import remarks
 from bridge.pages.answer_block import LANGUAGES, read_block
@@ -89,10 +89,18 @@ _NEARLY_DIGEST = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,}", re.IGNORECASE)
 _REASON = "Reason: "
 _PAIR = re.compile(r"[\w.-]+=")
 _QUOTES = (
-    {'"': '"', "'": "'", "`": "`"} | dict.fromkeys("“”„‟", '“”„‟"') | dict.fromkeys("‘’‚‛", "‘’‚‛'")
+    {'"': '"', "'": "'", "`": "`"}
+    | dict.fromkeys("“”„‟", '“”„‟"')
+    | dict.fromkeys("‘’‚‛", "‘’‚‛'")
+    | dict.fromkeys("«»", "«»")
+    | dict.fromkeys("‹›", "‹›")
 )
 #: A comma between pairs, or the end of a sentence: part of a value only within quotation marks.
-_DANGLING = re.compile(r".*\w[.,;]")
+_DANGLING = re.compile(r".*\w[.,;，；、。．]|.*[,;，；、]++[\w.-]++=.*")
+#: A mark around a value that the page does not show, or that only looks like a quotation mark.
+_DRESSED = re.compile(
+    r"(?P<mark>[*_~]++).*\w.*(?P=mark)|[<＜「『《〈【（［｛].*|.*[＂＇´″′「」『』《》〈〉].*|.*&#?\w{1,31};.*"
+)
 _NO_DATA = re.compile(r"(?:text|txt|console|bash|sh|shell|diff|patch|log|python|py|pycon)\b")
 _QUOTING = (
     "a quotation mark goes around a whole value, and around one that ends in a comma or a full"
@@ -368,10 +376,10 @@ def _no_conditions(word: str) -> Unreadable:
 
 def _said_behind(rest: str) -> Command | Unreadable:
     """The digest, then `key=value` words, or a remark, behind an approval's word."""
-    first, _, others = rest.partition(" ")
+    first = (rest.split(maxsplit=1) or [""])[0]
     digest = first.rstrip(".,:;!")
     if _DIGEST.fullmatch(digest):
-        rest = others.strip()
+        rest = rest[len(first) :].strip()
     elif _NEARLY_DIGEST.fullmatch(digest):
         return Unreadable(
             f"`{_shown(digest)}` is not the whole number of a version: copy the command from the"
@@ -411,9 +419,19 @@ def _pairs(text: str) -> list[str] | Unreadable:
             if not end or (text and not text[0].isspace()):
                 return Unreadable(_QUOTING)
         else:
-            inside, _, text = value.partition(" ")
-            if any(each in _QUOTES for each in inside) or _DANGLING.fullmatch(inside):
+            inside = "" if value[:1].isspace() else (value.split(maxsplit=1) or [""])[0]
+            text = value[len(inside) :]
+            if (
+                any(each in _QUOTES for each in inside)
+                or _DANGLING.fullmatch(inside)
+                or _DRESSED.fullmatch(inside)
+            ):
                 return Unreadable(_QUOTING)
+            if unseen(inside):
+                return Unreadable(
+                    f"`{shortened(one_line(key[0] + inside), 40)}` holds a character that nobody"
+                    " sees: type the value again"
+                )
         found.append(key[0] + inside)
         text = text.strip()
     return found
