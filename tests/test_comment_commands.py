@@ -459,6 +459,48 @@ def test_input_where_nothing_reads_it_is_refused(body: str, why: str) -> None:
     assert readable(command, None) is command
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "1. target: production",
+            "Target: production",
+            "| target | production |",
+            "target production",
+        ),
+        *("<pre>\ntarget: production\n</pre>", "> target: x", "> ```yaml\n> target: x\n> ```"),
+        *("<!-- target: x -->", "<!-- target: x --> thanks", "    target: x", "\tx", "production"),
+        *("`target: x`", "```console\ntarget: x\n```", "<details>\ntarget: x\n</details>", "- x"),
+    ],
+)
+def test_text_behind_an_approval_that_nothing_reads_is_refused_if_input_is_asked(text: str) -> None:
+    bodies = [f"/approve\n{text}", f"/approve\n\n{text}", f"/approve share=1\n\n\n{text}"]
+    if text.startswith(("<!--", "`t")):
+        bodies = [*bodies, f"/approve {text}"]
+    for body in (*bodies, f"/approve\n```yaml\nshare: 1\n```\n{text}"):
+        command = read(body)
+        if isinstance(command, Command):
+            command = readable(command, SCHEMA)
+        assert isinstance(command, Unreadable), body
+
+
+@pytest.mark.parametrize("text", ["1. Target: prod", "| target | prod |", "**target**: prod"])
+def test_what_looks_like_input_before_an_approval_is_refused(text: str) -> None:
+    command = read(f"{text}\n\n/approve")
+    assert isinstance(command, Command)
+    assert isinstance(readable(command, SCHEMA), Unreadable)
+    assert isinstance(readable(beside_a_button(text), SCHEMA), Unreadable)
+
+
+@pytest.mark.parametrize(
+    "body", ["/approve target=a share=1\n\nThanks!", "> target: x\n\n/approve"]
+)
+def test_text_that_can_hold_no_lost_input_is_no_fault(body: str) -> None:
+    command = read(body)
+    assert isinstance(command, Command)
+    assert readable(command, SCHEMA) is command
+
+
 @pytest.mark.parametrize("body", ["target: prod", "```yaml\ntarget: prod\n```"])
 def test_input_in_a_review_without_the_command_is_refused(body: str) -> None:
     assert isinstance(readable(beside_a_button(body), SCHEMA), Unreadable)

@@ -22,7 +22,7 @@ from bridge.core import input_fields
 from bridge.core.errors import Faults
 from bridge.core.sanitize import one_line, shortened, unseen
 from bridge.core.yaml_text import dump
-from bridge.pages import remarks
+from bridge.pages import remarks, unread_input
 from bridge.pages.answer_block import LANGUAGES, read_block
 from bridge.pages.markdown_lines import Line, Shown, read_lines
 from bridge.pages.marker import SHORT
@@ -41,8 +41,8 @@ class Command:
     """One command as it was written. `pairs` are `key=value` each; `block` is the fenced YAML.
 
     `digest` is the start of a request's digest, where an approval names the request it is of. The
-    `reason` of an approval is what its author wrote behind it. `beside` is the author's own text
-    around an approval, which nothing reads as input.
+    `reason` of an approval is what its author wrote behind it. `before` and `behind` are the
+    author's own text around an approval, which nothing reads as input.
     """
 
     word: Word
@@ -50,7 +50,8 @@ class Command:
     pairs: tuple[str, ...] = ()
     block: str | None = None
     digest: str | None = None
-    beside: tuple[Line, ...] = field(default=(), compare=False, repr=False)
+    before: tuple[Line, ...] = field(default=(), compare=False, repr=False)
+    behind: tuple[Line, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,6 @@ _STRICT = (Word.APPROVE, Word.UNHOLD)
 _DIGEST = re.compile(rf"[0-9a-f]{{{SHORT},64}}")
 #: Cut off, or of another length: a number that somebody copied is no remark.
 _NEARLY_DIGEST = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,}", re.IGNORECASE)
-#: How the command line's own words begin: it was asked to approve, whatever the reason says.
-_REASON = "Reason: "
 _PAIR = re.compile(r"[\w.-]+=")
 _QUOTES = (
     {'"': '"', "'": "'", "`": "`"}
@@ -101,7 +100,6 @@ _DANGLING = re.compile(r".*\w[.,;，；、。．]|.*[,;，；、]++[\w.-]++=.*")
 _DRESSED = re.compile(
     r"(?P<mark>[*_~]++).*\w.*(?P=mark)|[<＜「『《〈【（［｛].*|.*[＂＇´″′「」『』《》〈〉].*|.*&#?\w{1,31};.*"
 )
-_NO_DATA = re.compile(r"(?:text|txt|console|bash|sh|shell|diff|patch|log|python|py|pycon)\b")
 _QUOTING = (
     "a quotation mark goes around a whole value, and around one that ends in a comma or a full"
     ' stop: write `notes="it\'s fine."`'
@@ -151,9 +149,8 @@ def approval(inputs: Mapping[str, Any], digest: str | None = None, reason: str =
         block = dump(inputs)
         fence = "`" * (max(map(len, re.findall("`+", block)), default=0) + 3)
         lines.append(f"{fence}yaml\n{block}{fence}")
-    if reason.strip():
-        said = one_line(reason)  # or it could be a command itself
-        lines.append(f"\n{_REASON}" + _MENTION.sub(r"/&#8203;\1", said))
+    if said := one_line(reason):  # on one line, or it could be a command itself
+        lines.append(f"\n{unread_input.REASON}" + _MENTION.sub(r"/&#8203;\1", said))
     return "\n".join(lines) + "\n"
 
 
@@ -164,7 +161,7 @@ def rejection(reason: str) -> str:
 
 def beside_a_button(body: str) -> Command:
     """The approval of a review whose text holds no command."""
-    return Command(Word.APPROVE, beside=tuple(read_lines(body)))
+    return Command(Word.APPROVE, before=tuple(read_lines(body)))
 
 
 def readable(command: Command, schema: Mapping[str, Any] | None) -> Command | Unreadable:
@@ -178,7 +175,7 @@ def readable(command: Command, schema: Mapping[str, Any] | None) -> Command | Un
         return Unreadable(f"`{words}` is no `key=value`, and this gate asks for input: {form}")
     given = {pair.partition("=")[0] for pair in command.pairs}
     names = [each.name for each in input_fields.fields(schema) if each.name not in given]
-    lost = _lost(command.beside, names if command.block is None else [])
+    lost = unread_input.lost(command.before, command.behind, names)
     return Unreadable(f"{lost}, or {form}") if lost else command
 
 
@@ -333,7 +330,8 @@ def _approval(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:
     if isinstance(said, Unreadable):
         return said
     before, behind = lines[: found.number], lines[after:]
-    command = replace(said, block=block, beside=(*before, *behind))
+    hidden = [line for line in lines[found.number : found.number + 1] if line.hidden]
+    command = replace(said, block=block, before=tuple(before), behind=(*hidden, *behind))
     return _taken_back(before, behind) or command
 
 
@@ -344,7 +342,11 @@ def _taken_back(before: Sequence[Line], behind: Sequence[Line]) -> Unreadable | 
     """
     near = [*takewhile(_is_said, reversed(before)), *takewhile(_is_said, behind)]
     far = [*before, *behind]
-    said = (each.text for each in far if _is_said(each) and not each.text.startswith(_REASON))
+    said = (
+        each.text
+        for each in far
+        if _is_said(each) and not each.text.startswith(unread_input.REASON)
+    )
     word = remarks.doubt("\n".join(each.text for each in near)) or remarks.leading_doubt(
         "\n".join(said)
     )
@@ -460,20 +462,6 @@ def _block_under(lines: Sequence[Line], start: int) -> tuple[str | Unreadable | 
     if not fence.closed:
         return Unreadable("the block under the command has no end: close it with ```"), fence.end
     return fence.text, fence.end
-
-
-def _lost(beside: Sequence[Line], names: Sequence[str]) -> str | None:
-    """What of the author's own text looks like input that nothing reads, and what to do."""
-    key = "|".join(map(re.escape, names)) or "(?!)"
-    keys = re.compile(rf"[\s*+-]*+[\"'`*]*+(?:{key})[\"'`*]*+\s*+[=:].*")
-    for line in beside:
-        info = line.fence.info.casefold() if line.fence else None
-        if info is not None and (names or info in LANGUAGES[:-1]) and not _NO_DATA.match(info):
-            return "the block was not read: put it directly under the command"
-        if line.shown is Shown.TEXT and keys.fullmatch(line.text):
-            what = shortened(line.text, 40).replace("`", "'")
-            return f"`{what}` was not read: put it on the line of the command"
-    return None
 
 
 def _form(command: Command, schema: Mapping[str, Any]) -> str:

@@ -37,13 +37,15 @@ class Fence:
 class Line:
     """A line of text. `fence` is the block that it opens, if it opens one.
 
-    `code` is what of a plain line is code: from where to where.
+    `code` is what of a plain line is code: from where to where. `hidden` says that the page does
+    not show a part of what was written here, an HTML comment.
     """
 
     text: str
     shown: Shown = Shown.TEXT
     fence: Fence | None = None
     code: tuple[tuple[int, int], ...] = ()
+    hidden: bool = False
 
     def shown_at(self, place: int) -> Shown:
         """What a reader takes the character at this place for."""
@@ -214,7 +216,9 @@ class _LineReader:
         self._take(index + 1, shown)
         tail = self._raw[index][at + len(ends) :] if at >= 0 else ""
         if shown is Shown.NOTHING and tail.strip():
-            self._lines[-1] = Line(" " + tail)  # what stands behind a comment is on the page
+            self._lines[-1] = Line(
+                " " + tail, hidden=True
+            )  # what stands behind a comment is on the page
 
     def _take(self, end: int, shown: Shown) -> None:
         self._lines += [Line(each, shown) for each in self._raw[len(self._lines) : end]]
@@ -242,7 +246,12 @@ class _LineReader:
                     break
                 first += 1
             inside = bool(here) and here[0][0] < 0
-            self._lines[number] = Line(line, Shown.CODE if inside else Shown.TEXT, code=tuple(here))
+            self._lines[number] = Line(
+                line,
+                Shown.CODE if inside else Shown.TEXT,
+                code=tuple(here),
+                hidden=self._lines[number].hidden or line != self._lines[number].text,
+            )
             at += len(line) + 1
 
 
