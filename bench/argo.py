@@ -81,10 +81,13 @@ from pathlib import Path
 from bridge.argo.kubernetes import Kubernetes
 from bridge.ledger.git_ledger import GitLedger
 from bridge.local.notify import Silent
+from bridge.core.model import on_github
+from bridge.gates.on_github import OnGitHub
 from bridge.gates.reconciler import Watch
 from bridge.wiring import clock
 ledger = GitLedger(sys.argv[2], Path(sys.argv[3]))
-watch = Watch(Kubernetes(sys.argv[1]), ledger, Silent(), clock, print, on_forge=True)
+venue = OnGitHub(on_github("acme/models"), ledger, Silent(), clock, connect=None)
+watch = Watch(Kubernetes(sys.argv[1]), venue, lambda _: venue, clock, print)
 version = watch.list_all()
 watch.round()
 assert watch.progress.waiting == int(sys.argv[4]), watch.progress
@@ -137,7 +140,9 @@ def notify(folder: Path, rounds: int) -> Row:
     create(folder / "asked.git")
     with serving(folder) as git:
         project = Project(folder / "project")
-        told = {"HITL_LEDGER": git.of("asked.git"), "HITL_WORKFLOW": "argo/run-1/u-1"}
+        told = {"HITL_LEDGER": git.of("asked.git"), "HITL_WORKFLOW": "argo/run-1/u-1",
+                # A Python of its own for each command: the tests fork one that has imported.
+                "PYTHONNOUSERSITE": "1"}  # fmt: skip
         waits = project.start("deploy.py", "--no-pylint", "run", **told)
         assert waits.stdout
         for line in waits.stdout:
@@ -241,7 +246,7 @@ def watched(folder: Path, gates: int) -> tuple[float, float, float]:
     with serving(folder) as git, api.serving() as cluster:
         for number in range(gates):
             name = f"run-{number}"
-            submit(cluster, Workflow("argo", name, name), f"{number:012x}")
+            submit(cluster, Workflow("argo", name, name), f"{number:016x}")
         there = (str(cluster.kubeconfig(folder)), git.of(f"watched-{gates}.git"))
         command = [sys.executable, "-c", _WATCH, *there, str(folder / f"w-{gates}"), str(gates)]
         with subprocess.Popen(

@@ -117,7 +117,7 @@ def test_a_sweep_on_a_runner_without_a_clone_asks_git_no_more_for_more_gates(at:
 
 
 def test_a_thousand_unchanged_gates_take_twenty_five(at: World) -> None:
-    names = [f"gate/{number:012x}" for number in range(1000)]
+    names = [f"gate/{number:016x}" for number in range(1000)]
     at.repo.commit("approvals", {"README.md": "The record"}, "Begin")
     at.repo.many_pull_requests(
         at.opener.bot, {name: {name: "x"} for name in names}, base="approvals"

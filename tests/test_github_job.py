@@ -504,5 +504,5 @@ def test_the_first_run_is_found_among_more_than_a_page_of_them(at: Ci) -> None:
     gate = _approved(at)
     _started(at, gate)
     for number in range(100):
-        _started(at, f"{number:012x}")
+        _started(at, f"{number:016x}")
     assert at.verify(gate, **_started(at, gate)) == 1
