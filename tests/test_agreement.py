@@ -11,7 +11,16 @@ import pytest
 
 from bridge.core import input_fields
 from bridge.core.digest import digest_of
-from bridge.core.evaluation import Actor, Channel, Evaluation, Evidence, Outcome, Verdict, Vote
+from bridge.core.evaluation import (
+    Actor,
+    Channel,
+    Decider,
+    Evaluation,
+    Evidence,
+    Outcome,
+    Verdict,
+    Vote,
+)
 from bridge.core.model import ApprovalRequest, Gate, Standing
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.gates.decide import decision_of
@@ -109,3 +118,100 @@ def test_a_value_that_looks_secret_is_not_repeated() -> None:
     found = judged(*given, asked=replace(ASKED, schema=None))
     assert "must agree on api_key" in found.reason
     assert "hunter" not in found.reason
+
+
+# -- one who gave a value and left -----------------------------------------------------------------
+
+EVIL, GOOD = {"target": "evil"}, {"target": "production"}
+APPROVERS = Actors(users=("alice", "bob", "carol"))
+ON_GITHUB = replace(ASKED, policy=Policy(Approvals(APPROVERS, count=2)), schema=None)
+PEOPLE = ("alice", "bob", "carol", "mallory")
+
+
+def word(
+    who: str, said: Verdict, minute: int, what: Any = None, asked: ApprovalRequest = ON_GITHUB
+) -> Vote:
+    actor = Actor(who, login=who, id=PEOPLE.index(who) + 1, proven=True)
+    at = OPENED + minute * MINUTE
+    text = {"inputs": what} if said is Verdict.APPROVE else {"reason": what or ""}
+    return Vote(actor, said, at, digest_of(asked), Channel.COMMENT, url=f"u{minute}", **text)
+
+
+YES, UNHOLD = Verdict.APPROVE, Verdict.RELEASE
+STUCK = (word("alice", YES, 1, EVIL), word("bob", YES, 2, GOOD), word("carol", YES, 3, GOOD))
+
+
+def said(*words: Vote, asked: ApprovalRequest = ON_GITHUB) -> Evaluation:
+    found = evaluate(asked, Evidence(NOW, words))
+    assert evaluate(asked, Evidence(NOW, words[::-1])) == found
+    return found
+
+
+@pytest.mark.parametrize(
+    "lifting",
+    [
+        word("bob", UNHOLD, 4, "@alice she left"),
+        word("carol", UNHOLD, 4, "@Alice: she left"),
+        word("alice", UNHOLD, 4),
+        word("alice", UNHOLD, 4, "@alice"),
+        word("alice", YES, 4),
+        word("alice", YES, 4, GOOD),
+    ],
+)
+def test_one_who_gave_another_value_and_left_blocks_no_gate_for_ever(lifting: Vote) -> None:
+    assert said(*STUCK).outcome is Outcome.PENDING
+    found = said(*STUCK, lifting)
+    assert found.outcome is Outcome.APPROVED
+    decision = decision_of(Standing(ON_GITHUB, None, "c"), found, Evidence(NOW))
+    assert decision.inputs == GOOD
+    assert STUCK[0] in [each.vote for each in found.dismissals]
+    assert evaluate(ON_GITHUB, decision.evidence).outcome is Outcome.APPROVED
+    if lifting.verdict is UNHOLD:
+        assert lifting in found.heeded
+        assert lifting not in [each.vote for each in found.dismissals]
+
+
+@pytest.mark.parametrize(
+    "lifting",
+    [
+        word("mallory", UNHOLD, 4, "@alice she left"),
+        word("mallory", UNHOLD, 4),
+        word("bob", UNHOLD, 4, "@alice"),
+        word("bob", UNHOLD, 4, "she left"),
+        word("bob", UNHOLD, 0, "@alice before she spoke"),
+    ],
+)
+def test_no_stranger_and_no_word_without_a_reason_sets_an_approval_aside(lifting: Vote) -> None:
+    found = said(*STUCK, lifting)
+    assert found.outcome is Outcome.PENDING
+    assert "must agree on target" in found.reason
+
+
+def test_an_approval_that_was_set_aside_counts_no_more_and_its_author_can_approve_again() -> None:
+    unhold = word("carol", UNHOLD, 4, "@alice not that one")
+    found = said(*STUCK[:2], unhold)
+    assert "1 of 2 approvals" in found.reason
+    (gone,) = found.dismissals
+    assert gone.reason == "carol set it aside: not that one"
+    assert said(*STUCK[:2], unhold, word("bob", YES, 5, EVIL)).outcome is Outcome.PENDING
+    assert said(*STUCK[:2], unhold, word("alice", YES, 5, GOOD)).outcome is Outcome.APPROVED
+    again = said(*STUCK[:2], unhold, word("alice", YES, 5, EVIL))
+    assert "must agree on target" in again.reason
+
+
+def test_an_unhold_takes_no_approval_that_others_agree_with() -> None:
+    agreed = (word("alice", YES, 1, GOOD), word("carol", UNHOLD, 2, "@alice the hold is over"))
+    assert said(*agreed, word("bob", YES, 3, GOOD)).outcome is Outcome.APPROVED
+
+
+def test_a_conflict_that_stopped_the_clock_can_be_lifted_after_the_deadline() -> None:
+    policy = Policy(Approvals(APPROVERS, count=3), timeout=3600, on_timeout=OnTimeout.APPROVE)
+    asked = replace(ON_GITHUB, policy=policy)
+    stuck = [word("alice", YES, 1, EVIL, asked), word("bob", YES, 2, GOOD, asked)]
+    assert said(*stuck, asked=asked).outcome is Outcome.PENDING
+    late = word("carol", UNHOLD, 90, "@alice she left", asked)
+    found = said(*stuck, late, asked=asked)
+    assert found.outcome is Outcome.APPROVED
+    decision = decision_of(Standing(asked, None, "c"), found, Evidence(NOW))
+    assert decision.inputs == GOOD
+    assert evaluate(asked, decision.evidence).by is found.by is Decider.CLOCK

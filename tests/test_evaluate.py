@@ -27,8 +27,9 @@ from bridge.core.model import ApprovalRequest, Gate, Standing, on_github
 from bridge.core.records import decision_in, decision_out
 from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, OnTimeout, Policy, Rule
 from bridge.gates.decide import decision_of
-from bridge.policy.evaluate import evaluate, takes
+from bridge.policy.evaluate import evaluate
 from bridge.policy.narrow import check_policy
+from bridge.policy.rule_words import takes
 
 OPENED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

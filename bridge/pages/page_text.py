@@ -29,7 +29,7 @@ from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Site
 from bridge.pages.votes import Gathered, Unread
 from bridge.policy.approvers import leaves, login_of
 from bridge.policy.claims import starters
-from bridge.policy.evaluate import takes
+from bridge.policy.rule_words import takes
 from bridge.render.request import headline, message, started_by, summary
 from bridge.render.shipped_templates import filled
 

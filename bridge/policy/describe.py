@@ -15,8 +15,8 @@ from bridge.core.rules import (
     Selected,
     Via,
 )
-from bridge.policy.evaluate import takes
 from bridge.policy.policy_file import Covers, PolicyFile
+from bridge.policy.rule_words import takes
 
 _CLOCK = {
     OnTimeout.REJECT: "then it is rejected",

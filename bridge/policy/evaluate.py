@@ -40,7 +40,7 @@ from bridge.core.rules import (
     RequestChanges,
     Rule,
 )
-from bridge.policy.agreement import Misfit, disagreement
+from bridge.policy.agreement import Misfit, disagreement, set_aside
 from bridge.policy.approvers import (
     Memberships,
     among,
@@ -51,6 +51,7 @@ from bridge.policy.approvers import (
     match_up,
     may_decide,
     unsettled,
+    why_no_approver,
     why_nobody,
     why_not_named,
     why_not_signed,
@@ -72,6 +73,7 @@ from bridge.policy.objections import (
     standing,
     supersedes,
 )
+from bridge.policy.rule_words import joined, number_of_approvals
 
 
 def evaluate(
@@ -238,20 +240,31 @@ def _sift(
     approvals, superseded = _approvals_left(last, objections)
     words = Words(approvals, releases, tuple(said.values()))
     ended = settled(request, evidence, objections, words, members)
+    # Different input stops the clock, too: after the deadline an `/unhold` is not too late for it.
+    unholds = [
+        vote
+        for vote in sorted(evidence.votes, key=_age)
+        if vote.verdict is Verdict.RELEASE
+        and objection_of_form(request, judge.digest, vote, kept_open=True) is None
+    ]
+    left = set_aside(
+        approvals,
+        taken,
+        unholds,
+        lambda actor: why_no_approver(request, evidence, actor, members),
+        misfit,
+    )
+    ended_by = [*ended.used, *(vote for vote in left.used if vote not in ended.used)]
     heard = {key(each) for each in ended.objections}
-    heeded = [*(vote for vote in said.values() if key(vote) in heard), *ended.used]
-    refused = (*found.refused, *ended.refused)
+    heeded = [*(vote for vote in said.values() if key(vote) in heard), *ended_by]
+    gone += [*superseded, *left.dismissals, *found.refused]
+    unused = (each for each in (*dismissals, *ended.refused) if each.vote not in left.used)
     return _Sifted(
-        approvals=approvals,
+        approvals=left.approvals,
         refusals=refusals,
         objections=ended.objections,
         heeded=tuple(sorted(heeded, key=_age)),
-        dismissals=tuple(
-            sorted(
-                (*evidence.dismissed, *dismissals, *gone, *superseded, *refused),
-                key=_dismissal_age,
-            )
-        ),
+        dismissals=tuple(sorted((*evidence.dismissed, *unused, *gone), key=_dismissal_age)),
     )
 
 
@@ -327,7 +340,7 @@ class _Judge:
         self._policy = request.policy
         self._evidence = evidence
         self._members = members
-        self._digest = digest_of(request)
+        self.digest = digest_of(request)
         self._unsettled = unsettled(request, evidence)
         self._taken_back: dict[str, datetime] = {}
         for vote in evidence.votes:
@@ -336,7 +349,7 @@ class _Judge:
                 self._taken_back[who] = max(vote.at, self._taken_back.get(who, vote.at))
 
     def form(self, vote: Vote) -> Why | None:
-        return objection_of_form(self._request, self._digest, vote, self._kept_open)
+        return objection_of_form(self._request, self.digest, vote, self._kept_open)
 
     def objection(self, vote: Vote) -> Why | None:
         return (
@@ -364,7 +377,7 @@ class _Judge:
     def _dismissed(self, vote: Vote) -> bool:
         """Whether its dismissal counts; where that cannot be known, it does for an approval."""
         by = vote.dismissed_by
-        if by is None or vote.digest != self._digest:
+        if by is None or vote.digest != self.digest:
             return False
         if vote.verdict is not Verdict.APPROVE:
             return self._answer(by) is Answer.MEMBER
@@ -439,11 +452,11 @@ def weigh(rule: Rule, approvals: Sequence[Vote], members: Memberships) -> Findin
         case AllOf(rules):
             parts = tuple(weigh(each, approvals, members) for each in rules)
             met = bool(parts) and all(part.met for part in parts)
-            return Finding(_joined("and", [part.says for part in parts]), met, parts)
+            return Finding(joined("and", [part.says for part in parts]), met, parts)
         case AnyOf(rules):
             parts = tuple(weigh(each, approvals, members) for each in rules)
             met = any(part.met for part in parts)
-            return Finding(_joined("or", [part.says for part in parts]), met, parts)
+            return Finding(joined("or", [part.says for part in parts]), met, parts)
 
 
 def _weigh_count(
@@ -455,7 +468,7 @@ def _weigh_count(
     by = f" ({', '.join(who)})" if who else ""
     others = sorted({belongs.says for _, belongs in found if not belongs.surely})
     return Finding(
-        f"{len(have)} of {_approvals(count)} from {actors}{by}",
+        f"{len(have)} of {number_of_approvals(count)} from {actors}{by}",
         len(have) >= count > 0 and not actors.nobody,
         tuple(Finding(each, False) for each in others),
     )
@@ -474,27 +487,3 @@ def _weigh_each(of: Sequence[Actors], approvals: Sequence[Vote], members: Member
     )
     says = f"{len(chosen)} of {len(of)}, one from each: {'; '.join(part.says for part in parts)}"
     return Finding(says, bool(of) and len(chosen) == len(of), parts)
-
-
-def _approvals(count: int) -> str:
-    return f"{count} approval" if count == 1 else f"{count} approvals"
-
-
-def _joined(word: str, parts: Sequence[str]) -> str:
-    # A rule within a rule: without brackets "and" and "or" could be read either way.
-    return f", {word} ".join(
-        f"({part})" if ", " in part and len(parts) > 1 else part for part in parts
-    )
-
-
-def takes(rule: Rule) -> str:
-    """What a rule takes, in words: `2 approvals from ann or bob`."""
-    match rule:
-        case Approvals(by=actors, count=count):
-            return f"{_approvals(count)} from {actors}"
-        case EachOf(of):
-            return f"different people, one from each: {', '.join(map(str, of))}"
-        case AllOf(rules):
-            return _joined("and", [takes(each) for each in rules])
-        case AnyOf(rules):
-            return _joined("or", [takes(each) for each in rules])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from bridge.core.digest import digest_of
-from bridge.core.evaluation import Actor, Evidence, Question, Vote
+from bridge.core.evaluation import Actor, Evidence, Question, Verdict, Vote
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import Group, Policy
 from bridge.policy.approvers import Memberships, among, bar, identity, leaves
@@ -35,7 +35,8 @@ def _whom(request: ApprovalRequest, evidence: Evidence, digest: str) -> Iterator
     kept = kept_open(request, evidence.objections, evidence.facts)
     on_record = {key(each) for each in evidence.objections}
     for vote in sorted(evidence.votes, key=_order):
-        if objects(vote) or objection_of_form(request, digest, vote, kept) is None:
+        late = kept or vote.verdict is Verdict.RELEASE  # it may set an approval aside
+        if objects(vote) or objection_of_form(request, digest, vote, late) is None:
             for actor in (vote.actor, vote.dismissed_by):
                 if actor and not actor.bot and not bar(request, evidence, actor):
                     yield actor

@@ -265,16 +265,16 @@ def _by_author(objection: Objection, words: Words) -> Iterator[Lifting]:
             reason = vote.reason[:_LONGEST_REASON]
             yield Lifting(vote.actor, Lifted.APPROVAL, vote.at, reason, vote.url)
     for vote in words.releases:
-        whom, reason = _target(vote)
-        own = whom is None or _is(vote.actor, whom)
+        whom, reason = target(vote)
+        own = whom is None or is_called(vote.actor, whom)
         if own and identity(vote.actor) == who and vote.at > objection.at:
             yield Lifting(vote.actor, Lifted.UNHOLD, vote.at, reason, vote.url)
 
 
 def _by_others(objection: Objection, words: Words, approvers: _Approvers) -> Iterator[Lifting]:
     for vote in words.releases:
-        whom, reason = _target(vote)
-        named = whom is not None and reason and _is(objection.who, whom)
+        whom, reason = target(vote)
+        named = whom is not None and reason and is_called(objection.who, whom)
         if named and vote.at > objection.at and not approvers.why_not(vote.actor):
             yield Lifting(vote.actor, Lifted.UNHOLD, vote.at, reason, vote.url)
     for review in words.reviews:
@@ -284,7 +284,7 @@ def _by_others(objection: Objection, words: Words, approvers: _Approvers) -> Ite
             yield Lifting(by, Lifted.DISMISSAL, at, url=review.url)
 
 
-def _target(release: Vote) -> tuple[str | None, str]:
+def target(release: Vote) -> tuple[str | None, str]:
     """Whose objection an `/unhold` is about (None: its author's own), and why."""
     match = _OF_ANOTHER.fullmatch(release.reason.strip())
     if match is None:
@@ -292,7 +292,7 @@ def _target(release: Vote) -> tuple[str | None, str]:
     return match[1], (match[2] or "").strip()[:_LONGEST_REASON]
 
 
-def _is(actor: Actor, login: str) -> bool:
+def is_called(actor: Actor, login: str) -> bool:
     return (actor.login or actor.name).casefold() == login.casefold()
 
 
@@ -300,8 +300,8 @@ def _why_nothing(
     release: Vote, objections: Sequence[Objection], approvers: _Approvers
 ) -> Why | None:
     """Why a release lifts nothing, in words for its author; None if there is nothing to say."""
-    whom, reason = _target(release)
-    if whom is None or _is(release.actor, whom):
+    whom, reason = target(release)
+    if whom is None or is_called(release.actor, whom):
         others = [each for each in standing(objections) if each.at < release.at]
         if not others:
             return None
@@ -309,7 +309,7 @@ def _why_nothing(
         return _nothing(
             f"you have no objection here: to lift another's write `/unhold @{name} why`"
         )
-    if not any(_is(each.who, whom) for each in objections):
+    if not any(is_called(each.who, whom) for each in objections):
         return _nothing(f"{whom} has no objection here")
     if not reason:
         return _nothing(f"say why: `/unhold @{whom} the reason`")

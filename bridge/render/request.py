@@ -34,7 +34,7 @@ from bridge.core.sanitize import (
     shortened_name,
 )
 from bridge.policy.claims import as_asked, starters
-from bridge.policy.evaluate import takes
+from bridge.policy.rule_words import takes
 from bridge.render.shipped_templates import filled
 
 __all__ = [
