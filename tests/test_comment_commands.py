@@ -309,7 +309,15 @@ def test_plain_praise_stays_an_approval(words: str) -> None:
         ("/reject\ntoo low", Word.REJECT, "too low"),
         ("/reject\n\nToo low.\n\n- 0.1\n- 0.2\n", Word.REJECT, "Too low.\n\n- 0.1\n- 0.2"),
         ("/hold\n```\nTraceback\n```", Word.HOLD, "```\nTraceback\n```"),
-        ("/hold until\nMonday\n\nThanks!", Word.HOLD, "until\nMonday"),
+        ("/hold until\nMonday\n\nThanks!", Word.HOLD, "until\nMonday\n\nThanks!"),
+        (
+            "/reject because:\n\nthe loss\n\nexplodes",
+            Word.REJECT,
+            "because:\n\nthe loss\n\nexplodes",
+        ),
+        ("/reject\n> too low", Word.REJECT, "too low"),
+        ("/reject\n\n> too\n> low", Word.REJECT, "too\nlow"),
+        ("/reject see\n> 0.1\n\n> the whole mail", Word.REJECT, "see\n0.1"),
         ("/hold\r\nwait\r\n\r\n> /approve", Word.HOLD, "wait"),
     ],
 )

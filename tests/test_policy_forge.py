@@ -513,6 +513,8 @@ def test_a_hold_is_lifted_by_its_author_or_by_an_approver_who_names_them_and_say
     [
         (ANN, "", "you have no objection here: to lift another's write `/unhold @bob why`"),
         (ANN, "@bob", "say why: `/unhold @bob the reason`"),
+        (ANN, "@bob \u200b", "say why: `/unhold @bob the reason`"),
+        (ANN, "@bob &#8203;<br>", "say why: `/unhold @bob the reason`"),
         (ANN, "@cat it is fine", "cat has no objection here"),
         (INA, "@bob it is fine", "you started this run; someone else must approve"),
     ],

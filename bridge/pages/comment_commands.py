@@ -293,17 +293,24 @@ def _objecting(lines: Iterable[Line]) -> Unreadable | None:
 
 
 def _reason(command: _Found, lines: Sequence[Line], found: Sequence[_Found]) -> str:
-    """What its author says behind it: on the line and, to its paragraph's end, on the next ones; or
-    all that follows, if nothing is said on the line itself."""
+    """What its author says behind it, on the line and below, up to the next command.
+
+    Of quotes, one directly under the command or under its words is a part of it; any other one only
+    if nothing else is said: a mail program puts the whole page behind an answer.
+    """
     later = [each.number for each in found if each.number > command.number]
-    end = later[0] if later else len(lines)
-    said = [command.rest] if command.rest else []
-    for line in lines[command.number + 1 : end]:
-        if command.rest and not line.text.strip():
-            break
-        if line.shown in (Shown.TEXT, Shown.CODE):
-            said.append(line.text)
-    return "\n".join(said).strip()
+    below = lines[command.number + 1 : later[0] if later else len(lines)]
+    under: Sequence[Line] = [*takewhile(lambda line: line.text.strip(), below)]
+    own = [line for line in below if line.shown in (Shown.TEXT, Shown.CODE)]
+    if not command.rest and not any(line.text.strip() for line in own):
+        under = below
+    said = [
+        line.text.lstrip("> \t") if line.shown is Shown.QUOTE else line.text
+        for number, line in enumerate(below)
+        if line.shown in (Shown.TEXT, Shown.CODE)
+        or (line.shown is Shown.QUOTE and number < len(under))
+    ]
+    return "\n".join([command.rest, *said]).strip()
 
 
 def _read(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:

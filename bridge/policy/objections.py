@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from html import unescape
 from typing import Final
 
 from bridge.core.evaluation import (
@@ -33,6 +34,7 @@ from bridge.core.evaluation import (
 from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest
 from bridge.core.rules import OnTimeout
+from bridge.core.sanitize import one_line
 from bridge.policy.approvers import Memberships, identity, may_decide, why_no_approver, why_nobody
 from bridge.policy.claims import clock_may_approve
 
@@ -45,6 +47,9 @@ OBJECTS: Final = frozenset({Verdict.CHANGES, Verdict.HOLD, Verdict.REJECT})
 
 #: `/unhold @alice the tests are green now`.
 _OF_ANOTHER: Final = re.compile(r"@([A-Za-z0-9_-]+)[:,]?(?:\s+(.*))?", re.DOTALL)
+
+
+_TAG: Final = re.compile(r"<[^<>]*>")
 
 
 def objects(vote: Vote) -> bool:
@@ -289,7 +294,13 @@ def target(release: Vote) -> tuple[str | None, str]:
     match = _OF_ANOTHER.fullmatch(release.reason.strip())
     if match is None:
         return None, release.reason[:_LONGEST_REASON]
-    return match[1], (match[2] or "").strip()[:_LONGEST_REASON]
+    reason = (match[2] or "").strip()[:_LONGEST_REASON]
+    return match[1], reason if _is_visible(reason) else ""
+
+
+def _is_visible(reason: str) -> bool:
+    """Whether the page shows anything of it: a reason of blanks or of empty tags is none."""
+    return bool(one_line(unescape(_TAG.sub("", reason))))
 
 
 def is_called(actor: Actor, login: str) -> bool:
