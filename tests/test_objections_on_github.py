@@ -271,6 +271,46 @@ def test_a_hold_outlives_a_change_of_the_base_branch(at: World, seen: bool) -> N
     assert len(at.repo.pulls) == 2
 
 
+@pytest.mark.parametrize("act", ["edited", "deleted"])
+def test_a_hold_outlives_a_change_of_all_that_proves_whose_page_it_is(at: World, act: str) -> None:
+    at.write_policy(ISSUE)
+    issue = opened(at)
+    at.tend(issue)
+    issue.comment(at.alice, "/hold")
+    issue.edit(at.mallory, "nothing")
+    for comment in list(issue.comments):
+        if "approval-bridge status" in comment.body:
+            comment.edit("nothing", at.mallory) if act == "edited" else comment.delete(at.mallory)
+    at.sweep()
+    assert len(at.repo.issues) == 1  # the page is restored
+    approves(at, issue)
+    assert held(at, issue) == ["alice"]
+
+
+def test_a_hold_on_a_page_that_the_openers_key_made_show_another_gate_holds(at: World) -> None:
+    at.write_policy(ISSUE)
+    issue = opened(at)
+    other = opened(at, gate=at.request("Train/8/deploy/1").gate)
+    issue.comment(at.alice, "/hold")
+    issue.edit(at.opener.bot, other.body)
+    at.sweep()
+    new = list(at.repo.issues.values())[-1]
+    assert new not in (issue, other)
+    approves(at, new)
+    assert held(at, new) == ["alice"]
+
+
+def test_a_hold_on_one_of_two_issues_of_a_gate_holds(at: World) -> None:
+    at.write_policy(ISSUE)
+    first = opened(at)
+    second = at.repo.open_issue(at.opener.bot, first.title, first.body)
+    second.label(at.opener.bot, "gate:pending")
+    first.comment(at.alice, "/hold")
+    at.tend(second)
+    approves(at, second)
+    assert held(at, second) == ["alice"]
+
+
 def test_a_hold_outlives_leaving_the_team(at: World) -> None:
     team = at.github.organisation("acme").team("ml", at.alice, at.bob)
     at.write_policy(POLICY.replace("users: [alice, bob]", "teams: [acme/ml]"))

@@ -18,6 +18,7 @@ from bridge.core.sshsig import VOTE_NAMESPACE, BadSignature, parse_key, verify
 from bridge.core.timestamps import moment_out
 from bridge.gates.ports import Forge, Ledger
 from bridge.pages import votes as gather
+from bridge.pages.body_history import gates_shown
 from bridge.pages.model import Kind, Look, Page
 from bridge.pages.objections import said_on
 from bridge.pages.votes import Gathered, Shown
@@ -97,8 +98,14 @@ def openers(standing: Standing, look: Look) -> tuple[Fact, ...]:
 
 
 def _own(standing: Standing, look: Look) -> list[Page]:
-    gate_id = standing.request.gate.id
-    return [each for each in look.pages if gather.gate_of(each, look.site) == gate_id]
+    """Its pages, also one that the opener's key made show another gate since."""
+    gate_id, site = standing.request.gate.id, look.site
+    return [
+        page
+        for page in look.pages
+        if gather.gate_of(page, site) == gate_id
+        or (site.voices.own(page.author) and gate_id in gates_shown(page, site.voices))
+    ]
 
 
 def objected(standing: Standing, look: Look) -> tuple[Vote, ...]:

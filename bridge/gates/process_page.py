@@ -125,6 +125,7 @@ def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Tended
             return Tended(brought.says, standing, failed=True)
         desk.ledger.settle(gate_id)
         return Tended(f"{standing.request.gate.key} is decided, and settled now", standing)
+    standing = _heard(desk, look, standing)  # on a page that shows another gate now
     page = put_up(desk, look, standing)
     return Tended(f"{standing.request.gate.key} had no page yet", standing, page=page)
 
@@ -147,6 +148,8 @@ def _tend(
         return _finish(desk, look.site, page, standing, standing.decision)
     if alone:  # an older page's objections hold as well
         found = desk.forge.find([f"{GATE_BRANCH}{gate_id}"]).pages
+        if page.branch is None:
+            found += desk.forge.waiting().pages
         look = replace(look, pages=(page, *(e for e in found if e.number != page.number)))
     if standing is None or standing.head is None or page.state is State.MERGED or page.astray:
         return _gone(desk, look, page, gate_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from bridge.pages.marker import Seal, seal_of
+from bridge.pages.marker import Part, Seal, seal_of
 from bridge.pages.model import Page, Voices
 
 #: Since when the bridge made the body say what; None if nobody knows any more.
@@ -34,6 +34,13 @@ def history(page: Page, voices: Voices) -> States:
         for each in page.revisions
         if voices.own(each.by)
     ] or [(page.at, None)]
+
+
+def gates_shown(page: Page, voices: Voices) -> tuple[str, ...]:
+    """The ids of all gates that the bridge made the body show, the newest first."""
+    seals = [seal for _, seal in history(page, voices)]
+    shown = (each.gate_id for each in reversed(seals) if each and each.part is Part.BODY)
+    return tuple(dict.fromkeys(shown))
 
 
 def unbroken(states: States, fits: Callable[[Seal], bool]) -> datetime | None:

@@ -26,7 +26,7 @@ from bridge.core.evaluation import (
 )
 from bridge.core.model import ApprovalRequest
 from bridge.pages import comment_commands
-from bridge.pages.body_history import history, unbroken, was_replaced
+from bridge.pages.body_history import gates_shown, history, unbroken, was_replaced
 from bridge.pages.comment_commands import Command, Unreadable, Word
 from bridge.pages.marker import Part, Seal, seal_of
 from bridge.pages.model import (
@@ -103,7 +103,8 @@ def gate_of(page: Page, site: Site) -> str | None:
     if branch is None:
         body, status = _seals(page, site.voices)
         seal = body or status
-        return seal.gate_id if seal else None
+        # Anybody with write access can take both away: then its history says whose page it was.
+        return seal.gate_id if seal else next(iter(gates_shown(page, site.voices)), None)
     ours = (
         branch.repository is not None
         and branch.repository.casefold() == site.repository.casefold()
