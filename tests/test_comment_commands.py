@@ -69,7 +69,7 @@ def test_a_line_of_its_own_is_a_command(body: str, command: Command) -> None:
         "//approve",
         "/etc/passwd",
         "https://example.org/hold/on and src/hold.py",
-        "/hold-on, /hold.txt",
+        "/hold.txt, /hold/on",
         "/app\u200brove",
         "approve",
         "LGTM 👍",
@@ -103,7 +103,7 @@ IN_CODE = [
     "<pre>\n{}\n</pre>",
     "<code>\n\n{}\n</code>",
 ]
-IN_A_LINE = ["please {} this", "I object: {}", "🛑 {}", "text\u2028{}", "~~{}~~", "| {} |"]
+IN_A_LINE = ["please {} this", "I object: {}", "text\u2028{}", "~~{}~~"]
 
 
 @pytest.mark.parametrize("word", ["/approve", "/hold", "/reject", "/unhold"])
@@ -323,6 +323,58 @@ def test_plain_praise_stays_an_approval(words: str) -> None:
 )
 def test_an_objection_holds_in_whatever_dress(body: str, word: Word, reason: str) -> None:
     assert read(body) == Command(word, reason=reason)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            "◦ /hold",
+            "‣ /hold",
+            "~/hold",
+            "=> /hold",
+            "| /hold",
+            "「/hold」",
+            "：/hold",
+            "<b>/hold</b>",
+        ),
+        *(
+            "&nbsp;/hold",
+            "/hold=x",
+            "🛑 /hold",
+            "1️⃣ /hold",
+            ":stop_sign: /hold",
+            "／hold",
+            "/hold-now",
+        ),
+        *(
+            "/hold/",
+            "| /hold |",
+            "→ /hold",
+            "<br>/hold",
+            "✋/hold",
+            "&#47;hold",
+            "/ｈｏｌｄ",
+            "§ /HOLD wait",
+        ),
+        *(f"{unseen}/hold" for unseen in "\u2066\u00ad\u200b"),
+        *(f"/ho{unseen}ld" for unseen in "\u2066\u00ad\u200b"),
+    ],
+)
+def test_an_objection_that_the_page_shows_at_the_start_of_a_line_is_one(body: str) -> None:
+    for text in (body, f"thanks\n\n{body}\n", f"/approve\n\n{body}"):
+        found = read(text)
+        assert isinstance(found, Command), text
+        assert found.word is Word.HOLD
+    found = read(body.replace("hold", "approve").replace("HOLD", "approve"))
+    assert not isinstance(found, Command) or found.word is not Word.APPROVE
+
+
+@pytest.mark.parametrize(
+    "body", ["~/hold~", "<b><s>/hold</s></b>", "- `/hold`", "a 🛑 /hold", "//hold"]
+)
+def test_an_objection_struck_out_in_code_or_behind_words_is_none(body: str) -> None:
+    assert not isinstance(read(body), Command)
 
 
 @pytest.mark.parametrize(

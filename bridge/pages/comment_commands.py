@@ -22,7 +22,7 @@ from bridge.core import input_fields
 from bridge.core.errors import Faults
 from bridge.core.sanitize import one_line, shortened, unseen
 from bridge.core.yaml_text import dump
-from bridge.pages import remarks, unread_input
+from bridge.pages import dressed_objections, remarks, unread_input
 from bridge.pages.answer_block import LANGUAGES, read_block
 from bridge.pages.markdown_lines import Line, Shown, read_lines
 from bridge.pages.marker import SHORT
@@ -111,7 +111,7 @@ def read(body: str) -> Command | Unreadable | None:
 
     An objection outweighs whatever else the comment says.
     """
-    if "/" not in body:
+    if not dressed_objections.SLASHES.intersection(body):
         return None
     return _known(body) if len(body) <= _KEPT else _command(body)
 
@@ -226,8 +226,24 @@ class _Found:
 
 def _found(lines: Sequence[Line], number: int) -> _Found | None:
     line = lines[number]
-    if line.shown is not Shown.TEXT or "/" not in line.text:
+    if line.shown is not Shown.TEXT or not dressed_objections.SLASHES.intersection(line.text):
         return None
+    found = _as_written(line, number)
+    return found if found and found.word else _dressed_up(line, number) or found
+
+
+def _dressed_up(line: Line, number: int) -> _Found | None:
+    """An objection that only looks like one on the page."""
+    found = dressed_objections.find(line.text)
+    if found is None:
+        return None
+    written, after = found
+    behind = _BEHIND.match(after)
+    rest = after[behind.end() if behind else 0 :].strip()
+    return _Found(_word(written), written, rest, number, bare=False)
+
+
+def _as_written(line: Line, number: int) -> _Found | None:
     match = _COMMAND.fullmatch(line.text.rstrip())
     if not match:
         return None
