@@ -161,7 +161,9 @@ def test_an_auditor_can_check_a_decision_as_the_documentation_says(
     digest = f"sha256:{'1' * 64}"
     record = f"format: 1\noutcome: approved\nrequest_digest: {digest}\n"
     of_record = f"sha256:{hashlib.sha256(record.encode()).hexdigest()}"
-    signed = statement("github.com", 1296269, "3f9a1c2b4d5e", digest, Outcome.APPROVED, of_record)
+    signed = statement(
+        "github.com", 1296269, "3f9a1c2b4d5e6f70", digest, Outcome.APPROVED, of_record
+    )
     (tmp_path / "decision.yaml.sig").write_text(signer.sign(signed, DECISION_NAMESPACE))
     (tmp_path / "keys").write_text(f"# the decider\n{security_key().line}\n{signer.public.line}\n")
 

@@ -94,7 +94,7 @@ def vote_statement(
         approval-bridge vote 1
         server: github.com
         repository: 1296269
-        gate: 3f9a1c2b4d5e
+        gate: 3f9a1c2b4d5e6f70
         request: sha256:<64 hex digits>
         vote: approve
         inputs: sha256:<64 hex digits>
