@@ -404,6 +404,37 @@ def test_a_gate_whose_id_begins_as_that_of_another_key_is_not_taken_for_it(
         ledger.resolve("Flow/3/gate/3")
 
 
+@pytest.mark.parametrize("decide", [False, True])
+def test_branches_named_like_a_gate_do_not_hide_it_from_its_natural_key(
+    ledger: GitLedger, repository: Path, decide: bool
+) -> None:
+    gate = decided(ledger).request.gate if decide else opened(ledger).gate
+    for number in range(3):
+        put(repository, f"refs/heads/gate/{gate.id[:8]}{number:08x}", {"x": "y"})
+    assert ledger.resolve(gate.key) == gate.id
+
+
+def test_a_gate_that_cannot_be_read_is_still_found_by_its_natural_key(
+    ledger: GitLedger, repository: Path
+) -> None:
+    gate = a_request().gate
+    put(repository, f"refs/heads/{gate.branch}", {"x": "y"})
+    assert ledger.resolve(gate.key) == gate.id
+
+
+def test_a_natural_key_of_more_gates_than_anybody_has_asks_for_the_id(
+    ledger: GitLedger, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = opened(ledger).gate
+    tip = put(repository, "refs/heads/gate/junk", {"x": "y"})
+    lines = [f"create refs/heads/gate/{gate.id[:8]}{number:08x} {tip}" for number in range(40)]
+    git(repository, "update-ref", "--stdin", stdin="\n".join(lines) + "\n")
+    monkeypatch.setattr(ledger, "read_all", None)
+    with pytest.raises(NoSuchGate, match="means several gates"):
+        ledger.resolve(gate.key)
+    assert ledger.resolve(gate.id) == gate.id
+
+
 def test_a_decided_gate_is_found_by_its_natural_key_without_the_history(
     ledger: GitLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

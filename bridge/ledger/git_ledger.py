@@ -68,6 +68,8 @@ BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
 #: Decisions that may have come since a deliverer looked last.
 _A_FEW = 8
+#: Gates of one natural key, of several origins, that are read to find one of them.
+_MOST_ALIKE = 20
 
 _PREFIX = re.compile(f"[0-9a-f]{{1,{ID_LENGTH - 1}}}")
 
@@ -364,11 +366,17 @@ class GitLedger:
     # -- names -------------------------------------------------------------------------------
 
     def _called(self, key: str) -> set[str]:
-        """The gates of this natural key. Others' ids can begin alike, so each is read: one that
-        can't be read may be it, and says so when it is used."""
+        """The gates of this natural key. Others' ids can begin alike, so each is read.
+
+        Anybody with the opener's key can push a branch whose name begins so. One that can't be read
+        is meant only if no other is, and so many as nobody needs are not read at all.
+        """
         alike = {each for each in self._starting(start_of_id(key)) if IS_ID.fullmatch(each)}
-        found = self.read_all(alike) if alike else {}
-        return {each for each in alike if each not in found or found[each].request.gate.key == key}
+        if not alike or len(alike) > _MOST_ALIKE:
+            return alike
+        found = self.read_all(alike)
+        named = {each for each in found if found[each].request.gate.key == key}
+        return named or alike - found.keys()
 
     def _starting(self, prefix: str) -> set[str]:
         """Gates whose id starts so, open or decided: all, or enough to see that it is not one."""
