@@ -13,7 +13,8 @@ import pytest
 from bridge.core.errors import GateShut, LedgerUnavailable
 from bridge.gates.audit import audit
 from bridge.gates.verify import verify
-from bridge.ledger.git_ledger import GitLedger
+from bridge.ledger.gate_folders import LEDGER
+from bridge.ledger.git_ledger import GitLedger, create
 from tests.githttp import CUT, DONE_AND_CUT, GitServer, serving
 from tests.ledgers import a_decision, a_request, decided, git, key_of, ledger_of, opened
 
@@ -94,6 +95,46 @@ def test_no_open_gate_is_listed_in_one_exchange(ledger: GitLedger, server: GitSe
 def test_looking_at_the_head_again_is_one_exchange(ledger: GitLedger, server: GitServer) -> None:
     assert ledger.head()
     assert len(server.requests) == 2
+
+
+def test_a_look_for_news_does_not_grow_with_the_open_gates(
+    server: GitServer, repository: Path, tmp_path: Path
+) -> None:
+    ledger = GitLedger(server.of("ledger.git"), tmp_path / "cache")
+    head, _ = ledger.decided_since(None)
+    server.forget()
+    assert ledger.decided_since(head) == (head, ())
+    few, requests = server.wire, len(server.requests)
+    packed = repository / "packed-refs"
+    there = (
+        packed.read_text() if packed.exists() else "# pack-refs with: peeled fully-peeled sorted\n"
+    )
+    more = "".join(f"{head} refs/heads/gate/{number:016x}\n" for number in range(500))
+    packed.write_text(there + more)
+    server.forget()
+    assert ledger.decided_since(head) == (head, ())
+    assert (server.wire, len(server.requests)) == (pytest.approx(few, abs=64), requests)
+    assert requests == 3
+
+
+def test_a_look_for_news_at_a_server_without_filters_lists_the_branches(
+    server: GitServer, big: Path, tmp_path: Path
+) -> None:
+    repository = copy_of(big, tmp_path)
+    git(repository, "config", "uploadpack.allowFilter", "false")
+    ledger = GitLedger(server.of("ledger.git"), tmp_path / "cache")
+    head, _ = ledger.decided_since(None)
+    assert head == git(repository, "rev-parse", LEDGER)
+    server.forget()
+    assert ledger.decided_since(head) == (head, ())
+    assert len(server.requests) == 2
+
+
+def test_a_look_for_news_at_an_empty_ledger_finds_no_head(tmp_path: Path) -> None:
+    create(tmp_path / "empty.git")
+    with serving(tmp_path) as server:
+        ledger = GitLedger(server.of("empty.git"), tmp_path / "cache")
+        assert ledger.decided_since(None) == (None, ())
 
 
 def test_pull_requests_of_years_are_not_listed(

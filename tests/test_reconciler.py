@@ -26,7 +26,7 @@ from bridge.core.errors import ClusterUnavailable, LedgerCorrupt, TooOld
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import ApprovalRequest, on_github
 from bridge.entrypoints.metrics import listening
-from bridge.gates.reconciler import Progress, Watch
+from bridge.gates.reconciler import TENDED, Progress, Watch
 from bridge.gates.this_machine import ThisMachine
 from bridge.gates.venue import Venue, VenueOf
 from bridge.ledger.git_ledger import GitLedger, create
@@ -235,6 +235,63 @@ def test_following_lists_again_where_that_is_asked_and_waits_where_nothing_answe
     assert turns == ["list", "listen", "list", "list", "listen", "list"][: len(turns)]
     assert pauses == [1]
     assert at.said == ["nobody there"]
+
+
+def test_while_no_gate_waits_the_ledger_is_left_alone_between_two_tendings(at: World) -> None:
+    asked: list[str | None] = []
+
+    class Counted(GitLedger):
+        def decided_since(self, head: str | None) -> Any:
+            asked.append(head)
+            return super().decided_since(head)
+
+    at.watch = at.another(ledger=Counted(str(at.folder / "l.git"), at.folder / "watch"))
+    at.starts()
+    at.watch.round()
+    at.watch.round()
+    assert len(asked) == 1
+    at.now += timedelta(seconds=TENDED)
+    at.watch.round()
+    assert len(asked) == 2
+    at.opens()
+    at.goes_on()
+    at.watch.round()
+    assert len(asked) == 4
+
+
+def test_the_cluster_is_listened_to_for_a_shorter_time_while_a_gate_waits(at: World) -> None:
+    turns: list[int] = []
+
+    class Cluster(Kubernetes):
+        def changes(self, since: str, seconds: int) -> Any:
+            turns.append(seconds)
+            if len(turns) == 1:
+                at.opens()
+            elif len(turns) == 3:
+                raise Enough
+            return super().changes(since, 1)
+
+    at.watch = at.another(cluster=Cluster(os.environ["KUBECONFIG"]))
+    with pytest.raises(Enough):
+        at.watch.follow(3, lambda _: None)
+    assert turns == [TENDED, 3, 3]
+
+
+def test_a_first_gate_that_waits_ends_the_listening(at: World) -> None:
+    at.starts()
+    at.opens()
+    at.opens("run-2")
+
+    class Cluster(Kubernetes):
+        def changes(self, since: str, seconds: int) -> Any:
+            for number, each in enumerate(super().changes(since, seconds)):
+                assert number == 0, "it went on to listen"
+                yield each
+
+    at.watch.cluster = Cluster(os.environ["KUBECONFIG"])
+    at.version = at.watch.listen(at.version, 1)
+    at.watch.round()
+    assert at.watch.progress.waiting == 1
 
 
 def test_a_cluster_that_does_not_take_it_is_asked_again_the_next_time(at: World) -> None:
@@ -530,7 +587,7 @@ def test_the_command_delivers_tells_and_ends_when_it_is_told_to(at: World) -> No
     request = at.opens()
     at.ledger.record(a_decision(request))
     command = [sys.executable, "-m", "bridge.cli.main", "--ledger", str(at.folder / "l.git")]
-    options = ["--watch", "--interval", "1", "--listen", "127.0.0.1:0"]
+    options = ["--watch", "--interval", "3", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(
         [*command, "reconcile", *options], stderr=subprocess.PIPE, text=True
     ) as process:

@@ -103,11 +103,11 @@ def verify(session: Session, gate: str | None, signed: bool) -> None:
 @click.option("--namespace", metavar="NAME", help="With --watch: of the workflows; else all.")
 @click.option(
     "--interval",
-    default=30,
+    default=3,
     show_default=True,
-    type=click.IntRange(1, 3600),
+    type=click.IntRange(3, 3600),
     metavar="SECONDS",
-    help="With --watch: between two looks at the ledger.",
+    help="With --watch: between two looks at the ledger, while a gate waits.",
 )
 @click.option("--listen", metavar="HOST:PORT", help="With --watch: for health and metrics.")
 @pass_session
@@ -141,7 +141,7 @@ def _watch(session: Session, namespace: str | None, interval: int, listen: str |
     import time
 
     from bridge.argo.kubernetes import Kubernetes
-    from bridge.gates.reconciler import Watch
+    from bridge.gates.reconciler import TENDED, Watch
     from bridge.wiring import clock, existing_venue
 
     def end(*_: object) -> None:
@@ -160,7 +160,7 @@ def _watch(session: Session, namespace: str | None, interval: int, listen: str |
         from bridge.entrypoints.metrics import listening
 
         # A round takes as long as the interval, and a list of thousands some seconds more.
-        at = listening(listen, watch.progress, clock, patience=3 * interval + 60)
+        at = listening(listen, watch.progress, clock, patience=3 * max(interval, TENDED) + 60)
         watch.tell(f"health and metrics at http://{at}")
     watch.tell(f"delivering what {session.ledger.where} decides")
     watch.follow(interval, time.sleep)

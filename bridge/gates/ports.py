@@ -59,8 +59,9 @@ class Ledger(Protocol):
         ...
 
     def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
-        """The ledger's head now, and the gates decided after it was `head`: one exchange, and as
-        much more as is new. None: not one is told, only the head."""
+        """The ledger's head now, and the gates decided after it was `head`: one exchange, whose
+        size doesn't grow with the open gates, and as much more as is new. None: no gate, only the
+        head."""
         ...
 
     def record(self, decision: Decision) -> Standing:

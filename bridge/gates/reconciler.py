@@ -28,6 +28,11 @@ from bridge.gates.venue import Venue, VenueOf
 
 _log = log.logger("reconciler")
 
+#: Seconds between two looks at what the clock does, and at the ledger while no gate waits.
+TENDED = 30
+#: The API server says a version two seconds before it ends a watch. A shorter watch gets none, and
+#: a version that is not renewed is soon too old: https://github.com/kubernetes/kubernetes/blob/v1.35.0/staging/src/k8s.io/apiserver/pkg/storage/cacher/cache_watcher.go
+SHORTEST = 3
 #: Seconds between two tries at a cluster that does not answer: each time twice as long, to this.
 _LONGEST_PAUSE = 60
 
@@ -63,9 +68,12 @@ class Watch:
     _told: set[str] = field(default_factory=set)
     _unreadable: set[str] = field(default_factory=set)  # workflows, by uid
     _listed_anew: bool = False  # and runs may have vanished while nobody listened
+    _tended_at: datetime | None = None
+    _tended_well: bool = True
 
     def follow(self, interval: int, pause: Callable[[float], None]) -> None:
-        """Until the process is ended. The ledger is asked every `interval` seconds."""
+        """Until the process is ended. While a gate waits, the ledger is asked every `interval`
+        seconds."""
         patience = 1
         while True:
             try:
@@ -73,7 +81,8 @@ class Watch:
                 patience = 1
                 while True:
                     self.round()
-                    version = self.listen(version, interval)
+                    busy = self._runs or self._due
+                    version = self.listen(version, interval if busy else max(interval, TENDED))
             except TooOld:
                 continue
             except ClusterUnavailable as error:
@@ -97,10 +106,12 @@ class Watch:
                 self._over(named, gates, self.cluster.workflow(named))
         # A node that was suspended again while nobody listened looks as it did before.
         self._unchecked = {gate for _, gates in self._runs.values() for gate in gates}
-        self._listed_anew = True
+        self._listed_anew, self._tended_at = True, None
         return version
 
     def listen(self, version: str, seconds: int) -> str:
+        """For so long, or until a first gate waits; the version to listen from."""
+        idle = not self._runs
         for kind, found in self.cluster.changes(version, seconds):
             with suppress(UnreadableWorkflow):  # the next one has a later version
                 version = argo.version_of(found) or version
@@ -108,6 +119,8 @@ class Watch:
                 self._vanished(found)
             elif kind != "BOOKMARK":
                 self._seen(found)
+            if idle and self._runs:
+                break
         return version
 
     def _vanished(self, workflow: Mapping[str, Any]) -> None:
@@ -195,13 +208,13 @@ class Watch:
 
     def round(self) -> None:
         """Look for what was decided, and deliver it."""
-        try:
-            self._find_decided()
-            self._let_time_pass()
-            well = True
-        except BridgeError as error:  # one gate that makes no sense must not end the others'
-            self._trouble("ledger", error)
-            well = False
+        tending = self._is_time_to_tend()
+        well = self._tried(self._find_decided) if tending or self._runs else True
+        if tending and well:
+            # One gate that makes no sense must not end the others'.
+            self._tended_well = self._tried(self._let_time_pass)
+            self._tended_at = self.clock()
+        well &= self._tended_well
         for gate in list(self._due):
             well &= self._deliver(gate)
         self.progress.waiting = sum(len(gates) for _, gates in self._runs.values())
@@ -210,6 +223,18 @@ class Watch:
         self.progress.turned_at = self.clock()
         if well:
             self.progress.well_at = self.progress.turned_at
+
+    def _is_time_to_tend(self) -> bool:
+        before = self._tended_at
+        return before is None or (self.clock() - before).total_seconds() >= TENDED
+
+    def _tried(self, action: Callable[[], None]) -> bool:
+        try:
+            action()
+        except BridgeError as error:
+            self._trouble("ledger", error)
+            return False
+        return True
 
     def _find_decided(self) -> None:
         head, new = self.venue.ledger.decided_since(self._head)

@@ -41,6 +41,9 @@ from bridge.ledger.git import (
 #: Each exchange leaves a pack behind; past so many the cache costs more than it saves.
 MOST_PACKS = 200
 
+#: A commit has a few hundred bytes, and a message of a few thousand.
+_MOST_OF_TIPS = 64 * 1024
+
 _FIRST = f"refs/heads/{FIRST_BRANCH}"
 
 #: A depth that git takes for all of history.
@@ -97,6 +100,12 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _holds_trees(repository: Path) -> bool:
+    """Whether more came than one commit for each branch."""
+    packs = (repository / "objects" / "pack").glob("*.pack")
+    return sum(each.stat().st_size for each in packs) > _MOST_OF_TIPS
+
+
 class GitClone:
     """Plumbing commands on the cache of one remote repository."""
 
@@ -111,6 +120,7 @@ class GitClone:
         self._held: int | None = None
         self._reader: ObjectReader | None = None
         self._tips: list[str] = []
+        self._takes_filters = True
         self._settle_in(cache)
 
     def _settle_in(self, cache: Path) -> None:
@@ -211,6 +221,28 @@ class GitClone:
         args = ["ls-remote", "--quiet", "--heads", "--", self._url, *patterns]
         lines = self._run(args, remote=True).splitlines()
         return {name: sha for sha, _, name in (line.partition("\t") for line in lines)}
+
+    def tips(self, *branches: str) -> dict[str, str]:
+        """The same, of these branches alone: what the others are is not even sent.
+
+        `ls-remote` filters only what it got, and there is a branch for each open gate. A fetch
+        names what it wants: https://git-scm.com/docs/protocol-v2#_ls_refs
+        """
+        if not self._takes_filters:
+            return self.remote_refs(*branches)
+        with self.held(), tempfile.TemporaryDirectory(prefix="new-", dir=self._home) as folder:
+            path = Path(folder) / "tips.git"
+            make_bare(path, {}, self._lock_fds)
+            args = ["fetch", "--quiet", "--depth=1", "--no-tags", "--filter=tree:0", "--"]
+            args += [self._url, *(f"+{each}:{each}" for each in branches)]
+            try:
+                run(args, environment(path, {**QUIET, **self._secret}), pass_fds=self._lock_fds)
+            except GitFailed:  # none of that name, or a server that can't: it is asked plainly
+                return self.remote_refs(*branches)
+            # A server without filters sends all that is in the record, each time.
+            self._takes_filters = not _holds_trees(path)
+            found = ((each.relative_to(path), each) for each in (path / "refs").rglob("*"))
+            return {str(name): each.read_text().strip() for name, each in found if each.is_file()}
 
     def bring(self, objects: Iterable[str], depth: int = 1) -> None:
         """Have just these here: a commit without its tree, a tree without what is beneath it."""

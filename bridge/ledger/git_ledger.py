@@ -299,7 +299,7 @@ class GitLedger:
         gates = list(gate_ids)
 
         def attempt() -> dict[str, Standing]:
-            ledger = self._clone.remote_refs(LEDGER).get(LEDGER)
+            ledger = self._clone.tips(LEDGER).get(LEDGER)
             if ledger is None or not gates:
                 return {}
             folders = self._gates.everywhere([(ledger, gate_id) for gate_id in gates])
@@ -319,7 +319,7 @@ class GitLedger:
 
     def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
         def attempt() -> tuple[str | None, tuple[str, ...]]:
-            now = self._clone.remote_refs(LEDGER).get(LEDGER)
+            now = self._clone.tips(LEDGER).get(LEDGER)
             if head is None or now is None:
                 return now, ()
             return now, tuple(each.id for each in self._newest_first(_A_FEW, now, head))
