@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from bridge.argo.admission import Admission, admission
 from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, ClusterSurvey
 from bridge.setup.argo_doctor import examine_cluster
 from bridge.setup.checks import Level, is_safe
@@ -15,6 +17,7 @@ GOOD = ClusterSurvey(
     has_workflows=True,
     may={**{(verb, "workflows"): True for verb in PULL}, **dict.fromkeys(NEEDLESS, False)},
     controller="quay.io/argoproj/workflow-controller:v4.1.2",
+    admission=Admission(rewrites=False, delivers=True),
 )
 
 
@@ -52,3 +55,47 @@ def test_an_account_that_may_more_than_it_needs_is_told(right: tuple[str, str]) 
 )
 def test_a_controller_that_was_not_tried_is_told_and_is_no_fault(image: str | None) -> None:
     assert level(replace(GOOD, controller=image), "controller") is Level.NOTE
+
+
+ADMINISTRATOR = {**GOOD.may, ("create", "workflows"): True}
+
+
+@pytest.mark.parametrize(
+    ("tried", "may", "expected"),
+    [
+        (Admission(rewrites=True, delivers=True), GOOD.may, Level.FAULT),
+        (Admission(rewrites=True, delivers=True), ADMINISTRATOR, Level.NOTE),
+        (Admission(rewrites=False, delivers=False), GOOD.may, Level.FAULT),
+        (Admission(rewrites=False, delivers=None), GOOD.may, Level.FINE),
+        (Admission(), GOOD.may, Level.NOTE),
+    ],
+)
+def test_an_account_that_delivers_must_not_be_able_to_rewrite_a_run(
+    tried: Admission, may: Any, expected: Level
+) -> None:
+    assert level(replace(GOOD, admission=tried, may=may), "admission") is expected
+
+
+def run(name: str, **node: Any) -> dict[str, Any]:
+    gate = {"parameters": [{"name": "gate", "value": "g"}]}
+    suspended = {"id": name, "name": name, "type": "Suspend", "phase": "Running", "inputs": gate}
+    nodes = {name: {**suspended, **node}}
+    return {
+        "metadata": {"name": name, "namespace": "argo", "uid": f"u-{name}"},
+        "status": {"phase": "Running", "nodes": nodes},
+    }
+
+
+def test_the_policies_are_tried_on_a_run_that_waits() -> None:
+    seen: list[tuple[str, bool]] = []
+
+    def tries(workflow: Any, patch: Any) -> bool:
+        delivery = isinstance(patch, list)
+        seen.append((workflow["metadata"]["name"], delivery))
+        return delivery
+
+    runs = [run("odd", phase=7), run("ended", phase="Succeeded"), run("waits")]
+    assert admission(runs, tries) == Admission(rewrites=False, delivers=True)
+    assert seen == [("waits", False), ("waits", True)]
+    assert admission(runs[:2], tries) == Admission(rewrites=False)
+    assert admission([], tries) == Admission()

@@ -459,6 +459,33 @@ def test_the_doctor_warns_of_an_account_that_may_everything(
     assert "! least: this account may also create workflows, delete workflows, get secrets" in said
 
 
+def test_the_doctor_tries_the_policies_as_the_account_that_delivers(
+    guarded: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = guarded.get("probe")
+    asked = ["doctor", "--kubernetes", "--namespace", guarded.name]
+    monkeypatch.setenv("KUBECONFIG", guarded.kubeconfig("hitl-reconciler"))
+    assert cli.main(asked) == 0
+    said = "rewriting a workflow is refused, and a delivery is accepted, tried by dry runs"
+    assert f"✓ admission: {said}" in capsys.readouterr().out
+    assert guarded.get("probe") == before
+
+
+def test_the_doctor_finds_that_no_policy_holds(
+    at: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at.apply()
+    at.submit()
+    before = at.get()
+    asked = ["doctor", "--kubernetes", "--namespace", at.name]
+    assert cli.main(asked) == 0  # an administrator
+    assert "! admission: this account may rewrite a waiting workflow" in capsys.readouterr().out
+    monkeypatch.setenv("KUBECONFIG", at.kubeconfig("hitl-reconciler"))
+    assert cli.main(asked) == 1
+    assert "✗ admission: this account may rewrite a waiting workflow" in capsys.readouterr().out
+    assert at.get() == before
+
+
 # -- many ------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bridge.argo.admission import Admission, admission
 from bridge.argo.inject import LABEL
 from bridge.argo.nodes import patch_of
 from bridge.core.delivery import Move, Workflow
@@ -25,6 +26,8 @@ _WRITTEN_MEANWHILE = (409, 422)
 _SECONDS = 20
 _GONE = 410
 _PAGE = 500
+#: Among so many running workflows with gates the doctor looks for one that waits.
+_TRIED_ON = 50
 #: Go parses JSON of 10,000 levels, and no more: https://pkg.go.dev/encoding/json
 _DEEPEST = 11_000
 #: Of a run that ended, the controller says so by a label: then the watch tells of it as deleted.
@@ -51,6 +54,7 @@ class ClusterSurvey:
     has_workflows: bool  # whether the API knows that resource type
     may: Mapping[tuple[str, str], bool]  # by verb and resource, in the namespace
     controller: str | None
+    admission: Admission
 
 
 class Kubernetes:
@@ -138,7 +142,35 @@ class Kubernetes:
                     {"spec": {"resourceAttributes": wanted}}, _request_timeout=_SECONDS
                 )
                 may[verb, resource] = bool(answer.status.allowed)
-        return ClusterSurvey(namespace, self._has_workflows(), may, self._controller(namespace))
+        has = self._has_workflows()
+        tried = Admission()
+        if has and may["list", _PLURAL] and may["patch", _PLURAL]:
+            tried = self._admission(namespace)
+        return ClusterSurvey(namespace, has, may, self._controller(namespace), tried)
+
+    def _admission(self, namespace: str) -> Admission:
+        from kubernetes.client import ApiException
+
+        where = (_GROUP, _VERSION, namespace, _PLURAL)
+
+        def tries(run: Json, patch: list[Json] | Json) -> bool | None:
+            kind = "json-patch+json" if isinstance(patch, list) else "merge-patch+json"
+            try:
+                self._api.patch_namespaced_custom_object(
+                    *where, run["metadata"]["name"], patch, dry_run="All",
+                    _content_type=f"application/{kind}", _request_timeout=_SECONDS,
+                )  # fmt: skip
+            except ApiException as error:
+                if error.status == 403:  # the account may patch, so an admission policy refuses
+                    return False
+                if error.status in (404, *_WRITTEN_MEANWHILE):
+                    return None
+                raise
+            return True
+
+        with _told("list", "workflows"):
+            found = self._api.list_namespaced_custom_object(*where, limit=_TRIED_ON, **_wanted(0))
+            return admission(_object(found)["items"], tries)
 
     def _has_workflows(self) -> bool:
         from kubernetes.client import ApiException

@@ -14,7 +14,7 @@ _TRIED: Final = re.compile(r":v?(3\.7|4\.1)\.")
 
 
 def examine_cluster(survey: ClusterSurvey) -> tuple[Check, ...]:
-    return (_types(survey), *_access(survey), _controller(survey))
+    return (_types(survey), *_access(survey), *_admission(survey), _controller(survey))
 
 
 def _types(survey: ClusterSurvey) -> Check:
@@ -52,6 +52,35 @@ def _access(survey: ClusterSurvey) -> Iterator[Check]:
             f"this account may also {', '.join(more)}, which no delivery needs",
             "take an account of `hitl init --kubernetes`",
         )
+
+
+def _admission(survey: ClusterSurvey) -> Iterator[Check]:
+    """The admission policies, as dry runs of this account showed them."""
+    if not survey.may["patch", "workflows"]:
+        return
+    tried, fix = survey.admission, "apply kubernetes/admission.yaml (`hitl init --kubernetes`)"
+    if tried.delivers is False:
+        says = "an admission policy refuses what a delivery writes, tried by a dry run"
+        yield Check("admission", Level.FAULT, says, fix)
+    elif tried.rewrites:
+        # An administrator may do so in any case: the policies are for the accounts that deliver.
+        everything = any(survey.may[each] for each in NEEDLESS)
+        says = "this account may rewrite a waiting workflow, tried by a dry run"
+        if everything:
+            fix = "to see whether the policies hold, set KUBECONFIG to an account that delivers"
+        yield Check("admission", Level.NOTE if everything else Level.FAULT, says, fix)
+    elif tried.rewrites is None:
+        yield Check(
+            "admission",
+            Level.NOTE,
+            "whether the admission policies hold is not known: this account sees no running"
+            " workflow with a gate to try a dry run on",
+            "while a gate waits, run this with the account hitl-reconciler",
+        )
+    else:
+        also = ", and a delivery is accepted" if tried.delivers else ""
+        says = f"rewriting a workflow is refused{also}, tried by dry runs"
+        yield Check("admission", Level.FINE, says)
 
 
 def _controller(survey: ClusterSurvey) -> Check:
