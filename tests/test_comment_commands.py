@@ -9,12 +9,12 @@ from hypothesis import given as having
 from hypothesis import strategies as st
 
 from bridge.core.errors import Faults
+from bridge.pages import approve_button
 from bridge.pages.comment_commands import (
     Command,
     Unreadable,
     Word,
     approval,
-    beside_a_button,
     given,
     read,
     readable,
@@ -549,7 +549,7 @@ def test_what_looks_like_input_before_an_approval_is_refused(text: str) -> None:
     command = read(f"{text}\n\n/approve")
     assert isinstance(command, Command)
     assert isinstance(readable(command, SCHEMA), Unreadable)
-    assert isinstance(readable(beside_a_button(text), SCHEMA), Unreadable)
+    assert isinstance(approve_button.approval(text, SCHEMA), Unreadable)
 
 
 @pytest.mark.parametrize(
@@ -563,8 +563,36 @@ def test_text_that_can_hold_no_lost_input_is_no_fault(body: str) -> None:
 
 @pytest.mark.parametrize("body", ["target: prod", "```yaml\ntarget: prod\n```"])
 def test_input_in_a_review_without_the_command_is_refused(body: str) -> None:
-    assert isinstance(readable(beside_a_button(body), SCHEMA), Unreadable)
-    assert isinstance(readable(beside_a_button("I ran it:\n```console\n$ x\n```"), SCHEMA), Command)
+    assert isinstance(approve_button.approval(body, SCHEMA), Unreadable)
+    fine = "It works:\n```console\n$ x\n```"
+    assert isinstance(approve_button.approval(fine, SCHEMA), Command)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("LGTM if tests pass", "not yet", "no", "don't merge", "dont merge", "wait for QA", "👎"),
+        *("LGTM?", "OK, but staging only", "Great work!\n\nOne thing: hold off until Monday."),
+        *("noch nicht", "LGTM, mais attends", "ещё нет", "LGTM. まだです", "Let's see", "TBD"),
+        *("```\nnot yet\n```", "Good.\n\n    if green", "> ship it\n\nno", "No."),
+    ],
+)
+def test_the_button_beside_an_objection_or_a_condition_does_not_approve(text: str) -> None:
+    found = approve_button.approval(text, None)
+    assert isinstance(found, Unreadable)
+    assert "write `/approve` alone in a comment, or `/hold`" in found.why
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "LGTM", "Looks good to me!", "👍", "!", "ship it 🚀", "Thanks, Ann.", "Excellent"),
+        *("> not yet\n\nNow it is fine.", "> wait", "I checked the metrics: AUC 0.93, β=0.1."),
+        *("No objections.", "<!-- if you read this -->", "Merci, c'est bon"),
+    ],
+)
+def test_the_button_alone_or_with_plain_praise_approves(text: str) -> None:
+    assert isinstance(approve_button.approval(text, None), Command)
 
 
 def _input(body: str) -> dict[str, object]:

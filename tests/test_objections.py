@@ -225,7 +225,7 @@ def acts(people: tuple[Account, ...]) -> st.SearchStrategy[Act]:
     who = st.sampled_from(people)
     return st.one_of(
         st.tuples(st.just("says"), who, st.sampled_from(TEXTS)),
-        st.tuples(st.just("reviews_"), who, st.sampled_from(sorted(STATES)), st.just("so")),
+        st.tuples(st.just("reviews_"), who, st.sampled_from(sorted(STATES)), st.just("good")),
         st.tuples(
             st.just("edits"),
             who,

@@ -445,14 +445,22 @@ def test_an_objection_by_button_or_text_outweighs_the_other(
     assert vote.verdict is verdict
 
 
-@pytest.mark.parametrize("text", ["/unhold", "/aprove", "LGTM, but /hold until Monday"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("/unhold", "/aprove", "LGTM, but /hold until Monday", "LGTM if tests pass"),
+        *("as `/approve` would", "not yet\n\n/status"),
+    ],
+)
 def test_an_approving_review_whose_text_says_something_else_is_answered(text: str) -> None:
     found = gathered(page(review("APPROVED", text)))
     assert not found.votes
     assert found.unreadable
 
 
-@pytest.mark.parametrize("text", ["as `/approve` would", "> /hold on\n\nit is fine now"])
+@pytest.mark.parametrize(
+    "text", ["fine, as `/approve` says", "LGTM\n/status", "> /hold on\n\nit is fine now"]
+)
 def test_an_approving_review_may_quote_a_command(text: str) -> None:
     assert only_vote(page(review("APPROVED", text))) == (Verdict.APPROVE, Channel.REVIEW)
 

@@ -159,11 +159,6 @@ def rejection(reason: str) -> str:
     return f"/{Word.REJECT} {one_line(reason)}\n"
 
 
-def beside_a_button(body: str) -> Command:
-    """The approval of a review whose text holds no command."""
-    return Command(Word.APPROVE, before=tuple(read_lines(body)))
-
-
 def readable(command: Command, schema: Mapping[str, Any] | None) -> Command | Unreadable:
     """The command; or why not, if its gate asks for input and the author seems to have given some
     where nothing reads it."""

@@ -11,7 +11,8 @@ import unicodedata
 
 #: What takes an approval back, puts it off or limits it. A false alarm costs one more comment.
 _DOUBTS = r"""
-no non none nope nah nay not never neither nor cannot [^\W_]+n['’]?t unable
+no non none nope nah nay not never neither nor cannot [^\W_]+n['’]t
+(?:do|ca|wo|is|are|was|does|did|had|has|have|ai|should|would|could|must)nt unable
 without refuse\w* declin\w* den(?:y|ied) reject\w* disapprov\w* disagree\w*
 against oppos\w* block\w* abort\w* cancel\w* revert\w* if iff when whenever
 once after afterwards unless until till? provided providing? assum\w+
@@ -28,7 +29,8 @@ fix\w* broken break\w* fail\w* wrong bad poor sorry careful\w* caution\w*
 red revisit\w* recheck retry check\sfirst premature early undecided nein
 nicht kein\w* wenn falls sobald erst aber nur später warte\w* bis solange
 nee niet maar als pas wacht pero cuando solo hasta espera\w* si mais quand
-seulement attend\w* senão não quando però aspetta
+seulement attend\w* senão não quando però aspetta se ma ancora ainda todavía aún encore noch nog
+ne nie nej inte ikke ei ale jeszcze ještě hayır değil ama bekle
 """
 _DOUBT = re.compile(rf"(?<![^\W_])(?:{'|'.join(_DOUBTS.split())})(?![^\W_])|[?]", re.IGNORECASE)
 #: "no objections" is praise.
@@ -63,12 +65,21 @@ _BAD_MARK = re.compile(
     r"|warning|construction|thinking\w*|raised_hand|confused|question|eyes):"
     "|[👎❌✖❎🚫⛔🛑✋⏳⌛⏸⏰⚠🚧🤔😕❓❔🙅🔴]|~~"
 )
+#: Nobody here can read it: a "not yet" in letters other than Latin ones looks like any other word.
+#: A single Greek letter names a parameter.
+_UNREAD = re.compile(
+    r"[\u0370-\u03ff]{2,}+|[^\W\d_A-Za-z\u00aa-\u024f\u0370-\u03ff\u1e00-\u1eff]++"
+)
+_WORDS = re.compile(r"[^\W_]")
 _SENTENCE = re.compile(r"[\n.;!?…:]+\s*")
 
 
 def doubt(text: str) -> str | None:
     """The first word that makes an approval conditional, late or none; None if there is none."""
-    found = _DOUBT.search(_NO_DOUBT.sub(" ", plain := _plain(text))) or _BAD_MARK.search(plain)
+    plain = _plain(text)
+    found = (
+        _DOUBT.search(_NO_DOUBT.sub(" ", plain)) or _BAD_MARK.search(plain) or _UNREAD.search(plain)
+    )
     return found[0] if found else None
 
 
@@ -84,6 +95,11 @@ def leading_doubt(text: str) -> str | None:
 def praises(text: str) -> bool:
     """Whether something in it plainly agrees."""
     return _PRAISE.search(_NO_DOUBT.sub(" ok ", _plain(text))) is not None
+
+
+def says_something(text: str) -> bool:
+    """Whether it holds more than marks and emoji."""
+    return _WORDS.search(_plain(text)) is not None
 
 
 def _plain(text: str) -> str:

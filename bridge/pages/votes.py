@@ -25,7 +25,7 @@ from bridge.core.evaluation import (
     Why,
 )
 from bridge.core.model import ApprovalRequest
-from bridge.pages import comment_commands
+from bridge.pages import approve_button, comment_commands
 from bridge.pages.body_history import gates_shown, history, unbroken, was_replaced
 from bridge.pages.comment_commands import Command, Unreadable, Word
 from bridge.pages.marker import Part, Seal, seal_of
@@ -284,7 +284,7 @@ class _VoteReader:
         if meant is Verdict.CHANGES and said not in _OBJECTIONS:
             command, said = None, None  # whatever the text says, the button objects
         elif meant is Verdict.APPROVE and (not command or _is_aside(command, self._request)):
-            command = self._readable(comment_commands.beside_a_button(review.body))
+            command = approve_button.approval(review.body, self._request.schema)
         if isinstance(command, Unreadable):
             self._confused(review, command.why)
         elif meant is Verdict.APPROVE and said is Verdict.RELEASE:
@@ -320,10 +320,9 @@ class _VoteReader:
 
     def _read(self, body: str) -> Command | Unreadable | None:
         command = comment_commands.read(body)
-        return self._readable(command) if isinstance(command, Command) else command
-
-    def _readable(self, command: Command) -> Command | Unreadable:
-        return comment_commands.readable(command, self._request.schema)
+        if isinstance(command, Command):
+            return comment_commands.readable(command, self._request.schema)
+        return command
 
     def closing(self) -> Vote | None:
         """The close as a rejection, where a person closed the page by hand."""
@@ -450,7 +449,9 @@ class _VoteReader:
 
 def _is_aside(command: Command | Unreadable, request: ApprovalRequest) -> bool:
     """Whether a text leaves the button alone; one that mentions a command may hold input for it."""
-    return isinstance(command, Unreadable) and command.aside and not request.schema
+    if isinstance(command, Command):
+        return command.word is Word.STATUS
+    return command.aside and not request.schema
 
 
 def _verdict(command: Command | Unreadable | None) -> Verdict | None:
