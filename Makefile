@@ -57,9 +57,10 @@ eye: setup
 
 .PHONY: test-argo-shapes
 # Minutes: all shapes of a flow on the stand-in for Argo, where `make test` takes a few; on a plain
-# ledger, and decided on GitHub by push and by pull.
+# ledger, and decided on GitHub by push and by pull. Each worker is given few tests at a time:
+# `worksteal` leaves a worker its next test, even behind one of six minutes.
 test-argo-shapes: setup
-	@$(PYTEST) $(BESIDE) -m argo_shapes
+	@$(PYTEST) -n $(WORKERS) --dist load --maxschedchunk 1 -m argo_shapes
 
 .PHONY: test-cluster
 # On a real API server: the cluster that KUBECONFIG names, which knows Argo's resource types; without

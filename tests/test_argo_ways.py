@@ -189,15 +189,22 @@ SHAPES = [
 Started = Callable[[str], ByPush]
 
 
-@pytest.fixture(params=[ByPush, ByPull], ids=["push", "pull"])
+# Of a wider scope than `started`, so that pytest puts all tests of one way before those of the
+# other: two neighbours of minutes each would fall to one worker of pytest-xdist.
+@pytest.fixture(scope="module", params=[ByPush, ByPull], ids=["push", "pull"])
+def way(request: pytest.FixtureRequest) -> type[ByPush]:
+    made: type[ByPush] = request.param
+    return made
+
+
+@pytest.fixture
 def started(
-    request: pytest.FixtureRequest, tmp_path: Path, store: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Started]:  # fmt: skip
+    way: type[ByPush], tmp_path: Path, store: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Started]:
     with GitHub() as github, api.serving() as cluster:
         monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path)))
         monkeypatch.setattr(ByPush, "cluster", cluster, raising=False)
-        yield lambda flow: request.param(github, tmp_path, store, flow)
+        yield lambda flow: way(github, tmp_path, store, flow)
 
 
 def test_a_round_that_is_rejected_ends_the_run_and_the_round_before_it_ran(
