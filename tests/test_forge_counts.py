@@ -6,14 +6,20 @@ Git's requests and the minting of tokens are counted apart. `bench/github.py` pr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.core.model import ApprovalRequest, Gate, Standing
+from bridge.core.rules import Actors, Approvals, Policy
+from bridge.gates.gate_issues import asked_since
 from bridge.gates.open_page import ask
 from bridge.github import client as adapter
+from bridge.github import queries
 from bridge.github.client import GitHub
+from bridge.pages.marker import seal_of
 from bridge.pages.model import Look
 from tests.forge import POLICY, World, world
 
@@ -95,7 +101,8 @@ def test_a_sweep_takes_one_for_so_many_gates_and_three_besides(
     at: World, policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter, "_AT_ONCE", 3)
-    monkeypatch.setattr(adapter, "_WAITING", adapter._WAITING.replace("first: 50", "first: 3"))
+    few = queries.WAITING_ISSUES.replace("first: 50", "first: 3")
+    monkeypatch.setattr(queries, "WAITING_ISSUES", few)
     at.write_policy(policy)
     for number in range(7):
         ask(at.desk(at.opener), at.request(f"Train/{number}/deploy/1").draft)
@@ -139,3 +146,35 @@ def test_a_thousand_waiting_issues_take_no_more(at: World) -> None:
     found: list[Look] = []
     assert asked(at, lambda: found.append(forge.waiting())) <= 22
     assert len({each.number for each in found[0].pages}) == 1000
+
+
+def test_deciding_an_issue_takes_six_beside_a_thousand_that_wait(at: World) -> None:
+    at.write_policy(ISSUE)
+    for number in range(1000):
+        at.repo.open_issue(at.opener.bot, f"Gate {number}").label(at.opener.bot, "gate:pending")
+    at.github.clock.advance(hours=2)
+    at.mint()
+    _, page = ask(at.desk(at.opener), at.request().draft)
+    assert page
+    issue = at.repo.issue(page.number)
+    sealed = seal_of(issue.body)
+    assert sealed
+    issue.comment(at.alice, f"/approve {sealed.digest.removeprefix('sha256:')}")
+    assert asked(at, lambda: at.tend(issue)) <= 6
+    assert issue.labels == ["gate:approved"]
+
+
+@pytest.mark.parametrize("opened_at", [datetime.min, datetime.max])
+def test_a_gate_that_lies_about_its_age_makes_nobody_read_all_issues_or_none(
+    opened_at: datetime,
+) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    request = ApprovalRequest(
+        gate=Gate("https://metadata.test", "Train/7/deploy/12"),
+        message="Deploy?",
+        policy=Policy(Approvals(Actors(anyone=True))),
+        opened_at=opened_at.replace(tzinfo=UTC),
+    )
+    since = asked_since([Standing(request, None, "")], [], now)
+    assert since
+    assert timedelta(0) < now - since < timedelta(days=31)

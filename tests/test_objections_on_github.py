@@ -311,6 +311,62 @@ def test_a_hold_on_one_of_two_issues_of_a_gate_holds(at: World) -> None:
     assert held(at, second) == ["alice"]
 
 
+@pytest.mark.parametrize("first", ["hold", "unlabel"])
+def test_a_hold_on_an_issue_whose_label_was_taken_off_holds(at: World, first: str) -> None:
+    at.write_policy(ISSUE)
+    issue = opened(at)
+    if first == "hold":
+        issue.comment(at.alice, "/hold")
+    issue.unlabel(at.mallory, "gate:pending")
+    if first == "unlabel":
+        issue.comment(at.alice, "/hold")
+    at.sweep()
+    assert len(at.repo.issues) == 1
+    assert issue.labels == ["gate:pending"]
+    approves(at, issue)
+    assert held(at, issue) == ["alice"]
+
+
+def test_an_unread_hold_on_an_issue_without_its_label_holds_a_second_issue(at: World) -> None:
+    at.write_policy(ISSUE)
+    first = opened(at)
+    first.comment(at.alice, "/hold")
+    first.unlabel(at.mallory, "gate:pending")
+    at.github.clock.advance(minutes=1)
+    second = at.repo.open_issue(at.opener.bot, first.title, first.body)
+    approves(at, second)
+    assert held(at, second) == ["alice"]
+
+
+@pytest.mark.parametrize("how", ["event", "sweep"])
+def test_a_hold_whose_event_was_lost_on_an_issue_that_the_policy_left_holds(
+    at: World, how: str
+) -> None:
+    at.write_policy(ISSUE)
+    issue = opened(at)
+    at.write_policy(POLICY)
+    at.tend(issue)
+    (pull,) = at.repo.pulls
+    issue.comment(at.alice, "/hold")
+    at.github.clock.advance(minutes=1)
+    pull.review(at.bob, "APPROVED")
+    at.tend(pull) if how == "event" else at.sweep()
+    assert held(at, pull) == ["alice"]
+
+
+def test_a_hold_on_an_issue_that_was_made_before_for_another_gate_holds(at: World) -> None:
+    at.write_policy(ISSUE)
+    made = at.repo.open_issue(at.opener.bot, "x", "x")
+    at.github.clock.advance(days=2)
+    at.mint()
+    issue = opened(at)
+    made.edit(at.opener.bot, issue.body)
+    made.comment(at.alice, "/hold")
+    made.edit(at.opener.bot, "x")
+    approves(at, issue)
+    assert held(at, issue) == ["alice"]
+
+
 def test_a_hold_outlives_leaving_the_team(at: World) -> None:
     team = at.github.organisation("acme").team("ml", at.alice, at.bob)
     at.write_policy(POLICY.replace("users: [alice, bob]", "teams: [acme/ml]"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -145,8 +145,17 @@ class Forge(Protocol):
         """The repository and this one page. Raises `NoSuchPage` where there is none."""
         ...
 
-    def find(self, branches: Sequence[str]) -> Look:
-        """The pull requests whose head is one of these branches, open or not, newest first."""
+    def find(
+        self,
+        branches: Sequence[str],
+        since: datetime | None = None,
+        known: Collection[int] = (),
+    ) -> Look:
+        """The pull requests whose head is one of these branches, open or not, newest first.
+
+        With `since` also the bridge's own issues that changed since then and may show one of these
+        gates, open or not, whatever their labels: but for those of the known numbers.
+        """
         ...
 
     def waiting(self) -> Look:

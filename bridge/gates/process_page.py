@@ -26,6 +26,7 @@ from bridge.gates.asking_run import untrue, without_approval
 from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
 from bridge.gates.evidence import evidence, heard, learned
+from bridge.gates.gate_issues import asked_since
 from bridge.gates.open_page import Desk, not_here, own_page, pages, policy_for, put_up
 from bridge.pages import page_text as show
 from bridge.pages import votes as gather
@@ -85,11 +86,14 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     """Look at every gate that is not settled. What fails at one is told, and stops no other."""
     gates = set(desk.ledger.open_heads())
     issues = desk.forge.waiting()
-    found = [gather.gate_of(each, issues.site) for each in issues.pages]
-    on_issues = {each for each in found if each}
-    pulls = desk.forge.find([f"{GATE_BRANCH}{each}" for each in sorted(gates | on_issues)])
-    look = replace(pulls, pages=issues.pages + pulls.pages)
+    shown = [gather.gate_of(each, issues.site) for each in issues.pages]
+    on_issues = {each for each in shown if each}
     known = desk.ledger.read_all(sorted(gates | on_issues))
+    # An issue may have lost its label, or the policy left it for a pull request.
+    since = asked_since(known.values(), issues.pages, desk.clock())
+    branches = [f"{GATE_BRANCH}{each}" for each in sorted(gates | on_issues)]
+    found = desk.forge.find(branches, since, [each.number for each in issues.pages])
+    look = replace(found, pages=issues.pages + found.pages)
     done = [_swept(desk, look, each, known.get(each)) for each in sorted(gates | on_issues)]
     # Whose branch is gone is in no listing of branches: its page still says that it waits.
     stranded = desk.forge.stranded(WAITING)
@@ -147,9 +151,8 @@ def _tend(
     if standing and standing.decision:
         return _finish(desk, look.site, page, standing, standing.decision)
     if alone:  # an older page's objections hold as well
-        found = desk.forge.find([f"{GATE_BRANCH}{gate_id}"]).pages
-        if page.branch is None:
-            found += desk.forge.waiting().pages
+        since = asked_since([standing] if standing else [], [page], desk.clock())
+        found = desk.forge.find([f"{GATE_BRANCH}{gate_id}"], since, [page.number]).pages
         look = replace(look, pages=(page, *(e for e in found if e.number != page.number)))
     if standing is None or standing.head is None or page.state is State.MERGED or page.astray:
         return _gone(desk, look, page, gate_id)

@@ -7,7 +7,7 @@ error here: half a page of reviews is not evidence.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -19,11 +19,14 @@ from bridge.core.model import Place
 from bridge.core.remote_url import of_repository
 from bridge.core.rules import Group, GroupKind, Via
 from bridge.core.settings import GitHubSettings
+from bridge.core.timestamps import moment_out
 from bridge.github import graphql as words
+from bridge.github import queries
 from bridge.github.asking_run import read_run
-from bridge.github.graphql import ACCOUNT, ISSUE, LABELS, MORE, PAGE, SITE
+from bridge.github.queries import LABELS
 from bridge.github.transport import Denied, Json, Line, told
 from bridge.pages.model import (
+    GATE_BRANCH,
     LEDGER_BRANCH,
     WAITING,
     Label,
@@ -40,8 +43,7 @@ from bridge.policy.policy_file import PATH
 
 #: The context of the commit status.
 STATUS = "approval"
-#: Gates in one query of a sweep: their pages cost GitHub little, and its answer stays in its time.
-_AT_ONCE = 50
+_AT_ONCE = queries.AT_ONCE
 #: GitHub finds so many nodes by their ids in one query.
 _TEXTS_AT_ONCE = 100
 #: GitHub lists a thousand runs at most.
@@ -77,43 +79,61 @@ class GitHub:
     # -- reading -----------------------------------------------------------------------------
 
     def look(self, number: int) -> Look:
-        found = self._query(
-            f"query Page($owner: String!, $name: String!, $number: Int!) {{ {SITE}"
-            f" page: repository(owner: $owner, name: $name)"
-            f" {{ issueOrPullRequest(number: $number) {{ ...Page ...Issue }} }} }} {PAGE} {ISSUE}"
-            f" {ACCOUNT}",
-            {"number": number},
-        )
+        found = self._query(queries.ONE_PAGE, {"number": number})
         look = self._look_of(found, lambda: [found["page"]["issueOrPullRequest"]])
         if not look.pages:
             raise NoSuchPage(f"{self._repository} has neither a pull request nor an issue {number}")
         return look
 
-    def find(self, branches: Sequence[str]) -> Look:
+    def find(
+        self,
+        branches: Sequence[str],
+        since: datetime | None = None,
+        known: Collection[int] = (),
+    ) -> Look:
         """One query for each fifty branches; without a branch it reads the repository alone."""
-        looks = [
-            self._find(branches[start : start + _AT_ONCE])
-            for start in range(0, max(len(branches), 1), _AT_ONCE)
-        ]
-        return Look(looks[-1].site, tuple(page for look in looks for page in look.pages))
+        first = self._find(branches[:_AT_ONCE], since)
+        looks = [self._pages_of(first, branches[:_AT_ONCE])]
+        for start in range(_AT_ONCE, len(branches), _AT_ONCE):
+            some = branches[start : start + _AT_ONCE]
+            looks.append(self._pages_of(self._find(some), some))
+        pages = [page for look in looks for page in look.pages]
+        if since and branches:
+            pages += self._changed(first, looks[0].site, branches, since, known)
+        return Look(looks[-1].site, tuple(pages))
 
-    def _find(self, branches: Sequence[str]) -> Look:
-        if not branches:
-            found = self._query(f"query Site($owner: String!, $name: String!) {{ {SITE} }}", {})
-            return self._look_of(found, list)
-        asked = "".join(
-            f" b{index}: pullRequests(headRefName: $b{index}, first: 3,"
-            f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {MORE} }}"
-            for index in range(len(branches))
-        )
-        names = "".join(f", $b{index}: String!" for index in range(len(branches)))
-        query = (
-            f"query Pages($owner: String!, $name: String!{names}) {{ {SITE}"
-            f" pages: repository(owner: $owner, name: $name) {{{asked} }} }} {PAGE} {ACCOUNT}"
-        )
-        variables = {f"b{index}": branch for index, branch in enumerate(branches)}
-        found = self._query(query, variables)
-        return self._look_of(found, lambda: self._pulls(found["pages"], branches))
+    def _find(self, branches: Sequence[str], since: datetime | None = None) -> Json:
+        given = {f"b{index}": branch for index, branch in enumerate(branches)}
+        if since and branches:
+            given |= {"since": moment_out(since)}
+        return self._query(queries.pages_of(len(branches), changed=since is not None), given)
+
+    def _pages_of(self, found: Json, branches: Sequence[str]) -> Look:
+        return self._look_of(found, lambda: self._pulls(found.get("pages", {}), branches))
+
+    def _changed(
+        self,
+        found: Json,
+        site: Site,
+        branches: Sequence[str],
+        since: datetime,
+        known: Collection[int],
+    ) -> Iterator[Page]:
+        """The issues that changed since then and may show a gate of these branches."""
+        gates = {each.removeprefix(GATE_BRANCH) for each in branches}
+        heads = self._understood(lambda: list(self._heads(found["pages"], since)))
+        ids = self._understood(lambda: words.may_show(heads, site.voices, gates, known))
+        for start in range(0, len(ids), _AT_ONCE):
+            some = {"ids": ids[start : start + _AT_ONCE]}
+            nodes = self._query(queries.ISSUES_BY_ID, some, everywhere=True)["nodes"]
+            yield from self._understood(partial(self._read, nodes, site.voices))
+
+    def _heads(self, part: Json, since: datetime) -> Iterator[Json]:
+        yield from part["issues"]["nodes"]
+        while after := words.cursor(part["issues"]):
+            asked = {"since": moment_out(since), "after": after}
+            part = self._query(queries.MORE_CHANGED, asked)["repository"]
+            yield from part["issues"]["nodes"]
 
     def _pulls(self, found: Json, branches: Sequence[str]) -> Iterator[Json]:
         for index, branch in enumerate(branches):
@@ -122,40 +142,36 @@ class GitHub:
             # Anyone may open more of them, from a fork's branch of that name, to hide ours.
             while after := words.cursor(part):
                 asked = {"branch": branch, "after": after}
-                part = self._query(_MORE_PULLS, asked)["repository"]["pullRequests"]
+                part = self._query(queries.MORE_PULLS, asked)["repository"]["pullRequests"]
                 yield from part["nodes"]
 
     def stranded(self, label: str) -> Look:
-        found = self._query(
-            "query Stranded($owner: String!, $name: String!, $label: String!)"
-            f" {{ {SITE}"
-            f" pages: repository(owner: $owner, name: $name) {{ pullRequests(first: {_AT_ONCE},"
-            " labels: [$label], states: [CLOSED, MERGED],"
-            f" orderBy: {{field: UPDATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} }} }} }}"
-            f" {PAGE} {ACCOUNT}",
-            {"label": label},
-        )
+        found = self._query(queries.STRANDED, {"label": label})
         return self._look_of(found, lambda: found["pages"]["pullRequests"]["nodes"])
 
     def waiting(self) -> Look:
-        found = self._query(_WAITING, {"label": WAITING, "after": None})
+        found = self._query(queries.WAITING_ISSUES, {"label": WAITING, "after": None})
         return self._look_of(found, lambda: self._issues(found))
 
     def _issues(self, found: Json) -> Iterator[Json]:
         part = found["pages"]["issues"]
         yield from part["nodes"]
         while after := words.cursor(part):
-            part = self._query(_WAITING, {"label": WAITING, "after": after})["pages"]["issues"]
+            asked = {"label": WAITING, "after": after}
+            part = self._query(queries.WAITING_ISSUES, asked)["pages"]["issues"]
             yield from part["nodes"]
 
     def _look_of(self, found: Json, nodes: Callable[[], Iterable[Json | None]]) -> Look:
         def read() -> Look:
             site = self._site(found)
-            whole = [self._whole(node) for node in nodes() if node]
-            self._add_revisions(whole, site.voices)
-            return Look(site, tuple(map(words.page, whole)))
+            return Look(site, self._read(nodes(), site.voices))
 
         return self._understood(read)
+
+    def _read(self, nodes: Iterable[Json | None], voices: Voices) -> tuple[Page, ...]:
+        whole = [self._whole(node) for node in nodes if node]
+        self._add_revisions(whole, voices)
+        return tuple(map(words.page, whole))
 
     def _site(self, found: Json) -> Site:
         if found["site"]["defaultBranchRef"] is None:
@@ -168,7 +184,7 @@ class GitHub:
     def _whole(self, node: Json) -> Json:
         """The page with what did not fit into the first answer."""
         kind = node["__typename"]
-        for each in words.LISTS[kind]:
+        for each in queries.LISTS[kind]:
             self._rest(kind, node, each)
         if kind == "PullRequest" and node["threads"]["totalCount"]:
             node["inline"] = list(self._inline(node["id"]))
@@ -178,9 +194,9 @@ class GitHub:
         after: str | None = None
         while True:
             asked = {"id": page, "after": after}
-            part = self._query(words.threads_of_page(), asked, everywhere=True)["node"]
+            part = self._query(queries.threads_of_page(), asked, everywhere=True)["node"]
             for thread in part["reviewThreads"]["nodes"]:
-                yield from self._rest("PullRequestReviewThread", thread, words.INLINE)
+                yield from self._rest("PullRequestReviewThread", thread, queries.INLINE)
             after = words.cursor(part["reviewThreads"])
             if after is None:
                 return
@@ -191,9 +207,9 @@ class GitHub:
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             some = texts[start : start + _TEXTS_AT_ONCE]
             asked = {"ids": [each["id"] for each in some]}
-            found = self._query(words.revisions_of_texts(), asked, everywhere=True)["nodes"]
+            found = self._query(queries.revisions_of_texts(), asked, everywhere=True)["nodes"]
             for text, states in zip(some, found, strict=True):
-                self._rest(states["__typename"], states, words.REVISIONS)
+                self._rest(states["__typename"], states, queries.REVISIONS)
                 text.update(states)
 
     def _rest(self, kind: str, node: Json, of: tuple[str, str, str]) -> list[Json]:
@@ -201,7 +217,7 @@ class GitHub:
         name, arguments, fields = of
         part = node[name]
         while after := words.cursor(part):
-            query = words.rest_of(kind, name, arguments, fields)
+            query = queries.rest_of(kind, name, arguments, fields)
             asked = {"id": node["id"], "after": after}
             part = self._query(query, asked, everywhere=True)["node"][name]
             node[name]["nodes"] += part["nodes"]
@@ -458,20 +474,6 @@ class GitHub:
 
 
 _MISSING = (["page", "issueOrPullRequest"], ["named"])
-_MORE_PULLS = (
-    "query MorePulls($owner: String!, $name: String!, $branch: String!,"
-    " $after: String!) {"
-    " repository(owner: $owner, name: $name) { pullRequests(headRefName: $branch,"
-    f" first: {_AT_ONCE}, after: $after,"
-    f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ ...Page }} {MORE} }} }} }}"
-    f" {PAGE} {ACCOUNT}"
-)
-_WAITING = (
-    f"query Waiting($owner: String!, $name: String!, $label: String!, $after: String) {{ {SITE}"
-    f" pages: repository(owner: $owner, name: $name) {{ issues(first: {_AT_ONCE}, after: $after,"
-    " labels: [$label], orderBy: {field: CREATED_AT, direction: DESC})"
-    f" {{ nodes {{ ...Issue }} {MORE} }} }} }} {ISSUE} {ACCOUNT}"
-)
 
 
 def _on_repository(group: Group, found: Json | str, number: int) -> tuple[Answer, str]:

@@ -1,4 +1,4 @@
-"""GitHub's words as nouns, and back: what is asked in GraphQL, and what an answer means.
+"""GitHub's words as nouns, and back: what an answer of GraphQL means.
 
 Values in, values out. An answer that lacks what GitHub describes raises `KeyError`, `TypeError`,
 `ValueError` or `AttributeError`; `github.py` makes one sentence of them.
@@ -6,13 +6,15 @@ Values in, values out. An answer that lacks what GitHub describes raises `KeyErr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from bridge.core.evaluation import Answer
 from bridge.core.rules import Group
+from bridge.github.queries import REVISIONS
+from bridge.pages.marker import seal_of
 from bridge.pages.model import (
     Account,
     Amend,
@@ -41,127 +43,8 @@ from bridge.pages.model import (
     Write,
 )
 from bridge.policy.approvers import LEVELS, reaches
-from bridge.policy.policy_file import PATH
 
 Json = dict[str, Any]
-
-#: The start of the names of the bridge's labels.
-LABELS = "gate:"
-
-# -- what is asked ---------------------------------------------------------------------------------
-
-MORE = "pageInfo { hasNextPage endCursor }"
-_WHO = "{ ...Who }"
-#: To be added wherever a person is asked for.
-ACCOUNT = (
-    "fragment Who on Actor { __typename login"
-    " ... on User { databaseId } ... on Bot { databaseId } }"
-)
-_SAID = (
-    f"id author {_WHO} body url lastEditedAt editor {_WHO}"
-    " reactionGroups { content viewerHasReacted }"
-)
-_CLOSED = f"... on ClosedEvent {{ createdAt actor {_WHO} closer {{ __typename }} }}"
-_DISMISSED = (
-    f"... on ReviewDismissedEvent {{ createdAt actor {_WHO} previousReviewState review {{ id }} }}"
-)
-_DELETED = f"... on CommentDeletedEvent {{ createdAt actor {_WHO} deletedCommentAuthor {_WHO} }}"
-#: What may be longer than one answer holds: name, further arguments, fields. All of it counts: an
-#: edit that is left out hides what a voter saw, a deletion that is left out hides an objection.
-_EDITS = ("userContentEdits", "", f"editedAt editor {_WHO}")
-_COMMENTS = ("comments", "", f"{_SAID} createdAt")
-_REVIEWS = ("reviews", "", f"{_SAID} state submittedAt commit {{ oid }}")
-LISTS = {
-    "PullRequest": (
-        _EDITS,
-        _COMMENTS,
-        _REVIEWS,
-        (
-            "timelineItems",
-            ", itemTypes: [CLOSED_EVENT, COMMENT_DELETED_EVENT, REVIEW_DISMISSED_EVENT]",
-            f"__typename {_CLOSED} {_DELETED} {_DISMISSED}",
-        ),
-    ),
-    "Issue": (
-        _EDITS,
-        _COMMENTS,
-        (
-            "timelineItems",
-            ", itemTypes: [CLOSED_EVENT, COMMENT_DELETED_EVENT]",
-            f"__typename {_CLOSED} {_DELETED}",
-        ),
-    ),
-}
-_THREADS = (
-    "reviewThreads",
-    "",
-    f"id comments(first: 100) {{ nodes {{ {_SAID} createdAt }} {MORE} }}",
-)
-INLINE = ("comments", "", f"{_SAID} createdAt")
-#: Of a text that was edited. GitHub calls it a diff, and gives the whole text of the revision.
-REVISIONS = ("userContentEdits", "", f"editedAt editor {_WHO} diff deletedAt")
-#: What can be edited and may hold a command, as GraphQL names the types.
-_EDITABLE = (
-    "IssueComment", "PullRequestReview", "PullRequestReviewComment", "PullRequest", "Issue",
-)  # fmt: skip
-
-
-def _lists(kind: str) -> str:
-    return " ".join(
-        f"{name}(first: 100{arguments}) {{ nodes {{ {fields} }} {MORE} }}"
-        for name, arguments, fields in LISTS[kind]
-    )
-
-
-_TEXTS = (
-    f"__typename id number url title body createdAt author {_WHO} lastEditedAt editor {_WHO}"
-    " labels(first: 100) { nodes { name } }"
-)
-#: With `ACCOUNT`; asked as `...Page` and `...Issue`.
-PAGE = (
-    f"fragment Page on PullRequest {{ {_TEXTS} state headRepository {{ nameWithOwner }}"
-    f" headRefName headRefOid headRef {{ name }} baseRefName"
-    f" threads: reviewThreads {{ totalCount }} {_lists('PullRequest')} }}"
-)
-ISSUE = f"fragment Issue on Issue {{ {_TEXTS} issueState: state {_lists('Issue')} }}"
-#: With `$owner` and `$name`.
-SITE = (
-    "viewer { login databaseId }"
-    " site: repository(owner: $owner, name: $name) { databaseId nameWithOwner url"
-    " defaultBranchRef { name target { oid } }"
-    f' policy: object(expression: "HEAD:{PATH}") {{ ... on Blob {{ text isTruncated }} }}'
-    f' labels(first: 20, query: "{LABELS}") {{ nodes {{ id name }} }} }}'
-)
-
-
-def rest_of(kind: str, name: str, arguments: str, fields: str) -> str:
-    """The query for what follows in one list of a page; `$id` and `$after`."""
-    return (
-        f"query Rest($id: ID!, $after: String!) {{ node(id: $id) {{ ... on {kind} {{"
-        f" {name}(first: 100, after: $after{arguments}) {{ nodes {{ {fields} }} {MORE} }}"
-        f" }} }} }} {ACCOUNT}"
-    )
-
-
-def threads_of_page() -> str:
-    """The query for the inline comments of a page; `$id` and `$after`.
-
-    Asked apart, of a page that has some: a list within a list is dear, and a gate rarely has any.
-    """
-    name, _, fields = _THREADS
-    return (
-        f"query Threads($id: ID!, $after: String) {{ node(id: $id) {{ ... on PullRequest {{"
-        f" {name}(first: 100, after: $after) {{ nodes {{ {fields} }} {MORE} }} }} }} }} {ACCOUNT}"
-    )
-
-
-def revisions_of_texts() -> str:
-    """The query for every state of texts that were edited; `$ids`. Asked apart, as the threads."""
-    name, _, fields = REVISIONS
-    states = f"includesCreatedEdit {name}(first: 100) {{ nodes {{ {fields} }} {MORE} }}"
-    kinds = " ".join(f"... on {kind} {{ {states} }}" for kind in _EDITABLE)
-    found = f"nodes(ids: $ids) {{ __typename id {kinds} }}"
-    return f"query Revisions($ids: [ID!]!) {{ {found} }} {ACCOUNT}"
 
 
 def edited_texts(node: Json, voices: Voices) -> Iterator[Json]:
@@ -174,6 +57,27 @@ def edited_texts(node: Json, voices: Voices) -> Iterator[Json]:
         of_app = voices.own(author) and author is not None and author.kind is not Kind.USER
         if text["lastEditedAt"] and not of_app:
             yield text
+
+
+def may_show(
+    heads: Sequence[Json], voices: Voices, gates: Collection[str], known: Collection[int]
+) -> list[str]:
+    """The ids of the issues, but for the `known` numbers, that may be pages of these gates.
+
+    Of a body that was edited only its history says what it showed.
+    """
+    return [
+        each["id"]
+        for each in heads
+        if each["number"] not in known
+        and voices.own(_account(each["author"]))
+        and (each["lastEditedAt"] or _names(each["body"], gates))
+    ]
+
+
+def _names(body: str, gates: Collection[str]) -> bool:
+    seal = seal_of(_lines(body))
+    return seal is not None and seal.gate_id in gates
 
 
 def cursor(part: Json) -> str | None:

@@ -281,6 +281,7 @@ class Issue(Written):
                 self.repository.label(name)
                 if name not in self.labels:
                     self.labels.append(name)
+                    self.updated_at = self.world.clock.now()
                     self.happened("LabeledEvent", by, label=name)
                     self.world.emit(self.noun, "labeled", by, self, label=name)
 
@@ -289,6 +290,7 @@ class Issue(Written):
             for name in names:
                 if name in self.labels:
                     self.labels.remove(name)
+                    self.updated_at = self.world.clock.now()
                     self.happened("UnlabeledEvent", by, label=name)
                     self.world.emit(self.noun, "unlabeled", by, self, label=name)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -538,7 +539,15 @@ def _state(issue: Issue) -> str:
     return issue.state.upper()
 
 
+_SELECTS = {
+    *("first", "last", "after", "before", "orderBy", "filterBy"),
+    *("states", "labels", "headRefName", "baseRefName"),
+}
+
+
 def _selected(issues: Iterable[Issue], arguments: dict[str, Any]) -> list[Issue]:
+    if unknown := {key for key, value in arguments.items() if value} - _SELECTS:
+        raise GraphQLError(f"not served: {' '.join(sorted(unknown))} of a list of issues")
     states, labels = arguments.get("states"), arguments.get("labels")
     wanted = {
         attribute: arguments[name]
@@ -566,7 +575,21 @@ def _pulls(repo: Repository, asked: Asked, arguments: dict[str, Any]) -> list[Is
 
 def _issues(repo: Repository, asked: Asked, arguments: dict[str, Any]) -> list[Issue]:
     asked.need(repo, ("issues", "read"))
-    return _selected([i for i in repo.issues.values() if not i.is_pull_request], arguments)
+    rows = [i for i in repo.issues.values() if not i.is_pull_request]
+    return _selected(_filtered(rows, arguments.get("filterBy") or {}), arguments)
+
+
+def _filtered(issues: list[Issue], by: dict[str, Any]) -> list[Issue]:
+    """`IssueFilters`. `viewerSubscribed` is false by default, which filters nothing."""
+    if unknown := {key for key, value in by.items() if value} - {"since", "labels", "states"}:
+        raise GraphQLError(f"not served: IssueFilters.{' '.join(sorted(unknown))}")
+    since = by.get("since")
+    at = datetime.fromisoformat(since) if since else None
+    return [
+        each
+        for each in _selected(issues, {key: by.get(key) for key in ("labels", "states")})
+        if at is None or each.updated_at >= at
+    ]
 
 
 listed("Repository", "pullRequests", _pulls)
