@@ -319,6 +319,25 @@ def test_a_cluster_that_does_not_take_it_is_asked_again_the_next_time(at: World)
     assert at.node()["phase"] == "Succeeded"
 
 
+def test_a_bug_that_one_gate_sets_off_is_told_once_counted_and_stops_no_other(at: World) -> None:
+    class Odd(Kubernetes):
+        def move(self, named: Workflow, seen: Any, move: Any) -> bool:
+            if named.name == "run-1":
+                raise RuntimeError("odd")
+            return super().move(named, seen, move)
+
+    broken, fine = at.opens(), at.opens("run-2")
+    at.watch = at.another(cluster=Odd(os.environ["KUBECONFIG"]))
+    at.starts()
+    for each in (broken, fine):
+        at.ledger.record(a_decision(each))
+    at.goes_on()
+    at.watch.round()
+    assert at.node("run-2")["phase"] == "Succeeded"
+    assert at.watch.progress.troubles["bridge"] == 2
+    assert len([line for line in at.said if "a bug of the bridge" in line]) == 1
+
+
 def test_a_ledger_that_does_not_answer_is_told_and_looked_at_again(at: World) -> None:
     request = at.opens()
     at.starts()

@@ -8,8 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bridge import wiring
 from bridge.core.evaluation import Outcome
+from bridge.core.listing import Unreadable
 from bridge.core.model import ApprovalRequest, Standing
 from bridge.core.settings import from_environment
 from bridge.gates.ports import Ledger
@@ -57,6 +60,31 @@ def test_a_gate_that_only_reminds_is_never_settled_by_the_clock(ledger: Path) ->
     request = an_old_gate(timeout=60, on_timeout="notify")
     assert tidied() == []
     assert decision_of(request) is None
+
+
+def test_a_bug_that_one_gate_sets_off_is_one_line_without_secrets_and_stops_no_other(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HITL_TOKEN", "ghp_0123456789abcdef")
+    broken = an_old_gate("Flow/1/broken/1", timeout=60)
+    fine = an_old_gate("Flow/1/fine/1", timeout=60)
+
+    def venue_of(request: ApprovalRequest) -> ThisMachine:
+        if request.gate.id == broken.gate.id:
+            raise KeyError("ghp_0123456789abcdef")
+        return here()
+
+    for _ in range(2):
+        done = {
+            each.id if isinstance(each, Unreadable) else each.request.gate.id: each
+            for each in reconcile(here(), venue_of)
+        }
+        found = done[broken.gate.id]
+        assert isinstance(found, Unreadable)
+        assert "a bug of the bridge stopped this command (KeyError" in found.why
+        assert "\n" not in found.why
+        assert "ghp_" not in found.why
+    assert decision_of(fine)
 
 
 def test_settling_twice_is_settling_once(ledger: Path) -> None:

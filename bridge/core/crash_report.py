@@ -39,6 +39,26 @@ _MINTED = re.compile(
 )
 
 
+#: Reports of one process. A watch meets the same bug every 30 seconds, for weeks.
+_MOST_REPORTS = 50
+_reported: dict[tuple[str, ...], str] = {}
+
+
+def report_once(error: BaseException, env: Mapping[str, str]) -> str:
+    """The same as `report`, with one file for all times that this process meets this bug."""
+    *_, place = ["", *(f"{each.filename}:{each.lineno}" for each in _frames(error))]
+    bug = (type(error).__name__, str(error)[:200], place)
+    if bug not in _reported:
+        if len(_reported) >= _MOST_REPORTS:
+            _reported.pop(next(iter(_reported)))
+        _reported[bug] = report(error, env)
+    return _reported[bug]
+
+
+def _frames(error: BaseException) -> traceback.StackSummary:
+    return traceback.extract_tb(error.__traceback__)
+
+
 def report(error: BaseException, env: Mapping[str, str]) -> str:
     """Write the traceback to a file and return the sentence that says where it is."""
     text = "".join(traceback.format_exception(error))

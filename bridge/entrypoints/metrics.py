@@ -90,9 +90,9 @@ class _Figures(Collector):
             seen.seconds,
         )
         wrong = CounterMetricFamily(
-            "hitl_troubles", "Times a side did not answer.", labels=["side"]
+            "hitl_troubles", "Times a side did not answer, and bugs of the bridge.", labels=["side"]
         )
-        for side in ("cluster", "ledger"):
+        for side in ("cluster", "ledger", "bridge"):
             wrong.add_metric([side], seen.troubles[side])
         yield wrong
         yield CounterMetricFamily("hitl_rounds", "Looks at the ledger.", seen.rounds)

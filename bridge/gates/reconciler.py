@@ -7,6 +7,7 @@ are a few megabytes, and what is asked of either side does not grow with them.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Any
 from bridge.argo import nodes as argo
 from bridge.argo.compressed_nodes import UnreadableWorkflow
 from bridge.core import log
+from bridge.core.crash_report import report_once
 from bridge.core.delivery import Delivery, Resumption, Workflow
 from bridge.core.errors import BridgeError, ClusterUnavailable, TooOld
 from bridge.core.listing import OpenGate, Unreadable
@@ -45,7 +47,9 @@ class Progress:
     unreadable: int = 0  # workflows that are not as Argo writes them
     deliveries: Counter[str] = field(default_factory=Counter)  # by what came of them
     seconds: float = 0.0  # from decided to delivered, of all that this moved
-    troubles: Counter[str] = field(default_factory=Counter)  # `cluster` and `ledger`
+    troubles: Counter[str] = field(
+        default_factory=Counter
+    )  # `cluster`, `ledger`, and bugs of the `bridge`
     rounds: int = 0
     turned_at: datetime | None = None  # when it last tried, whatever came of that
     well_at: datetime | None = None  # the end of the last round in which both sides answered
@@ -143,6 +147,9 @@ class Watch:
         except UnreadableWorkflow as error:
             self._cannot_read(workflow, error)
             return
+        except Exception as error:  # noqa: BLE001 - a bug that one run sets off is that run's alone
+            self._bug("a workflow", error)
+            return
         named = run.named
         mended = named.uid in self._unreadable
         self._unreadable.discard(named.uid)
@@ -193,6 +200,8 @@ class Watch:
                 self._withdraw(gate, why or "")
             except BridgeError as error:
                 self._trouble("ledger", error)
+            except Exception as error:  # noqa: BLE001 - a bug of one gate is that gate's alone
+                self._bug(f"gate {gate}", error)
 
     def _withdraw(self, gate: str, why: str) -> None:
         standing = self.venue.ledger.read(gate)
@@ -286,6 +295,9 @@ class Watch:
             self._trouble("cluster", error)
             _log.debug("gate %s: the cluster did not answer; it is tried again", gate)
             return False  # it stays due, and the next round tries again
+        except Exception as error:  # noqa: BLE001 - a bug that one gate sets off is that gate's alone
+            self._bug(f"gate {gate}", error)
+            return True  # a restart would not mend it, and the others would wait for it
         outcome = standing.decision.outcome.value if standing.decision else "pending"
         _log.debug("gate %s: is %s; %s, %s", gate, outcome, found.delivery.value, found.says)
         self._count(standing, found)
@@ -304,6 +316,10 @@ class Watch:
     def _trouble(self, side: str, error: BridgeError) -> None:
         self.progress.troubles[side] += 1
         self.tell(str(error))
+
+    def _bug(self, what: str, error: Exception) -> None:
+        self.progress.troubles["bridge"] += 1
+        self._once(f"{what}: {report_once(error, os.environ)}")
 
     def _once(self, line: str) -> None:
         if line not in self._told:

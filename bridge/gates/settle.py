@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from bridge.core.crash_report import report_once
 from bridge.core.errors import BridgeError, LedgerUnavailable
 from bridge.core.listing import OpenGate, Unreadable
 from bridge.core.model import Standing
@@ -39,6 +41,9 @@ def _settled(ledger: Ledger, venue_of: VenueOf, gate: OpenGate) -> Iterator[Stan
         raise
     except BridgeError as error:
         yield Unreadable(gate.id, f"gate {gate.id}: {error}")
+        return
+    except Exception as error:  # noqa: BLE001 - a bug that one gate sets off is that gate's alone
+        yield Unreadable(gate.id, f"gate {gate.id}: {report_once(error, os.environ)}")
         return
     if after and after.decision:
         yield after
