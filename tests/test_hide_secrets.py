@@ -62,6 +62,9 @@ HOLDERS: dict[str, Any] = {
     "a text of YAML": f"host: db\npassphrase: {SECRET} {SECRET}\nport: 1",
     "a list in a dataclass": Login(password=["a", {"b": SECRET}]),  # type: ignore[arg-type]
     "a call in a text": f"Login(user='ann', password=Secret('{SECRET}'), lr=0.1)",
+    "an option": f"train --lr 0.1 --api-key {SECRET} --epochs 3",
+    "a quoted option": f"train --db-password 'a {SECRET}'",
+    "an option on the next line": f"train --token \\\n  {SECRET}",
     "a header": f"Authorization: Bearer {SECRET}",
     "an address": f"https://example.org/x?access_token={SECRET}&y=1",
     "credentials": f"see postgres://ann:{SECRET}@db/x",
@@ -149,6 +152,7 @@ def test_a_condition_that_reads_a_secret_records_that_it_was_hidden() -> None:
         "tokenizer: bpe; author='ann'",
         "password=None token='' secret=***",
         "no password is needed",
+        "train --max-tokens 512 --lr 0.1; --no-password --lr 1",
         "at 12:30:01, ratio 3:2, https://example.org/a:b",
         "passed: all, compass='north', keyboard=qwerty, monkey: 'george', primary_key=7",
         "pass: true, first_pass='done', pass=0.93, bypass: none, public_key: abc",

@@ -20,7 +20,12 @@ _LONGEST_NAME: Final = 200
 
 #: `password=`, `'api_key': `, `Authorization: ` and the like, with what is the name in the group.
 #: Nothing here is tried twice from one place (`+` behind a quantifier): the text is a stranger's.
-_NAME: Final = re.compile(rf"(?<![\w.-])([\w.-]{{1,{_LONGEST_NAME}}}+)['\"]?\s*+(?:=>|[:=])\s*+")
+_NAME: Final = re.compile(
+    rf"(?<![\w.-])(?:([\w.-]{{1,{_LONGEST_NAME}}}+)['\"]?\s*+(?:=>|[:=])\s*+"
+    rf"|(?P<option>--[\w.-]{{1,{_LONGEST_NAME}}}+)[ \t](?:[ \t]|\\++[n\n]?)*+(?!-))"
+)
+#: What stands behind an option of a command line.
+_ARGUMENT: Final = re.compile(r"(?:'[^']*+'?|\"(?:[^\"\\]|\\.)*+\"?|\\.|[^\s'\"\\]++)*+", re.DOTALL)
 #: The parts of a value: quoted text, which may be cut before its end; a bracket; a mark that ends
 #: it; blanks, unless the next name follows them; and whatever else.
 _PART: Final = re.compile(
@@ -39,7 +44,7 @@ _KEY: Final = re.compile(
 )
 _USER: Final = re.compile(r"(?<=://)[^/\s'\"@:]*+:[^/\s'\"@]*@")
 #: What a number of tokens looks like, and whether a test did `pass`.
-_NUMBER: Final = re.compile(r"[-+]?\d[\d_.,]*(?:[eE][-+]?\d+)?|[Tt]rue|[Ff]alse|yes|no")
+_NUMBER: Final = re.compile(r"[-+]?\d[\d_.,]*(?:[eE][-+]?\d+)?|[Tt]rue|[Ff]alse|yes|no", re.ASCII)
 
 
 def in_text(text: str) -> str:
@@ -53,10 +58,12 @@ def _pieces(text: str) -> Iterator[str]:
     for found in _NAME.finditer(text):
         if found.start() < done:
             continue  # it is inside a secret
-        if not is_secret(found[1]):
+        name = found["option"] or found[1]
+        if not is_secret(name):
             continue
-        end = _end_of_value(text, found.end())
-        if _is_named_secret(found[1], text[found.end() : end]):
+        argument = _ARGUMENT.match(text, found.end()) if found["option"] else None
+        end = argument.end() if argument else _end_of_value(text, found.end())
+        if _is_named_secret(name, text[found.end() : end]):
             yield text[done : found.end()] + HIDDEN
             done = end
     yield text[done:]

@@ -134,7 +134,7 @@ def _short_field(name: object, written: object) -> tuple[dict[str, Any], bool]:
     def fault(says: str) -> Faults:
         return Faults("the declared input", [f"{name}: {says}"])
 
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][\w-]*", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
         raise fault("a field's name is letters, digits, - and _")
     if isinstance(written, Mapping):
         return _listed(written), "default" in written

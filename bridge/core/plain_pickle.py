@@ -101,7 +101,7 @@ class _Dtype:
     takes bytes for addresses."""
 
     def __init__(self, code: str, *_: object) -> None:
-        if not re.fullmatch(r"[biufc]\d{1,2}", code):
+        if not re.fullmatch(r"[biufc][0-9]{1,2}", code):
             raise NotPlain(f"it needs the numpy type {code[:20]}")
         self.code = code
         self.order = "="
