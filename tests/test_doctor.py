@@ -249,11 +249,6 @@ FAULTS: list[tuple[Change, str, str]] = [
     (_blocked, "branches", "the branch gate stands where gate/… must be"),
     (_blocked_ledger, "branches", "the branch approvals/old stands where approvals must be"),
     (
-        lambda acme: acme.replace_in_main("approval-opener[bot]", "''"),
-        "opener",
-        "names no opener in `voices`",
-    ),
-    (
         lambda acme: acme.replace_in_main("approval-opener[bot]", "gone[bot]"),
         "opener",
         "there is no GitHub App gone",
@@ -345,9 +340,37 @@ def test_what_only_may_bite_is_a_note(
     assert is_safe(acme.examined())
 
 
+@pytest.mark.parametrize("voices", ["''", "ann#583231"])
+def test_a_set_up_without_an_openers_app_is_safe_and_says_who_can_open(
+    acme: Installed, voices: str
+) -> None:
+    acme.replace_in_main("approval-opener[bot]", voices)
+    gates = acme.ruleset("gates").bypass
+    gates[:] = [each for each in gates if each["actor_id"] != acme.opener.id]
+    ((found, level, told),) = acme.ailing()
+    assert (found, level) == ("opener", Level.NOTE)
+    assert "jobs that ask with their run's token can open gates" in told
+    assert is_safe(acme.examined())
+    _bypass("gates", "opener")(acme)
+    assert not is_safe(acme.examined())
+
+
+def test_a_decider_that_cannot_see_the_runs_of_a_private_repository_is_a_note(
+    acme: Installed,
+) -> None:
+    acme.repo.private = True
+    _permit("decider", actions="read")(acme)
+    assert acme.ailing() == []
+    _permit("decider", actions=None)(acme)
+    ((found, level, told),) = acme.ailing()
+    assert (found, level) == ("decider", Level.NOTE)
+    assert "lacks actions: read" in told
+
+
 def test_a_private_repository_keeps_its_schedule(acme: Installed) -> None:
     _idle(acme)
     acme.repo.private = True
+    _permit("decider", actions="read")(acme)
     assert acme.ailing() == []
 
 

@@ -93,7 +93,7 @@ class RuleBook:
         whom = " and ".join(sorted(self._names[each] for each in wanted))
         fix = f"a ruleset for the branch {self._branch}: restrict {words(kind)}, bypass {whom}"
         if not rules:
-            also = "" if opener else ", the opener too"
+            also = ", the opener too" if self._branch == LEDGER else ""
             yield fault(f"whoever can write can {deed}{also}", f"add {fix}")
             return
         if any(each.bypass is None for each in rules):

@@ -255,11 +255,17 @@ class _Doctor:
     def opener(self) -> Iterator[Said]:
         slug = workflow_files.opener_of(self._main() or "")
         app = self._opener()
-        if slug is None or app is None:
+        if slug is None:
+            yield (
+                Level.NOTE,
+                f"{MAIN} names no opener's App in `voices`: jobs that ask with their run's token"
+                " can open gates, and people with their own; gates of pods on Argo are ignored",
+                "for those, make a GitHub App that opens gates, and put its slug there: SLUG[bot]",
+            )
+            return
+        if app is None:
             yield fault(
-                f"{MAIN} names no opener in `voices`"
-                if slug is None
-                else f"there is no GitHub App {slug}, which `voices` in {MAIN} names",
+                f"there is no GitHub App {slug}, which `voices` in {MAIN} names",
                 "put the slug of the App that opens gates there, as SLUG[bot]",
             )
             return
@@ -300,6 +306,14 @@ class _Doctor:
             )
             return
         yield from _lacking(app, "the decider", _OPENS)
+        private = self._survey.repository().private
+        if private and app.permissions.get("actions") not in ("read", "write"):
+            yield (
+                Level.NOTE,
+                f"the decider {app.slug} lacks actions: read: it cannot see the run of a job that"
+                " asks with its run's token, and refuses the gate",
+                "give it to its App, and accept it",
+            )
 
     def key(self) -> Iterator[Said]:
         for name in sorted({APP_KEY, SIGNING_KEY} & self._survey.secrets()):
@@ -377,14 +391,15 @@ class _Doctor:
         if book is None:
             yield NO_RULESETS
             return
-        unknown = tuple(book.unknown(opener=True))
+        opener = workflow_files.opener_of(self._main() or "") is not None
+        unknown = tuple(book.unknown(opener=opener))
         if unknown:
             yield from unknown
             return
-        yield from book.only("creation", "make a gate's branch", opener=True)
-        yield from book.only("update", "push to a gate's branch", opener=True)
-        yield from book.only("deletion", "delete a gate's branch", opener=True)
-        yield from book.refusing(REFUSE | {"non_fast_forward"}, "a gate's branch", opener=True)
+        yield from book.only("creation", "make a gate's branch", opener=opener)
+        yield from book.only("update", "push to a gate's branch", opener=opener)
+        yield from book.only("deletion", "delete a gate's branch", opener=opener)
+        yield from book.refusing(REFUSE | {"non_fast_forward"}, "a gate's branch", opener=opener)
 
 
 #: What an App needs to open gates, and to decide them.
