@@ -240,6 +240,47 @@ def test_a_request_that_dates_itself_back_is_not_approved_by_the_clock_at_once(a
     assert audit(at.desk().ledger).faults == ()
 
 
+@pytest.mark.parametrize("via", ["pull_request", "issue"])
+@pytest.mark.parametrize("how", ["close", "lock"])
+def test_the_clock_approves_nothing_by_the_time_in_which_a_page_was_shut(
+    at: World, via: str, how: str
+) -> None:
+    at.write_policy(POLICY + f"    timeout: 30m\n    on_timeout: approve\n    via: {via}\n")
+    standing, opened = ask(at.desk(at.opener), at.request().draft)
+    assert opened
+    page = at.repo.issues[opened.number]
+    page.close(at.opener.bot) if how == "close" else page.lock(at.opener.bot)
+    at.github.clock.advance(minutes=40)
+    at.tend(page)  # which reopens it
+    if how == "lock":
+        page.unlock(at.opener.bot)
+    at.github.clock.advance(minutes=20)
+    at.mint()
+    at.tend(page)
+    ledger = at.desk().ledger
+    assert (found := ledger.read(standing.request.gate.id))
+    assert found.decision is None
+    at.github.clock.advance(minutes=11)
+    at.mint()
+    at.tend(page)
+    assert (found := at.desk().ledger.read(standing.request.gate.id))
+    assert found.decision
+    assert found.decision.by is Decider.CLOCK
+    assert audit(at.desk().ledger).faults == ()
+
+
+def test_a_page_that_is_shut_puts_off_no_deadline_that_rejects(at: World) -> None:
+    at.write_policy(POLICY + "    timeout: 30m\n")
+    pull = at.open()
+    pull.close(at.opener.bot)
+    at.github.clock.advance(minutes=40)
+    at.tend(pull)
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.by is Decider.CLOCK
+    assert decision.outcome is Outcome.EXPIRED
+
+
 def test_a_condition_that_the_asker_makes_true_approves_nothing(at: World) -> None:
     """A run that says `environment: x` asks to be approved if the environment is x."""
     at.write_policy(POLICY + "    auto_approve_if: environment != production\n")

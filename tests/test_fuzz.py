@@ -414,6 +414,7 @@ PULL: Final = {
     "headRefOid": "1" * 40, "baseRefName": "approvals", "headRef": {},
     "userContentEdits": {"nodes": [{"editor": WRITER, "editedAt": "2026-03-01T12:00:00Z"}]},
     "comments": {"nodes": [TEXT]}, "labels": {"nodes": [{"name": "gate:pending"}]},
+    "locked": False,
     "reviews": {"nodes": [{**TEXT, "state": "APPROVED", "submittedAt": "2026-03-01T12:00:00Z",
                            "commit": {"oid": "1" * 40}}]},
     "timelineItems": {"nodes": [{"__typename": "ClosedEvent", "actor": WRITER, "closer": None,

@@ -72,6 +72,7 @@ def node(**changes: Any) -> dict[str, Any]:
         "headRef": {"name": "gate/" + "0" * 12},
         "baseRefName": "approvals",
         "labels": {"nodes": []},
+        "locked": False,
         "threads": {"totalCount": 0},
         **dict.fromkeys(("userContentEdits", "reviews", "comments", "timelineItems"), NONE),
         **changes,

@@ -308,7 +308,7 @@ def test_a_page_that_was_only_put_right_asks_for_no_version() -> None:
     of = page(comment("/approve", minutes=9), edits=(Edit(MALLORY, at(4)), Edit(BOT, at(8))))
     assert only_vote(of)[0] is Verdict.APPROVE
     assert shown(of, VOICES) == Shown(
-        HEAD, digest_of(request()), at(1), NOON, False, ((at(4), at(8)),)
+        HEAD, digest_of(request()), at(1), NOON, NOON, False, ((at(4), at(8)),)
     )
 
 

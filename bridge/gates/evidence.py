@@ -13,6 +13,7 @@ from bridge.core.errors import Faults
 from bridge.core.evaluation import Answer, Condition, Evidence, Vote
 from bridge.core.facts import About, Fact, Source, account
 from bridge.core.model import ApprovalRequest, Standing
+from bridge.core.rules import OnTimeout
 from bridge.core.signed_statement import vote_statement
 from bridge.core.sshsig import VOTE_NAMESPACE, BadSignature, parse_key, verify
 from bridge.core.timestamps import moment_out
@@ -45,7 +46,7 @@ def evidence(
         dismissed=gathered.dismissed,
         said=objected(standing, look),
         objections=standing.objections,
-        facts=learned(standing, look, seen),
+        facts=_by_now(standing, page, learned(standing, look, seen), now),
     )
     found = replace(found, memberships=forge.memberships(questions(standing.request, found)))
     return replace(found, votes=tuple(_checked(forge, standing.request, seen, found)))
@@ -82,9 +83,27 @@ def learned(standing: Standing, look: Look, seen: Shown | None) -> tuple[Fact, .
     """What the pages of a gate prove: whose token opened one, and since when it shows this."""
     facts = [*standing.facts, *openers(standing, look)]
     if seen and seen.digest == digest_of(standing.request):
-        at = moment_out(seen.asked)
-        facts.append(Fact(About.ASKED_AT, at, Source.GITHUB, proven=True))
+        facts.append(_asked_at(seen.unshut if _clock_approves(standing) else seen.asked))
     return tuple(dict.fromkeys(facts))
+
+
+def _by_now(
+    standing: Standing, page: Page, facts: tuple[Fact, ...], now: datetime
+) -> tuple[Fact, ...]:
+    """The clock approves nothing by the time in which a page asked nobody: with the opener's key
+    one could be closed until its deadline. A deadline that rejects goes on."""
+    if not page.shut or not _clock_approves(standing):
+        return facts
+    asked = _asked_at(now)
+    return tuple(asked if each.name is About.ASKED_AT else each for each in facts)
+
+
+def _clock_approves(standing: Standing) -> bool:
+    return standing.request.policy.on_timeout is OnTimeout.APPROVE
+
+
+def _asked_at(at: datetime) -> Fact:
+    return Fact(About.ASKED_AT, moment_out(at), Source.GITHUB, proven=True)
 
 
 def openers(standing: Standing, look: Look) -> tuple[Fact, ...]:

@@ -340,7 +340,7 @@ class _Judging:
     def _remind(self, seen: Shown) -> Iterator[Write]:
         facts = learned(self._standing, self._look, seen)
         request = as_asked(self._standing.request, facts)
-        late = overdue(request, self._desk.clock())
+        late = not self._page.shut and overdue(request, self._desk.clock())
         if late and not gather.reminded(self._page, digest_of(request), self._site.voices):
             self._desk.notices.reminded(request)
             yield Say(show.note_reminder(request, seen.head))

@@ -141,6 +141,8 @@ def page(node: Json) -> Page:
         revisions=_revisions(node, node["createdAt"]),
         deletions=tuple(_deletions(node)),
         closing=_closing(node),
+        locked=node["locked"],
+        shut_until=max(_openings(node), default=None),
         labels=tuple(each["name"] for each in node["labels"]["nodes"]),
     )
 
@@ -232,6 +234,12 @@ def _closing(node: Json) -> Closing | None:
         return None
     last = events[-1]  # GitHub tells them in order; by the second, two could be the same
     return Closing(_account(last["actor"]), moment(last["createdAt"]), last["closer"] is not None)
+
+
+def _openings(node: Json) -> Iterator[datetime]:
+    for each in node["timelineItems"]["nodes"]:
+        if each["__typename"] in ("ReopenedEvent", "UnlockedEvent"):
+            yield moment(each["createdAt"])
 
 
 def _account(node: Json | None) -> Account | None:

@@ -22,6 +22,7 @@ _SAID = (
     " reactionGroups { content viewerHasReacted }"
 )
 _CLOSED = f"... on ClosedEvent {{ createdAt actor {_WHO} closer {{ __typename }} }}"
+_OPENED = "... on ReopenedEvent { createdAt } ... on UnlockedEvent { createdAt }"
 _DISMISSED = (
     f"... on ReviewDismissedEvent {{ createdAt actor {_WHO} previousReviewState review {{ id }} }}"
 )
@@ -38,8 +39,9 @@ LISTS = {
         _REVIEWS,
         (
             "timelineItems",
-            ", itemTypes: [CLOSED_EVENT, COMMENT_DELETED_EVENT, REVIEW_DISMISSED_EVENT]",
-            f"__typename {_CLOSED} {_DELETED} {_DISMISSED}",
+            ", itemTypes: [CLOSED_EVENT, REOPENED_EVENT, UNLOCKED_EVENT, COMMENT_DELETED_EVENT,"
+            " REVIEW_DISMISSED_EVENT]",
+            f"__typename {_CLOSED} {_OPENED} {_DELETED} {_DISMISSED}",
         ),
     ),
     "Issue": (
@@ -47,8 +49,8 @@ LISTS = {
         _COMMENTS,
         (
             "timelineItems",
-            ", itemTypes: [CLOSED_EVENT, COMMENT_DELETED_EVENT]",
-            f"__typename {_CLOSED} {_DELETED}",
+            ", itemTypes: [CLOSED_EVENT, REOPENED_EVENT, UNLOCKED_EVENT, COMMENT_DELETED_EVENT]",
+            f"__typename {_CLOSED} {_OPENED} {_DELETED}",
         ),
     ),
 }
@@ -75,7 +77,7 @@ def _lists(kind: str) -> str:
 
 _TEXTS = (
     f"__typename id number url title body createdAt author {_WHO} lastEditedAt editor {_WHO}"
-    " labels(first: 100) { nodes { name } }"
+    " locked labels(first: 100) { nodes { name } }"
 )
 #: With `ACCOUNT`; asked as `...Page` and `...Issue`.
 PAGE = (

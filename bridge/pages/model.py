@@ -211,6 +211,13 @@ class Page:
     deletions: tuple[Deletion, ...] = ()
     closing: Closing | None = None
     labels: tuple[str, ...] = ()
+    locked: bool = False  # then only those with write access can answer
+    shut_until: datetime | None = None  # the last time it was reopened or unlocked
+
+    @property
+    def shut(self) -> bool:
+        """Whether it asks nobody now, or not everybody who may answer."""
+        return self.locked or self.state is not State.OPEN
 
     @property
     def via(self) -> Via:

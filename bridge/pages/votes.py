@@ -73,7 +73,8 @@ class Shown:
     """What the bridge can prove that it showed: this request at this commit, since this moment.
 
     `since` is the forge's own time, None where nothing proves it. `asked` is since when the page
-    shows this request, at whatever commit. `replaced`: it may have shown another one before.
+    shows this request, at whatever commit; `unshut`, since when it was neither closed nor locked
+    besides. `replaced`: it may have shown another one before.
     `altered` are the times in which the body was not the bridge's: from one moment to the next, or
     until now.
     """
@@ -82,6 +83,7 @@ class Shown:
     digest: str
     since: datetime | None
     asked: datetime
+    unshut: datetime
     replaced: bool = False
     altered: tuple[tuple[datetime, datetime | None], ...] = ()
 
@@ -128,10 +130,10 @@ def shown(page: Page, voices: Voices) -> Shown | None:
         since = since and max(since, status.at)
     elif page.edits:
         since = None
-    asked = unbroken(past, lambda each: each.digest == seal.digest)
-    newest = past[-1][0]
+    asked = unbroken(past, lambda each: each.digest == seal.digest) or past[-1][0]
+    unshut = max(asked, page.shut_until or asked)
     replaced = was_replaced(page, seal.digest, voices)
-    return Shown(seal.head, seal.digest, since, asked or newest, replaced, altered)
+    return Shown(seal.head, seal.digest, since, asked, unshut, replaced, altered)
 
 
 def status_comments(page: Page, voices: Voices) -> list[Comment]:

@@ -275,6 +275,17 @@ class Issue(Written):
             self.happened("ReopenedEvent", by)
             self.world.emit(self.noun, "reopened", by, self)
 
+    def lock(self, by: Account) -> None:
+        """Then only those with write access can comment."""
+        with self.world.lock:
+            self.locked, self.updated_at = True, self.world.clock.now()
+            self.happened("LockedEvent", by)
+
+    def unlock(self, by: Account) -> None:
+        with self.world.lock:
+            self.locked, self.updated_at = False, self.world.clock.now()
+            self.happened("UnlockedEvent", by)
+
     def label(self, by: Account, *names: str) -> None:
         with self.world.lock:
             for name in names:

@@ -970,6 +970,8 @@ def _fact(name: str) -> Callable[[TimelineItem], Any]:
 for _kind in (
     "ClosedEvent",
     "ReopenedEvent",
+    "LockedEvent",
+    "UnlockedEvent",
     "MergedEvent",
     "LabeledEvent",
     "UnlabeledEvent",
