@@ -27,7 +27,10 @@ class Source(StrEnum):
     """Who says so. The opener's key lies beside the initiator's code, so a run is that person."""
 
     RUN = "run"  # the run itself
-    CREATOR_LABEL = "creator-label"  # Argo's; whoever creates workflows may write it
+    # Argo's. Never a proof, whoever may write labels: `argo submit --from … -l` replaces what Argo
+    # Server wrote, for it applies a request's labels last.
+    # https://github.com/argoproj/argo-workflows/blob/v4.1.2/server/workflow/workflow_server.go
+    CREATOR_LABEL = "creator-label"
     OPENER = "opener"  # the account whose token opened the page
     OIDC = "oidc"  # a token of the run, which the forge signed
     GITHUB = "github"  # GitHub's own page and times
@@ -56,7 +59,6 @@ _PROVEN_BY = {
     Source.OPENER: "proven by the account that opened the page",
     Source.OIDC: "proven by the run's own token",
     Source.GITHUB: "proven by GitHub",
-    Source.CREATOR_LABEL: "proven by a label that the cluster reserves",
     Source.POLICY: "proven by the policy",
 }
 #: … and after a claim.
