@@ -195,6 +195,7 @@ def test_approvers_who_disagree_are_told_to_agree_and_nothing_is_decided(
     here.say(at.bob, f"{here.approve} target=staging")
     assert here.decided() is None
     assert "lice and bob must agree on target" in here.status
+    assert "sets an approval aside with `/unhold @login reason`" in here.status
     here.say(at.bob, f"{here.approve} target=production")
     decision = here.decided()
     assert decision

@@ -27,6 +27,7 @@ from bridge.pages.comment_commands import Word
 from bridge.pages.marker import Part, Seal, short
 from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Site
 from bridge.pages.votes import Gathered, Unread
+from bridge.policy.agreement import disagreement
 from bridge.policy.approvers import leaves, login_of
 from bridge.policy.claims import starters
 from bridge.policy.rule_words import takes
@@ -203,9 +204,17 @@ def status(
         objections=_objections(evaluation.objections if evaluation else standing.objections),
         note=note,
         started=_started(request, facts),
-        foot=f"To approve: `{approve_line(request, replaced)}`",
+        foot="\n\n".join([*_apart(evaluation), f"To approve: `{approve_line(request, replaced)}`"]),
         seal=seal,
     )
+
+
+def _apart(evaluation: Evaluation | None) -> Iterator[str]:
+    if evaluation and disagreement(evaluation.candidates):
+        yield (
+            "To agree, one of them approves again with the other's value. Or an approver sets an"
+            " approval aside with `/unhold @login reason`."
+        )
 
 
 def tells(status: Comment, outcome: Outcome) -> bool:
