@@ -224,6 +224,21 @@ def test_a_run_that_ended_while_it_waited_has_its_gate_withdrawn(at: Pushing, ph
     assert not has_branch(at, pull)
 
 
+@pytest.mark.parametrize("look", ["tend", "sweep"])
+def test_a_gate_whose_node_a_stranger_moved_is_withdrawn(at: Pushing, look: str) -> None:
+    pull = at.ask()
+    at.happens(nodes={"wait": {"phase": "Succeeded", "message": "by hand"}})
+    pull.review(at.alice, "APPROVED")
+    at.tend(pull) if look == "tend" else at.sweep()
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.outcome is Outcome.WITHDRAWN
+    assert "became Succeeded (by hand) before anybody decided" in decision.reason
+    assert pull.state == "closed"
+    at.sweep()
+    assert not has_branch(at, pull)
+
+
 def test_a_run_that_vanished_has_its_gate_withdrawn(at: Pushing) -> None:
     pull = at.ask()
     at.cluster.delete(at.run)

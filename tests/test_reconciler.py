@@ -289,7 +289,7 @@ def test_a_first_gate_that_waits_ends_the_listening(at: World) -> None:
                 yield each
 
     at.watch.cluster = Cluster(os.environ["KUBECONFIG"])
-    at.version = at.watch.listen(at.version, 1)
+    at.version = at.watch.listen(at.version, 1, until_one_waits=True)
     at.watch.round()
     assert at.watch.progress.waiting == 1
 
@@ -366,6 +366,72 @@ def test_a_run_that_ended_or_vanished_has_its_gate_withdrawn(at: World, how: str
     assert (standing.decision.outcome, standing.decision.by) == (Outcome.WITHDRAWN, Decider.RUN)
     says = "is gone" if how == "deleted" else "ended Failed (stopped)"
     assert f"the run argo/run-1 {says}" in standing.decision.reason
+
+
+MOVED = {"phase": "Succeeded", "message": "by hand"}
+
+
+@pytest.mark.parametrize(
+    ("node", "why"),
+    [
+        (MOVED, "the node wait of argo/run-1 became Succeeded (by hand)"),
+        ({"phase": "Failed"}, "the node wait of argo/run-1 became Failed"),
+        (
+            {"phase": "Failed", "message": "Stopped with strategy 'Stop'"},
+            "the run argo/run-1 was stopped",
+        ),
+    ],
+)
+def test_a_gate_whose_node_a_stranger_moved_is_withdrawn_within_one_round(
+    at: World, node: dict[str, str], why: str
+) -> None:
+    request = at.opens()
+    at.starts()
+    at.writes({"status": {"nodes": {"wait": node}}})
+    at.goes_on()
+    standing = at.ledger.read(request.gate.id)
+    assert standing
+    assert standing.decision
+    assert standing.decision.outcome is Outcome.WITHDRAWN
+    assert standing.decision.reason == f"withdrawn: {why} before anybody decided"
+    assert at.ledger.listing().gates == ()
+
+
+def test_a_node_that_a_stranger_moved_while_nobody_watched_has_its_gate_withdrawn(
+    at: World,
+) -> None:
+    request = at.opens()
+    at.writes({"status": {"nodes": {"wait": MOVED}}})
+    at.starts()
+    standing = at.ledger.read(request.gate.id)
+    assert standing
+    assert standing.decision
+    assert standing.decision.outcome is Outcome.WITHDRAWN
+
+
+def test_a_gate_that_has_no_node_yet_is_not_withdrawn(at: World) -> None:
+    request = at.opens()
+    at.writes({"status": {"nodes": {"wait": None}}})
+    at.starts()
+    standing = at.ledger.read(request.gate.id)
+    assert standing
+    assert standing.decision is None
+
+
+def test_a_gate_that_the_ledger_could_not_withdraw_is_withdrawn_in_a_later_round(
+    at: World,
+) -> None:
+    request = at.opens()
+    at.starts()
+    at.writes({"status": {"nodes": {"wait": MOVED}}})
+    (at.folder / "l.git").rename(at.folder / "away.git")
+    at.goes_on()
+    (at.folder / "away.git").rename(at.folder / "l.git")
+    at.watch.round()
+    standing = at.ledger.read(request.gate.id)
+    assert standing
+    assert standing.decision
+    assert standing.decision.outcome is Outcome.WITHDRAWN
 
 
 def test_a_run_that_lost_our_label_waits_on(at: World) -> None:

@@ -272,6 +272,24 @@ def ended(workflow: Mapping[str, Any] | None, named: Workflow) -> str | None:
     return f"the run {place} ended {run.phase}{message and f' ({message})'}"
 
 
+def passed(workflow: Mapping[str, Any] | None, named: Workflow, gate: str) -> str | None:
+    """Why this gate can't wait any more: its run ended, or its node did; None if it may.
+
+    A run whose node is not there yet may wait. Raises `UnreadableWorkflow`.
+    """
+    why = ended(workflow, named)
+    if why:
+        return why
+    found = classify(workflow, named, gate)
+    if found.delivery is Delivery.STOPPED:
+        return f"the run {named.namespace}/{named.name} was stopped"
+    if found.delivery is not Delivery.ALREADY:
+        return None
+    says = shortened(found.message, _SHOWN)
+    at = f"the node {found.node} of {named.namespace}/{named.name}"
+    return f"{at} became {shortened(found.phase or '', _SHOWN)}{says and f' ({says})'}"
+
+
 def lost(workflow: Mapping[str, Any]) -> str | None:
     """A step that failed for good while others go on: then an approval seldom saves the run."""
     nodes = _nodes(workflow)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from bridge.argo.compressed_nodes import UnreadableWorkflow
-from bridge.argo.nodes import classify, ended, lost, run_of
+from bridge.argo.nodes import classify, lost, passed, run_of
 from bridge.core.delivery import Delivery, Move, Resumption, Workflow
 from bridge.core.errors import NothingToDeliver
 from bridge.core.evaluation import Outcome
@@ -88,7 +88,8 @@ def amiss(found: Resumption, standing: Standing) -> str | None:
 
 
 def over(cluster: Cluster, request: ApprovalRequest) -> tuple[str | None, str | None]:
-    """Why the run that waits is over, if it is; else a step that failed in it already, if any.
+    """Why the gate can't wait any more, if its run or its node ended; else a step that failed in
+    the run already, if any.
 
     Raises `ClusterUnavailable`, also if the workflow object is unreadable.
     """
@@ -97,7 +98,7 @@ def over(cluster: Cluster, request: ApprovalRequest) -> tuple[str | None, str | 
     workflow = cluster.workflow(request.workflow)
     if _elsewhere(cluster, request.workflow, workflow):
         return None, None
-    says = ended(workflow, request.workflow)
+    says = passed(workflow, request.workflow, request.gate.id)
     return says, lost(workflow) if workflow and not says else None
 
 

@@ -20,7 +20,7 @@ from bridge.argo.compressed_nodes import UnreadableWorkflow
 from bridge.core import log
 from bridge.core.crash_report import report_once
 from bridge.core.delivery import Delivery, Resumption, Workflow
-from bridge.core.errors import BridgeError, ClusterUnavailable, TooOld
+from bridge.core.errors import BridgeError, ClusterUnavailable, LedgerUnavailable, TooOld
 from bridge.core.listing import OpenGate, Unreadable
 from bridge.core.model import Standing
 from bridge.gates.deliver import deliver
@@ -68,6 +68,8 @@ class Watch:
     _runs: dict[str, tuple[Workflow, frozenset[str]]] = field(default_factory=dict)  # by uid
     _unchecked: set[str] = field(default_factory=set)  # gates that may be decided already
     _due: dict[str, Standing] = field(default_factory=dict)
+    _moved: set[str] = field(default_factory=set)  # by this watch, and not seen so yet
+    _leaving: dict[str, str] = field(default_factory=dict)  # gates to withdraw, and why
     _head: str | None = None
     _told: set[str] = field(default_factory=set)
     _unreadable: set[str] = field(default_factory=set)  # workflows, by uid
@@ -85,8 +87,10 @@ class Watch:
                 patience = 1
                 while True:
                     self.round()
-                    busy = self._runs or self._due
-                    version = self.listen(version, interval if busy else max(interval, TENDED))
+                    if self._runs or self._due:
+                        version = self.listen(version, interval)
+                    else:
+                        version = self.listen(version, max(interval, TENDED), until_one_waits=True)
             except TooOld:
                 continue
             except ClusterUnavailable as error:
@@ -113,9 +117,8 @@ class Watch:
         self._listed_anew, self._tended_at = True, None
         return version
 
-    def listen(self, version: str, seconds: int) -> str:
+    def listen(self, version: str, seconds: int, *, until_one_waits: bool = False) -> str:
         """For so long, or until a first gate waits; the version to listen from."""
-        idle = not self._runs
         for kind, found in self.cluster.changes(version, seconds):
             with suppress(UnreadableWorkflow):  # the next one has a later version
                 version = argo.version_of(found) or version
@@ -123,7 +126,7 @@ class Watch:
                 self._vanished(found)
             elif kind != "BOOKMARK":
                 self._seen(found)
-            if idle and self._runs:
+            if until_one_waits and self._runs:
                 break
         return version
 
@@ -137,7 +140,7 @@ class Watch:
         self._unreadable.discard(uid)
         if uid in self._runs:
             named, gates = self._runs.pop(uid)
-            over = self._why_ended(workflow, named)
+            over = all(self._why_passed(workflow, named, gate) for gate in gates)
             self._over(named, gates, workflow if over else self.cluster.workflow(named))
 
     def _seen(self, workflow: Mapping[str, Any]) -> None:
@@ -164,6 +167,8 @@ class Watch:
             return
         if now:
             self._runs[named.uid] = (named, now)
+        self._over(named, before - now - self._moved, workflow)
+        self._moved -= before - now
         self._unchecked |= now if mended else now - before
 
     def _cannot_read(self, workflow: object, error: UnreadableWorkflow) -> None:
@@ -178,9 +183,11 @@ class Watch:
         place = f"{named.namespace}/{named.name}"
         self._once(f"the workflow {place} is unreadable, and nothing is delivered to it: {error}")
 
-    def _why_ended(self, workflow: Mapping[str, Any] | None, named: Workflow) -> str | None:
+    def _why_passed(
+        self, workflow: Mapping[str, Any] | None, named: Workflow, gate: str
+    ) -> str | None:
         try:
-            return argo.ended(workflow, named)
+            return argo.passed(workflow, named, gate)
         except UnreadableWorkflow as error:
             self._cannot_read(workflow, error)
             return None
@@ -188,20 +195,27 @@ class Watch:
     def _over(
         self, named: Workflow, gates: frozenset[str], workflow: Mapping[str, Any] | None
     ) -> None:
-        """The run ended, and these waited in it until then, as far as was seen."""
-        why = self._why_ended(workflow, named)
-        _log.debug(
-            "run %s/%s: %s; gates %s", named.namespace, named.name, why or "goes on", _of(gates)
-        )
-        for gate in sorted(gates) if why else ():
-            self._unchecked.discard(gate)
-            self._due.pop(gate, None)
+        """These waited in the run, as far as was seen, and it or their nodes may have ended."""
+        for gate in sorted(gates):
+            why = self._why_passed(workflow, named, gate)
+            _log.debug("gate %s of %s/%s: %s", gate, named.namespace, named.name, why or "may wait")
+            if why:
+                self._unchecked.discard(gate)
+                self._due.pop(gate, None)
+                self._leaving[gate] = why
+
+    def _withdraw_passed(self) -> None:
+        """If the ledger can't be reached, it is tried again in the next round."""
+        for gate, why in list(self._leaving.items()):
             try:
-                self._withdraw(gate, why or "")
+                self._withdraw(gate, why)
+            except LedgerUnavailable:
+                raise
             except BridgeError as error:
                 self._trouble("ledger", error)
             except Exception as error:  # noqa: BLE001 - a bug of one gate is that gate's alone
                 self._bug(f"gate {gate}", error)
+            del self._leaving[gate]
 
     def _withdraw(self, gate: str, why: str) -> None:
         standing = self.venue.ledger.read(gate)
@@ -219,13 +233,15 @@ class Watch:
         """Look for what was decided, and deliver it."""
         tending = self._is_time_to_tend()
         well = self._tried(self._find_decided) if tending or self._runs else True
+        tried = set(self._due)
+        well &= self._delivered(tried)
         if tending and well:
             # One gate that makes no sense must not end the others'.
             self._tended_well = self._tried(self._let_time_pass)
             self._tended_at = self.clock()
         well &= self._tended_well
-        for gate in list(self._due):
-            well &= self._deliver(gate)
+        well &= self._tried(self._withdraw_passed)
+        well &= self._delivered(self._due.keys() - tried)
         self.progress.waiting = sum(len(gates) for _, gates in self._runs.values())
         self.progress.unreadable = len(self._unreadable)
         self.progress.rounds += 1
@@ -274,17 +290,28 @@ class Watch:
                     self._due[gate.id] = each
 
     def _withdraw_vanished(self, asked: Iterable[OpenGate]) -> None:
-        """Of the runs that name this cluster: without a name, they may go on in another."""
+        """Of this cluster's runs. That a run is not here says nothing of one in another cluster."""
         waiting = {gate for _, gates in self._runs.values() for gate in gates}
         missed = sorted(each.id for each in asked if each.id not in waiting)
-        for gate, standing in self.venue.ledger.read_all(
-            missed if self.cluster.name else []
-        ).items():
+        for gate, standing in self.venue.ledger.read_all(missed).items():
             named = standing.request.workflow
             if named is None or named.cluster != self.cluster.name:
                 continue
             if self.cluster.namespace in (None, named.namespace):
-                self._over(named, frozenset([gate]), self.cluster.workflow(named))
+                workflow = self.cluster.workflow(named)
+                if self.cluster.name or self._is_here(workflow, named):
+                    self._over(named, frozenset([gate]), workflow)
+
+    def _is_here(self, workflow: Mapping[str, Any] | None, named: Workflow) -> bool:
+        try:
+            return workflow is not None and argo.named(workflow).uid == named.uid
+        except UnreadableWorkflow:
+            return False
+
+    def _delivered(self, gates: Iterable[str]) -> bool:
+        """Whether the cluster answered each time."""
+        answered = [self._deliver(gate) for gate in sorted(gates)]
+        return all(answered)
 
     def _deliver(self, gate: str) -> bool:
         """Whether the cluster answered."""
@@ -302,6 +329,8 @@ class Watch:
         _log.debug("gate %s: is %s; %s, %s", gate, outcome, found.delivery.value, found.says)
         self._count(standing, found)
         self.tell(f"{standing.request.gate.key}: {found.says}")
+        if found.delivery is Delivery.RESUMED:
+            self._moved.add(gate)
         if found.delivery is not Delivery.CONFLICT:
             del self._due[gate]
         return True
