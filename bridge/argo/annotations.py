@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bridge.argo.guard import GatedCall, given, guarded
+from bridge.argo.held import held
 from bridge.argo.inject import (
     Json,
     Post,
@@ -82,7 +83,7 @@ def _document(document: Json, pods: Pods, faults: list[str], warnings: list[str]
             items = [_document(each, pods, faults, warnings) for each in _items(document)]
             return {**document, "items": items}
         posts = annotated(document, pods)
-        warnings += lost_retries(document, posts)
+        warnings += [*lost_retries(document, posts), *held(document, posts)]
         return inject(document, posts)
     except Faults as error:
         faults += [f"{error.subject}: {each}" for each in error.faults]
