@@ -8,6 +8,7 @@
 - delivery: in the process that decides, from the recorded decision to the patched node, the making
   of the client included; and `hitl resume`, a whole process that reads the ledger first. Both to a
   process that starts Python, makes the same client and sends the bare patch.
+- pull: what `hitl reconcile --watch` does, with 100 and with 10,000 gates that wait.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from bridge.argo.inject import LABEL  # noqa: E402
 from bridge.argo.nodes import json_patch  # noqa: E402
 from bridge.core.delivery import Move, Workflow  # noqa: E402
 from bridge.core.evaluation import Outcome  # noqa: E402
-from bridge.core.model import ApprovalRequest  # noqa: E402
+from bridge.core.model import ApprovalRequest, on_github  # noqa: E402
 from bridge.core.records import decision_out  # noqa: E402
 from bridge.ledger.git_ledger import GitLedger, create  # noqa: E402
 from tests import objectstore  # noqa: E402
@@ -99,6 +100,22 @@ for _ in range(3):
     watch.round()
     took = time.perf_counter() - began
 print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+#: The same as the command, for gates that are decided on GitHub.
+_FOLLOW = """
+import sys, time
+from pathlib import Path
+from bridge.argo.kubernetes import Kubernetes
+from bridge.ledger.git_ledger import GitLedger
+from bridge.local.notify import Silent
+from bridge.core.model import on_github
+from bridge.gates.on_github import OnGitHub
+from bridge.gates.reconciler import Watch
+from bridge.wiring import clock
+ledger = GitLedger(sys.argv[2], Path(sys.argv[3]))
+venue = OnGitHub(on_github("acme/models"), ledger, Silent(), clock, connect=None)
+tell = lambda line: print(line, flush=True)
+Watch(Kubernetes(sys.argv[1]), venue, lambda _: venue, clock, tell).follow(3, time.sleep)
 """
 #: The end of a flow's file, which leaves in `took` the seconds that the gates took to put in.
 _TIMED = """
@@ -236,19 +253,29 @@ def delivery(folder: Path, rounds: int) -> Iterator[Row]:
 def watching(folder: Path) -> Iterator[Row]:
     """With 100 gates that wait, and with 10,000."""
     few, many = (watched(folder, gates) for gates in (100, 10_000))
+    yield Row("pull: from the decision to the node, longest of 5, s", few[4], many[4], 5, True)
+    yield Row("reconciler: git's bytes a round", few[3], many[3], most=1.1)
     yield Row("reconciler: requests a round, 100 and 10,000 gates", few[0], many[0], most=1)
     yield Row("reconciler: seconds of a round", few[1], many[1])
     yield Row("reconciler: memory, MB", few[2], many[2])
 
 
-def watched(folder: Path, gates: int) -> tuple[float, float, float]:
-    create(folder / f"watched-{gates}.git")
+def watched(folder: Path, gates: int) -> tuple[float, float, float, float, float]:
+    """Requests, seconds, memory and git's bytes of a round; the longest of five deliveries."""
+    repository = folder / f"watched-{gates}.git"
+    create(repository)
+    ledger = GitLedger(str(repository), folder / f"asking-{gates}")
+    ledger.record(a_decision(_opened(ledger, "first")))
+    head = ledger.head()
+    packed = "".join(f"{head} refs/heads/gate/{number:016x}\n" for number in range(gates))
+    (repository / "packed-refs").write_text("# pack-refs with: peeled sorted\n" + packed)
     with serving(folder) as git, api.serving() as cluster:
         for number in range(gates):
             name = f"run-{number}"
             submit(cluster, Workflow("argo", name, name), f"{number:016x}")
         there = (str(cluster.kubeconfig(folder)), git.of(f"watched-{gates}.git"))
         command = [sys.executable, "-c", _WATCH, *there, str(folder / f"w-{gates}"), str(gates)]
+        delivered = pulled(ledger, cluster, there)
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -257,18 +284,46 @@ def watched(folder: Path, gates: int) -> tuple[float, float, float]:
             assert process.stdout
             assert process.stdout.readline() == "listed\n"
             cluster.requests.clear()
-            git.requests.clear()
+            git.forget()
             process.stdin.write("\n")
             process.stdin.flush()
             took, memory = map(float, process.stdout.readline().split())
-        return (len(cluster.requests) + len(git.requests)) / 3, took, memory
+        asked = (len(cluster.requests) + len(git.requests)) / 3
+        return asked, took, memory, git.wire / 3, delivered
+
+
+def pulled(ledger: GitLedger, cluster: api.Cluster, there: tuple[str, str]) -> float:
+    """The longest of five, from the recorded decision to the node."""
+    command = [sys.executable, "-c", _FOLLOW, *there, f"{there[0]}-{len(cluster.requests)}"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    took = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout
+        try:
+            for number in range(5):
+                request = asked(ledger, cluster, f"pulled-{number}")
+                time.sleep(4 + number / 2)  # it is known to wait, and decided at any moment
+                began = time.perf_counter()
+                ledger.record(a_decision(request))
+                assert any("is Succeeded now" in line for line in process.stdout)
+                took.append(time.perf_counter() - began)
+        finally:
+            process.terminate()
+    return max(took)
 
 
 def asked(ledger: GitLedger, cluster: api.Cluster, name: str) -> ApprovalRequest:
     """A gate, and the run that waits for it."""
     run = Workflow("argo", name, name)
-    request = replace(a_request(f"Flow/argo-{name}/deploy/1"), workflow=run)
+    there = on_github("acme/models")  # where no clock of a ledger alone ends it
+    request = replace(a_request(f"Flow/argo-{name}/deploy/1"), workflow=run, venue=there)
     submit(cluster, run, request.gate.id)
+    ledger.open(request, "")
+    return request
+
+
+def _opened(ledger: GitLedger, name: str) -> ApprovalRequest:
+    request = a_request(f"Flow/argo-{name}/deploy/1")
     ledger.open(request, "")
     return request
 
