@@ -75,7 +75,19 @@ def test_the_reconciler_is_nobody_writes_nothing_and_may_do_nothing_else() -> No
         "capabilities": {"drop": ["ALL"]},
     }
     assert container["image"] == "registry.test/bridge:1"
-    assert {"name": "HITL_LEDGER", "value": "github:acme/models"} in container["env"]
+
+
+def test_an_address_with_a_credential_in_the_secret_wins_over_the_one_that_everybody_may_read() -> (
+    None
+):
+    config = of_kind("ConfigMap")
+    assert config["data"] == {"HITL_LEDGER": "github:acme/models"}
+    [container] = of_kind("Deployment")["spec"]["template"]["spec"]["containers"]
+    # Kubernetes takes the last of `envFrom`, and `env` before all of them.
+    assert "HITL_LEDGER" not in {each["name"] for each in container["env"]}
+    *others, last = container["envFrom"]
+    assert last == {"secretRef": {"name": "hitl-reader", "optional": True}}
+    assert {"configMapRef": {"name": config["metadata"]["name"]}} in others
 
 
 def test_no_account_may_more_than_its_way_of_delivering_takes() -> None:
