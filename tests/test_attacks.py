@@ -210,7 +210,7 @@ def test_a_review_of_an_older_head_does_not_count(at: World) -> None:
 
 def _review_of(at: World, pull: PullRequest, commit: str) -> Review:
     """A review begun before the branch moved, and sent after it."""
-    made = pull.review(at.alice, "COMMENTED", "hm")
+    made = pull.review(at.alice, "COMMENTED", "LGTM")
     made.state, made.commit = "APPROVED", commit
     pull.reviews.remove(made)
     return made
