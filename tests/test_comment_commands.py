@@ -677,6 +677,36 @@ def test_a_value_of_which_a_part_would_be_lost_is_refused(value: str, why: str) 
         given(command, {"type": "object", "properties": {"share": {}}})
 
 
+@pytest.mark.parametrize(
+    ("block", "share"),
+    [
+        ('{"share": 1e2}', 100.0),
+        ('{"share": 1.5E-3}', 0.0015),
+        ('{\n\t"share": "\\ud83d\\ude00 #1"\n}', "\N{GRINNING FACE} #1"),
+        ('{"share": [1e2, {"on": "yes"}]}', [100.0, {"on": "yes"}]),
+    ],
+)
+def test_a_block_of_json_has_the_one_meaning_of_json(block: str, share: object) -> None:
+    command = read(f"/approve\n```json\n{block}\n```")
+    assert isinstance(command, Command)
+    assert given(command, {"type": "object", "properties": {"share": {}}}) == {"share": share}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        *('{"share": 1, "share": 2}', '{"share": 010}', '{"share": 1e999}', '{"share": "\\ud83d"}'),
+        *('{"share": 0.1234567890123456789}', '{"share": ' + "[" * 200 + "]" * 200 + "}"),
+        '{"share": ' + "9" * 400 + "}",
+    ],
+)
+def test_a_block_of_json_that_would_be_bent_is_refused(block: str) -> None:
+    command = read(f"/approve\n```json\n{block}\n```")
+    assert isinstance(command, Command)
+    with pytest.raises(Faults):
+        given(command, {"type": "object", "properties": {"share": {}}})
+
+
 def test_a_comment_of_its_own_or_behind_a_number_is_a_comment() -> None:
     block = 'share: 3 # three\n# and\ntarget: "a" # b'
     assert _input(f"/approve\n```yaml\n{block}\n```") == {"share": 3, "target": "a"}

@@ -1,9 +1,10 @@
-"""The fenced block under `/approve`: YAML, refused if it may mean something else than it says."""
+"""The fenced block under `/approve`: JSON, or YAML that cannot mean something else than it says."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from bridge.core import input_fields
@@ -18,6 +19,10 @@ def read_block(text: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
     """The input in a block. Raises `Faults` with every fault of it."""
     if not text.strip():
         return {}
+    # What is JSON has one meaning. PyYAML reads YAML 1.1, where `1e2` is text and two escapes that
+    # make one character are a fault: https://yaml.org/spec/1.2.2/#12-relation-to-yaml-11-and-json
+    with suppress(Faults):
+        return input_fields.parse_json(text)
     try:
         found = load(f"{text}\n", "the yaml block")  # or a `|` text loses its end
     except LedgerCorrupt as error:
