@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -144,14 +144,14 @@ def looked_at(here: ThisMachine, asked: ApprovalRequest) -> list[int]:
 
 
 class _Watched:
-    """The ledger, and a word whenever its head is looked at."""
+    """The ledger, and a word whenever a waiting step looks whether its gate moved."""
 
     def __init__(self, ledger: Ledger, looked: Callable[[], None]) -> None:
         self._ledger, self._looked = ledger, looked
 
-    def head(self) -> str | None:
+    def heads(self, gate_id: str) -> Mapping[str, str]:
         self._looked()
-        return self._ledger.head()
+        return self._ledger.heads(gate_id)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._ledger, name)
