@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -139,8 +139,6 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     keys = _found(keys_of, env, faults) or ()
     if faults:
         raise Faults("the environment", faults)
-    from bridge.core.delivery import Workflow
-
     return Settings(
         ledger=env.get(LEDGER) or None,
         cache=cache_folder(env),
@@ -154,10 +152,17 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         kubeconfig=env.get(KUBECONFIG) or None,
         sign=bool(sign),
         cluster=cluster,
-        workflow=Workflow(parts[0], parts[1], parts[2], cluster) if parts else None,
+        workflow=_workflow(parts, cluster) if parts else None,
         keys=keys,
         signing_key=_lines(env.get(SIGNING_KEY) or None),
     )
+
+
+def _workflow(parts: Sequence[str], cluster: str) -> Workflow:
+    from bridge.core.delivery import Workflow  # here: `hitl list` does without the nouns it brings
+
+    namespace, name, uid = parts
+    return Workflow(namespace, name, uid, cluster)
 
 
 def keys_of(env: Mapping[str, str]) -> tuple[DecisionKey, ...]:
