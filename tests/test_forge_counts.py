@@ -22,6 +22,7 @@ from bridge.github.client import GitHub
 from bridge.pages.marker import seal_of
 from bridge.pages.model import Look
 from tests.forge import POLICY, World, world
+from tests.test_votes import page
 
 GROUPS = """\
 gates:
@@ -164,17 +165,30 @@ def test_deciding_an_issue_takes_six_beside_a_thousand_that_wait(at: World) -> N
     assert issue.labels == ["gate:approved"]
 
 
+def test_a_gate_that_says_it_is_younger_than_its_page_hides_no_issue() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    put_up = now - timedelta(days=2)
+    asked = Standing(_asked(now - timedelta(minutes=1)), None, "")
+    since = asked_since([asked], [page(at=put_up)], now)
+    assert since
+    assert since < put_up
+
+
 @pytest.mark.parametrize("opened_at", [datetime.min, datetime.max])
 def test_a_gate_that_lies_about_its_age_makes_nobody_read_all_issues_or_none(
     opened_at: datetime,
 ) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    request = ApprovalRequest(
+    asked = Standing(_asked(opened_at.replace(tzinfo=UTC)), None, "")
+    since = asked_since([asked], [], now)
+    assert since
+    assert timedelta(0) < now - since < timedelta(days=31)
+
+
+def _asked(opened_at: datetime) -> ApprovalRequest:
+    return ApprovalRequest(
         gate=Gate("https://metadata.test", "Train/7/deploy/12"),
         message="Deploy?",
         policy=Policy(Approvals(Actors(anyone=True))),
-        opened_at=opened_at.replace(tzinfo=UTC),
+        opened_at=opened_at,
     )
-    since = asked_since([Standing(request, None, "")], [], now)
-    assert since
-    assert timedelta(0) < now - since < timedelta(days=31)

@@ -434,6 +434,20 @@ def test_a_gate_that_the_ledger_could_not_withdraw_is_withdrawn_in_a_later_round
     assert standing.decision.outcome is Outcome.WITHDRAWN
 
 
+def test_a_gate_that_the_watch_itself_delivered_is_not_read_once_more(
+    at: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = at.opens()
+    at.starts()
+    at.ledger.record(a_decision(request))
+    at.goes_on()
+    assert at.node()["phase"] == "Succeeded"
+    read: list[str] = []
+    monkeypatch.setattr(GitLedger, "read", lambda _, gate: read.append(gate))
+    at.goes_on()
+    assert read == []
+
+
 def test_a_run_that_lost_our_label_waits_on(at: World) -> None:
     request = at.opens()
     at.starts()
