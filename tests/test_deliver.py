@@ -142,6 +142,16 @@ def test_a_cluster_out_of_reach_is_one_sentence(
         deliver(here(), APPROVED, NOON)
 
 
+def test_no_cluster_at_all_is_one_sentence_and_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kubernetes.config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ClusterUnavailable, match="set KUBECONFIG, or run this in a pod"):
+        Kubernetes(None)
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(("asked", "here_is"), [("blue", "green"), ("blue", ""), ("", "green")])
 def test_that_a_run_is_not_in_another_cluster_says_nothing(
     cluster: api.Cluster, asked: str, here_is: str

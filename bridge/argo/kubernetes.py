@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,7 +76,9 @@ class Kubernetes:
         try:
             # The client reads KUBECONFIG once, as it is imported: so it is told.
             told = {"config_file": config_file} if config_file else {}
-            config.load_config(**told)  # type: ignore[no-untyped-call]
+            # Without a file it prints where it looked. The sentence below says what to do.
+            with redirect_stdout(None):
+                config.load_config(**told)  # type: ignore[no-untyped-call]
         except config.ConfigException:
             raise ClusterUnavailable(
                 "no cluster is configured: set KUBECONFIG, or run this in a pod of the cluster"
