@@ -601,6 +601,28 @@ def _input(body: str) -> dict[str, object]:
     return given(command, SCHEMA)
 
 
+HOSTILE = "x\ud800\u202e\x1b[31m`"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"/approve {HOSTILE} share=1",
+        f"/approve {HOSTILE} if green",
+        f"/approve share=1\u200b{HOSTILE}",
+        "/approve \ud800 share=1",
+        f"/approve\n```{HOSTILE[:-1]}\nshare: 1\n```",
+    ],
+)
+def test_words_that_could_not_be_read_are_shown_without_what_is_hostile_in_them(body: str) -> None:
+    found = read(body)
+    assert isinstance(found, Unreadable)
+    found.why.encode()  # as what is sent to GitHub
+    assert not {"\u202e", "\x1b", "\u200b"} & set(found.why)
+    assert "``" not in found.why
+    assert found.why.count("`") % 2 == 0
+
+
 def test_input_in_the_line_and_in_the_block_is_one_input() -> None:
     assert _input("/approve target=prod\n```yaml\nshare: 0.5\n```") == {
         "target": "prod",

@@ -54,6 +54,11 @@ def shortened(text: str, most: int) -> str:
     return line
 
 
+def in_code(text: str, most: int = 40) -> str:
+    """Somebody's words for between two backticks: on one line, and they can't end the code."""
+    return shortened(text, most).replace("`", "'") or "…"  # two backticks would begin longer code
+
+
 def shortened_name(name: str, most: int) -> str:
     """The same of a name: a path says most at its end, so `…` is in the middle."""
     line = one_line(name if len(name) <= most * 8 else f"{name[: most * 4]}{name[-most * 4 :]}")

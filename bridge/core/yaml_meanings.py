@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bridge.core.numbers import exact
-from bridge.core.sanitize import shortened
+from bridge.core.sanitize import in_code
 
 if TYPE_CHECKING:
     import yaml
@@ -26,7 +26,7 @@ _CURLY = re.compile(r"[“”„‟‘’‚‛«»].*[“”„‟‘’‚‛�
 
 def cut_short(node: yaml.ScalarNode, text: str) -> str | None:
     """Why a value is not all that its author wrote, if so."""
-    written, shown = str(node.value), shortened(node.value, 60).replace("`", "'")
+    written, shown = str(node.value), in_code(node.value, 60)
     if node.tag.endswith(":float") and written[-1:].isdigit():  # not `.inf`
         try:
             exact(written)
@@ -39,7 +39,7 @@ def cut_short(node: yaml.ScalarNode, text: str) -> str | None:
 
 
 def two_meanings(written: str, is_switch: bool) -> str | None:
-    shown = shortened(written, 60).replace("`", "'")
+    shown = in_code(written, 60)
     if _CURLY.fullmatch(written):
         return f"{shown} is in curly quotation marks: write straight ones"
     if _TWO_NUMBERS.fullmatch(written):

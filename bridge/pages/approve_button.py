@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.core.sanitize import one_line, shortened
+from bridge.core.sanitize import in_code
 from bridge.pages import remarks
 from bridge.pages.comment_commands import Command, Unreadable, Word, readable
 from bridge.pages.markdown_lines import Shown, read_lines
@@ -25,7 +25,7 @@ def approval(body: str, schema: Mapping[str, Any] | None) -> Command | Unreadabl
     word = remarks.doubt(said)
     if word is None and (remarks.praises(said) or not remarks.says_something(said)):
         return command
-    shown = shortened(one_line(word or said), 40).replace("`", "'")
+    shown = in_code(word or said)
     return Unreadable(
         f"the review approves, and `{shown}` in its text may be a condition: write"
         f" `/{Word.APPROVE}` alone in a comment, or `/{Word.HOLD}` and what it waits for"

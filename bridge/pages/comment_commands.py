@@ -20,7 +20,7 @@ from typing import Any
 
 from bridge.core import input_fields
 from bridge.core.errors import Faults
-from bridge.core.sanitize import one_line, shortened, unseen
+from bridge.core.sanitize import in_code, one_line, unseen
 from bridge.core.yaml_text import dump
 from bridge.pages import dressed_objections, remarks, unread_input
 from bridge.pages.answer_block import LANGUAGES, read_block
@@ -166,8 +166,9 @@ def readable(command: Command, schema: Mapping[str, Any] | None) -> Command | Un
         return command
     form = f"write `{_form(command, schema)}`"
     if command.reason:
-        words = shortened(command.reason, 40).replace("`", "'")
-        return Unreadable(f"`{words}` is no `key=value`, and this gate asks for input: {form}")
+        return Unreadable(
+            f"`{in_code(command.reason)}` is no `key=value`, and this gate asks for input: {form}"
+        )
     given = {pair.partition("=")[0] for pair in command.pairs}
     names = [each.name for each in input_fields.fields(schema) if each.name not in given]
     lost = unread_input.lost(command.before, command.behind, names)
@@ -381,7 +382,7 @@ def _doubted(remark: str) -> Unreadable | None:
         return _no_conditions(word)
     if re.search(r"[^\s.,:;!…()-]", remark) and not remarks.praises(remark):
         return Unreadable(
-            f"`{_shown(remark)}` behind `/{Word.APPROVE}` may be a condition: write the command"
+            f"`{in_code(remark)}` behind `/{Word.APPROVE}` may be a condition: write the command"
             " alone, or `LGTM` behind it, and anything else in a comment of its own"
         )
     return None
@@ -389,7 +390,7 @@ def _doubted(remark: str) -> Unreadable | None:
 
 def _no_conditions(word: str) -> Unreadable:
     return Unreadable(
-        f"an approval has no conditions, and `{_shown(word)}` may be one: `/{Word.HOLD}` what is"
+        f"an approval has no conditions, and `{in_code(word)}` may be one: `/{Word.HOLD}` what is"
         f" not to go on yet, or write `/{Word.APPROVE}` without it"
     )
 
@@ -402,7 +403,7 @@ def _said_behind(rest: str) -> Command | Unreadable:
         rest = rest[len(first) :].strip()
     elif _NEARLY_DIGEST.fullmatch(digest):
         return Unreadable(
-            f"`{_shown(digest)}` is not the whole number of a version: copy the command from the"
+            f"`{in_code(digest)}` is not the whole number of a version: copy the command from the"
             " page"
         )
     else:
@@ -428,8 +429,8 @@ def _pairs(text: str) -> list[str] | Unreadable:
         key = _PAIR.match(text)
         if not key:
             return Unreadable(
-                f"`{_shown(text.split()[0])}` is no `key=value`; text with spaces goes in quotation"
-                ' marks: `notes="looks good"`'
+                f"`{in_code(text.split()[0])}` is no `key=value`; text with spaces goes in"
+                ' quotation marks: `notes="looks good"`'
             )
         value = text[key.end() :]
         closes = _QUOTES.get(value[:1], "")
@@ -449,16 +450,12 @@ def _pairs(text: str) -> list[str] | Unreadable:
                 return Unreadable(_QUOTING)
             if unseen(inside):
                 return Unreadable(
-                    f"`{shortened(one_line(key[0] + inside), 40)}` holds a character that nobody"
+                    f"`{in_code(key[0] + inside)}` holds a character that nobody"
                     " sees: type the value again"
                 )
         found.append(key[0] + inside)
         text = text.strip()
     return found
-
-
-def _shown(text: str) -> str:
-    return text[:40].replace("`", "'")
 
 
 def _block_under(lines: Sequence[Line], start: int) -> tuple[str | Unreadable | None, int]:
@@ -472,7 +469,7 @@ def _block_under(lines: Sequence[Line], start: int) -> tuple[str | Unreadable | 
     if fence.info.casefold() not in LANGUAGES:
         return (
             Unreadable(
-                f"the block under the command is marked `{_shown(fence.info)}`, and was not read:"
+                f"the block under the command is marked `{in_code(fence.info)}`, and was not read:"
                 " mark it `yaml` or `json`, or leave the mark out"
             ),
             fence.end,
@@ -485,5 +482,5 @@ def _block_under(lines: Sequence[Line], start: int) -> tuple[str | Unreadable | 
 def _form(command: Command, schema: Mapping[str, Any]) -> str:
     """The command to write, with a place for each input."""
     names = input_fields.owed(schema) or [each.name for each in input_fields.fields(schema)][:1]
-    blanks = [f"{shortened(name, 60).replace('`', chr(39))}=…" for name in names]
+    blanks = [f"{in_code(name, 60)}=…" for name in names]
     return " ".join([f"/{Word.APPROVE}", *filter(None, [command.digest]), *blanks])

@@ -22,7 +22,7 @@ from bridge.core.evaluation import (
 from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.core.rules import GroupKind, OnTimeout, Rule, Via
-from bridge.core.sanitize import harmless_line, harmless_subject, shortened
+from bridge.core.sanitize import harmless_line, harmless_subject, in_code, shortened
 from bridge.pages.comment_commands import Word
 from bridge.pages.marker import Part, Seal, short
 from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Site
@@ -107,7 +107,7 @@ def _body(
         named=is_issue or replaced,
         approve=approve_line(request, replaced),
         asks=asks,
-        key=_in_code(request.gate.key),
+        key=in_code(request.gate.key, 200),
         digest=short(digest),
         whole=whole,
         seal=Seal(Part.BODY, request.gate.id, digest, head),
@@ -134,7 +134,7 @@ def approve_line(request: ApprovalRequest, replaced: bool = False) -> str:
     """The command that approves, with a place for each input that has to be given."""
     named = replaced or request.policy.via is Via.ISSUE
     of = [short(digest_of(request))] if named else []
-    blanks = [f"{_in_code(name)}=…" for name in input_fields.owed(request.schema)]
+    blanks = [f"{in_code(name, 200)}=…" for name in input_fields.owed(request.schema)]
     return " ".join([f"/{Word.APPROVE}", *of, *blanks])
 
 
@@ -143,12 +143,7 @@ def _asks(request: ApprovalRequest) -> Iterator[str]:
     for field in input_fields.fields(request.schema):
         must = "" if field.name in owed else ", may be left out"
         told = harmless_line("; ".join(filter(None, [field.description, field.hint])))
-        yield f"- `{_in_code(field.name)}` ({field.kind}{must}){': ' + told if told else ''}"
-
-
-def _in_code(text: str) -> str:
-    """Other people's text where it stands between backticks, or in a fenced block."""
-    return shortened(text, 200).replace("`", "'")
+        yield f"- `{in_code(field.name, 200)}` ({field.kind}{must}){': ' + told if told else ''}"
 
 
 def invited(rule: Rule) -> tuple[list[str], list[str]]:
@@ -225,8 +220,8 @@ def tells(status: Comment, outcome: Outcome) -> bool:
 def word_lost(step: str) -> str:
     """For those who are asked for a run that another of its branches has lost."""
     return (
-        f"**This run has lost a step already:** `{_in_code(step)}` failed. An approval still lets"
-        " this step run, in a run that most likely ends failed."
+        f"**This run has lost a step already:** `{in_code(step, 200)}` failed. An approval still"
+        " lets this step run, in a run that most likely ends failed."
     )
 
 
@@ -244,7 +239,7 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
         sign=SIGNS[decision.outcome],
         head=_sentence(_line(decision.reason or decision.outcome.value)),
         tree="\n".join(
-            f"- `{_in_code(str(key))}`: {_line(str(value), 300)}"
+            f"- `{in_code(str(key), 200)}`: {_line(str(value), 300)}"
             for key, value in list(decision.inputs.items())[:_MOST_INPUTS]
         ),
         counted=", ".join(_vote(vote) for vote in decision.votes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bridge.core.sanitize import shortened
+from bridge.core.sanitize import in_code
 from bridge.pages.answer_block import LANGUAGES
 from bridge.pages.markdown_lines import Line, Shown
 from bridge.pages.vote_signature import signature_of
@@ -56,5 +56,5 @@ def _looks_given(beside: Sequence[Line], names: Sequence[str]) -> str | None:
 
 
 def _text_lost(text: str) -> str:
-    what = shortened(text.strip() or "<!--", 40).replace("`", "'")
+    what = in_code(text.strip() or "<!--")
     return f"`{what}` was not read: put input on the line of the command, and other words elsewhere"
