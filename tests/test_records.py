@@ -37,8 +37,10 @@ from bridge.core.model import (
     ApprovalRequest,
     Artifact,
     Baseline,
+    Better,
     Decision,
     Gate,
+    Kind,
     Link,
     Picture,
     Place,
@@ -132,6 +134,17 @@ artifacts = st.builds(
     head=st.none() | text,
     link=st.none() | text,
     metric=st.booleans(),
+    better=st.none() | st.sampled_from(Better),
+)
+kinds = st.builds(Kind, text, text, *[st.none() | text] * 4)
+baselines = st.builds(
+    Baseline,
+    text,
+    text,
+    moments,
+    text,
+    st.lists(artifacts, max_size=2).map(tuple),
+    st.integers(0, 9),
 )
 facts = st.builds(Fact, st.sampled_from(About), text, st.sampled_from(Source), st.booleans())
 places = st.builds(on_github, word, word) | st.builds(
@@ -150,7 +163,8 @@ requests = st.builds(
     schema=st.none() | objects,
     facts=st.lists(facts, max_size=2).map(tuple),
     shard=text,
-    baseline=st.none() | st.builds(Baseline, text, text, text),
+    kind=st.none() | kinds,
+    baseline=st.none() | baselines,
     pictures=st.lists(pictures, max_size=2).map(tuple),
     venue=st.just(HERE) | places,
     links=st.lists(st.builds(Link, text, text), max_size=2).map(tuple),
@@ -311,6 +325,7 @@ def test_another_digest_means_another_thing_was_shown(
             each.gate,
             each.venue,
             each.shard,
+            each.kind,
             each.baseline,
             each.pictures,
             each.message,

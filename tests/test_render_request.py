@@ -242,8 +242,11 @@ def test_a_gate_without_artifacts_or_input_has_no_empty_tables() -> None:
 
 def test_the_authors_html_cannot_hide_what_follows() -> None:
     page = render.request_md(asked(message="look\n\n<!-- \n\n<details>\n\n```\nopen"))
+    html = [each.content.strip() for each in tokens(page) if each.type == "html_block"]
+    ours = ("First rows of x", "Types, sizes and digests (2 artifacts)")
+    opened = [f"<details><summary>{each}</summary>" for each in ours]
+    assert html == [opened[0], "</details>", opened[1], "</details>"]
     kinds = {each.type for each in tokens(page)}
-    assert "html_block" not in kinds
     assert "html_inline" not in kinds
     assert "table_open" in kinds
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from bridge.core import conditions, durations, input_fields, message_template
 from bridge.core.errors import Faults
 from bridge.core.message_template import Known
-from bridge.core.model import Declared
+from bridge.core.model import Better, CompareBy, Declared
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.sanitize import shortened
 
@@ -45,6 +45,8 @@ class Form:
     input: str | None = None
     auto_approve_if: str | None = None
     notifier: str | None = None
+    compare: str | None = None
+    better: str | None = None
     timeout_default: str | int | None = None
     approvers_required: bool = False
     functions: bool = False  # whether a condition may be a function
@@ -53,7 +55,8 @@ class Form:
     @property
     def keys(self) -> tuple[str, ...]:
         own = (self.message, self.approvers, self.timeout, self.on_timeout, self.input,
-               self.auto_approve_if, self.notifier, *self.others)  # fmt: skip
+               self.auto_approve_if, self.notifier, self.compare, self.better,
+               *self.others)  # fmt: skip
         return tuple(each for each in own if each is not None)
 
 
@@ -70,6 +73,8 @@ class GateSpec:
     #: Apprise addresses and words of `NOTIFIERS`; None: all that are configured, as the caller
     #: cannot choose. Addresses hold tokens.
     notify: tuple[str, ...] | None = field(default=None, repr=False)
+    compare: CompareBy = field(default_factory=CompareBy)
+    better: Mapping[str, Better] = field(default_factory=dict)  # by the name of a metric
 
     @property
     def auto_approve_if(self) -> str | None:
@@ -110,6 +115,8 @@ def read(
         schema=reader.schema(),
         condition=reader.condition(),
         notify=reader.notify(),
+        compare=reader.compare(),
+        better=reader.better(),
     )
     faults = [*besides, *reader.faults]
     faults += [] if reader.faults else _together(spec, form)
@@ -269,6 +276,41 @@ class _SpecReader:
                 self._fault(name, f"is {shown}; {_NOTIFIER_FORM}")
         return tuple(each for each in listed if isinstance(each, str))
 
+    def compare(self) -> CompareBy:
+        name = self._form.compare
+        value = self._value(name)
+        if value is None or isinstance(value, bool):
+            return CompareBy(wanted=value is not False)
+        key = value.get("key") if isinstance(value, Mapping) and set(value) == {"key"} else None
+        if isinstance(key, int) and not isinstance(key, bool):
+            key = str(key)
+        if isinstance(key, str) and key.strip() and len(key) <= _LONGEST_KEY:
+            return CompareBy(name=key.strip())
+        self._fault(
+            name,
+            f"is {_shown(value)}; use False for no comparison, or {{'key': 'a name'}} to compare"
+            f" only with gates of this name (at most {_LONGEST_KEY} characters)",
+        )
+        return CompareBy()
+
+    def better(self) -> Mapping[str, Better]:
+        name = self._form.better
+        value = self._value(name)
+        if value is None:
+            return {}
+        words = list(Better)
+        if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value):
+            self._fault(name, f"is {_shown(value)}; write it like {{'accuracy': 'higher'}}")
+            return {}
+        for metric, says in value.items():
+            if says not in words:
+                metric = shortened(metric, 60)
+                self._fault(name, f"says {_shown(says)} of {metric}; use {' or '.join(words)}")
+        return {metric: Better(says) for metric, says in value.items() if says in words}
+
+
+#: Of the name of a kind.
+_LONGEST_KEY: Final = 200
 
 _NOTIFIER_FORM: Final = (
     "use 'apprise', 'slack', 'smtp', None, or a list of Apprise addresses such as"

@@ -101,6 +101,13 @@ def branch_of(gate_id: str) -> str:
     return f"gate/{gate_id}"
 
 
+class Better(StrEnum):
+    """Which values of a metric are the better ones."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """One value that the person is shown, summarised. `digest` is of its stored bytes."""
@@ -113,6 +120,7 @@ class Artifact:
     head: str | None = None  # several lines: rows of a table
     link: str | None = None
     metric: bool = False
+    better: Better | None = None  # as the flow declares it
 
     @property
     def is_read(self) -> bool:
@@ -182,12 +190,47 @@ def _folded(name: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """Gates that are compared with each other: the same step of the same flow, for one target.
+
+    `name` is the flow's own, so that the splits of a foreach are not one kind.
+    """
+
+    flow: str
+    step: str
+    environment: str | None = None
+    project: str | None = None  # Metaflow's, with its branch
+    branch: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompareBy:
+    """What the author of a gate says of its comparison."""
+
+    wanted: bool = True
+    name: str | None = None  # that of its kind
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
     """The last approved gate of the same kind, which this request is compared with."""
 
     gate: str  # its id
-    commit: str  # of the ledger, which recorded its approval
     key: str
+    decided_at: datetime
+    by: str  # who approved it, in words
+    artifacts: tuple[Artifact, ...] = ()  # without their sizes, links and first rows
+    left_out: int = 0  # artifacts that had no room here
+
+
+@dataclass(frozen=True, slots=True)
+class Baselines:
+    """The last approved gates of one kind, newest first."""
+
+    kind: Kind
+    approved: tuple[Baseline, ...] = ()
+    format: int = field(default=FORMAT, metadata=ALWAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +287,7 @@ class Draft:
     subject: Subject | None = None
     declared: Declared | None = None
     workflow: Workflow | None = None
+    kind: Kind | None = None  # None: it is compared with nothing
 
     @property
     def initiator(self) -> str | None:
@@ -266,6 +310,7 @@ class Draft:
             subject=self.subject if file else None,
             declared=self.declared if file else None,
             workflow=self.workflow,
+            kind=self.kind,
         )
 
 
@@ -286,6 +331,7 @@ class ApprovalRequest:
     subject: Subject | None = None  # with `declared`: what a policy file is read by, a second time
     declared: Declared | None = None
     workflow: Workflow | None = None  # None: the step itself waits
+    kind: Kind | None = None  # of gates that it is compared with; None: none
     baseline: Baseline | None = None
     pictures: tuple[Picture, ...] = ()
     format: int = field(default=FORMAT, metadata=ALWAYS)
@@ -324,6 +370,7 @@ class ApprovalRequest:
             subject=self.subject,
             declared=self.declared,
             workflow=self.workflow,
+            kind=self.kind,
         )
 
 

@@ -14,7 +14,7 @@ from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, LedgerCorrupt
 from bridge.core.evaluation import Objection, Outcome
 from bridge.core.facts import Fact
-from bridge.core.model import FORMAT, ApprovalRequest, Decision, Objections
+from bridge.core.model import FORMAT, ApprovalRequest, Baselines, Decision, Objections
 from bridge.core.sanitize import shortened
 from bridge.core.yaml_text import dump, load, too_large
 
@@ -83,6 +83,16 @@ def objections_out(
 def objections_in(text: str, where: str = "objections.yaml") -> Objections:
     """Raises `LedgerCorrupt` with every fault."""
     return _sound(where, *_read(Objections, load(text, where), "objections"))
+
+
+def baselines_out(baselines: Baselines) -> str:
+    """`baselines/<ab>/<hash>.yaml`."""
+    return dump({"format": FORMAT, **plain(baselines)})
+
+
+def baselines_in(text: str, where: str) -> Baselines:
+    """Raises `LedgerCorrupt` with every fault."""
+    return _sound(where, *_read(Baselines, load(text, where), "baselines"))
 
 
 def _read(kind: type[T], record: dict[str, Any], name: str) -> tuple[T | None, list[str]]:

@@ -20,6 +20,7 @@ from bridge.argo.inject import GATE
 from bridge.argo.templates import ARTIFACT, OUT_FOLDER, PLACE
 from bridge.core import log
 from bridge.core.artifacts import comparable, ordered
+from bridge.core.comparison import kind_of
 from bridge.core.delivery import Workflow
 from bridge.core.errors import EXIT_SHUT, BridgeError, Faults, GateShut
 from bridge.core.facts import Source, started_by
@@ -94,6 +95,7 @@ def draft_from(env: Mapping[str, str], settings: Settings) -> Draft:
         raise Faults("the artifacts", [f"the name {WORKFLOW_PARAMETERS} is taken: choose another"])
     typed = {name: _typed(value) for name, value in artifacts.items()}
     plain = {name: value for name, value in typed.items() if comparable(name, value)}
+    subject = Subject(flow, said["gate"], settings.environment, settings.labels, plain)
     return Draft(
         gate=_gate(workflow, said),
         message=spec.message,
@@ -109,9 +111,10 @@ def draft_from(env: Mapping[str, str], settings: Settings) -> Draft:
             next((labels[name] for name in _CREATOR if labels.get(name)), None),
             Source.CREATOR_LABEL,
         ),
-        subject=Subject(flow, said["gate"], settings.environment, settings.labels, plain),
+        subject=subject,
         declared=spec.declared,
         workflow=workflow,
+        kind=kind_of(subject, spec.compare),
     )
 
 

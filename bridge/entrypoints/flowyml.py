@@ -33,6 +33,8 @@ def approval(
     message: str | None = None,
     input_schema: Mapping[str, Any] | None = None,
     on_timeout: str = "reject",
+    compare: bool | Mapping[str, str] | None = None,
+    better: Mapping[str, str] | None = None,
 ) -> ApprovalStep:
     """A step that every step added to the pipeline after it waits for.
 

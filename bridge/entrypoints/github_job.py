@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bridge.core.artifacts import ordered, summarise
+from bridge.core.comparison import kind_of
 from bridge.core.digest import asked_digest, canonical
 from bridge.core.errors import AlreadyDecided, Faults, GateShut, LedgerCorrupt, NoSuchGate
 from bridge.core.facts import About, Fact, Source
@@ -193,6 +194,7 @@ def check_environment(env: Mapping[str, str]) -> None:
 
 def draft(job: Job, asked: JobGate) -> Draft:
     """What is asked. The message is text, not Markdown: a run may put a commit's title into it."""
+    subject = Subject(job.workflow, asked.name, asked.environment, artifacts=asked.plain)
     return Draft(
         gate=Gate(job.origin, f"{job.workflow}/{job.run}/{asked.name}"),
         message="\n".join(map(harmless_line, asked.spec.message.splitlines())),
@@ -206,8 +208,9 @@ def draft(job: Job, asked: JobGate) -> Draft:
         schema=asked.spec.schema,
         facts=job.facts,
         links=(Link("the run that asks", job.url),),
-        subject=Subject(job.workflow, asked.name, asked.environment, artifacts=asked.plain),
+        subject=subject,
         declared=asked.spec.declared,
+        kind=kind_of(subject, asked.spec.compare),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from bridge import wiring
 from bridge.core import log
 from bridge.core.artifacts import comparable, ordered, summarise
+from bridge.core.comparison import declared_better, kind_of
 from bridge.core.conditions import Readable, judge
 from bridge.core.digest import canonical
 from bridge.core.errors import Faults, GateShut, NoLedger
@@ -42,6 +43,8 @@ FORM = Form(
     on_timeout="on_timeout",
     input="input_schema",
     auto_approve_if="auto_approve_if",
+    compare="compare",
+    better="better",
     approvers_required=True,
     functions=True,
 )
@@ -57,6 +60,8 @@ def approval(
     input_schema: Mapping[str, Any] | None = None,
     artifacts: Mapping[str, Any] | None = None,
     on_timeout: str = "reject",
+    compare: bool | Mapping[str, str] | None = None,
+    better: Mapping[str, str] | None = None,
     run: str | None = None,
 ) -> Decision:
     """Ask a person, wait, and return the recorded approval; its input is `decision.inputs`.
@@ -64,8 +69,11 @@ def approval(
     `approver` is a name, an e-mail, a login or a team, or several; "anyone" is everybody. `message`
     is literal text. `artifacts` are shown and bound: the approval is of these values.
     `auto_approve_if` is a condition such as `accuracy >= 0.9`, or a function that is given the
-    artifacts (and `environment`) that its parameters name. `run` names this run, so that the same
-    run, started again, finds its decisions; otherwise each process is a run of its own.
+    artifacts (and `environment`) that its parameters name. The page compares the artifacts with the
+    last approved run's: `compare=False` turns that off, `compare={"key": "de"}` compares only with
+    gates of this key, and `better={"accuracy": "higher"}` says which values are better. `run` names
+    this run, so that the same run, started again, finds its decisions; otherwise each process is a
+    run of its own.
 
     Raises `Faults` if an argument is invalid, and `GateShut` if the gate is not approved.
     """
@@ -119,15 +127,18 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Decision:
     run = replace(wiring.run(), alive=lambda: True)
     plain = {name: value for name, value in values.items() if comparable(name, value)}
     flow, step = gate.key.split("/")[0], gate.key.rsplit("/", 2)[1]
+    subject = Subject(flow, step, settings.environment, settings.labels, plain)
+    shown = ordered(artifact(key, value) for key, value in values.items())
     draft = Draft(
         gate=gate,
         message=spec.message,
         policy=spec.policy,
-        artifacts=ordered(artifact(key, value) for key, value in values.items()),
+        artifacts=declared_better(shown, spec.better),
         schema=spec.schema,
         facts=started_by(str(person())),
-        subject=Subject(flow, step, settings.environment, settings.labels, plain),
+        subject=subject,
         declared=spec.declared,
+        kind=kind_of(subject, spec.compare),
     )
     readable = Readable(values, settings.environment)
     condition = judge(spec.condition, readable) if spec.condition else None

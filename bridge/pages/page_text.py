@@ -31,7 +31,7 @@ from bridge.policy.agreement import disagreement
 from bridge.policy.approvers import leaves, login_of
 from bridge.policy.claims import starters
 from bridge.policy.rule_words import takes
-from bridge.render.request import headline, message, started_by, summary
+from bridge.render.request import brief, headline, message, started_by, summary
 from bridge.render.shipped_templates import filled
 
 _TITLE = 200
@@ -98,6 +98,8 @@ def _body(
     return _filled(
         "body.md",
         message=text,
+        brief=brief(request),
+        compared=request.baseline is not None,
         deadline=_deadline(request),
         summary=what,
         who=_who(request, facts),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from math import inf
 from typing import Any, Final
@@ -35,9 +36,11 @@ from bridge.core.sanitize import (
 )
 from bridge.policy.claims import as_asked, starters
 from bridge.policy.rule_words import takes
+from bridge.render import comparison
 from bridge.render.shipped_templates import filled
 
 __all__ = [
+    "brief",
     "explanation",
     "harmless_block",
     "harmless_line",
@@ -88,6 +91,7 @@ def request_md(request: ApprovalRequest, decision: Decision | None = None) -> st
         **_summary(request, inf, inf),
         "title": shortened(request.gate.key, 120),
         "message": _quotation(request.message, None),
+        "brief": comparison.in_brief(request),
         "decision": decision,
         "decided_at": _utc(decision.decided_at) if decision else None,
         "deadline": _utc(request.expires_at) if request.expires_at else None,
@@ -114,14 +118,26 @@ def summary(request: ApprovalRequest) -> str:
     return filled("summary.md.j2", _summary(request, _ROWS, _HEADS), _shown).strip()
 
 
+def brief(request: ApprovalRequest) -> str:
+    """The one sentence that a person with a minute reads, harmless; empty if there is none."""
+    return harmless_line(comparison.in_brief(request))
+
+
 def _summary(request: ApprovalRequest, most_rows: float, most_heads: float) -> dict[str, Any]:
     artifacts = ordered(request.artifacts)
-    rows = _within(most_rows, map(_row, artifacts))
+    values = list(map(asdict, comparison.table(request)))
+    shown = _within(most_rows / 2, values)
+    rows = _within(most_rows / 2, map(_details, artifacts))
     tables = [each for each in artifacts if each.head]
     heads = _within(most_heads, map(_first_rows, tables))
     return {
+        "compared": request.baseline is not None,
+        "values": shown,
+        "values_left": len(values) - len(shown),
+        "same": comparison.same_besides(request),
         "rows": rows,
         "rows_left": len(artifacts) - len(rows),
+        "count": len(artifacts),
         "heads": heads,
         "heads_left": len(tables) - len(heads),
         "links": [link for link in map(_anchor, request.links[:20]) if link],
@@ -161,6 +177,12 @@ def _row(artifact: Artifact) -> dict[str, str]:
         "size": size_in_words(artifact.size),
         "digest": _code(artifact.digest[:19]),
     }
+
+
+def _details(artifact: Artifact) -> dict[str, str]:
+    """What the table of values has no room for."""
+    row = _row(artifact)
+    return {**row, "value": "" if row["value"] == comparison.in_table(artifact) else row["value"]}
 
 
 def _first_rows(artifact: Artifact) -> dict[str, str]:
@@ -249,8 +271,11 @@ def terminal(
         _painted(f"{_line(request.gate.key)}  {request.gate.id}", "dim", colour),
         _painted(_wrapped(harmless_terminal(plain(request.message)), width), "bold", colour),
     ]
+    if request.baseline:
+        said = comparison.in_brief(request)
+        parts.append(_wrapped(harmless_terminal(said), width))
     if request.artifacts:
-        parts.append(_table(ordered(request.artifacts), width, colour))
+        parts.append(_table(request, width, colour))
     facts = [*_facts(request, now, standing)]
     margin = max(len(name) for name, _ in facts) + 2
     parts.append(
@@ -325,9 +350,11 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(part for line in lines for part in line).strip("\n")
 
 
-def _table(artifacts: Sequence[Artifact], width: int, colour: bool) -> str:
-    rows = [_row(each) for each in artifacts]
-    names = ["name", "value", "type", "size"]
+def _table(request: ApprovalRequest, width: int, colour: bool) -> str:
+    artifacts = ordered(request.artifacts)
+    changes = {each.name: each.change for each in comparison.table(request)}
+    rows = [{**_row(each), "change": changes.get(each.name, "same")} for each in artifacts]
+    names = ["name", "value", *["change"] * bool(request.baseline), "type", "size"]
     cells = [{each: each for each in names}, *rows]
     widths = {each: max(columns(row[each]) for row in cells) for each in names}
     # The value gives way first; it is cut, never the name of the thing.

@@ -15,6 +15,8 @@ FORM: Final = Form(
     input="input_schema",
     auto_approve_if="auto_approve_if",
     notifier="notifier",
+    compare="compare",
+    better="better",
     functions=True,
     others=("poll_interval",),
 )

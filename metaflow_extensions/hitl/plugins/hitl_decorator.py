@@ -71,6 +71,11 @@ class HitlDecorator(StepDecorator):
     auto_approve_if : Union[str, Callable[..., bool]], optional, default None
         A condition that approves by itself, such as `accuracy >= 0.9` or
         `environment == staging`, or a function of the artifacts that its parameters name.
+    compare : Union[bool, Dict[str, str]], optional, default None
+        The page shows what changed since the last approved run of this step. False: it does not.
+        `{"key": "de"}` compares only with gates of this key, such as one for each country.
+    better : Dict[str, str], optional, default None
+        Which values of a metric are the better ones, such as `{"accuracy": "higher"}`.
     poll_interval : int, optional, default None
         Of metaflow-hitl. It has no effect: the bridge chooses how often to look.
     """
@@ -85,6 +90,8 @@ class HitlDecorator(StepDecorator):
         "input_schema": None,
         "approvers": None,
         "auto_approve_if": None,
+        "compare": None,
+        "better": None,
         "poll_interval": None,
     }
 
@@ -347,6 +354,7 @@ class HitlDecorator(StepDecorator):
             parameters=self._parameters,
             shared=self._shared,
             properties=self._properties,
+            project=_project(),
             stored=StoredBytes(self._flow_datastore.ca_store),
         )
 
@@ -387,6 +395,13 @@ def _needing_bridge() -> Iterator[None]:
             "@hitl needs the package approval-bridge in the Python that runs the step, and there"
             f" {what}: add approval-bridge to that image or environment."
         ) from None
+
+
+def _project() -> tuple[str | None, str | None]:
+    """What `@project` set before any step is looked at; the same in every process of a run."""
+    from metaflow import current
+
+    return getattr(current, "project_name", None), getattr(current, "branch_name", None)
 
 
 def _decorators(flow: Any, step: str) -> list[Any]:

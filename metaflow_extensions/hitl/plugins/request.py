@@ -15,6 +15,7 @@ from typing import Any
 
 from bridge.core import artifacts as shown
 from bridge.core import message_template, plain_pickle
+from bridge.core.comparison import declared_better, kind_of
 from bridge.core.conditions import Readable, Test, judge
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Condition
@@ -43,6 +44,7 @@ class GatedTask:
     parameters: Mapping[str, Any]  # Metaflow's Parameter objects
     shared: frozenset[str]  # parameters, configs and class values: the same in every branch
     properties: Mapping[str, Compute]  # the flow's own
+    project: tuple[str | None, str | None]  # that of `@project`, and its branch
     stored: StoredBytes
 
 
@@ -51,16 +53,18 @@ def draft_of(
 ) -> Draft:
     """Raises `Faults` if the message cannot be rendered."""
     branches = _branches(task)
+    subject = _subject_of(task, settings)
     return Draft(
         gate=task.gate,
         message=message_template.render(declared.message, _scope(task, branches)),
         policy=declared.policy,
-        artifacts=shown.ordered(_summaries(branches)),
+        artifacts=declared_better(shown.ordered(_summaries(branches)), declared.better),
         schema=declared.schema,
         facts=started_by(initiator),
-        subject=_subject_of(task, settings),
+        subject=subject,
         declared=declared.declared,
         workflow=settings.workflow,
+        kind=kind_of(subject, declared.compare, *task.project),
     )
 
 

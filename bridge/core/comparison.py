@@ -1,0 +1,176 @@
+"""What changed since the last approved gate of the same kind. Values in, values out.
+
+A request says its kind, and holds the baseline that it was opened with: a page, a terminal and an
+auditor compare the same two sides, without looking anywhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Final
+
+from bridge.core.artifacts import ordered
+from bridge.core.converter import plain
+from bridge.core.digest import canonical
+from bridge.core.evaluation import Decider
+from bridge.core.model import (
+    ApprovalRequest,
+    Artifact,
+    Baseline,
+    Better,
+    CompareBy,
+    Decision,
+    Kind,
+    Place,
+    Subject,
+)
+
+#: Of the artifacts of a baseline; a join of thousands of branches would fill every later request.
+MOST_ARTIFACTS: Final = 200
+#: Approvals of a kind that the ledger keeps at hand, newest first.
+MOST_BASELINES: Final = 3
+
+
+class Change(StrEnum):
+    SAME = "same"  # byte by byte
+    CHANGED = "changed"
+    NEW = "new"
+    GONE = "gone"
+    UNKNOWN = "unknown"  # the baseline had no room for it
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One artifact: as it is asked about, and as it was approved last."""
+
+    now: Artifact | None
+    before: Artifact | None
+    change: Change
+
+    @property
+    def name(self) -> str:
+        either = self.now or self.before
+        return either.name if either else ""
+
+    @property
+    def difference(self) -> Decimal | None:
+        """Of the two shown numbers; None if one of them is no metric."""
+        pair = [_number(each) for each in (self.now, self.before)]
+        return None if pair[0] is None or pair[1] is None else pair[0] - pair[1]
+
+    @property
+    def improved(self) -> bool | None:
+        """None if it did not change, or if the flow does not say which values are better."""
+        difference, better = self.difference, self.now.better if self.now else None
+        if better is None or not difference:
+            return None
+        return (difference > 0) is (better is Better.HIGHER)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A request beside its baseline. The rows are in the order in which a person reads them."""
+
+    baseline: Baseline
+    rows: tuple[Row, ...]
+
+    def count(self, *changes: Change) -> int:
+        return sum(each.change in changes for each in self.rows)
+
+
+def compared(request: ApprovalRequest) -> Comparison | None:
+    """None if there is no baseline."""
+    baseline = request.baseline
+    if baseline is None:
+        return None
+    before = {each.name: each for each in baseline.artifacts}
+    now = ordered(request.artifacts)
+    names = {each.name for each in now}
+    rows = [_row(each, before.get(each.name), baseline) for each in now]
+    gone = [Row(None, each, Change.GONE) for each in baseline.artifacts if each.name not in names]
+    return Comparison(baseline, (*rows, *gone))
+
+
+def _row(now: Artifact, before: Artifact | None, baseline: Baseline) -> Row:
+    if before is None:
+        return Row(now, None, Change.UNKNOWN if baseline.left_out else Change.NEW)
+    same = (now.digest, now.type) == (before.digest, before.type)
+    return Row(now, before, Change.SAME if same else Change.CHANGED)
+
+
+def _number(artifact: Artifact | None) -> Decimal | None:
+    if artifact is None or not artifact.metric:
+        return None
+    try:
+        number = Decimal(artifact.value or "")
+    except InvalidOperation:  # so long that it is shown in words
+        return None
+    return number if number.is_finite() else None
+
+
+# -- kinds and baselines ---------------------------------------------------------------------------
+
+
+def kind_of(
+    subject: Subject, compare: CompareBy, project: str | None = None, branch: str | None = None
+) -> Kind | None:
+    """The kind of a gate; None if its author wants no comparison."""
+    if not compare.wanted:
+        return None
+    return Kind(subject.flow, subject.step, subject.environment, project, branch, compare.name)
+
+
+def declared_better(
+    artifacts: Iterable[Artifact], better: Mapping[str, Better]
+) -> tuple[Artifact, ...]:
+    """The metrics with what their author says of them. A join's are called `train.accuracy`."""
+    return tuple(
+        replace(each, better=better.get(each.name) or better.get(each.name.rpartition(".")[2]))
+        if better and each.metric
+        else each
+        for each in artifacts
+    )
+
+
+def path_of(kind: Kind, venue: Place) -> str:
+    """Where the ledger keeps the baselines of this kind: `baselines/<ab>/<hash>.yaml`.
+
+    A ledger may serve several repositories, whose flows may have the same names.
+    """
+    of = {**plain(kind), **dict(_repository(venue))}
+    name = hashlib.sha256(canonical(of)).hexdigest()[:32]
+    return f"baselines/{name[:2]}/{name}.yaml"
+
+
+def _repository(venue: Place) -> Iterator[tuple[str, str]]:
+    if venue.repository:
+        number = venue.repository_id  # which a rename does not change
+        yield "server", (venue.server or "").casefold()
+        yield "repository", str(number) if number else venue.repository.casefold()
+
+
+def baseline_of(request: ApprovalRequest, decision: Decision) -> Baseline:
+    """An approved request, as later ones are compared with it."""
+    artifacts = ordered(request.artifacts)
+    kept = artifacts[:MOST_ARTIFACTS]
+    by = ", ".join(dict.fromkeys(each.actor.name for each in decision.votes))
+    return Baseline(
+        gate=request.gate.id,
+        key=request.gate.key,
+        decided_at=decision.decided_at,
+        by=by or ("the clock" if decision.by is Decider.CLOCK else f"a {decision.by}"),
+        artifacts=tuple(
+            replace(each, size=None, head=None, link=None, better=None) for each in kept
+        ),
+        left_out=len(artifacts) - len(kept),
+    )
+
+
+def with_newest(known: Sequence[Baseline], newest: Baseline) -> tuple[Baseline, ...]:
+    """Those at hand after one more approval."""
+    others = [each for each in known if each.gate != newest.gate]
+    return (newest, *others)[:MOST_BASELINES]

@@ -1,0 +1,208 @@
+"""What a page says of the last approved gate of the same kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.comparison import (
+    MOST_ARTIFACTS,
+    MOST_BASELINES,
+    Change,
+    baseline_of,
+    compared,
+    declared_better,
+    kind_of,
+    path_of,
+    with_newest,
+)
+from bridge.core.digest import asked_digest, digest_of
+from bridge.core.evaluation import Decider
+from bridge.core.model import (
+    HERE,
+    ApprovalRequest,
+    Artifact,
+    Better,
+    CompareBy,
+    Kind,
+    Subject,
+    on_github,
+)
+from bridge.render.comparison import in_brief, same_besides, table
+from bridge.render.request import request_md, terminal
+
+from .ledgers import NOON, a_decision, a_request
+
+FLOW = Kind("Train", "deploy")
+
+
+def number(name: str, value: str, **more: Any) -> Artifact:
+    return Artifact(name, "float", f"sha256:{name}{value}", value=value, metric=True, **more)
+
+
+def bytes_of(name: str, digest: str) -> Artifact:
+    return Artifact(name, "sklearn.Model", f"sha256:{digest}", size=1_000)
+
+
+def approved(*artifacts: Artifact, run: int = 6) -> ApprovalRequest:
+    return a_request(f"Train/{run}/deploy/12", artifacts=artifacts, kind=FLOW)
+
+
+def after(before: ApprovalRequest, *artifacts: Artifact, run: int = 7) -> ApprovalRequest:
+    """A request of the same kind, opened after `before` was approved."""
+    baseline = baseline_of(before, a_decision(before))
+    return replace(approved(*artifacts, run=run), baseline=baseline)
+
+
+BEFORE = approved(number("accuracy", "0.929"), number("loss", "0.3"), bytes_of("model", "a"))
+
+
+def test_the_first_sentence_says_the_metric_its_change_since_when_and_what_else_changed() -> None:
+    now = after(BEFORE, number("accuracy", "0.941"), number("loss", "0.3"), bytes_of("model", "b"))
+    assert in_brief(now) == (
+        "accuracy 0.941 (+0.012 since run 6, approved by Ann), loss 0.3; 2 of 3 artifacts changed"
+    )
+
+
+def test_a_change_is_better_or_worse_only_if_the_flow_says_which_values_are() -> None:
+    accuracy = number("accuracy", "0.941", better=Better.HIGHER)
+    loss = number("loss", "0.4", better=Better.LOWER)
+    assert in_brief(after(BEFORE, accuracy, loss)) == (
+        "accuracy 0.941 (better: +0.012 since run 6, approved by Ann), loss 0.4 (worse: +0.1);"
+        " 2 of 2 artifacts changed, 1 gone"
+    )
+
+
+def test_a_gate_without_an_earlier_approval_says_so() -> None:
+    first = approved(number("accuracy", "0.9"))
+    assert in_brief(first) == "accuracy 0.9, no earlier approval to compare with"
+    assert in_brief(replace(first, kind=None)) == "accuracy 0.9"
+    assert in_brief(approved()) == ""
+
+
+def test_the_table_puts_each_value_beside_the_last_approved_one() -> None:
+    now = after(BEFORE, number("accuracy", "0.941"), bytes_of("model", "a"), number("f1", "0.5"))
+    rows = [(each.name, each.value, each.before, each.change) for each in table(now)]
+    assert rows == [
+        ("accuracy", "0.941", "0.929", "+0.012"),
+        ("f1", "0.5", "", "new"),
+        ("loss", "", "0.3", "gone"),
+    ]
+    assert same_besides(now) == 1  # the model
+    page = request_md(now)
+    assert "| accuracy | 0.941 | 0.929 | +0.012 |" in page
+    assert "1 more is the same, byte by byte." in page
+
+
+def test_a_terminal_shows_the_same_change_as_the_page() -> None:
+    now = after(BEFORE, number("accuracy", "0.941"))
+    text = terminal(now, colour=False, width=100, now=NOON)
+    assert "accuracy 0.941 (+0.012 since run 6, approved by Ann)" in text
+    row = ["accuracy", "0.941", "+0.012", "float"]
+    assert row in [each.split() for each in text.splitlines()]
+
+
+def test_equal_bytes_are_the_same_and_a_value_that_reads_alike_may_still_have_changed() -> None:
+    now = after(
+        BEFORE, replace(number("loss", "0.3"), digest="sha256:other"), bytes_of("model", "a")
+    )
+    changes = {each.name: each.change for each in compared(now).rows}  # type: ignore[union-attr]
+    assert changes == {"loss": Change.CHANGED, "model": Change.SAME, "accuracy": Change.GONE}
+    assert [each.change for each in table(now)][:1] == ["±0"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "a number of 20,000 bits", ""])
+def test_what_is_no_number_has_no_difference(value: str) -> None:
+    now = after(BEFORE, number("accuracy", value))
+    assert compared(now).rows[0].difference is None  # type: ignore[union-attr]
+    assert "+" not in in_brief(now)
+
+
+def test_a_baseline_without_room_for_an_artifact_does_not_call_it_new() -> None:
+    many = approved(*(number(f"m{n:04}", "1") for n in range(MOST_ARTIFACTS + 5)))
+    now = after(many, *many.artifacts)
+    found = compared(now)
+    assert found is not None
+    assert found.baseline.left_out == 5
+    assert found.count(Change.SAME) == MOST_ARTIFACTS
+    assert found.count(Change.UNKNOWN) == 5
+    assert found.count(Change.NEW) == 0
+
+
+def test_a_baseline_says_who_approved_it_also_if_nobody_did() -> None:
+    decision = a_decision(BEFORE)
+    assert baseline_of(BEFORE, decision).by == "Ann"
+    alone = replace(decision, considered=(), by=Decider.CLOCK)
+    assert baseline_of(BEFORE, alone).by == "the clock"
+    assert baseline_of(BEFORE, replace(alone, by=Decider.CONDITION)).by == "a condition"
+
+
+# -- kinds -----------------------------------------------------------------------------------------
+
+
+def test_gates_are_compared_within_one_flow_step_environment_project_and_key() -> None:
+    subject = Subject("Train", "deploy", "production")
+    kinds = [
+        kind_of(subject, CompareBy()),
+        kind_of(replace(subject, environment="staging"), CompareBy()),
+        kind_of(replace(subject, step="publish"), CompareBy()),
+        kind_of(replace(subject, flow="Other"), CompareBy()),
+        kind_of(subject, CompareBy(), "shop", "prod"),
+        kind_of(subject, CompareBy(), "shop", "test.x"),
+        kind_of(subject, CompareBy(name="de")),
+    ]
+    assert len({path_of(each, HERE) for each in kinds if each}) == len(kinds)
+    labelled = replace(subject, labels=("gpu",), artifacts={"a": 1})
+    assert kind_of(labelled, CompareBy()) == kinds[0]
+
+
+def test_a_gate_whose_author_wants_no_comparison_has_no_kind() -> None:
+    assert kind_of(Subject("Train", "deploy"), CompareBy(wanted=False)) is None
+
+
+def test_two_repositories_of_one_ledger_are_not_compared_and_a_rename_changes_nothing() -> None:
+    one = on_github("acme/shop")
+    assert path_of(FLOW, one) != path_of(FLOW, on_github("acme/blog"))
+    assert path_of(FLOW, one) == path_of(FLOW, on_github("Acme/Shop"))
+    numbered = replace(one, repository_id=7)
+    assert path_of(FLOW, numbered) == path_of(FLOW, replace(numbered, repository="acme/new"))
+    assert path_of(FLOW, one) != path_of(FLOW, HERE)
+
+
+def test_the_newest_approvals_of_a_kind_are_kept_newest_first() -> None:
+    made = [baseline_of(each, a_decision(each)) for each in (approved(run=n) for n in range(5))]
+    known: tuple[Any, ...] = ()
+    for each in made:
+        known = with_newest(known, each)
+    assert known == tuple(reversed(made))[:MOST_BASELINES]
+    assert with_newest(known, known[1])[:2] == (known[1], known[0])  # recorded again
+
+
+# -- what it is bound to ---------------------------------------------------------------------------
+
+
+def test_an_approval_is_bound_to_the_comparison_that_was_shown() -> None:
+    now = after(BEFORE, number("accuracy", "0.941"))
+    assert now.baseline is not None
+    flattering = replace(now.baseline, artifacts=(number("accuracy", "0.1"),))
+    assert digest_of(replace(now, baseline=flattering)) != digest_of(now)
+    # What the run itself asks is the same: the baseline is not the run's to choose.
+    assert asked_digest(replace(now, baseline=flattering)) == asked_digest(now)
+
+
+def test_what_is_better_is_declared_of_a_metric_alone_also_on_a_join() -> None:
+    artifacts = (number("a.accuracy", "1"), bytes_of("accuracy", "x"), number("loss", "2"))
+    found = declared_better(artifacts, {"accuracy": Better.HIGHER})
+    assert [each.better for each in found] == [Better.HIGHER, None, None]
+
+
+@given(st.lists(st.sampled_from(["0.1", "0.2", "7", "-3", "1e9"]), min_size=2, max_size=2))
+def test_a_difference_added_to_the_old_value_is_the_new_one(values: list[str]) -> None:
+    now = after(approved(number("m", values[0])), number("m", values[1]))
+    row = compared(now).rows[0]  # type: ignore[union-attr]
+    assert row.difference is not None
+    assert float(values[0]) + float(row.difference) == pytest.approx(float(values[1]))
