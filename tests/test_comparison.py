@@ -29,6 +29,7 @@ from bridge.core.model import (
     Better,
     CompareBy,
     Kind,
+    Place,
     Subject,
     on_github,
 )
@@ -155,7 +156,7 @@ def test_gates_are_compared_within_one_flow_step_environment_project_and_key() -
         kind_of(subject, CompareBy(), "shop", "test.x"),
         kind_of(subject, CompareBy(name="de")),
     ]
-    assert len({path_of(each, HERE) for each in kinds if each}) == len(kinds)
+    assert len({path_of(replace(BEFORE, kind=each)) for each in kinds}) == len(kinds)
     labelled = replace(subject, labels=("gpu",), artifacts={"a": 1})
     assert kind_of(labelled, CompareBy()) == kinds[0]
 
@@ -165,12 +166,15 @@ def test_a_gate_whose_author_wants_no_comparison_has_no_kind() -> None:
 
 
 def test_two_repositories_of_one_ledger_are_not_compared_and_a_rename_changes_nothing() -> None:
+    def path(venue: Place) -> str | None:
+        return path_of(replace(BEFORE, venue=venue))
+
     one = on_github("acme/shop")
-    assert path_of(FLOW, one) != path_of(FLOW, on_github("acme/blog"))
-    assert path_of(FLOW, one) == path_of(FLOW, on_github("Acme/Shop"))
+    assert path(one) != path(on_github("acme/blog"))
+    assert path(one) == path(on_github("Acme/Shop"))
     numbered = replace(one, repository_id=7)
-    assert path_of(FLOW, numbered) == path_of(FLOW, replace(numbered, repository="acme/new"))
-    assert path_of(FLOW, one) != path_of(FLOW, HERE)
+    assert path(numbered) == path(replace(numbered, repository="acme/new"))
+    assert path(one) != path(HERE)
 
 
 def test_the_newest_approvals_of_a_kind_are_kept_newest_first() -> None:

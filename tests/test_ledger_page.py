@@ -28,6 +28,7 @@ from bridge.core.model import (
     ApprovalRequest,
     Artifact,
     Baseline,
+    Baselines,
     Decision,
     Declared,
     Kind,
@@ -51,6 +52,7 @@ NAMES: dict[Any, str] = {
     Place: "venue",
     Kind: "kind",
     Baseline: "baseline",
+    Baselines: "baselines",
     Picture: "picture",
     Link: "link",
     Fact: "fact",
@@ -78,7 +80,7 @@ COMPUTED = {
 
 #: These belong to a decision, to which nobody's approval is bound: their tables lack that column.
 DECIDED = {
-    "decision", "vote", "actor", "membership", "condition", "objections", "objection", "lifting",
+    "baselines", "decision", "vote", "actor", "membership", "condition", "objections", "objection", "lifting",
 }  # fmt: skip
 
 Row = tuple[str, ...]

@@ -25,6 +25,7 @@ from tests.gates import ROOT, Heard, a_request, a_vote, opened, this_machine
 #: The modules that may read where a gate is decided: see docs/decisions/0002-venue.md.
 MAY_ASK = {
     "argo/pod_settings.py",
+    "core/comparison.py",
     "core/decision_keys.py",
     "core/signed_statement.py",
     "core/settings.py",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Final
@@ -136,12 +137,14 @@ def declared_better(
     )
 
 
-def path_of(kind: Kind, venue: Place) -> str:
+def path_of(request: ApprovalRequest) -> str | None:
     """Where the ledger keeps the baselines of this kind: `baselines/<ab>/<hash>.yaml`.
 
     A ledger may serve several repositories, whose flows may have the same names.
     """
-    of = {**plain(kind), **dict(_repository(venue))}
+    if request.kind is None:
+        return None
+    of = {**plain(request.kind), **dict(_repository(request.venue))}
     name = hashlib.sha256(canonical(of)).hexdigest()[:32]
     return f"baselines/{name[:2]}/{name}.yaml"
 
@@ -168,6 +171,19 @@ def baseline_of(request: ApprovalRequest, decision: Decision) -> Baseline:
         ),
         left_out=len(artifacts) - len(kept),
     )
+
+
+def is_stale(baseline: Baseline | None, known: Sequence[Baseline], asked_at: datetime) -> bool:
+    """Whether people were shown another comparison than with what was approved last, when they
+    were asked. Its opener chose it, and could choose a flattering one.
+
+    `known` are those at hand, newest first. What was approved later voids nothing.
+    """
+    due = next((each for each in known if each.decided_at <= asked_at), None)
+    if baseline is None:
+        # Of those that had no room here, one may have been due.
+        return due is not None or len(known) >= MOST_BASELINES
+    return baseline not in known or (due is not None and baseline.decided_at < due.decided_at)
 
 
 def with_newest(known: Sequence[Baseline], newest: Baseline) -> tuple[Baseline, ...]:

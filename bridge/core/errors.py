@@ -110,6 +110,10 @@ class LostRequest(BridgeError):
     exit_code = 5
 
 
+class StaleBaseline(LostRequest):
+    """The request is compared with another gate than the one that was approved last."""
+
+
 class GateShut(BridgeError):
     """The gated step must not run."""
 

@@ -22,6 +22,8 @@ from bridge.core.model import (
     is_gate_file,
 )
 from bridge.core.records import decision_in, objections_in, request_in
+from bridge.gates import audit_baselines
+from bridge.gates.audit_baselines import Decided, KindFiles
 from bridge.gates.audit_signatures import Signatures
 from bridge.gates.ports import Ledger
 from bridge.policy.claims import as_asked
@@ -87,14 +89,22 @@ class _Auditor:
         self._signed = signed
         self._waiting: dict[str, _Asked] = {}  # folders with a request and, so far, no decision
         self._seen: dict[str, Objections] = {}  # of folders without a decision
+        self._decided: Decided | None = None  # by the entry at hand
+        self._kinds = KindFiles()
 
     def faults_of(self, entry: Entry) -> Iterator[str]:
-        records = [each for each in entry.changes if not each.path.startswith(_BESIDES)]
+        self._decided = None
+        records = [
+            each
+            for each in entry.changes
+            if not each.path.startswith((*_BESIDES, audit_baselines.FOLDER))
+        ]
         folders = {each.path.rpartition("/")[0] for each in records}
         if len(folders) > 1:
             yield f"it touches more than one gate: {', '.join(sorted(folders))}"
         for folder in sorted(folders):
             yield from self._folder_faults(entry, folder)
+        yield from self._kinds.faults_of(entry, self._decided)
         self.signatures.passed(entry.commit)
 
     def _folder_faults(self, entry: Entry, folder: str) -> Iterator[str]:
@@ -111,10 +121,39 @@ class _Auditor:
             self.decisions += 1
             asked = self._waiting.pop(folder, None)
             seen = self._seen.pop(folder, _NOTHING)
-            faults = [*_judged(entry, folder, asked, decision, seen)]
+            faults = [*self._judged(entry, folder, asked, decision, seen)]
             faults += self.signatures.faults_of(entry, folder, asked.text if asked else "")
             yield from (f"{folder}: {fault}" for fault in faults)
             yield from self._signature_faults(entry, folder)
+
+    def _judged(
+        self,
+        entry: Entry,
+        folder: str,
+        asked: _Asked | None,
+        text: str,
+        seen: Objections,
+    ) -> Iterator[str]:
+        """What speaks against one decision."""
+        if asked is None:
+            yield "it was decided, and never asked"
+            return
+        try:
+            request = request_in(asked.text)
+            decision = decision_in(text)
+        except BridgeError as error:
+            yield str(error)
+            return
+        self._decided = Decided(request, decision)
+        yield from _mismatches(entry, folder, request, decision)
+        yield from _uncarried(request, decision)
+        known = replace(seen, facts=holding(seen.facts, request))
+        yield from _dropped(known, decision, "decision.yaml")
+        if decision.outcome is not Outcome.APPROVED:
+            if len(entry.parents) > 1:
+                yield "it joins another history, which only an approval does"
+        elif entry.joined.get(f"{folder}/request.yaml") != asked.blob:
+            yield "the commit that asked for it does not hold the same request"
 
     def _objection_faults(self, entry: Entry, folder: str) -> Iterator[str]:
         """What was said stays on record, and what was lifted stays lifted by the same person."""
@@ -187,34 +226,6 @@ _SIGNATURES = {
     "Y": "the key that signed it has expired",
     "R": "the key that signed it was revoked",
 }
-
-
-def _judged(
-    entry: Entry,
-    folder: str,
-    asked: _Asked | None,
-    text: str,
-    seen: Objections,
-) -> Iterator[str]:
-    """What speaks against one decision."""
-    if asked is None:
-        yield "it was decided, and never asked"
-        return
-    try:
-        request = request_in(asked.text)
-        decision = decision_in(text)
-    except BridgeError as error:
-        yield str(error)
-        return
-    yield from _mismatches(entry, folder, request, decision)
-    yield from _uncarried(request, decision)
-    known = replace(seen, facts=holding(seen.facts, request))
-    yield from _dropped(known, decision, "decision.yaml")
-    if decision.outcome is not Outcome.APPROVED:
-        if len(entry.parents) > 1:
-            yield "it joins another history, which only an approval does"
-    elif entry.joined.get(f"{folder}/request.yaml") != asked.blob:
-        yield "the commit that asked for it does not hold the same request"
 
 
 def _mismatches(

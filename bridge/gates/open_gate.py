@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bridge.core.model import ApprovalRequest, Standing
 from bridge.gates.ports import Ledger, Notices
 from bridge.policy.narrow import check_policy
 from bridge.render.request import request_md
 
 
+def compared(ledger: Ledger, request: ApprovalRequest, before: Standing | None) -> ApprovalRequest:
+    """The request beside the last approved gate of its kind. What it was compared with when it was
+    asked first stays: a later approval voids nothing."""
+    if request.kind is None:
+        return request
+    if before and before.request.kind == request.kind:
+        return replace(request, baseline=before.request.baseline)
+    known = ledger.baselines(request)
+    return replace(request, baseline=next(iter(known), None))
+
+
 def open_gate(ledger: Ledger, notices: Notices, request: ApprovalRequest) -> Standing:
     """The gate as it stands: opening twice finds the first, and a decided one stays decided."""
     check_policy(request.policy, request.schema)
     before = ledger.read(request.gate.id)
+    request = compared(ledger, request, before)
     standing = ledger.open(request, request_md(request))
     if standing.decision is None and (before is None or before.commit != standing.commit):
         notices.opened(standing.request)

@@ -10,7 +10,15 @@ from bridge.core.delivery import Move, Workflow
 from bridge.core.evaluation import Actor, Membership, Objection, Question, Vote
 from bridge.core.facts import Fact
 from bridge.core.listing import Listing
-from bridge.core.model import ApprovalRequest, Decision, Entry, Place, Recorded, Standing
+from bridge.core.model import (
+    ApprovalRequest,
+    Baseline,
+    Decision,
+    Entry,
+    Place,
+    Recorded,
+    Standing,
+)
 from bridge.core.rules import Via
 from bridge.pages.model import Look, Page, Run, Site, Write
 
@@ -50,6 +58,10 @@ class Ledger(Protocol):
         """The gate as it stands now; None where the ledger does not know it."""
         ...
 
+    def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
+        """The last approved gates of the same kind, newest first."""
+        ...
+
     def read_all(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
         """Many of them in as many exchanges as one takes; what cannot be read is left out."""
         ...
@@ -67,7 +79,8 @@ class Ledger(Protocol):
     def record(self, decision: Decision) -> Standing:
         """Record a decision; where another came first, return that one.
 
-        Raises `LostRequest` where the request it answers was replaced meanwhile.
+        Raises `LostRequest` where the request it answers was replaced meanwhile, and
+        `StaleBaseline` if it was compared with another gate than was due.
         """
         ...
 

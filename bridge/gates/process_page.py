@@ -19,6 +19,7 @@ from bridge.core.errors import (
     LedgerCorrupt,
     LostRequest,
     NoPolicy,
+    StaleBaseline,
 )
 from bridge.core.evaluation import Evaluation, Outcome
 from bridge.core.model import ApprovalRequest, Decision, Standing
@@ -27,6 +28,7 @@ from bridge.gates.decide import decide
 from bridge.gates.deliver import amiss, deliver, over
 from bridge.gates.evidence import evidence, heard, learned
 from bridge.gates.gate_issues import asked_since
+from bridge.gates.open_gate import compared
 from bridge.gates.open_page import Desk, not_here, own_page, pages, policy_for, put_up
 from bridge.pages import page_text as show
 from bridge.pages import votes as gather
@@ -274,6 +276,8 @@ class _Judging:
         source = f"{PATH} at {self._site.commit}"
         try:
             evaluation, after = decide(desk.ledger, desk.notices, self._standing, found, source)
+        except StaleBaseline:
+            return self._compared_anew(request)
         except LostRequest as lost:
             return Tended(str(lost), self._standing, page=self._page)
         if after.decision:
@@ -361,6 +365,12 @@ class _Judging:
             f"{PATH} on {self._site.default_branch} says something else now than when this was"
             " asked"
         )
+
+    def _compared_anew(self, request: ApprovalRequest) -> Tended:
+        self._hear()
+        anew = compared(self._desk.ledger, replace(request, opened_at=self._desk.clock()), None)
+        self._standing = self._desk.ledger.open(anew, request_md(anew))
+        return self._show("it was compared with another run than the one that was approved last")
 
     def _hear(self) -> None:
         self._standing = _heard(self._desk, self._look, self._standing)

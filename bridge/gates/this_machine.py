@@ -7,7 +7,7 @@ Identities are what git's configuration claims. The flow's own policy is the one
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, GateShut, LostRequest, Refused
@@ -54,6 +54,10 @@ class ThisMachine:
             )
         return draft.bound(draft.policy, self.clock())
 
+    def _again(self, draft: Draft, recorded: ApprovalRequest) -> ApprovalRequest:
+        """What the draft asks now, compared with what was shown."""
+        return replace(self._bound(draft), baseline=recorded.baseline)
+
     def verify(self, gate: Gate, compute: Compute) -> Decision:
         return verify_gate(self.ledger, gate, compute)
 
@@ -73,7 +77,7 @@ class ThisMachine:
             raise GateShut(
                 f"{key} does not run: its request has vanished from {self.ledger.where} undecided"
             )
-        if digest_of(found.request) != digest_of(self._bound(draft)):
+        if digest_of(found.request) != digest_of(self._again(draft, found.request)):
             raise asked_anew(key)
         return found
 

@@ -12,6 +12,7 @@ from bridge.ledger.git import ObjectReader, Thing
 
 _RECORD_PATH = re.compile(
     r"gates/[0-9a-f/]+/(?:(?:request|objections|decision)\.yaml|decision\.yaml\.sig)"
+    r"|baselines/[0-9a-f/]+\.yaml"
 )
 
 

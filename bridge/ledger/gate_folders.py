@@ -26,7 +26,7 @@ from bridge.core.model import (
 )
 from bridge.core.records import decision_in, objections_in, request_in
 from bridge.ledger.clone import NO_SUCH_OBJECT, GitClone
-from bridge.ledger.git import FIRST_BRANCH, GitFailed, Leaf, Tree
+from bridge.ledger.git import BLOBS, FIRST_BRANCH, FOLDER, GitFailed, Leaf, Tree
 from bridge.policy.objections import lost
 
 LEDGER = f"refs/heads/{FIRST_BRANCH}"
@@ -135,7 +135,7 @@ class GateFolders:
                 for (commit, gate_id), sha in trees.items()
             }
             trees = {
-                place: leaf.sha for place, leaf in below.items() if leaf and leaf.mode == _FOLDER
+                place: leaf.sha for place, leaf in below.items() if leaf and leaf.mode == FOLDER
             }
         self._clone.bring(trees.values())
         found = {place: self._clone.tree(sha) for place, sha in trees.items()}
@@ -154,7 +154,7 @@ class GateFolders:
             if not names:
                 return self._clone.write_tree(files)
             leaf = entries.get(names[0])
-            below = self._clone.tree(leaf.sha) if leaf and leaf.mode == _FOLDER else {}
+            below = self._clone.tree(leaf.sha) if leaf and leaf.mode == FOLDER else {}
             return self._clone.write_tree({**entries, names[0]: grow(below, names[1:])})
 
         return grow(self._clone.tree(self.root(commit)), folder_of(gate_id).split("/")).sha
@@ -167,11 +167,6 @@ class GateFolders:
             if (sha := refs.get(ref))
         ]
         self._clone.bring(record_ids(self.everywhere(places).values()))
-
-
-#: A file, one that may be run, and a link: git keeps the bytes of each as a blob.
-BLOBS = frozenset(("100644", "100755", "120000"))
-_FOLDER = "40000"
 
 
 def record_ids(folders: Iterable[Tree]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from logging import DEBUG
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from bridge.core import log
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
@@ -90,6 +90,11 @@ class GitFailed(Exception):
 
 
 _ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]+)\0(.{20})", re.DOTALL)
+
+
+#: A file, one that may be run, and a link: git keeps the bytes of each as a blob.
+BLOBS: Final = frozenset(("100644", "100755", "120000"))
+FOLDER: Final = "40000"
 
 
 class Leaf(NamedTuple):

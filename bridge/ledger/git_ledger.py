@@ -29,6 +29,7 @@ from bridge.core.model import (
     OBJECTIONS,
     SIGNATURE,
     ApprovalRequest,
+    Baseline,
     Decision,
     Entry,
     Recorded,
@@ -37,6 +38,7 @@ from bridge.core.model import (
     start_of_id,
 )
 from bridge.core.records import decision_out, objections_out, request_out
+from bridge.ledger.baselines import BaselineFiles
 from bridge.ledger.clone import ALL_HISTORY, GitClone
 from bridge.ledger.commit_message import (
     decision_message,
@@ -49,7 +51,6 @@ from bridge.ledger.commit_trailers import first_parent
 from bridge.ledger.entries import entries
 from bridge.ledger.exchanges import Exchanges
 from bridge.ledger.gate_folders import (
-    BLOBS,
     LEDGER,
     GateFolders,
     as_asked,
@@ -59,7 +60,7 @@ from bridge.ledger.gate_folders import (
     with_facts,
     with_objections,
 )
-from bridge.ledger.git import GitFailed, Tree, make_bare
+from bridge.ledger.git import BLOBS, GitFailed, Tree, make_bare
 from bridge.ledger.open_gates import GATES, IS_ID, ids_of, listing, open_heads
 from bridge.ledger.readme import README
 from bridge.ledger.recording import check_recorded
@@ -94,6 +95,7 @@ class GitLedger:
         self._clone = GitClone(remote, cache)
         self._exchanges = Exchanges(self._clone)
         self._gates = GateFolders(self._clone, keys)
+        self._baselines = BaselineFiles(self._clone, self._gates.root)
         self._sign = sign
         self._signature = signature
         self._keys = keys
@@ -195,8 +197,11 @@ class GitLedger:
             }
             # An approval joins the gate's own commit to the record, as a merged pull request does.
             parents = [ledger, head] if final.outcome is Outcome.APPROVED else [ledger]
+            tree = self._gates.with_files(ledger, decision.gate_id, files)
+            if final.outcome is Outcome.APPROVED:
+                tree = self._baselines.after(tree, ledger, found.request, final)
             commit = self._commit(
-                self._gates.with_files(ledger, decision.gate_id, files),
+                tree,
                 parents,
                 decision_message(found.request, final, headline(found.request)),
                 author=final.votes[0].actor if final.votes else BRIDGE,
@@ -276,6 +281,13 @@ class GitLedger:
             if found and self._clone.here and not self._keys:
                 check_recorded(self._clone.here, found)
             return found
+
+        return self._exchanges.alone(attempt)
+
+    def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
+        def attempt() -> tuple[Baseline, ...]:
+            ledger = self._clone.tips(LEDGER).get(LEDGER)
+            return self._baselines.read([ledger], request) if ledger else ()
 
         return self._exchanges.alone(attempt)
 

@@ -1,0 +1,88 @@
+"""The last approved gates of each kind: `baselines/<ab>/<hash>.yaml`, on the ledger's branch alone.
+
+Only the commit that records an approval writes one. A gate's branch never does: two open gates of
+one kind would conflict, and GitHub runs no workflow for a pull request with conflicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bridge.core.comparison import baseline_of, is_stale, path_of, with_newest
+from bridge.core.errors import LedgerCorrupt, StaleBaseline
+from bridge.core.model import ApprovalRequest, Baseline, Baselines, Decision
+from bridge.core.records import baselines_in, baselines_out
+from bridge.ledger.clone import GitClone
+from bridge.ledger.git import BLOBS, FOLDER, Leaf, Tree
+from bridge.policy.claims import asked_at
+
+
+class BaselineFiles:
+    """Reads them from one clone, and writes them to it. `root` is the tree of a commit."""
+
+    def __init__(self, clone: GitClone, root: Callable[[str], str]) -> None:
+        self._clone = clone
+        self._root = root
+
+    def read(self, commits: Sequence[str], request: ApprovalRequest) -> tuple[Baseline, ...]:
+        """Those at hand on any of these branches, newest first.
+
+        What cannot be read is not there: it must not keep a gate from being opened or decided.
+        """
+        path = path_of(request)
+        if path is None:
+            return ()
+        folders = self._folders(commits, path)
+        name = path.rpartition("/")[2]
+        files = [each[name] for each in folders if name in each and each[name].mode in BLOBS]
+        self._clone.bring(leaf.sha for leaf in files)
+        found = [each for leaf in files for each in self._approved(leaf, path)]
+        return tuple(sorted(dict.fromkeys(found), key=lambda each: each.decided_at, reverse=True))
+
+    def _folders(self, commits: Sequence[str], path: str) -> list[Tree]:
+        """One exchange a level, for however many commits."""
+        self._clone.bring_tips(commits)
+        trees = [self._root(each) for each in commits]
+        for name in path.split("/")[:-1]:
+            self._clone.bring(trees)
+            below = (self._clone.tree(each).get(name) for each in trees)
+            trees = [leaf.sha for leaf in below if leaf and leaf.mode == FOLDER]
+        self._clone.bring(trees)
+        return [self._clone.tree(each) for each in trees]
+
+    def _approved(self, leaf: Leaf, path: str) -> tuple[Baseline, ...]:
+        try:
+            return baselines_in(self._clone.blob(leaf.sha), path).approved
+        except LedgerCorrupt:
+            return ()
+
+    def after(self, tree: str, ledger: str, request: ApprovalRequest, decision: Decision) -> str:
+        """The tree of the commit that records this approval, with its kind's file besides.
+
+        Raises `StaleBaseline` if people were shown another comparison than was due.
+        """
+        path = path_of(request)
+        if request.kind is None or path is None:
+            return tree
+        known = self.read([ledger], request)
+        at = asked_at(decision.facts)
+        # Without a proof of when it was asked, nobody but the opener looks after it anyway.
+        if at and is_stale(request.baseline, known, at):
+            raise StaleBaseline(
+                f"gate {request.gate.id} was compared with another gate than the one that was"
+                " approved last: look at the new comparison and answer that"
+            )
+        approved = with_newest(known, baseline_of(request, decision))
+        text = baselines_out(Baselines(request.kind, approved))
+        *folders, name = path.split("/")
+        return self._grown(tree, folders, {name: self._clone.write_blob(text)}).sha
+
+    def _grown(self, tree: str | None, folders: Sequence[str], files: Tree) -> Leaf:
+        entries = self._clone.tree(tree) if tree else {}
+        if not folders:
+            return self._clone.write_tree({**entries, **files})
+        leaf = entries.get(folders[0])
+        below = leaf.sha if leaf and leaf.mode == FOLDER else None
+        return self._clone.write_tree(
+            {**entries, folders[0]: self._grown(below, folders[1:], files)}
+        )

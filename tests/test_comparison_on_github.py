@@ -1,0 +1,141 @@
+"""The comparison of a gate whose opener may not be trusted with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.core.comparison import compared
+from bridge.core.model import ApprovalRequest, Artifact, Baseline, Kind
+from bridge.gates.open_page import place_on, policy_for, put_up
+from bridge.render.request import request_md
+
+from .forge import World, world
+from .github.pulls import PullRequest
+
+KIND = Kind("Train", "deploy")
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as made:
+        yield made
+
+
+def accuracy(value: str) -> tuple[Artifact, ...]:
+    return (Artifact("accuracy", "float", f"sha256:{value}", value=value, metric=True),)
+
+
+def opened(at: World, run: int, value: str, **more: Any) -> PullRequest:
+    key = f"Train/{run}/deploy/12"
+    return at.open(key, artifacts=accuracy(value), kind=KIND, **more)
+
+
+def approved(at: World, run: int, value: str) -> PullRequest:
+    pull = opened(at, run, value)
+    approve(at, pull)
+    assert at.recorded(pull)
+    return pull
+
+
+def approve(at: World, pull: PullRequest) -> None:
+    at.github.clock.advance(minutes=1)
+    pull.review(at.alice, "APPROVED")
+    at.github.clock.advance(minutes=1)
+    at.tend(pull)
+
+
+def baseline(at: World, pull: PullRequest) -> Baseline:
+    found = at.standing(pull).request.baseline
+    assert found
+    return found
+
+
+def test_a_page_says_first_what_changed_since_the_last_approved_run(at: World) -> None:
+    first = opened(at, 6, "0.929")
+    assert "**accuracy 0.929, no earlier approval to compare with**" in first.body
+    approve(at, first)
+    second = opened(at, 7, "0.941")
+    assert (
+        "**accuracy 0.941 (+0.012 since run 6, approved by alice); 1 of 1 artifact changed**"
+        in (second.body)
+    )
+    assert "| accuracy | 0.941 | 0.929 | +0.012 |" in second.body
+    approve(at, second)
+    assert at.recorded(second)
+
+
+def test_a_rejected_run_is_compared_with_nothing_later(at: World) -> None:
+    first = opened(at, 6, "0.929")
+    at.github.clock.advance(minutes=1)
+    first.comment(at.alice, "/reject too low")
+    at.tend(first)
+    assert at.recorded(first)
+    assert at.standing(opened(at, 7, "0.941")).request.baseline is None
+
+
+def test_a_later_approval_voids_nothing(at: World) -> None:
+    approved(at, 6, "0.929")
+    waiting = opened(at, 7, "0.941")
+    approved(at, 8, "0.95")
+    approve(at, waiting)
+    assert at.recorded(waiting)
+    assert baseline(at, waiting).key == "Train/6/deploy/12"
+    # The last to be recorded is the last that was approved.
+    assert baseline(at, opened(at, 9, "0.9")).key == "Train/7/deploy/12"
+
+
+def test_opening_again_keeps_what_was_shown(at: World) -> None:
+    approved(at, 6, "0.929")
+    first = opened(at, 7, "0.941")
+    approved(at, 8, "0.95")
+    again = opened(at, 7, "0.941")
+    assert again.number == first.number
+    assert baseline(at, again).key == "Train/6/deploy/12"
+
+
+def forged(at: World, run: int, value: str, chosen: Baseline | None) -> PullRequest:
+    """Opened by an opener that chooses what its request is compared with."""
+    honest = at.request(f"Train/{run}/deploy/12", artifacts=accuracy(value), kind=KIND)
+    desk = at.desk(at.opener)
+    look = desk.forge.find([honest.gate.branch])
+    policy, place = policy_for(honest, look.site), place_on(desk.forge, look.site)
+    asked: ApprovalRequest = replace(honest, policy=policy, venue=place, baseline=chosen)
+    page = put_up(desk, look, desk.ledger.open(asked, request_md(asked)))
+    return at.repo.pull(page.number)
+
+
+@pytest.mark.parametrize("choice", ["none", "older", "invented"])
+def test_an_opener_that_picks_a_flattering_comparison_gains_nothing(at: World, choice: str) -> None:
+    old = approved(at, 5, "0.5")
+    older = baseline(at, opened(at, 50, "0.5"))
+    approved(at, 6, "0.929")
+    invented = replace(older, key="Train/6/deploy/12", artifacts=accuracy("0.1"))
+    chosen = {"none": None, "older": older, "invented": invented}[choice]
+    pull = forged(at, 7, "0.6", chosen)
+    approve(at, pull)
+    assert at.recorded(pull) is None
+    assert any("compared with another run" in each for each in at.notes(pull))
+    assert baseline(at, pull).key == "Train/6/deploy/12"
+    assert "**accuracy 0.6 (-0.329 since run 6, approved by alice)" in pull.body
+    at.github.clock.advance(minutes=1)
+    pull.review(at.alice, "APPROVED", f"/approve {pull.body.split('/approve ')[1].split()[0]}")
+    at.github.clock.advance(minutes=1)
+    at.tend(pull)
+    decision = at.recorded(pull)
+    assert decision
+    found = compared(at.standing(pull).request)
+    assert found
+    assert found.baseline.artifacts == accuracy("0.929")
+    assert old.number != pull.number
+
+
+def test_gates_of_another_environment_or_key_are_not_compared(at: World) -> None:
+    approved(at, 6, "0.929")
+    for kind in (replace(KIND, environment="staging"), replace(KIND, name="de")):
+        pull = at.open("Train/8/deploy/12", artifacts=accuracy("1"), kind=kind)
+        assert at.standing(pull).request.baseline is None
