@@ -80,7 +80,8 @@ COMPUTED = {
 
 #: These belong to a decision, to which nobody's approval is bound: their tables lack that column.
 DECIDED = {
-    "baselines", "decision", "vote", "actor", "membership", "condition", "objections", "objection", "lifting",
+    "baselines", "decision", "vote", "actor", "membership", "condition", "objections", "objection",
+    "lifting",
 }  # fmt: skip
 
 Row = tuple[str, ...]

@@ -27,6 +27,7 @@ DEEPEST: Final = 32
 _MOST_FAULTS: Final = 50
 _MOST_REFERENCES: Final = 1_000  # ten that name the next one twice are 1,024 already
 _LONGEST_PATTERN: Final = 200
+_DEEPEST_REFERENCES: Final = 100  # within each other; Python's own limit differs between processes
 _MOST_REPEATS: Final = 300_000  # the memory of a counted repeat in another is their product
 _PATTERN_SECONDS: Final = 0.5
 #: Keywords that reach outside the schema, or that match by `re`, which has no time limit.
@@ -79,8 +80,11 @@ def _misfits(schema: Mapping[str, Any], given: dict[str, Any]) -> list[tuple[str
     except _TooMuch as error:
         found.append((None, str(error)))
     except RecursionError:
-        found.append((None, "its schema refers to itself without end"))
+        found.append((None, _ENDLESS))
     return found
+
+
+_ENDLESS: Final = "its schema refers to itself without end"
 
 
 class _TooMuch(Exception):
@@ -144,15 +148,21 @@ def _validator(schema: Mapping[str, Any]) -> Validator:
     from jsonschema import validators
     from referencing import Registry
 
-    left = _MOST_REFERENCES
+    left, deep = _MOST_REFERENCES, 0
     follow = Draft.VALIDATORS["$ref"]
 
     def counted(validator: Any, ref: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        nonlocal left
+        nonlocal left, deep
         left -= 1
+        if deep >= _DEEPEST_REFERENCES:
+            raise _TooMuch(_ENDLESS)
         if left < 0:
             raise _TooMuch("its schema refers from one part to another too often")
-        yield from follow(validator, ref, instance, schema)
+        deep += 1
+        try:
+            yield from follow(validator, ref, instance, schema)
+        finally:
+            deep -= 1
 
     extend: Any = validators.extend
     strict = extend(
