@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 
 from bridge.core.digest import digest_of
-from bridge.core.model import ApprovalRequest, Decision
-from bridge.core.records import decision_out, objections_out, request_out
+from bridge.core.model import ApprovalRequest, Baseline, Baselines, Decision, Kind
+from bridge.core.records import baselines_out, decision_out, objections_out, request_out
 from tests import test_ledger_page as page
 from tests import test_records as made
 from tests.ledgers import a_decision, a_request
@@ -41,6 +41,13 @@ def test_it_reads_every_decision(decision: Decision) -> None:
 def test_it_reads_every_objection(gate_id: str, objection: Any) -> None:
     found = format_1.objections(objections_out(gate_id, (objection,)))
     assert found["objections"][0]["verdict"] == objection.verdict
+
+
+@made.quickly
+@given(made.kinds, made.baselines)
+def test_it_reads_the_baselines_of_a_kind(kind: Kind, baseline: Baseline) -> None:
+    found = format_1.baselines(baselines_out(Baselines(kind, (baseline,))))
+    assert (found["kind"]["flow"], found["approved"][0]["by"]) == (kind.flow, baseline.by)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from bridge.core.model import (
     ApprovalRequest,
     Artifact,
     Baseline,
+    Baselines,
     Better,
     Decision,
     Gate,
@@ -49,6 +50,8 @@ from bridge.core.model import (
     on_github,
 )
 from bridge.core.records import (
+    baselines_in,
+    baselines_out,
     decision_in,
     decision_out,
     objections_in,
@@ -312,6 +315,15 @@ def test_what_an_approval_is_not_bound_to_is_not_in_the_digest() -> None:
     request = a_request()
     later = replace(request, opened_at=NOON.replace(year=2027), facts=started_by("someone"))
     assert digest_of(later) == digest_of(request)
+
+
+@quickly
+@given(kinds, baselines)
+def test_the_baselines_of_a_kind_read_back_as_they_were_written(
+    kind: Kind, baseline: Baseline
+) -> None:
+    whole = Baselines(kind, (baseline,))
+    assert baselines_in(baselines_out(whole), "here") == whole
 
 
 @quickly

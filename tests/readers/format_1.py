@@ -229,6 +229,11 @@ TABLES: dict[str, dict[str, Key]] = {
         "why": optional(TEXT, ""),
     },
     "condition": {"text": needed(TEXT), "seen": needed(MAPPING), "holds": needed(FLAG)},
+    "baselines": {
+        "format": needed(NUMBER),
+        "kind": needed("kind"),
+        "approved": optional(["baseline"], []),
+    },
     "objections": {
         "format": needed(NUMBER),
         "gate": needed(TEXT),
@@ -279,6 +284,11 @@ def request(text: str) -> dict[str, Any]:
 def decision(text: str) -> dict[str, Any]:
     """The record of `decision.yaml`. Raises `Refused`."""
     return _record(text, "decision")
+
+
+def baselines(text: str) -> dict[str, Any]:
+    """The record of `baselines/<ab>/<hash>.yaml`. Raises `Refused`."""
+    return _record(text, "baselines")
 
 
 def objections(text: str) -> dict[str, Any]:
