@@ -10,7 +10,7 @@ import pytest
 from bridge.core.errors import LedgerUnavailable
 from bridge.ledger.clone import MOST_PACKS, GitClone
 from bridge.ledger.git import GitFailed, Leaf, make_bare, read_tree
-from tests.ledgers import git, ledger_of, threads_of
+from tests.ledgers import LEDGER, git, ledger_of, threads_of
 
 
 @pytest.fixture
@@ -93,8 +93,26 @@ def test_a_push_is_all_or_nothing(clone: GitClone, repository: Path) -> None:
         clone.bring_tips([head(repository)])
         tip = head(repository)
         with pytest.raises(GitFailed, match="stale info"):
-            clone.push(f"{tip}:refs/heads/a", f"{tip}:refs/heads/b", lease={"refs/heads/b": tip})
+            clone.push(
+                {"refs/heads/a": tip, "refs/heads/b": tip},
+                {"refs/heads/a": "", "refs/heads/b": tip},
+            )
     assert git(repository, "for-each-ref", "--format=%(refname)") == "refs/heads/approvals"
+
+
+def test_a_branch_that_moved_since_it_was_read_is_not_overwritten(
+    clone: GitClone, repository: Path
+) -> None:
+    git(repository, "branch", "gate", "approvals")
+    with clone.held():
+        before = head(repository)
+        clone.bring_tips([before])
+        made = clone.write_commit(clone.write_tree({}).sha, [before], "another", {})
+        with pytest.raises(GitFailed, match="stale info"):
+            clone.push({"refs/heads/gate": made}, {"refs/heads/gate": made})
+        with pytest.raises(GitFailed, match="stale info"):  # upon a record that has moved
+            clone.push({"refs/heads/gate": made}, {"refs/heads/gate": before, LEDGER: made})
+    assert git(repository, "rev-parse", "gate") == before
 
 
 def test_one_thread_at_a_time_holds_the_clone(clone: GitClone) -> None:

@@ -332,9 +332,9 @@ def test_a_request_replaced_between_the_look_and_the_push_is_not_decided(
     elsewhere = another(repository, tmp_path)
     push = ledger._clone.push
 
-    def late(*refspecs: str, lease: dict[str, str]) -> None:
+    def late(refs: dict[str, str], lease: dict[str, str]) -> None:
         opened(elsewhere, artifacts=())
-        push(*refspecs, lease=lease)
+        push(refs, lease)
 
     monkeypatch.setattr(ledger._clone, "push", late)
     with pytest.raises(LostRequest):

@@ -137,6 +137,23 @@ def test_a_look_for_news_at_an_empty_ledger_finds_no_head(tmp_path: Path) -> Non
         assert ledger.decided_since(None) == (None, ())
 
 
+def test_a_clone_that_has_seen_every_open_gate_transfers_no_more_than_an_empty_one(
+    server: GitServer, tmp_path: Path
+) -> None:
+    ledger_of(tmp_path / "busy.git", 3, waiting=200)
+    warm = GitLedger(server.of("busy.git"), tmp_path / "warm")
+    assert len(warm.listing().gates) == 200
+    sent = []
+    for number, ledger in enumerate([GitLedger(warm.where, tmp_path / "empty"), warm]):
+        server.forget()
+        opened(ledger, key_of(300 + number))
+        assert ledger.record(a_decision(a_request(key_of(3 + number)))).decision
+        sent.append((server.bytes_in, server.bytes_out))
+    (fresh_in, fresh_out), (warm_in, warm_out) = sent
+    assert warm_in <= fresh_in + 500  # what was decided first made the trees larger
+    assert warm_out <= fresh_out + 500
+
+
 def test_pull_requests_of_years_are_not_listed(
     ledger: GitLedger, server: GitServer, repository: Path
 ) -> None:

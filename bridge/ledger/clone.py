@@ -201,6 +201,7 @@ class GitClone:
         if not is_whole(self._dir):
             _remove(self._dir)
             make_bare(self._dir, {}, self._lock_fds)
+        self._forget_edges()  # of a process that was killed
 
     def discard(self) -> None:
         """Begin again with a new clone."""
@@ -269,12 +270,30 @@ class GitClone:
         args = ["fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"]
         args += ["--recurse-submodules=no", *how, "--stdin", "--", "origin"]
         stdin = "".join(f"{each}\n" for each in objects)
-        self._run(args, stdin=stdin, remote=True, promised=True)
+        try:
+            self._run(args, stdin=stdin, remote=True, promised=True)
+        finally:
+            self._forget_edges()
 
-    def push(self, *refspecs: str, lease: Mapping[str, str] | None = None) -> None:
-        """Push all or nothing. `lease` gives the value each ref must still have ('' for none)."""
-        leases = [f"--force-with-lease={ref}:{sha}" for ref, sha in (lease or {}).items()]
+    def _forget_edges(self) -> None:
+        """Not to say at each exchange where history ends here, one line for each commit ever seen.
+
+        A fetch offers nothing that is here, and no ref is here whose history git could walk. With
+        these lines, a push would look into the trees of every remote branch whose commit is here.
+        """
+        (self._dir / "shallow").unlink(missing_ok=True)
+
+    def push(self, refs: Mapping[str, str], lease: Mapping[str, str]) -> None:
+        """Push all or nothing: each of these refs gets its value ('' deletes it), if every ref of
+        the lease still has that one ('' for none).
+
+        The lease names each of these refs, and the branches that the new commits are made upon: git
+        has no other history here to see what the remote lacks. A plus sign before a ref would let
+        git overlook a lease that does not hold.
+        """
+        leases = [f"--force-with-lease={ref}:{sha}" for ref, sha in lease.items()]
         args = ["push", "--quiet", "--atomic", "--porcelain", "--no-verify", *leases]
+        refspecs = [f"{refs.get(ref, sha)}:{ref}" for ref, sha in lease.items()]
         self._run([*args, "--", self._url, *refspecs], remote=True)
 
     @contextmanager

@@ -30,9 +30,9 @@ class Exchanges:
     def __init__(self, clone: GitClone) -> None:
         self.clone = clone
 
-    def push(self, *refspecs: str, lease: Mapping[str, str]) -> None:
+    def push(self, refs: Mapping[str, str], lease: Mapping[str, str]) -> None:
         try:
-            self.clone.push(*refspecs, lease=lease)
+            self.clone.push(refs, lease)
         except GitFailed as error:
             if is_lost_race(error):
                 raise _LostRace from None

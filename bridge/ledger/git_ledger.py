@@ -138,7 +138,7 @@ class GitLedger:
                 # what the remote has at the same paths.
                 folder = self._gates.of([before], request.gate.id)[before]
                 self._clone.bring(leaf.sha for leaf in folder.values() if leaf.mode in BLOBS)
-            self._exchanges.push(f"+{commit}:{ref}", lease={ref: before or ""})
+            self._exchanges.push({ref: commit}, lease={LEDGER: ledger, ref: before or ""})
             if found:
                 new = replace(found, request=request, commit=commit, head=commit)
                 return with_facts(new, found.facts + found.other_facts)
@@ -172,7 +172,7 @@ class GitLedger:
                 objections_message(found.request, whole, known, headline(found.request)),
                 author=BRIDGE,
             )
-            self._exchanges.push(f"{commit}:{LEDGER}", lease={LEDGER: ledger})
+            self._exchanges.push({LEDGER: commit}, lease={LEDGER: ledger})
             return with_facts(replace(found, objections=whole), known)
 
         return self._exchanges.repeat(attempt)
@@ -196,10 +196,13 @@ class GitLedger:
                 **self._decided(found.request, final),
             }
             # An approval joins the gate's own commit to the record, as a merged pull request does.
+            # Else a push sends all files: git sees what is there already by a commit's parents.
             parents = [ledger, head] if final.outcome is Outcome.APPROVED else [ledger]
             tree = self._gates.with_files(ledger, decision.gate_id, files)
             if final.outcome is Outcome.APPROVED:
                 tree = self._baselines.after(tree, ledger, found.request, final)
+            else:
+                self._clone.bring(leaf.sha for leaf in files.values())
             commit = self._commit(
                 tree,
                 parents,
@@ -211,7 +214,8 @@ class GitLedger:
             # One push for both, and the gate's branch must still be what was judged: a request
             # replaced meanwhile cannot inherit this decision. A forge sees the merge first.
             kept = head if found.request.forge else None
-            self._exchanges.push(f"{commit}:{LEDGER}", f"{kept or ''}:{gate}", lease={gate: head})
+            moved = {LEDGER: commit, gate: kept or ""}
+            self._exchanges.push(moved, lease={LEDGER: ledger, gate: head})
             return replace(found, decision=final, commit=commit, head=kept)
 
         return self._exchanges.repeat(attempt)
@@ -258,7 +262,7 @@ class GitLedger:
                 at=before.request.opened_at,
             )
             ref = f"refs/heads/{branch_of(gate_id)}"
-            self._exchanges.push(f"+{made}:{ref}", lease={ref: refs.get(ref, "")})
+            self._exchanges.push({ref: made}, lease={LEDGER: ledger, ref: refs.get(ref, "")})
             return replace(before, commit=made, head=made)
 
         return self._exchanges.repeat(attempt)
@@ -269,7 +273,7 @@ class GitLedger:
             gate = f"refs/heads/{branch_of(gate_id)}"
             found = self._gates.standing(gate_id, refs)
             if gate in refs and found and found.decision:
-                self._exchanges.push(f":{gate}", lease={gate: refs[gate]})
+                self._exchanges.push({gate: ""}, lease={gate: refs[gate]})
 
         self._exchanges.repeat(attempt)
 
@@ -395,10 +399,8 @@ class GitLedger:
 
         def attempt() -> set[str]:
             refs = self._clone.remote_refs(LEDGER, GATES)
-            found, ledger = (
-                {each for each in ids_of(refs) if each.startswith(prefix)},
-                refs.get(LEDGER),
-            )
+            found = {each for each in ids_of(refs) if each.startswith(prefix)}
+            ledger = refs.get(LEDGER)
             return found | (self._recorded_under(ledger, prefix) if ledger else set())
 
         return self._exchanges.alone(attempt)
@@ -446,7 +448,7 @@ class GitLedger:
         """The ledger's first commit, where there is none."""
         root = self._clone.write_tree({"README.md": self._clone.write_blob(README)})
         commit = self._commit(root.sha, [], "The ledger begins\n", author=BRIDGE)
-        self._exchanges.push(f"{commit}:{LEDGER}", lease={LEDGER: ""})
+        self._exchanges.push({LEDGER: commit}, lease={LEDGER: ""})
         return commit
 
     def _commit(
