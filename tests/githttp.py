@@ -1,4 +1,4 @@
-"""A small git server on 127.0.0.1: real smart HTTP through `git http-backend`, counted and broken.
+"""A small git server on 127.0.0.1: git's real smart HTTP, counted and broken.
 
 Every byte of every request and answer that crosses the socket is counted, headers too.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import os
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from tests.smart_http import Answer, answer
 
 CUT = 0  # instead of a status: the connection is cut in the middle of an answer
 DONE_AND_CUT = -1  # the same, once the request has had its effect
@@ -99,10 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif refusal:
             self.reply(f"{refusal} No", [("WWW-Authenticate", 'Basic realm="git"')], b"")
         else:
-            head, _, content = self.backend(body).partition(b"\r\n\r\n")
-            lines = [line.split(": ", 1) for line in head.decode().split("\r\n")]
-            status = next((value for key, value in lines if key == "Status"), "200 OK")
-            self.reply(status, [(k, v) for k, v in lines if k != "Status"], content)
+            self.reply(*self.backend(body))
 
     def refusal(self) -> int | None:
         wanted = self.state.credential and base64.b64encode(self.state.credential.encode()).decode()
@@ -110,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 401
         return self.state.answer(self.command, self.path)
 
-    def backend(self, body: bytes) -> bytes:
+    def backend(self, body: bytes) -> Answer:
         parts = urlsplit(self.path)
         names = {
             "CONTENT_TYPE": "Content-Type",
@@ -131,10 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             **{key: self.headers[name] for key, name in names.items() if name in self.headers},
             **({"GIT_PROTOCOL": "version=0"} if self.state.old else {}),
         }
-        done = subprocess.run(
-            ["git", "http-backend"], input=body, env=env, capture_output=True, check=True
-        )
-        return done.stdout
+        return answer(env, body)
 
     def reply(self, status: str, headers: list[tuple[str, str]], content: bytes) -> None:
         lines = [f"HTTP/1.1 {status}", *(f"{key}: {value}" for key, value in headers)]

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from tests.smart_http import answer
+
 NOTHING = "0" * 40
 _SHA = re.compile("[0-9a-f]{40}")
 
@@ -256,29 +258,12 @@ class Bare:
         self, cgi: Mapping[str, str], body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """What `git http-backend` answers: status, headers, body."""
-        done = subprocess.run(
-            ["git", "http-backend"],
-            input=body,
-            capture_output=True,
-            env=environment(
-                {"GIT_PROJECT_ROOT": str(self.path), "GIT_HTTP_EXPORT_ALL": "1", **cgi}
-            ),
-        )
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        status, headers = 200, []
-        for line in head.decode("latin-1").split("\r\n"):
-            name, _, value = line.partition(": ")
-            if name == "Status":
-                status = int(value.split()[0])
-            elif name:
-                headers.append((name, value))
-        if not headers:
-            return 500, [("Content-Type", "text/plain")], done.stderr
-        return (
-            status,
-            headers,
-            reworded(content) if "receive-pack-result" in str(headers) else content,
-        )
+        place = {"GIT_PROJECT_ROOT": str(self.path), "GIT_HTTP_EXPORT_ALL": "1"}
+        found = answer(environment({**place, **cgi}), body)
+        content = found.content
+        if "receive-pack-result" in str(found.headers):
+            content = reworded(content)
+        return int(found.status.split()[0]), found.headers, content
 
 
 _CONFIG = """[http]
