@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, SealedBox
 
 from tests.github.accounts import (
     ROLES,
@@ -41,6 +46,29 @@ class Environment:
     secrets: set[str] = field(default_factory=set)
     variables: dict[str, str] = field(default_factory=dict)
     reviewers: list[Account] = field(default_factory=list)
+    #: The secrets that came through the API, as GitHub decrypted them.
+    values: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _pair(self) -> PrivateKey:
+        return PrivateKey.generate()
+
+    @property
+    def key_id(self) -> str:
+        return str(568250000000000000 + self.id)
+
+    @property
+    def key(self) -> str:
+        """The public key that secrets are sealed with."""
+        return base64.b64encode(bytes(self._pair.public_key)).decode()
+
+    def opened(self, key_id: str, value: str) -> str | None:
+        if key_id != self.key_id:
+            return None
+        try:
+            return SealedBox(self._pair).decrypt(base64.b64decode(value)).decode()
+        except (CryptoError, ValueError):
+            return None
 
 
 @dataclass(eq=False)

@@ -20,13 +20,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import jwt
 
 from tests.github import contract
 from tests.github import rest as rest_api
-from tests.github.accounts import Kind, Refusal, Token
+from tests.github.accounts import Account, Kind, Refusal, Token
 from tests.github.faults import Fault, Faults
 from tests.github.gitserver import commands
 from tests.github.repository import Repository
@@ -73,6 +73,10 @@ class GitHub(World):
         super().__init__(self._folder, merges_at_once)
         self.faults = Faults()
         self.requests: list[Request] = []
+        #: Whose browser asks for a page, if it isn't an organization's.
+        self.logged_in: Account | None = None
+        #: What the answers to a classic token say that it may.
+        self.scopes = "gist, read:org, repo, workflow"
         #: How many calls an hour each token has; None is GitHub's own.
         self.rate_limit: int | None = None
         #: How many issues, comments, reviews a token may create in a minute; None: any number.
@@ -205,6 +209,9 @@ class GitHub(World):
                 return self._git(request)
             if request.kind == "oidc":
                 return self._oidc(request)
+            if request.kind == "web":
+                with self.lock:
+                    return self._web(request)
             with self.lock:
                 return self._graph(request) if request.kind == "graphql" else self._rest(request)
         except Exception:  # noqa: BLE001 (whatever it is, the test that asked must hear of it)
@@ -219,6 +226,8 @@ class GitHub(World):
             return "graphql"
         if path.startswith("/_services/"):
             return "oidc"
+        if path.endswith("/settings/apps/new"):
+            return "web"
         return "mint" if _is_jwt(_credential(headers)) else "rest"
 
     # -- who asks ----------------------------------------------------------------------------
@@ -280,7 +289,9 @@ class GitHub(World):
         except Refusal as refusal:
             answer = rest_api.Answer(refusal.status, _refused(refusal), _waits(refusal))
             self._check_answer(request, answer)
-        return _json(answer.status, answer.body, {**self._limits(token), **answer.headers})
+        scopes = {"X-OAuth-Scopes": self.scopes} if token and token.kind is Kind.CLASSIC else {}
+        headers = {**self._limits(token), **scopes, **answer.headers}
+        return _json(answer.status, answer.body, headers)
 
     def _operate(self, request: Request, path: str, token: Token | None) -> rest_api.Answer:
         found = contract.routes().find(request.method, path)
@@ -357,6 +368,27 @@ class GitHub(World):
             self.problems.append(f"{request.method} {request.path}: the issuer serves no such page")
             return _json(404, {"message": "Not Found"})
         return _json(200, known[request.path]())
+
+    # -- pages -------------------------------------------------------------------------------
+
+    def _web(self, request: Request) -> Reply:
+        """The page that takes a manifest, and its one button, pressed by who is logged in."""
+        match request.path.strip("/").split("/"):
+            case ["organizations", owner, "settings", "apps", "new"]:
+                account = self.find_account(owner)
+            case _:
+                account = self.logged_in
+        given = dict(parse_qsl(request.text))
+        if account is None or request.method != "POST" or given.keys() != {"manifest"}:
+            return Reply(404, {"Content-Type": "text/html"}, b"Not Found")
+        manifest = json.loads(given["manifest"])
+        try:
+            code = self.register(manifest, account)
+        except Refusal as refusal:
+            return Reply(422, {"Content-Type": "text/html"}, refusal.message.encode())
+        state = request.query.get("state")
+        back = urlencode({"code": code, **({"state": state} if state else {})})
+        return Reply(302, {"Location": f"{manifest['redirect_url']}?{back}"}, b"")
 
     # -- git ---------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,7 @@ from tests.github.accounts import (
     Installation,
     Kind,
     Organisation,
+    Refusal,
     Token,
     prefix,
 )
@@ -87,6 +89,8 @@ class World:
         self.repositories: dict[str, Repository] = {}
         self._former_names: dict[str, Repository] = {}
         self.apps: dict[str, App] = {}
+        #: The codes of Apps that were registered by a manifest, until somebody takes their keys.
+        self.manifest_codes: dict[str, App] = {}
         self.issuer = Issuer(self)
         self._org_rulesets: list[Ruleset] = []
         self._numbers = itertools.count(1_000_001)
@@ -140,6 +144,33 @@ class World:
         made.bot.app = made
         self.apps[slug] = made
         return made
+
+    def register(self, manifest: Mapping[str, Any], owner: Account) -> str:
+        """What the browser does on GitHub's page of a manifest: the code that it goes back with.
+
+        Raises `Refusal` for what that page would not take.
+        """
+        known = {
+            "name", "url", "hook_attributes", "redirect_url", "callback_urls", "setup_url",
+            "description", "public", "default_events", "default_permissions",
+            "request_oauth_on_install", "setup_on_update",
+        }  # fmt: skip
+        if strange := sorted(manifest.keys() - known):
+            raise Refusal(422, f"Error: {strange} are not permitted keys.")
+        if not manifest.get("url"):
+            raise Refusal(422, "Error: url wasn't supplied.")
+        if "hook_attributes" in manifest and not manifest["hook_attributes"].get("url"):
+            raise Refusal(422, "Error Hook url cannot be blank")
+        name = str(manifest.get("name", ""))
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        if not name or len(name) > 34:
+            raise Refusal(422, "Name is too long (maximum is 34 characters)")
+        if slug in self.apps:
+            raise Refusal(422, "Name has already been taken")
+        made = self.app(slug, manifest["default_permissions"], owner)
+        code = secrets.token_hex(20)
+        self.manifest_codes[code] = made
+        return code
 
     def _make_actions(self) -> None:
         owner = self.organisation("github")

@@ -123,17 +123,18 @@ def _membership(call: Call) -> Answer:
     org, who = _inside(call), _member(call)
     if who not in org.members:
         raise not_found()
-    return Answer(
-        200,
-        {
-            "url": f"{call.world.api_url}/orgs/{org.login}/memberships/{who.login}",
-            "state": "active",
-            "role": org.members[who],
-            "organization_url": f"{call.world.api_url}/orgs/{org.login}",
-            "organization": _simple(org, call),
-            "user": shapes.account(who, call.world),
-        },
-    )
+    return Answer(200, _shown_membership(call, org, who))
+
+
+def _shown_membership(call: Call, org: Organisation, who: Account) -> dict[str, object]:
+    return {
+        "url": f"{call.world.api_url}/orgs/{org.login}/memberships/{who.login}",
+        "state": "active",
+        "role": org.members[who],
+        "organization_url": f"{call.world.api_url}/orgs/{org.login}",
+        "organization": _simple(org, call),
+        "user": shapes.account(who, call.world),
+    }
 
 
 def _simple(org: Organisation, call: Call) -> dict[str, object]:
@@ -148,6 +149,14 @@ def _simple(org: Organisation, call: Call) -> dict[str, object]:
         "avatar_url": f"{call.world.url}/avatar",
         "description": None,
     }
+
+
+@serves("orgs/get-membership-for-authenticated-user")
+def _my_membership(call: Call) -> Answer:
+    org = _organisation(call)
+    if call.token is None or not call.token.is_user or call.actor not in org.members:
+        raise not_found()
+    return Answer(200, _shown_membership(call, org, call.actor))
 
 
 @serves("orgs/list-members")
@@ -264,6 +273,16 @@ def _where(call: Call, holds: object) -> Answer:
         if holds(each):  # type: ignore[operator]
             return Answer(200, shapes.installation(each))
     raise not_found()
+
+
+@serves("apps/create-from-manifest")
+def _convert(call: Call) -> Answer:
+    """The code is good once. Nobody but who has it is shown the App's key."""
+    app = call.world.manifest_codes.pop(call.path["code"], None)
+    if app is None:
+        raise not_found()
+    secret = {"client_secret": "3f" * 20, "webhook_secret": None, "pem": app.key}
+    return Answer(201, {**shapes.app(app), **secret})
 
 
 @serves("apps/create-installation-access-token", by_app=True)

@@ -9,6 +9,7 @@ import yaml
 
 from tests.github import shapes
 from tests.github.accounts import Organisation, Refusal, not_found
+from tests.github.repository import Environment
 from tests.github.rest.route import Answer, Call, serves
 from tests.github.runs import Attempt, Run
 
@@ -216,6 +217,49 @@ def _environment_secret(call: Call) -> Answer:
     if found is None or call.path["secret_name"] not in found.secrets:
         raise not_found()
     return Answer(200, _secret(call, call.path["secret_name"]))
+
+
+def _environment_of(call: Call) -> Environment:
+    found = call.repo.environments.get(call.path["environment_name"])
+    if found is None:
+        raise not_found()
+    return found
+
+
+@serves("actions/get-environment-public-key", ("environments", "read"), role="write")
+def _environment_key(call: Call) -> Answer:
+    return Answer(200, {"key_id": _environment_of(call).key_id, "key": _environment_of(call).key})
+
+
+@serves("actions/create-or-update-environment-secret", ("environments", "write"), role="write")
+def _put_secret(call: Call) -> Answer:
+    """A value that isn't sealed with the environment's own key is refused."""
+    found, name = _environment_of(call), call.path["secret_name"]
+    value = found.opened(call.data["key_id"], call.data["encrypted_value"])
+    if value is None:
+        raise Refusal(422, "The secret's value could not be decrypted")
+    is_new = name not in found.secrets
+    found.secrets.add(name)
+    found.values[name] = value
+    return Answer(201 if is_new else 204, {} if is_new else None)
+
+
+@serves("actions/create-environment-variable", ("environments", "write"), role="write")
+def _add_variable(call: Call) -> Answer:
+    found, data = _environment_of(call), call.data
+    if data["name"] in found.variables:
+        raise Refusal(409, f"Already exists - Variable {data['name']} already exists")
+    found.variables[data["name"]] = data["value"]
+    return Answer(201, {})
+
+
+@serves("actions/update-environment-variable", ("environments", "write"), role="write")
+def _set_variable(call: Call) -> Answer:
+    found, name = _environment_of(call), call.path["name"]
+    if name not in found.variables:
+        raise not_found()
+    found.variables[name] = call.data["value"]
+    return Answer(204)
 
 
 @serves("actions/list-repo-variables", ("variables", "read"), role="write")

@@ -172,9 +172,27 @@ def _get_ruleset(call: Call) -> Answer:
     return Answer(200, shapes.ruleset(_ruleset(call), may_see_bypass=_may_administer(call)))
 
 
+def _check_ruleset(call: Call, own: Ruleset | None) -> None:
+    """GitHub takes a name once, and for a bypass only an App that is installed there."""
+    repo, data = call.repo, call.data
+    _check_paid(repo)
+    if any(each.name == data.get("name") and each is not own for each in repo.rulesets):
+        raise Refusal(422, "Validation Failed", ["Name must be unique"])
+    installed = {
+        app.id
+        for app in call.world.apps.values()
+        if any(each.reaches(repo) for each in app.installations)
+    }
+    for row in data.get("bypass_actors") or []:
+        if row["actor_type"] == "Integration" and row["actor_id"] not in installed:
+            said = "Actor GitHub App integration must be part of the ruleset source or owner org"
+            raise Refusal(422, "Validation Failed", [said])
+
+
 @serves("repos/create-repo-ruleset", ("administration", "write"), role="admin")
 def _create_ruleset(call: Call) -> Answer:
     refs = (call.data.get("conditions") or {}).get("ref_name", {})
+    _check_ruleset(call, None)
     made = Ruleset(
         call.world.number(),
         call.data["name"],
@@ -193,6 +211,7 @@ def _create_ruleset(call: Call) -> Answer:
 @serves("repos/update-repo-ruleset", ("administration", "write"), role="admin")
 def _update_ruleset(call: Call) -> Answer:
     found, data = _ruleset(call), call.data
+    _check_ruleset(call, found)
     refs = (data.get("conditions") or {}).get("ref_name", {})
     found.name = data.get("name", found.name)
     found.enforcement = data.get("enforcement", found.enforcement)
@@ -517,6 +536,49 @@ def _branch_policies(call: Call) -> Answer:
         for index, name in enumerate(found.branches or [])
     ]
     return call.page(rows, lambda row: row, "branch_policies")
+
+
+@serves("repos/create-or-update-environment", ("administration", "write"), role="admin")
+def _put_environment(call: Call) -> Answer:
+    """What is left out is taken away: reviewers, timer, branches."""
+    repo, data = call.repo, call.data or {}
+    _check_environments(repo)
+    name = call.path["environment_name"]
+    limits = data.get("deployment_branch_policy")
+    if limits and limits["protected_branches"] == limits["custom_branch_policies"]:
+        raise Refusal(422, "Validation Failed", ["they cannot both be the same"])
+    found = repo.environments.get(name) or repo.environment(name)
+    found.reviewers = []
+    found.protected_branches = bool(limits and limits["protected_branches"])
+    custom = bool(limits and limits["custom_branch_policies"])
+    found.branches = (found.branches or []) if custom else None
+    return Answer(200, shapes.environment(found, repo))
+
+
+def _check_environments(repo: Repository) -> None:
+    if repo.free:
+        raise not_found()
+
+
+@serves("repos/delete-an-environment", ("administration", "write"), role="admin")
+def _delete_environment(call: Call) -> Answer:
+    if call.repo.environments.pop(call.path["environment_name"], None) is None:
+        raise not_found()
+    return Answer(204)
+
+
+@serves("repos/create-deployment-branch-policy", ("administration", "write"), role="admin")
+def _add_branch_policy(call: Call) -> Answer:
+    found = call.repo.environments.get(call.path["environment_name"])
+    if found is None or found.branches is None:
+        raise not_found()
+    name = call.data["name"]
+    if name in found.branches:
+        raise Refusal(303, "Already exists")
+    found.branches.append(name)
+    number = len(found.branches) - 1
+    row = {"id": found.id + number, "node_id": f"EBP_{number}", "name": name, "type": "branch"}
+    return Answer(200, row)
 
 
 @serves("repos/create-dispatch-event", ("contents", "write"))
