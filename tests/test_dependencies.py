@@ -36,8 +36,13 @@ OLDEST = {
 }
 
 #: Modules of packages that come with a declared one, as part of its interface; `PyJWT[crypto]`
-#: brings cryptography.
-PART_OF = {"gitdb": "gitpython", "referencing": "jsonschema", "cryptography": "pyjwt"}
+#: brings cryptography, and PyGithub seals secrets with PyNaCl.
+PART_OF = {
+    "gitdb": "gitpython",
+    "referencing": "jsonschema",
+    "cryptography": "pyjwt",
+    "nacl": "pygithub",
+}
 
 LOCKS = {
     "requirements-dev.lock": "",

@@ -50,6 +50,8 @@ GUESSES = [
     ("the person at the terminal is asked", "local/prompt.py", "Terminal"),
     ("a notification is sent", "local/notify.py", "Told"),
     ("`hitl init` writes its files", "setup/init.py", "init"),
+    ("`hitl github setup` plans what to do", "setup/github_plan.py", "plan"),
+    ("a GitHub App is registered", "setup/app_manifest.py", "Manifest"),
     ("`hitl doctor` checks a repository", "setup/doctor.py", "examine"),
     ("plain Python asks for an approval", "entrypoints/python.py", "approval"),
     ("FlowyML asks for an approval", "entrypoints/flowyml.py", "approval"),

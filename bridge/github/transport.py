@@ -93,6 +93,16 @@ class Line:
         """`again`: doing it twice is no harm, so it may be repeated where no answer came."""
         return self._asked("POST", path, given, why, again=again)
 
+    def send(self, method: str, path: str, given: Json | None, why: str) -> Any:
+        """A request that may be sent twice: what it asks for is then there, or is refused."""
+        return self._asked(method, path, given, why, again=True)
+
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """What a classic token may, as the last answer said; None: it is no classic token."""
+        said = self._github.oauth_scopes if self._github else None
+        return None if said is None else frozenset(said)
+
     def graphql(self, document: str, variables: Json, why: str, *, again: bool = True) -> Json:
         """The whole answer; its `errors` are for the caller to judge."""
         given = {"query": document, "variables": variables}
@@ -175,15 +185,25 @@ class Line:
 
     # -- the App -----------------------------------------------------------------------------
 
-    def _mint(self, app_id: str, key: str) -> _Minted:
-        repository = self._settings.repository
-        why = f"the App {app_id} gets no token for {repository}"
+    def get_as_app(self, app_id: str, key: str, path: str, why: str) -> Any:
+        """What GitHub tells an App itself; None if there is no such thing."""
+        app = Github(auth=self._app_auth(app_id, key, why), **self._common)
+        reply = self._exchanged(app, "GET", path, None, why, again=True)
+        return None if reply.status == 404 else self._taken(reply, why)
+
+    @staticmethod
+    def _app_auth(app_id: str, key: str, why: str) -> Auth.AppAuth:
         try:
             auth = Auth.AppAuth(app_id, key)
             auth.create_jwt()
         except (PyJWTError, ValueError, TypeError):
             raise ForgeUnavailable(f"{why}: {APP_KEY} is no private key in PEM form") from None
-        app = Github(auth=auth, **self._common)
+        return auth
+
+    def _mint(self, app_id: str, key: str) -> _Minted:
+        repository = self._settings.repository
+        why = f"the App {app_id} gets no token for {repository}"
+        app = Github(auth=self._app_auth(app_id, key, why), **self._common)
 
         def asked(method: str, path: str, given: Json | None = None) -> Any:
             return self._taken(self._exchanged(app, method, path, given, why, again=True), why)

@@ -61,3 +61,13 @@ def signing_key(text: str) -> SigningKey:
         raise Faults(_WHAT, [f"it isn't an Ed25519 key; {_HOW}"])
     point = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return SigningKey(PublicKey(KeyType.ED25519, point), private)
+
+
+def new_key() -> tuple[str, str]:
+    """A new key pair: the text of an OpenSSH private key file, and its public line."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    private = Ed25519PrivateKey.generate()
+    text = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    return text, signing_key(text).public.line

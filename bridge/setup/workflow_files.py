@@ -37,14 +37,20 @@ _THEIRS: Final = re.compile(
 )
 
 
-def text(path: str, action: str | None = None, opener: str | None = None) -> str:
-    """The file as `hitl init` writes it; what is not said stays as a placeholder."""
+def text(
+    path: str, action: str | None = None, opener: str | None = None, keys: str | None = None
+) -> str:
+    """The file as it is written; what is not said stays as a placeholder."""
     found = (templates() / _TEMPLATES[path]).read_text(encoding="utf-8")
+    if keys:
+        found = found.replace("keys: none", f"keys: {keys}")
     return filled(found, action, opener)
 
 
 def filled(found: str, action: str | None, opener: str | None) -> str:
-    """The text with what is said put where the placeholders stand."""
+    """The text with what is said in place of the placeholders. An empty opener: there is none."""
+    if opener == "":
+        found = found.replace(f"voices: {OPENER}[bot]", 'voices: ""')
     return found.replace(ACTION, action or ACTION).replace(f"{OPENER}[", f"{opener or OPENER}[")
 
 

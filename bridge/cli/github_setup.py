@@ -1,0 +1,293 @@
+"""`hitl github`: install the bridge in a repository on GitHub. Parse, call one verb, print."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.output import line
+from bridge.core.errors import BridgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.core.settings import GitHubSettings
+    from bridge.setup.app_manifest import Manifest, Role
+    from bridge.setup.github_found import Looked
+    from bridge.setup.github_plan import Step
+    from bridge.setup.github_setup import Key, Setup
+
+
+@click.group()
+def github() -> None:
+    """Install the bridge in a repository on GitHub."""
+
+
+_PARTS = ("ledger", "environment", "apps", "rulesets", "files")
+_part = click.Choice(_PARTS)
+
+
+@github.command()
+@click.option("--dry-run", is_flag=True, help="Print the plan and its requests, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.option("--only", type=_part, multiple=True, help="Do this part alone; can be repeated.")
+@click.option("--skip", type=_part, multiple=True, help="Leave this part out; can be repeated.")
+@click.option("--action", metavar="USES", help="Where the action is: acme/bridge/action@COMMIT.")
+@click.option(
+    "--opener",
+    metavar="FILE",
+    type=click.Path(),
+    help="Runs ask from a cluster: register the opener's App too, and put its key there.",
+)
+@click.option(
+    "--decider-key",
+    metavar="FILE",
+    type=click.Path(),
+    help="A new private key of the decider's App, if an earlier run was interrupted.",
+)
+@click.option("--no-browser", is_flag=True, help="Show addresses to open on another machine.")
+def setup(
+    dry_run: bool, yes: bool, only: tuple[str, ...], skip: tuple[str, ...], action: str | None,
+    opener: str | None, decider_key: str | None, no_browser: bool,
+) -> None:  # fmt: skip
+    """Do the whole installation in this checkout's repository: plan, one question, steps.
+
+    GH_TOKEN, GITHUB_TOKEN or `gh auth token` is the token of somebody who administers the
+    repository. Run again, it does what is left.
+    """
+    from bridge.setup.action_address import action_address
+    from bridge.setup.github_found import look
+    from bridge.setup.github_plan import Wanted, needs_key, plan
+    from bridge.setup.github_survey import GitHubSurvey
+
+    settings = _settings()
+    uses = action_address(action, settings.server_url)
+    forge = _line(settings)
+    looked = look(settings, forge, GitHubSurvey(settings))
+    if looked.obstacles:
+        click.echo(f"{settings.repository} can't be set up yet:", err=True)
+        for each in looked.obstacles:
+            click.echo(f"  - {line(each)}", err=True)
+        click.get_current_context().exit(1)
+    wanted = Wanted(uses, opener=opener is not None)
+    steps = [
+        step
+        for step in plan(looked.found, wanted, looked.policy)
+        if (not only or step.part in only) and step.part not in skip
+    ]
+    _show(settings, steps, requests=dry_run)
+    if dry_run or not steps:
+        _after(looked, None)
+        return
+    if needs_key(steps) and decider_key is None:
+        raise BridgeError(_NO_KEY)
+    if not yes:
+        click.confirm("\nDo it?", abort=True)
+    run = _setup(settings, looked, opener, decider_key, browser=not no_browser)
+    for number, step in enumerate(steps, start=1):
+        click.echo(f"{number:2}. {line(step.says)} …")
+        run.do(step, looked.found)
+    again = look(settings, forge, GitHubSurvey(settings))
+    _after(again, run.public_key)
+    if opener is not None:
+        _tell_of_opener(again, opener)
+
+
+_NO_KEY = (
+    "the decider's App is registered, and GitHub showed its private key only then: on the App's"
+    " page choose Generate a private key, and run this again with --decider-key FILE"
+)
+
+
+def _show(settings: GitHubSettings, steps: Sequence[Step], *, requests: bool) -> None:
+    import json
+
+    if not steps:
+        click.echo(f"{settings.repository}: nothing is left to do.")
+        return
+    click.echo(f"{settings.repository}, to do:")
+    for number, step in enumerate(steps, start=1):
+        click.echo(f"{number:2}. {step.part:<11} {line(step.says)}")
+        if not requests:
+            continue
+        if step.register:
+            address = step.register.address("‹state›")
+            click.echo(f"      your browser: POST {address} {step.register.text('‹this machine›')}")
+            click.echo("      POST /app-manifests/‹code›/conversions")
+        for each in step.requests:
+            body = f" {json.dumps(_brief(each.body), ensure_ascii=False)}" if each.body else ""
+            click.echo(f"      {each.method} {each.path}{body}")
+
+
+def _brief(value: Any) -> Any:
+    """A body, with the texts of files cut to their length."""
+    if isinstance(value, dict):
+        return {
+            name: f"({len(each)} characters)" if name == "content" else _brief(each)
+            for name, each in value.items()
+        }
+    return [_brief(each) for each in value] if isinstance(value, list) else value
+
+
+def _after(looked: Looked, public_key: str | None) -> None:
+    """The clicks that are left, and what other machines must know."""
+    from bridge.core.settings import KEYS
+
+    found = looked.found
+    if found.pull_request:
+        where = f"{found.server}/{found.repository}/pull/{found.pull_request}"
+        click.echo(f"\nLeft for you: read and merge {where}")
+    if public_key:
+        click.echo(
+            "\nGive this to whatever reads decisions (jobs, pods, laptops). It is no secret:\n"
+            f"  {KEYS}={public_key}"
+        )
+    if found.pull_request:
+        click.echo("\nThen `hitl doctor` checks the live repository.")
+
+
+def _tell_of_opener(looked: Looked, file: str) -> None:
+    from bridge.setup.app_manifest import Role
+
+    opener = looked.found.apps.get(Role.OPENER)
+    if opener is None:
+        return
+    click.echo(
+        f"\nThe opener's key is in {file}. Bring it to your cluster, and delete the file:\n"
+        "  kubectl create secret generic hitl-opener"
+        f" --from-literal=HITL_APP_ID={opener.app.id} --from-file=HITL_APP_KEY={file}"
+    )
+
+
+# -- what it works with ----------------------------------------------------------------------------
+
+
+def _settings() -> GitHubSettings:
+    from pathlib import Path
+
+    from bridge.core.settings import REPOSITORY, SERVER_URL, TOKENS, github_from_environment
+    from bridge.setup.checkout import Checkout
+
+    env = dict(os.environ)
+    if not env.get(REPOSITORY):
+        env[REPOSITORY] = Checkout(Path.cwd()).repository or ""
+    if not any(env.get(each) for each in TOKENS):
+        env[TOKENS[-1]] = _token_of_gh(env.get(SERVER_URL) or "https://github.com")
+    return github_from_environment(env)
+
+
+def _token_of_gh(server: str) -> str:
+    """The token of GitHub's own command line, if it is here and logged in."""
+    import subprocess
+    from urllib.parse import urlsplit
+
+    command = ["gh", "auth", "token", "--hostname", urlsplit(server).netloc]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _line(settings: GitHubSettings) -> Any:
+    from bridge.github.transport import Line
+
+    return Line(settings)
+
+
+def _setup(
+    settings: GitHubSettings,
+    looked: Looked,
+    opener: str | None,
+    decider_key: str | None,
+    *,
+    browser: bool,
+) -> Setup:
+    import time
+
+    from bridge.setup.app_manifest import Role
+    from bridge.setup.github_setup import Key, Setup, check_key
+
+    forge = _line(settings)
+    keys: dict[Role, Key] = {}
+    decider = looked.found.apps.get(Role.DECIDER)
+    if decider_key is not None:
+        if decider is None:
+            raise BridgeError(
+                "--decider-key: no App of the decider is registered yet; leave it out"
+            )
+        key = Key(decider.app.id, decider.app.slug, _read(decider_key))
+        check_key(forge, key)
+        keys[Role.DECIDER] = key
+
+    def keep(key: Key) -> None:
+        _keep(opener or "", key)
+
+    if opener is not None:
+        _keep_place(opener, taken=Role.OPENER in looked.found.apps)
+    return Setup(settings, forge, _AtTerminal(browser), time.sleep, keep, keys)
+
+
+def _read(path: str) -> str:
+    from pathlib import Path
+
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BridgeError(f"{path} cannot be read: {error}") from None
+
+
+def _keep_place(path: str, *, taken: bool) -> None:
+    """Before any App is registered: its key is shown once, and must then have a place."""
+    from pathlib import Path
+
+    target = Path(path)
+    if not taken and target.exists():
+        raise BridgeError(f"{path} is there already: name a new file for the opener's key")
+    if not target.absolute().parent.is_dir():
+        raise BridgeError(f"{path} cannot be written: its folder is not there")
+
+
+def _keep(path: str, key: Key) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(key.pem)
+
+
+class _AtTerminal:
+    """A person with a browser, on this machine or on another."""
+
+    def __init__(self, browser: bool) -> None:
+        self._browser = browser and "SSH_CONNECTION" not in os.environ
+
+    def _opens(self, address: str) -> bool:
+        import webbrowser
+
+        return self._browser and webbrowser.open(address)
+
+    def registers(self, manifest: Manifest) -> str:
+        from bridge.setup.app_manifest import as_address, code_in
+        from bridge.setup.app_page import AppPage
+        from bridge.setup.github_setup import PATIENCE
+
+        with AppPage(manifest) as shown:
+            if self._opens(shown.address):
+                click.echo(f"    Confirm it in your browser: {shown.address}")
+                code = shown.code(PATIENCE)
+            else:
+                click.echo(
+                    "    Open this address in any browser, and confirm:\n"
+                    f"    {as_address(shown.text)}\n"
+                    "    The browser then ends at an address of 127.0.0.1 that may not load."
+                )
+                said = click.prompt("    Paste that address here", hide_input=True)
+                code = code_in(said, shown.state)
+        if code is None:
+            raise BridgeError("GitHub's code did not come: run this again")
+        return code
+
+    def installs(self, address: str) -> None:
+        where = "Your browser shows it" if self._opens(address) else "Open"
+        click.echo(f"    {where}: {address}")

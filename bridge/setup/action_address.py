@@ -1,0 +1,69 @@
+"""Where the bridge's action is, for the workflows that are written: a repository and a commit.
+
+Nothing that is written has a placeholder, or a name that whoever takes it first could fill.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Final
+from urllib.parse import urlsplit
+
+from bridge.core.errors import BridgeError, Faults
+
+_PINNED: Final = re.compile(r"[\w.-]+/[\w.-]+(?:/[\w.-]+)*@[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
+_ARCHIVE: Final = re.compile(
+    r"/([\w.-]+/[\w.-]+)/archive/([0-9a-f]{40})\.(?:zip|tar\.gz)", re.ASCII
+)
+_REPOSITORY: Final = re.compile(r"/([\w.-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+
+
+def action_address(given: str | None, server: str) -> str:
+    """What `uses:` says: what was given, else where this release was installed from.
+
+    Raises `Faults` if it is given and not pinned, `BridgeError` if nobody says it.
+    """
+    if given is not None:
+        if _PINNED.fullmatch(given) is None:
+            fault = (
+                f"{given!r} names no commit: write OWNER/NAME/action@COMMIT with all 40 digits, so"
+                " that nobody can put another action in its place"
+            )
+            raise Faults("--action", [fault])
+        return given
+    found = of_release(_direct_url(), server)
+    if found is None:
+        raise BridgeError(
+            "it is not known where this release's action is, because it was not installed from a"
+            f" repository on {urlsplit(server).netloc}: give --action, as in"
+            " acme/approval-bridge/action@COMMIT, for a copy of the bridge in your organization"
+        )
+    return found
+
+
+def of_release(direct_url: str | None, server: str) -> str | None:
+    """The address in what pip keeps of an installation (PEP 610). None if it names no commit."""
+    try:
+        about = json.loads(direct_url or "{}")
+        parts = urlsplit(str(about.get("url", "")))
+        commit = (about.get("vcs_info") or {}).get("commit_id")
+    except (ValueError, AttributeError):
+        return None
+    if parts.hostname != urlsplit(server).hostname:
+        return None
+    if archive := _ARCHIVE.fullmatch(parts.path):
+        return f"{archive[1]}/action@{archive[2]}"
+    repository = _REPOSITORY.fullmatch(parts.path)
+    if repository and isinstance(commit, str) and _COMMIT.fullmatch(commit):
+        return f"{repository[1]}/action@{commit}"
+    return None
+
+
+def _direct_url() -> str | None:
+    try:
+        return distribution("approval-bridge").read_text("direct_url.json")
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,428 @@
+"""What `hitl github setup` does: from what exists to what is to do, in the order GitHub needs.
+
+Values alone. A request holds marks for what only an earlier answer tells, such as the number of an
+App that is yet to be registered; `--dry-run` prints them as they are. Run on what it made, the plan
+is empty; after an interruption it is what is left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+from urllib.parse import quote
+
+from bridge.core.rules import GroupKind
+from bridge.core.settings import APP_ID, APP_KEY, SIGNING_KEY
+from bridge.ledger.readme import README
+from bridge.policy.approvers import leaves
+from bridge.policy.policy_file import PolicyFile
+from bridge.setup import workflow_files
+from bridge.setup.app_manifest import Manifest, Role, name_of, permissions
+from bridge.setup.branch_rules import LEDGER
+from bridge.setup.survey import App, Environment
+from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
+
+#: The branch of the pull request that brings policy and workflow.
+BRANCH: Final = "approval-bridge/setup"
+#: The rulesets that this command made are known by how their names begin.
+OURS: Final = "Approval bridge: "
+
+#: What an answer tells for the requests after it.
+DECIDER_ID, OPENER_ID, OPENER_SLUG = "‹decider's id›", "‹opener's id›", "‹opener's slug›"
+#: A variable is text, and an actor of a ruleset is a number.
+DECIDER_NUMBER = "‹decider's number›"
+KEY_ID, SEAL_KEY, PUBLIC_KEY = "‹key id›", "‹key of the environment›", "‹public key›"
+_TREE, _COMMIT = "‹tree›", "‹commit›"
+
+
+def sealed(name: str) -> str:
+    """The mark for a secret, encrypted for GitHub."""
+    return f"‹sealed {name}›"
+
+
+class Part(StrEnum):
+    """What `--only` and `--skip` choose by."""
+
+    LEDGER = "ledger"
+    ENVIRONMENT = "environment"
+    APPS = "apps"
+    RULESETS = "rulesets"
+    FILES = "files"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call. `gives`: a mark to the key of the answer that it stands for."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    gives: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    part: Part
+    says: str
+    requests: tuple[Request, ...] = ()
+    #: An App to register first, by a click.
+    register: Manifest | None = None
+    #: The role whose App must be installed before this is done, by another click.
+    install: Role | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundApp:
+    """`installed` is None if this credential can't see it."""
+
+    app: App
+    installed: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The branch of the pull request, as an earlier run left it or somebody changed it since."""
+
+    tip: str
+    tree: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The repository as it is."""
+
+    repository: str  # owner/name
+    server: str
+    organization: str | None  # its owner, unless a person owns it
+    private: bool
+    default_branch: str
+    tip: str  # of the default branch
+    tree: str
+    has_ledger: bool = False
+    environment: Environment | None = None
+    apps: Mapping[Role, FoundApp] = field(default_factory=dict)
+    #: Our rulesets by name: their number, and what they say.
+    rulesets: Mapping[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
+    #: The names of those that need not be made: others hold the branches to as much.
+    held: frozenset[str] = frozenset()
+    files: Mapping[str, str] = field(default_factory=dict)  # on the default branch
+    proposal: Proposal | None = None
+    pull_request: int | None = None
+
+    @property
+    def home(self) -> str:
+        return f"/repos/{self.repository}"
+
+    @property
+    def place(self) -> str:
+        return f"{self.home}/environments/{ENVIRONMENT}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    action: str  # acme/approval-bridge/action@<commit>
+    opener: bool  # runs ask from a cluster
+    identities: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan(found: Found, wanted: Wanted, policy: PolicyFile | None) -> tuple[Step, ...]:
+    """Every step that is left. `policy`: the one that is there, None if there is none."""
+    roles = (Role.DECIDER, Role.OPENER) if wanted.opener else (Role.DECIDER,)
+    return (
+        *_ledger(found),
+        *_environment(found),
+        *(step for role in roles for step in _app(found, role, policy)),
+        *_rulesets(found, opener=wanted.opener or Role.OPENER in found.apps),
+        *_files(found, wanted),
+        *_signing(found, wanted),
+    )
+
+
+def needs_key(steps: Sequence[Step]) -> bool:
+    """Whether the decider's App is there already, and its private key is asked for."""
+    value = {"encrypted_value": sealed(APP_KEY)}
+    return any(
+        step.register is None and value.items() <= (request.body or {}).items()
+        for step in steps
+        for request in step.requests
+    )
+
+
+# -- the ledger, the environment -------------------------------------------------------------------
+
+
+def _ledger(found: Found) -> Iterator[Step]:
+    if found.has_ledger:
+        return
+    files = {"README.md": README, RELAY: workflow_files.text(RELAY)}
+    requests = (
+        *_committed(found, files, "The ledger begins", tree=None, parents=[]),
+        Request("POST", f"{found.home}/git/refs", {"ref": f"refs/heads/{LEDGER}", "sha": _COMMIT}),
+    )
+    yield Step(Part.LEDGER, f"make the branch {LEDGER}, which holds the decisions", requests)
+
+
+def _committed(
+    found: Found, files: Mapping[str, str], message: str, tree: str | None, parents: list[str]
+) -> tuple[Request, Request]:
+    rows = [
+        {"path": path, "mode": "100644", "type": "blob", "content": text}
+        for path, text in files.items()
+    ]
+    base = {"base_tree": tree} if tree else {}
+    return (
+        Request("POST", f"{found.home}/git/trees", {"tree": rows, **base}, {_TREE: "sha"}),
+        Request(
+            "POST",
+            f"{found.home}/git/commits",
+            {"message": message, "tree": _TREE, "parents": parents},
+            {_COMMIT: "sha"},
+        ),
+    )
+
+
+def _environment(found: Found) -> Iterator[Step]:
+    branch = found.default_branch
+    if found.environment and found.environment.branches == (branch,):
+        return
+    limits = {"protected_branches": False, "custom_branch_policies": True}
+    requests = [Request("PUT", found.place, {"deployment_branch_policy": limits})]
+    if found.environment is None or branch not in (found.environment.branches or ()):
+        requests.append(
+            Request(
+                "POST",
+                f"{found.place}/deployment-branch-policies",
+                {"name": branch, "type": "branch"},
+            )
+        )
+    yield Step(
+        Part.ENVIRONMENT,
+        f"make the environment {ENVIRONMENT}, which only the branch {branch} may use",
+        tuple(requests),
+    )
+
+
+def _secret(found: Found, name: str) -> tuple[Request, Request]:
+    """GitHub takes a secret only if it is sealed with the environment's key."""
+    return (
+        Request(
+            "GET", f"{found.place}/secrets/public-key", None, {KEY_ID: "key_id", SEAL_KEY: "key"}
+        ),
+        Request(
+            "PUT",
+            f"{found.place}/secrets/{name}",
+            {"encrypted_value": sealed(name), "key_id": KEY_ID},
+        ),
+    )
+
+
+# -- the Apps --------------------------------------------------------------------------------------
+
+
+def _app(found: Found, role: Role, policy: PolicyFile | None) -> Iterator[Step]:
+    there = found.apps.get(role)
+    manifest = None
+    if there is None:
+        manifest = Manifest(
+            role,
+            name_of(role, found.repository),
+            permissions(role, private=found.private, groups=_names_groups(policy)),
+            found.repository,
+            found.server,
+            found.organization,
+        )
+    keeps = _kept(found) if role is Role.DECIDER else ()
+    if manifest:
+        where = f"; {APP_ID} and {APP_KEY} go into the environment" if keeps else ""
+        says = f"register the {role}'s GitHub App {manifest.name} (one click){where}"
+        yield Step(Part.APPS, says, keeps, register=manifest)
+    elif keeps:
+        yield Step(
+            Part.APPS,
+            f"put {APP_ID} and {APP_KEY} of the App {there.app.slug if there else ''} into the"
+            f" environment {ENVIRONMENT}",
+            keeps,
+        )
+    if there is None or there.installed is False:
+        yield Step(
+            Part.APPS,
+            f"install the {role}'s App on {found.repository} alone (one click)",
+            install=role,
+        )
+
+
+def _names_groups(policy: PolicyFile | None) -> bool:
+    """Whether the decider must read who is in a team or an organization."""
+    return any(
+        group.kind in (GroupKind.TEAM, GroupKind.ORGANIZATION)
+        for entry in (policy.entries if policy else ())
+        for actors in leaves(entry.selected.policy.require)
+        for group in actors.groups
+    )
+
+
+def _kept(found: Found) -> tuple[Request, ...]:
+    """The decider's number before its key: a run that was interrupted between finds the App."""
+    there = found.environment
+    app = found.apps.get(Role.DECIDER)
+    number = str(app.app.id) if app else DECIDER_NUMBER
+    known = (there.variables if there else {}).get(APP_ID)
+    requests: list[Request] = []
+    if known is None:
+        path = f"{found.place}/variables"
+        requests.append(Request("POST", path, {"name": APP_ID, "value": number}))
+    elif known.strip() != number:
+        path = f"{found.place}/variables/{APP_ID}"
+        requests.append(Request("PATCH", path, {"value": number}))
+    if there is None or APP_KEY not in there.secrets or app is None:
+        requests += _secret(found, APP_KEY)
+    return tuple(requests)
+
+
+# -- the rules -------------------------------------------------------------------------------------
+
+
+def _rulesets(found: Found, *, opener: bool) -> Iterator[Step]:
+    for body, says in rulesets(found, opener=opener):
+        name = body["name"]
+        if name in found.held:
+            continue
+        number, there = found.rulesets.get(name, (None, {}))
+        if number is None:
+            request = Request("POST", f"{found.home}/rulesets", body)
+        elif all(there.get(key) == body[key] for key in body):
+            continue
+        else:
+            request = Request("PUT", f"{found.home}/rulesets/{number}", body)
+        yield Step(Part.RULESETS, says, (request,))
+
+
+KEPT, DECIDED, GATES = f"{OURS}ledger is kept", f"{OURS}ledger", f"{OURS}gates"
+
+
+def rulesets(found: Found, *, opener: bool) -> Iterator[tuple[dict[str, Any], str]]:
+    """Three, because who may bypass a ruleset may bypass each of its rules."""
+    ids: dict[Role, Any] = {Role.DECIDER: DECIDER_ID, Role.OPENER: OPENER_ID}
+    ids |= {role: each.app.id for role, each in found.apps.items()}
+    both = (Role.DECIDER, Role.OPENER) if opener else (Role.DECIDER,)
+    ledger, gates = f"refs/heads/{LEDGER}", "refs/heads/gate/**/*"
+
+    def body(name: str, ref: str, kinds: list[str], roles: tuple[Role, ...]) -> dict[str, Any]:
+        return {
+            "name": name,
+            "target": "branch",
+            "enforcement": "active",
+            "conditions": {"ref_name": {"include": [ref], "exclude": []}},
+            "rules": [{"type": each} for each in kinds],
+            "bypass_actors": [
+                {"actor_id": ids[each], "actor_type": "Integration", "bypass_mode": "always"}
+                for each in roles
+            ],
+        }
+
+    yield (
+        body(KEPT, ledger, ["deletion", "non_fast_forward"], ()),
+        f"add a ruleset: nobody deletes or rewrites {LEDGER}",
+    )
+    yield (
+        body(DECIDED, ledger, ["update"], (Role.DECIDER,)),
+        f"add a ruleset: only the decider pushes to {LEDGER}",
+    )
+    whom = "the decider and the opener push" if opener else "the decider pushes"
+    yield (
+        body(GATES, gates, ["creation", "update", "deletion"], both),
+        f"add a ruleset: only {whom} to gate/**",
+    )
+
+
+# -- the pull request ------------------------------------------------------------------------------
+
+
+def _files(found: Found, wanted: Wanted) -> Iterator[Step]:
+    files = _written(found, wanted)
+    if not files:
+        return
+    requests: list[Request] = []
+    there = found.proposal
+    if there is None or any(there.files.get(path) != text for path, text in files.items()):
+        message = "Ask people in this repository's workflows"
+        tree, tip = (there.tree, there.tip) if there else (found.tree, found.tip)
+        requests += _committed(found, files, message, tree=tree, parents=[tip])
+        if there is None:
+            ref = {"ref": f"refs/heads/{BRANCH}", "sha": _COMMIT}
+            requests.append(Request("POST", f"{found.home}/git/refs", ref))
+        else:
+            path = f"{found.home}/git/refs/heads/{quote(BRANCH)}"
+            requests.append(Request("PATCH", path, {"sha": _COMMIT}))
+    if found.pull_request is None:
+        about = {
+            "title": "Let people decide in this repository's workflows",
+            "head": BRANCH,
+            "base": found.default_branch,
+            "body": _ABOUT,
+        }
+        requests.append(Request("POST", f"{found.home}/pulls", about))
+    if requests:
+        names = " and ".join(files)
+        yield Step(Part.FILES, f"open a pull request with {names}", tuple(requests))
+
+
+_ABOUT: Final = """\
+Written by `hitl github setup`. Nothing is decided until you merge this.
+
+- `.github/approvals.yml` says who decides. Read it: name your approvers, and check each line of
+  `identities:`. A wrong line there lets somebody approve a run of their own.
+- `.github/workflows/approvals.yml` is the workflow that decides. It runs on the default branch
+  alone.
+"""
+
+
+def _written(found: Found, wanted: Wanted) -> dict[str, str]:
+    """What the pull request brings. What somebody changed in it already is theirs."""
+    files = {}
+    proposed = found.proposal.files if found.proposal else {}
+    if POLICY not in found.files:
+        files[POLICY] = proposed.get(POLICY) or policy_text(wanted.identities)
+    if MAIN not in found.files:
+        opener = found.apps.get(Role.OPENER)
+        slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else ""
+        keys = keys_of(proposed.get(MAIN, "")) if _signs(found) else PUBLIC_KEY
+        files[MAIN] = workflow_files.text(MAIN, wanted.action, slug, keys or "none")
+    return files
+
+
+def policy_text(identities: Mapping[str, str]) -> str:
+    """The first policy, with the accounts of those who start runs."""
+    text = workflow_files.text(POLICY)
+    if not identities:
+        return text
+    rows = "".join(f"  {name}: {account}\n" for name, account in identities.items())
+    return re.sub(r"(?m)^#identities:\n(?:#  .*\n)*", lambda _: f"identities:\n{rows}", text)
+
+
+def keys_of(workflow: str) -> str | None:
+    """The public keys in a workflow; None if it has none."""
+    said = re.search(r"(?m)^ *keys: *(ssh-\S+ \S+.*)$", workflow)
+    return said[1].strip() if said else None
+
+
+# -- the key that signs ----------------------------------------------------------------------------
+
+
+def _signs(found: Found) -> bool:
+    return found.environment is not None and SIGNING_KEY in found.environment.secrets
+
+
+def _signing(found: Found, wanted: Wanted) -> Iterator[Step]:
+    """Only with a workflow that is yet to be merged: one that is there names other keys, or none,
+    and decisions that it has recorded must go on counting."""
+    if not _signs(found) and MAIN in _written(found, wanted):
+        yield Step(
+            Part.ENVIRONMENT,
+            f"put the key that signs decisions into the environment: {SIGNING_KEY}",
+            _secret(found, SIGNING_KEY),
+        )

@@ -1,0 +1,352 @@
+"""`hitl github setup`: from nothing to a gate that only the decider can settle, in one command."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from bridge.cli.main import main
+from bridge.core.errors import BridgeError, Faults
+from bridge.core.settings import GitHubSettings
+from bridge.setup import workflow_files
+from bridge.setup.action_address import action_address, of_release
+from bridge.setup.app_manifest import Manifest, Role, code_in, name_of
+from bridge.setup.app_page import AppPage
+from bridge.setup.checks import Level
+from bridge.setup.doctor import examine
+from bridge.setup.github_survey import GitHubSurvey
+from bridge.setup.workflow_files import MAIN, RELAY
+from tests.github import GitHub
+
+ACTION = "acme/approval-bridge/action@" + "0123456789" * 4
+SETUP = ["github", "setup", "--yes", "--action", ACTION]
+
+
+class Acme:
+    """An organization with a repository, its owner, and the owner's browser."""
+
+    def __init__(self, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.github = github
+        self.repo = github.repository("acme/models")
+        self.admin = github.user("root")
+        self.repo.owner.add(self.admin, "admin")  # type: ignore[attr-defined]
+        self.shown: list[str] = []
+        self.token = github.token(self.admin)
+        for name, value in github.environment(self.repo).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("GH_TOKEN", str(self.token))
+        for name in ("HITL_TOKEN", "GITHUB_TOKEN", "SSH_CONNECTION"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr("webbrowser.open", self.browser)
+        monkeypatch.setattr("time.sleep", lambda _: None)
+
+    def browser(self, address: str) -> bool:
+        """Press the only button of each page that is opened."""
+        self.shown.append(address)
+        if not address.startswith(self.github.url):
+            self.confirm(requests.get(address, timeout=20).text)
+            return True
+        slug = re.search(r"/apps/([\w-]+)/installations/new$", address)
+        assert slug, address
+        self.github.apps[slug[1]].install(self.repo.owner, [self.repo])
+        return True
+
+    def confirm(self, page: str) -> str:
+        """Post the form as a browser does; the address that it ends at."""
+        action = re.search(r'action="([^"]+)"', page)
+        manifest = re.search(r'name="manifest" value="([^"]+)"', page)
+        assert action, page
+        assert manifest, page
+        given = {"manifest": unescape(manifest[1])}
+        reply = requests.post(unescape(action[1]), data=given, timeout=20)
+        assert reply.status_code == 200, reply.text
+        return reply.url
+
+    def merge(self) -> None:
+        """What the administrator does with the pull request."""
+        (pull,) = self.repo.open_pulls()
+        pull.merge(self.admin)
+        self.github.tick()
+
+    def ailing(self) -> list[tuple[str, Level, str]]:
+        settings = GitHubSettings(
+            repository=self.repo.full_name,
+            api_url=self.github.api_url,
+            graphql_url=self.github.graphql_url,
+            server_url=self.github.url,
+            token=str(self.token),
+        )
+        checks = examine(GitHubSurvey(settings), self.github.clock.now())
+        return [(c.name, c.level, c.says) for c in checks if c.level is not Level.FINE]
+
+    def writes(self) -> list[str]:
+        return [
+            f"{each.method} {each.path}"
+            for each in self.github.requests
+            if each.kind in ("rest", "mint") and each.method != "GET"
+        ]
+
+
+@pytest.fixture
+def acme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Acme]:
+    monkeypatch.chdir(tmp_path)
+    with GitHub() as github:
+        yield Acme(github, monkeypatch)
+
+
+def test_one_command_and_one_merge_make_a_repository_that_the_doctor_calls_safe(
+    acme: Acme, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "opener.pem"
+    assert main([*SETUP, "--opener", str(key)]) == 0, capsys.readouterr().err
+    acme.merge()
+    assert acme.ailing() == []
+    told = capsys.readouterr().out
+    (decider,) = [app for app in acme.github.apps.values() if "decider" in app.slug]
+    (opener,) = [app for app in acme.github.apps.values() if "opener" in app.slug]
+    environment = acme.repo.environments["approvals"]
+    assert environment.values["HITL_APP_KEY"] == decider.key
+    assert key.read_text() == opener.key
+    assert key.stat().st_mode & 0o777 == 0o600
+    for secret in (*environment.values.values(), opener.key, str(acme.token)):
+        assert not [each for each in secret.splitlines() if len(each) > 40 and each in told]
+    assert "placeholder" not in told
+    assert ACTION in (acme.repo.file(MAIN) or "")
+    public = re.search(r"HITL_KEYS=(.*)", told)
+    assert public
+    assert f"keys: {public[1]}\n" in (acme.repo.file(MAIN) or "")
+
+
+def test_without_a_cluster_there_is_one_app_and_no_voice_but_its_own(acme: Acme) -> None:
+    assert main(SETUP) == 0
+    acme.merge()
+    assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
+    assert len(acme.shown) == 2  # register, install
+    assert 'voices: ""' in (acme.repo.file(MAIN) or "")
+    assert not workflow_files.blanks(acme.repo.file(MAIN) or "")
+
+
+# -- again, and again after an interruption --------------------------------------------------------
+
+
+def test_run_twice_it_changes_nothing(acme: Acme, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(SETUP) == 0
+    for _ in ("before the merge", "after it"):
+        acme.github.forget_requests()
+        assert main(SETUP) == 0
+        assert acme.writes() == []
+        assert "nothing is left to do" in capsys.readouterr().out
+        if acme.repo.open_pulls():
+            acme.merge()
+
+
+def test_a_dry_run_prints_every_request_and_sends_none_of_them(
+    acme: Acme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*SETUP, "--dry-run"]) == 0
+    assert acme.writes() == []
+    assert acme.shown == []
+    told = capsys.readouterr().out
+    assert main(SETUP) == 0
+    for each in acme.writes():
+        path = each.removeprefix("POST ").replace("/api/v3", "")
+        assert re.sub(r"manifests/\w+/", "manifests/‹code›/", path) in told
+    assert "‹decider's id›" in told
+    assert '"members"' not in told
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["not done", "done, and no answer came"])
+def test_interrupted_once_at_each_change_it_goes_on(
+    acme: Acme, done: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.github.transport._TRIES", 1)
+    struck: set[str] = set()
+
+    def once(request: Any) -> bool:
+        named = re.search(r'"name": "[^"]+"', request.text)
+        change = re.sub(r"manifests/\w+", "", f"{request.method} {request.path} {named}")
+        new = request.method != "GET" and request.kind != "web" and change not in struck
+        return new and not struck.add(change)
+
+    acme.github.faults.cut(when=once, after=done, times=None)
+    again = SETUP
+    while code := main(again):
+        assert code in (1, 8)
+        for app in acme.github.apps.values():
+            if "decider" in app.slug:  # GitHub shows its key once: a person makes another
+                (tmp_path / "key.pem").write_text(app.key)
+                again = [*SETUP, "--decider-key", str(tmp_path / "key.pem")]
+    assert len(struck) > 12
+    acme.github.faults.clear()
+    acme.merge()
+    assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
+    assert sum("decider" in slug for slug in acme.github.apps) == 1
+
+
+# -- what stands in the way ------------------------------------------------------------------------
+
+
+def test_a_code_counts_only_with_the_state_of_this_page() -> None:
+    manifest = Manifest(Role.DECIDER, "x", {}, "acme/models", "https://github.test", "acme")
+    with AppPage(manifest) as shown:
+        host = shown.address.removeprefix("http://").strip("/")
+        assert shown.answer("/", "evil.test")[0] == 403
+        assert shown.answer("/registered?code=theirs&state=guess", host)[0] == 403
+        assert shown.answer("/registered?code=theirs", host)[0] == 403
+        assert shown.answer(f"/registered?state={shown.state}", host)[0] == 400
+        assert shown.code(0) is None
+        assert shown.answer(f"/registered?code=ours&state={shown.state}", host)[0] == 200
+        assert shown.code(0) == "ours"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "code"),
+    [
+        ("http://127.0.0.1:1/registered?code=a1b2&state=mine", "a1b2"),
+        ("  http://127.0.0.1:1/registered?state=mine&code=a1b2 ", "a1b2"),
+        ("a1b2", "a1b2"),
+        ("http://127.0.0.1:1/registered?code=a1b2&state=other", None),
+        ("http://127.0.0.1:1/registered?code=a1b2", None),
+        ("", None),
+        ("no code / here", None),
+    ],
+)
+def test_the_code_is_read_from_the_address_that_is_pasted(pasted: str, code: str | None) -> None:
+    assert code_in(pasted, "mine") == code
+
+
+def test_without_a_browser_here_the_address_is_pasted(
+    acme: Acme, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pasted(*_: object, **__: object) -> str:
+        said = re.findall(r"data:text/html;base64,(\S+)", capsys.readouterr().out)
+        page = base64.b64decode(said[-1]).decode()
+        action, given = re.search(r'action="([^"]+)"', page), re.search(r'value="([^"]+)"', page)
+        assert action
+        assert given
+        reply = requests.post(
+            unescape(action[1]),
+            data={"manifest": unescape(given[1])},
+            allow_redirects=False,
+            timeout=20,
+        )
+        return reply.headers["Location"]
+
+    def waiting(_: float) -> None:
+        for app in acme.github.apps.values():
+            if app.owner is acme.repo.owner and not app.installations:
+                app.install(acme.repo.owner, [acme.repo])
+
+    monkeypatch.setattr("click.prompt", pasted)
+    monkeypatch.setattr("time.sleep", waiting)
+    assert main([*SETUP, "--no-browser"]) == 0
+    acme.merge()
+    assert acme.shown == []
+    assert acme.repo.environments["approvals"].secrets == {"HITL_APP_KEY", "HITL_SIGNING_KEY"}
+
+
+def _stranger_app(acme: Acme) -> None:
+    """Somebody registers an App by the name that ours will have."""
+    slug = name_of(Role.DECIDER, "acme/models")
+    acme.github.app(slug, {"contents": "write"}, acme.github.user("mallory"))
+
+
+def test_an_app_of_somebody_else_is_never_taken_for_the_decider(
+    acme: Acme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _stranger_app(acme)
+    assert main([*SETUP, "--dry-run"]) == 0
+    assert "register the decider's GitHub App" in capsys.readouterr().out
+
+
+def _member(acme: Acme) -> None:
+    acme.repo.owner.add(acme.admin, "member")  # type: ignore[attr-defined]
+    acme.repo.grant(acme.admin, "admin")
+
+
+def _set(**settings: Any) -> Any:
+    def change(acme: Acme) -> None:
+        for name, value in settings.items():
+            setattr(acme.repo, name, value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (_set(private=True, paid=False), "a private repository on the Free plan has neither"),
+        (_set(archived=True), "acme/models is archived"),
+        (_set(actions_enabled=False), "Actions are disabled here"),
+        (_set(allowed_actions="local_only"), "only actions of this repository's owner"),
+        (_member, "only an owner of acme"),
+        (lambda acme: setattr(acme.github, "scopes", "repo"), "lacks the scope workflow"),
+        (lambda acme: acme.repo.commit("gate", {"x": "y"}), "the branch gate keeps git from"),
+        (
+            lambda acme: acme.repo.push(acme.admin, "refs/heads/main", None),
+            "acme/models is empty: push a first commit",
+        ),
+        (
+            lambda acme: (
+                acme.repo.owner.members.clear(),
+                acme.repo.grant(acme.admin, "write"),
+            ),
+            "you don't administer acme/models",
+        ),
+    ],
+)
+def test_what_stands_in_the_way_is_said_first_and_nothing_is_done(
+    acme: Acme, change: Any, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(acme)
+    assert main(SETUP) == 1
+    told = capsys.readouterr().err
+    assert says in told
+    assert acme.writes() == []
+    assert "Traceback" not in told
+
+
+def test_the_parts_that_are_left_out_are_not_done(acme: Acme) -> None:
+    assert main([*SETUP, "--only", "ledger", "--only", "environment"]) == 0
+    assert acme.repo.file(RELAY, "refs/heads/approvals") == workflow_files.text(RELAY)
+    assert acme.repo.environments["approvals"].branches == ["main"]
+    assert (acme.repo.rulesets, acme.repo.pulls, acme.shown) == ([], [], [])
+
+
+def test_an_action_that_is_not_pinned_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Faults, match="names no commit"):
+        action_address("acme/approval-bridge/action@v1", "https://github.com")
+    with pytest.raises(BridgeError, match="give --action"):
+        action_address(None, "https://github.test")
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        (
+            '{"url": "https://github.com/acme/approval-bridge.git",'
+            f' "vcs_info": {{"vcs": "git", "commit_id": "{"ab" * 20}"}}}}',
+            f"acme/approval-bridge/action@{'ab' * 20}",
+        ),
+        (
+            f'{{"url": "https://github.com/acme/bridge/archive/{"ab" * 20}.zip"}}',
+            f"acme/bridge/action@{'ab' * 20}",
+        ),
+        ('{"url": "https://github.com/acme/bridge/archive/main.zip"}', None),
+        ('{"url": "https://elsewhere.test/acme/bridge", "vcs_info": {"commit_id": "ab"}}', None),
+        ('{"url": "file:///home/ann/bridge", "dir_info": {"editable": true}}', None),
+        ("[]", None),
+        (None, None),
+    ],
+)
+def test_the_action_is_where_the_release_was_installed_from(
+    told: str | None, address: str | None
+) -> None:
+    assert of_release(told, "https://github.com") == address
