@@ -32,7 +32,6 @@ from bridge.core.decision_keys import parse_keys  # noqa: E402
 from bridge.core.evaluation import Actor  # noqa: E402
 from bridge.core.model import Place, PlaceKind  # noqa: E402
 from bridge.core.rules import Actors, Approvals, Bars, Policy  # noqa: E402
-from bridge.core.sshsig import DECISION_NAMESPACE  # noqa: E402
 from bridge.gates.audit import audit  # noqa: E402
 from bridge.gates.verify import verify  # noqa: E402
 from bridge.ledger.git_ledger import GitLedger  # noqa: E402
@@ -137,7 +136,7 @@ class Bench:
             decider = GitLedger(
                 str(repository),
                 self.work / "decider",
-                signature=lambda statement: key.sign(statement, DECISION_NAMESPACE),
+                signature=key.sign,
             )
             decider.open(request, request.message)
             decider.record(a_decision(request, ann))

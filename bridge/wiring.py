@@ -199,10 +199,8 @@ def desk(settings: Settings, github: GitHubSettings, *, decides: bool = False) -
     return Desk(forge, record, notices(settings, record), clock, engine)
 
 
-def _signature(settings: Settings) -> Callable[[bytes], str] | None:
-    """What signs a decision. Raises `Faults` if readers would refuse what it signs."""
-    from bridge.core.sshsig import DECISION_NAMESPACE
-
+def _signature(settings: Settings) -> Callable[[bytes, str], str] | None:
+    """What signs for the decider. Raises `Faults` if readers would refuse what it signs."""
     current = {each.key for each in settings.keys if each.until is None}
     if not settings.signing_key:
         if settings.keys:
@@ -225,7 +223,7 @@ def _signature(settings: Settings) -> Callable[[bytes], str] | None:
                 f" what it signs would not count; add the line: {key.public.line}"
             ],
         )
-    return lambda statement: key.sign(statement, DECISION_NAMESPACE)
+    return key.sign
 
 
 def cluster(settings: Settings) -> Cluster | None:

@@ -11,13 +11,28 @@ from typing import Any
 import pytest
 
 from bridge.core import ed25519, sshsig
-from bridge.core.decision_keys import DecisionKey, NotSigned, statement_of
-from bridge.core.errors import Faults, GateShut, Refused
-from bridge.core.evaluation import Actor, Decider, Outcome
+from bridge.core.decision_keys import (
+    DecisionKey,
+    NotSigned,
+    objections_statement_of,
+    statement_of,
+)
+from bridge.core.digest import digest_of
+from bridge.core.errors import Faults, GateShut, LostRequest, Refused
+from bridge.core.evaluation import (
+    Actor,
+    Decider,
+    Lifted,
+    Lifting,
+    Objection,
+    Outcome,
+    Verdict,
+)
+from bridge.core.facts import About, Fact, Source
 from bridge.core.model import ApprovalRequest, Decision, Place, PlaceKind, on_github
-from bridge.core.records import decision_in, decision_out, request_out
+from bridge.core.records import decision_in, decision_out, objections_out, request_out
 from bridge.core.rules import Actors, Approvals, Bars, Policy
-from bridge.core.sshsig import DECISION_NAMESPACE, VOTE_NAMESPACE
+from bridge.core.sshsig import DECISION_NAMESPACE, OBJECTIONS_NAMESPACE, VOTE_NAMESPACE
 from bridge.gates.audit import audit
 from bridge.gates.verify import verify
 from bridge.ledger.git_ledger import GitLedger, create
@@ -45,10 +60,6 @@ def a_rejection(request: ApprovalRequest) -> Decision:
     return ledgers.a_rejection(request, ANN)
 
 
-def signed_by(key: SigningKey, namespace: str = DECISION_NAMESPACE) -> Callable[[bytes], str]:
-    return lambda statement: key.sign(statement, namespace)
-
-
 class Signed:
     """A ledger whose decider signs, and its readers, who have the decider's public key."""
 
@@ -59,7 +70,7 @@ class Signed:
         self.decider = self.deciding()
 
     def deciding(self, key: SigningKey = KEY) -> GitLedger:
-        return GitLedger(str(self.path), self.folder / "decider", signature=signed_by(key))
+        return GitLedger(str(self.path), self.folder / "decider", signature=key.sign)
 
     def reader(self, *keys: DecisionKey) -> GitLedger:
         return GitLedger(
@@ -325,3 +336,117 @@ def test_an_audit_takes_what_was_recorded_under_a_former_name_and_nothing_of_ano
     at.decider.record(a_decision(at.open("Flow/9/gate/3", venue=sandbox)))
     [fault] = audit(reader, keys=keys).faults
     assert "it was made in github:acme/sandbox on github.com" in fault
+
+
+# -- objections ------------------------------------------------------------------------------------
+
+CAT = Actor("Cat", login="cat", id=3, proven=True)
+STARTED = Fact(About.INITIATOR, "@bob#2", Source.OIDC, proven=True)
+OBJECTED = "objections.yaml"
+
+
+def a_hold(request: ApprovalRequest, minutes: int = 1) -> Objection:
+    at = request.opened_at + timedelta(minutes=minutes)
+    return Objection(CAT, Verdict.HOLD, at, digest_of(request), "wait", f"https://x.test/{minutes}")
+
+
+def lifted(objection: Objection) -> Objection:
+    how = Lifting(ANN, Lifted.UNHOLD, objection.at + timedelta(minutes=1), "the tests are green")
+    return replace(objection, lifted=how)
+
+
+def held(at: Signed, reader: GitLedger | None = None) -> tuple[tuple[Objection, ...], object]:
+    """What somebody who has the keys believes of the gate's objections and proofs."""
+    found = (reader or at.reader()).read(a_request().gate.id)
+    assert found
+    return found.objections, found.facts
+
+
+def put_objections(at: Signed, text: str, signature: str | None = None) -> None:
+    files = {f"{FOLDER}/{OBJECTED}": text}
+    if signature is not None:
+        files[f"{FOLDER}/{OBJECTED}.sig"] = signature
+    put(at.path, LEDGER, files)
+
+
+@pytest.mark.usefixtures("verifier")
+def test_the_decider_signs_each_list_of_objections_that_it_writes(at: Signed) -> None:
+    request = at.open()
+    for whole in ((a_hold(request),), (lifted(a_hold(request)), a_hold(request, 5))):
+        at.decider.hold(request.gate.id, whole, (STARTED,))
+        assert held(at) == (whole, (STARTED,))
+    at.decider.hold(request.gate.id, (lifted(a_hold(request, 5)),))
+    whole, _ = held(at)
+    assert all(each.lifted for each in whole)
+    at.decider.record(a_decision(request, objections=whole, facts=(STARTED,)))
+    assert at.recorded(request)
+    assert held(at) == (whole, (STARTED,))
+    assert audit(at.reader(), keys=[DecisionKey(KEY.public)]).faults == ()
+
+
+def test_a_lift_and_a_proof_that_nobody_signed_count_for_nothing_and_the_hold_holds(
+    at: Signed,
+) -> None:
+    request = at.open()
+    forged = objections_out(request.gate.id, (lifted(a_hold(request)),), (STARTED,))
+    by_asker = ASKERS.sign(objections_statement_of(request, forged), OBJECTIONS_NAMESPACE)
+    other = objections_statement_of(
+        replace(request, venue=replace(MODELS, repository_id=7)), forged
+    )
+    of_another_repository = KEY.sign(other, OBJECTIONS_NAMESPACE)
+    as_a_decision = KEY.sign(objections_statement_of(request, forged), DECISION_NAMESPACE)
+    for signature in (None, "", by_asker, of_another_repository, as_a_decision):
+        put_objections(at, forged, signature)
+        assert held(at) == ((a_hold(request),), ())
+        plain = GitLedger(str(at.path), at.folder / "plain")  # who has no keys can't tell
+        assert held(at, plain) == ((lifted(a_hold(request)),), (STARTED,))
+
+
+def test_the_signature_of_an_earlier_list_does_not_lift_what_was_added(at: Signed) -> None:
+    request = at.open()
+    at.decider.hold(request.gate.id, (lifted(a_hold(request)),))
+    both = (lifted(a_hold(request)), lifted(a_hold(request, 5)))
+    put_objections(at, objections_out(request.gate.id, both))
+    assert held(at) == ((a_hold(request), a_hold(request, 5)), ())
+
+
+def test_the_decider_goes_on_from_what_it_believes_and_an_audit_names_the_forgery(
+    at: Signed,
+) -> None:
+    request, keys = at.open(), [DecisionKey(KEY.public)]
+    put_objections(at, objections_out(request.gate.id, (lifted(a_hold(request)),)))
+    forged = git(at.path, "rev-parse", LEDGER)[:12]
+    [fault] = audit(at.reader(), keys=keys).faults
+    assert f"{OBJECTED} of commit {forged} isn't signed by one of HITL_KEYS" in fault
+    decider = GitLedger(
+        str(at.path), at.folder / "strict", signature=KEY.sign, keys=[DecisionKey(KEY.public)]
+    )
+    with pytest.raises(LostRequest, match="somebody objected"):
+        decider.record(a_decision(request))
+    decider.hold(request.gate.id, (lifted(a_hold(request)),))  # as the page says now
+    decider.record(a_decision(request, objections=(lifted(a_hold(request)),)))
+    assert at.recorded(request)
+    [fault] = audit(at.reader(), keys=keys).faults
+    assert forged in fault
+
+
+def test_whoever_has_the_keys_and_signs_nothing_records_no_objection(at: Signed) -> None:
+    request = at.open()
+    with pytest.raises(Refused, match="nothing signs here"):
+        at.reader().hold(request.gate.id, (a_hold(request),))
+
+
+def test_a_no_is_recorded_of_a_gate_that_can_not_be_signed(at: Signed) -> None:
+    request = at.open(venue=on_github("acme/models"))
+    at.decider.hold(request.gate.id, (a_hold(request),))
+    assert held(at) == ((a_hold(request),), ())
+
+
+def test_objections_of_a_retired_key_lift_if_the_ledger_had_them_in_time(at: Signed) -> None:
+    request = at.open()
+    at.deciding(BEFORE).hold(request.gate.id, (lifted(a_hold(request)),))
+    now = DecisionKey(KEY.public)
+    in_time = at.reader(now, DecisionKey(BEFORE.public, git(at.path, "rev-parse", LEDGER)))
+    too_late = at.reader(now, DecisionKey(BEFORE.public, git(at.path, "rev-parse", f"{LEDGER}^1")))
+    assert held(at, in_time) == ((lifted(a_hold(request)),), ())
+    assert held(at, too_late) == ((a_hold(request),), ())

@@ -1,4 +1,4 @@
-"""The keys whose signatures make a record a decision, and whether a decision has one.
+"""The decider's keys, and whether a decision, or a list of objections, has a signature by one.
 
 A reader has them from outside the ledger (HITL_KEYS, beside the ledger's address). One key a line:
 
@@ -22,11 +22,12 @@ from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, LedgerCorrupt
 from bridge.core.model import ApprovalRequest, Decision
 from bridge.core.remote_url import repository_at
-from bridge.core.signed_statement import statement
+from bridge.core.signed_statement import objections_statement, statement
 from bridge.core.sshsig import (
     DECISION_NAMESPACE,
     IS_PRIVATE,
     MOST_KEYS,
+    OBJECTIONS_NAMESPACE,
     PRIVATE,
     BadSignature,
     PublicKey,
@@ -109,15 +110,27 @@ def statement_of(request: ApprovalRequest, decision: Decision, text: str) -> byt
             else "it is decided on a machine, and only decisions of a repository on GitHub are"
         )
         raise Faults(f"the decision of gate {request.gate.id} can't be signed", [why])
-    record = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
     return statement(
         venue.server.lower(),
         venue.repository_id,
         request.gate.id,
         digest_of(request),
         decision.outcome,
-        record,
+        _sha256(text),
     )
+
+
+def objections_statement_of(request: ApprovalRequest, text: str) -> bytes:
+    """What a signature of a gate's objections is about; `text` is its `objections.yaml`.
+
+    Raises `Faults` if they can't be signed.
+    """
+    server, number = (request.venue.server or "").lower(), request.venue.repository_id or 0
+    return objections_statement(server, number, request.gate.id, _sha256(text))
+
+
+def _sha256(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def signer(
@@ -145,6 +158,21 @@ def signer(
             f"the decision of {gate} doesn't count: {error}; expected a signature by"
             f" {_names(keys)}. {_ADVICE}"
         ) from None
+    return next(each for each in keys if each.key == by)
+
+
+def objections_signer(
+    keys: Sequence[DecisionKey], request: ApprovalRequest, text: str, signature: str | None
+) -> DecisionKey | None:
+    """The key that signed these objections; None if none of them did.
+
+    If the key is retired, it is for the caller to see that the ledger had the file in time.
+    """
+    try:
+        about = objections_statement_of(request, text)
+        by = verify(about, signature or "", [each.key for each in keys], OBJECTIONS_NAMESPACE)
+    except (BadSignature, Faults):
+        return None
     return next(each for each in keys if each.key == by)
 
 

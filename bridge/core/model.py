@@ -82,8 +82,9 @@ def folder_of(gate_id: str) -> str:
 #: writes. Nothing else is recorded.
 OBJECTIONS: Final = "objections.yaml"
 SIGNATURE: Final = "decision.yaml.sig"
+OBJECTIONS_SIGNATURE: Final = "objections.yaml.sig"
 _ASKED: Final = frozenset(("request.yaml", "request.md"))
-_DECIDED: Final = frozenset(("decision.yaml", SIGNATURE, OBJECTIONS))
+_DECIDED: Final = frozenset(("decision.yaml", SIGNATURE, OBJECTIONS, OBJECTIONS_SIGNATURE))
 _PICTURE: Final = re.compile(r"figure-[1-9][0-9]?\.png")
 
 

@@ -1,6 +1,6 @@
-"""What the decider signs when it records a decision.
+"""What the decider signs when it records a decision, or the objections to a gate.
 
-Seven lines of ASCII, each ending in a newline:
+Of a decision, seven lines of ASCII, each ending in a newline:
 
     approval-bridge decision 1
     server: github.com
@@ -39,6 +39,7 @@ from bridge.core.model import ApprovalRequest
 from bridge.core.sanitize import shortened
 
 _FORM: Final = "approval-bridge decision 1"
+_OBJECTIONS: Final = "approval-bridge objections 1"
 _VOTE: Final = "approval-bridge vote 1"
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?(?::[0-9]{1,5})?", re.ASCII)
 _GATE: Final = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
@@ -81,6 +82,33 @@ def statement(
         f"gate: {gate_id}",
         f"request: {request_digest}",
         f"outcome: {outcome}",
+        f"record: {record_sha256}",
+    )
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
+
+
+def objections_statement(
+    server: str, repository_id: int, gate_id: str, record_sha256: str
+) -> bytes:
+    """What the decider signs beside `objections.yaml`: five lines, as for a decision.
+
+        approval-bridge objections 1
+        server: github.com
+        repository: 1296269
+        gate: 3f9a1c2b4d5e6f70
+        record: sha256:<64 hex digits>
+
+    No request is named: an objection outlives the one that it was made to. Raises `Faults` if the
+    gate names no repository of GitHub by number.
+    """
+    if not (_HOST.fullmatch(server) and repository_id > 0 and _GATE.fullmatch(gate_id)):
+        why = "its request doesn't name a repository of GitHub by number"
+        raise Faults(f"the objections to gate {shortened(gate_id, 80)} can't be signed", [why])
+    lines = (
+        _OBJECTIONS,
+        f"server: {server}",
+        f"repository: {repository_id}",
+        f"gate: {gate_id}",
         f"record: {record_sha256}",
     )
     return "".join(f"{line}\n" for line in lines).encode("ascii")

@@ -29,6 +29,7 @@ from bridge.core.sanitize import shortened
 #: counts. OpenSSH asks for the form NAME@DOMAIN; the part after the @ is the project's, as in the
 #: annotations of a manifest (`approval-bridge/…`).
 DECISION_NAMESPACE: Final = "decision@approval-bridge"
+OBJECTIONS_NAMESPACE: Final = "objections@approval-bridge"
 VOTE_NAMESPACE: Final = "vote@approval-bridge"
 
 #: Characters. A signature by a security key has about 500.

@@ -14,6 +14,7 @@ from bridge.core.facts import in_words, left_out
 from bridge.core.listing import ID_LENGTH
 from bridge.core.model import (
     OBJECTIONS,
+    OBJECTIONS_SIGNATURE,
     ApprovalRequest,
     Decision,
     Entry,
@@ -28,7 +29,7 @@ from bridge.gates.audit_signatures import Signatures
 from bridge.gates.ports import Ledger
 from bridge.policy.claims import as_asked
 from bridge.policy.evaluate import evaluate
-from bridge.policy.objections import lost
+from bridge.policy.objections import lost, unlifted
 
 #: What may stand beside the gates: a page for people, and the forge's own files.
 _BESIDES = ("README.md", ".github/")
@@ -168,7 +169,8 @@ class _Auditor:
         if found.gate_id != folder.rpartition("/")[2]:
             yield f"{OBJECTIONS} is that of gate {found.gate_id}"
         yield from _dropped(self._seen.get(folder, _NOTHING), found, OBJECTIONS)
-        self._seen[folder] = found
+        vouched = self.signatures.of_objections(entry, folder, text)
+        self._seen[folder] = found if vouched else unlifted(found)
 
     def _remember(self, entry: Entry, folder: str) -> None:
         path = f"{folder}/request.yaml"
@@ -197,11 +199,14 @@ def _rewritten(entry: Entry, folder: str) -> Iterator[str]:
     decides = any(
         each.path == f"{folder}/decision.yaml" and each.status == "A" for each in entry.changes
     )
+    changed = {each.path for each in entry.changes if each.status == "M"}
+    objected = f"{folder}/{OBJECTIONS}"
     for change in entry.changes:
         if not change.path.startswith(f"{folder}/") or change.status == "A":
             continue
-        grows = decides or change.path == f"{folder}/{OBJECTIONS}"
-        if not (grows and change.status == "M"):
+        grows = decides or change.path == objected
+        again = change.path == f"{folder}/{OBJECTIONS_SIGNATURE}" and objected in changed
+        if not again and not (grows and change.status == "M"):
             did = {"M": "changed", "D": "deleted"}.get(change.status, "replaced")
             yield f"{change.path} was {did} after it was recorded"
 

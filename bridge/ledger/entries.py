@@ -11,7 +11,7 @@ from bridge.ledger.clone import FullClone
 from bridge.ledger.git import ObjectReader, Thing
 
 _RECORD_PATH = re.compile(
-    r"gates/[0-9a-f/]+/(?:(?:request|objections|decision)\.yaml|decision\.yaml\.sig)"
+    r"gates/[0-9a-f/]+/(?:request\.yaml|(?:objections|decision)\.yaml(?:\.sig)?)"
     r"|baselines/[0-9a-f/]+\.yaml"
 )
 

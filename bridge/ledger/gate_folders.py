@@ -9,12 +9,21 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from bridge.core.decision_keys import DecisionKey, NotSigned, elsewhere, signer, too_late
+from bridge.core import log
+from bridge.core.decision_keys import (
+    DecisionKey,
+    NotSigned,
+    elsewhere,
+    objections_signer,
+    signer,
+    too_late,
+)
 from bridge.core.digest import digest_of, holding
 from bridge.core.errors import LedgerCorrupt, LostRequest
 from bridge.core.facts import Fact, left_out
 from bridge.core.model import (
     OBJECTIONS,
+    OBJECTIONS_SIGNATURE,
     SIGNATURE,
     ApprovalRequest,
     Decision,
@@ -27,17 +36,19 @@ from bridge.core.model import (
 from bridge.core.records import decision_in, objections_in, request_in
 from bridge.ledger.clone import NO_SUCH_OBJECT, GitClone
 from bridge.ledger.git import BLOBS, FIRST_BRANCH, FOLDER, GitFailed, Leaf, Tree
-from bridge.policy.objections import lost
+from bridge.policy.objections import lost, unlifted
 
+_log = log.logger("ledger")
 LEDGER = f"refs/heads/{FIRST_BRANCH}"
 _ROOT = re.compile("tree ([0-9a-f]{40})\n")
-RECORDS = ("request.yaml", OBJECTIONS, "decision.yaml", SIGNATURE)
+RECORDS = ("request.yaml", OBJECTIONS, OBJECTIONS_SIGNATURE, "decision.yaml", SIGNATURE)
 
 
 class GateFolders:
     """The folders of gates, read from one clone and written to it.
 
-    With `keys`, a decision that none of them signed is none: it raises `NotSigned`.
+    With `keys`, a decision that none of them signed is none: it raises `NotSigned`. Of objections
+    that none of them signed, each one holds, and nothing is proven.
     """
 
     def __init__(self, clone: GitClone, keys: Sequence[DecisionKey] = ()) -> None:
@@ -78,7 +89,7 @@ class GateFolders:
             _belongs(decision, request)
             if self._keys:
                 self._check_signature(request, decision, text, files)
-        seen = self._objections(gate_id, files)
+        seen = self._objections(request, files)
         found = Standing(request, decision, commit, gate, seen.objections)
         return with_facts(found, seen.facts)
 
@@ -86,17 +97,17 @@ class GateFolders:
         self, request: ApprovalRequest, decision: Decision, text: str, files: Tree
     ) -> None:
         gate_id = request.gate.id
-        signature = self._text(gate_id, files, SIGNATURE) if SIGNATURE in files else None
+        signature = self._optional(gate_id, files, SIGNATURE)
         by = signer(self._keys, request, decision, text, signature)
         if wrong := elsewhere(request, self._clone.where):
             raise NotSigned(f"the decision of {request.gate.key} doesn't count here: {wrong}")
-        if by.until and self._at(by.until, gate_id) != files["decision.yaml"]:
+        if by.until and self._at(by.until, gate_id, "decision.yaml") != files["decision.yaml"]:
             raise too_late(request, by)
 
-    def _at(self, commit: str, gate_id: str) -> Leaf | None:
-        """The decision as a commit of the ledger has it, at the cost of one more gate."""
+    def _at(self, commit: str, gate_id: str, name: str) -> Leaf | None:
+        """The file as a commit of the ledger has it, at the cost of one more gate."""
         try:
-            return self.of([commit], gate_id)[commit].get("decision.yaml")
+            return self.of([commit], gate_id)[commit].get(name)
         except GitFailed as error:
             if not any(sign in error.said for sign in NO_SUCH_OBJECT):
                 raise
@@ -105,14 +116,30 @@ class GateFolders:
                 f" {self._clone.where}: take it from `git log` of the ledger's branch"
             ) from None
 
-    def _objections(self, gate_id: str, files: Tree) -> Objections:
+    def _objections(self, request: ApprovalRequest, files: Tree) -> Objections:
+        gate_id = request.gate.id
         if OBJECTIONS not in files:
             return Objections(gate_id)
         where = f"{folder_of(gate_id)}/{OBJECTIONS}"
-        found = objections_in(self._text(gate_id, files, OBJECTIONS), where)
+        text = self._text(gate_id, files, OBJECTIONS)
+        found = objections_in(text, where)
         if found.gate_id != gate_id:
             raise LedgerCorrupt(f"{where} is that of gate {found.gate_id}")
+        if self._keys and not self._is_signed(request, text, files):
+            _log.debug("%s: no good signature, so it lifts and proves nothing", where)
+            return unlifted(found)
         return found
+
+    def _is_signed(self, request: ApprovalRequest, text: str, files: Tree) -> bool:
+        gate_id = request.gate.id
+        signature = self._optional(gate_id, files, OBJECTIONS_SIGNATURE)
+        by = objections_signer(self._keys, request, text, signature)
+        if by is None:
+            return False
+        return by.until is None or self._at(by.until, gate_id, OBJECTIONS) == files[OBJECTIONS]
+
+    def _optional(self, gate_id: str, files: Tree, name: str) -> str | None:
+        return self._text(gate_id, files, name) if name in files else None
 
     def _text(self, gate_id: str, files: Tree, name: str) -> str:
         if files[name].mode not in BLOBS:
@@ -190,8 +217,9 @@ def as_asked(files: Tree) -> Tree:
 
 def with_objections(files: Tree, recorded: Tree) -> Tree:
     """The files with the objections of the record: a gate's branch has no say in them."""
-    others = {name: leaf for name, leaf in files.items() if name != OBJECTIONS}
-    return {**others, OBJECTIONS: recorded[OBJECTIONS]} if OBJECTIONS in recorded else others
+    own = (OBJECTIONS, OBJECTIONS_SIGNATURE)
+    others = {name: leaf for name, leaf in files.items() if name not in own}
+    return {**others, **{name: recorded[name] for name in own if name in recorded}}
 
 
 def _belongs(decision: Decision, request: ApprovalRequest) -> None:

@@ -15,19 +15,16 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from bridge.core.decision_keys import DecisionKey, statement_of
+from bridge.core.decision_keys import DecisionKey
 from bridge.core.errors import (
     LedgerCorrupt,
     LedgerUnavailable,
     NoSuchGate,
-    Refused,
 )
 from bridge.core.evaluation import Actor, Objection, Outcome
 from bridge.core.facts import Fact
 from bridge.core.listing import ID_LENGTH, Listing
 from bridge.core.model import (
-    OBJECTIONS,
-    SIGNATURE,
     ApprovalRequest,
     Baseline,
     Decision,
@@ -37,7 +34,7 @@ from bridge.core.model import (
     branch_of,
     start_of_id,
 )
-from bridge.core.records import decision_out, objections_out, request_out
+from bridge.core.records import request_out
 from bridge.ledger.baselines import BaselineFiles
 from bridge.ledger.clone import ALL_HISTORY, GitClone
 from bridge.ledger.commit_message import (
@@ -60,10 +57,11 @@ from bridge.ledger.gate_folders import (
     with_facts,
     with_objections,
 )
-from bridge.ledger.git import BLOBS, GitFailed, Tree, make_bare
+from bridge.ledger.git import BLOBS, GitFailed, make_bare
 from bridge.ledger.open_gates import GATES, IS_ID, ids_of, listing, open_heads
 from bridge.ledger.readme import README
 from bridge.ledger.recording import check_recorded
+from bridge.ledger.signed_files import SignedFiles
 
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
@@ -79,8 +77,8 @@ class GitLedger:
     """The `Ledger` port, in git.
 
     `remote` is a path or a URL, or what tells one anew each time where the credential in it ends.
-    `sign`: git signs each commit. `signature` makes the signature of a decision. With `keys`, what
-    none of them signed is no decision.
+    `sign`: git signs each commit. `signature` signs a statement in a namespace. With `keys`, what
+    none of them signed is no decision, and lifts and proves nothing.
     """
 
     def __init__(
@@ -89,7 +87,7 @@ class GitLedger:
         cache: Path,
         *,
         sign: bool = False,
-        signature: Callable[[bytes], str] | None = None,
+        signature: Callable[[bytes, str], str] | None = None,
         keys: Sequence[DecisionKey] = (),
     ) -> None:
         self._clone = GitClone(remote, cache)
@@ -97,7 +95,7 @@ class GitLedger:
         self._gates = GateFolders(self._clone, keys)
         self._baselines = BaselineFiles(self._clone, self._gates.root)
         self._sign = sign
-        self._signature = signature
+        self._files = SignedFiles(self._clone, signature, keys)
         self._keys = keys
 
     @property
@@ -162,10 +160,10 @@ class GitLedger:
             known = tuple(dict.fromkeys((*recorded, *facts)))
             if found.decision or (whole, known) == (found.objections, recorded):
                 return found
-            files = {
-                **self._gates.of([ledger], gate_id)[ledger],
-                OBJECTIONS: self._clone.write_blob(objections_out(gate_id, whole, known)),
-            }
+            files = with_objections(
+                self._gates.of([ledger], gate_id)[ledger],
+                self._files.objections(found.request, whole, known),
+            )
             commit = self._commit(
                 self._gates.with_files(ledger, gate_id, files),
                 [ledger],
@@ -193,7 +191,7 @@ class GitLedger:
             folders = self._gates.of([head, ledger], decision.gate_id)
             files = {
                 **with_objections(as_asked(folders[head]), folders[ledger]),
-                **self._decided(found.request, final),
+                **self._files.decision(found.request, final),
             }
             # An approval joins the gate's own commit to the record, as a merged pull request does.
             # Else a push sends all files: git sees what is there already by a commit's parents.
@@ -219,20 +217,6 @@ class GitLedger:
             return replace(found, decision=final, commit=commit, head=kept)
 
         return self._exchanges.repeat(attempt)
-
-    def _decided(self, request: ApprovalRequest, decision: Decision) -> Tree:
-        """The decision's file, and beside it its signature."""
-        text = decision_out(decision)
-        files = {"decision.yaml": self._clone.write_blob(text)}
-        if self._signature:
-            made = self._signature(statement_of(request, decision, text))
-            files[SIGNATURE] = self._clone.write_blob(made)
-        elif self._keys:
-            raise Refused(
-                f"HITL_KEYS is set, so a decision counts only with the decider's signature, and"
-                f" nothing signs here: {request.gate.key} stays open"
-            )
-        return files
 
     def renew(self, gate_id: str, commit: str | None = None) -> Standing:
         from bridge.render.request import headline

@@ -32,7 +32,7 @@ from bridge.core.evaluation import (
     Why,
 )
 from bridge.core.facts import Fact
-from bridge.core.model import ApprovalRequest
+from bridge.core.model import ApprovalRequest, Objections
 from bridge.core.rules import OnTimeout
 from bridge.core.sanitize import one_line
 from bridge.policy.approvers import Memberships, identity, may_decide, why_no_approver, why_nobody
@@ -101,6 +101,15 @@ def lost(before: Iterable[Objection], after: Iterable[Objection]) -> tuple[Objec
         each
         for each in before
         if key(each) not in kept or (each.lifted and kept[key(each)].lifted != each.lifted)
+    )
+
+
+def unlifted(record: Objections) -> Objections:
+    """What a record is worth that nobody vouches for: each no holds, and nothing is proven."""
+    return replace(
+        record,
+        objections=tuple(replace(each, lifted=None) for each in record.objections),
+        facts=(),
     )
 
 
