@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from bridge.core.errors import GateShut, LedgerUnavailable
+from bridge.core.model import Standing
 from bridge.gates.audit import audit
+from bridge.gates.settle import reconcile
 from bridge.gates.verify import verify
 from bridge.ledger.gate_folders import LEDGER
 from bridge.ledger.git_ledger import GitLedger, create
+from tests.gates import this_machine
 from tests.githttp import CUT, DONE_AND_CUT, GitServer, serving
-from tests.ledgers import a_decision, a_request, decided, git, key_of, ledger_of, opened
+from tests.ledgers import NOON, a_decision, a_request, decided, git, key_of, ledger_of, opened
 
 MOST = 64 * 1024  # bytes on the wire for one decision, or for one verification
 MANY = 300
@@ -135,6 +138,36 @@ def test_a_look_for_news_at_an_empty_ledger_finds_no_head(tmp_path: Path) -> Non
     with serving(tmp_path) as server:
         ledger = GitLedger(server.of("empty.git"), tmp_path / "cache")
         assert ledger.decided_since(None) == (None, ())
+
+
+def test_reconciling_takes_no_more_exchanges_for_more_open_gates(
+    server: GitServer, tmp_path: Path
+) -> None:
+    asked = []
+    for waiting in (2, 60):
+        path = ledger_of(tmp_path / f"{waiting}.git", 1, waiting)
+        outlived = a_request(key_of(0))  # its decision, as a crash leaves it
+        git(path, "update-ref", f"refs/heads/{outlived.gate.branch}", "refs/heads/approvals^2")
+        where = GitLedger(server.of(path.name), tmp_path / f"cache {waiting}")
+        venue = this_machine(where, clock=lambda: NOON)
+        server.forget()
+        (settled,) = reconcile(venue, lambda _, venue=venue: venue)  # type: ignore[misc]
+        assert isinstance(settled, Standing)
+        assert settled.request.gate.id == outlived.gate.id
+        assert len(where.listing().gates) == waiting
+        asked.append(len(server.requests))
+    assert asked[0] == asked[1]
+
+
+def test_where_nothing_is_due_no_request_is_read(
+    ledger: GitLedger, server: GitServer, repository: Path
+) -> None:
+    venue = this_machine(ledger, clock=lambda: NOON)
+    server.forget()
+    assert list(reconcile(venue, lambda _: venue)) == []
+    assert len(server.requests) <= 20
+    there = git(ledger._clone._dir, "cat-file", "--batch-check", "--batch-all-objects")
+    assert " blob " not in there
 
 
 def test_a_clone_that_has_seen_every_open_gate_transfers_no_more_than_an_empty_one(

@@ -616,6 +616,9 @@ def test_an_overdue_gate_that_cannot_be_read_keeps_no_other_from_its_deadline(at
                 raise LedgerCorrupt("no sense")
             return super().read(gate_id)
 
+        def read_all(self, gate_ids: Any) -> Any:  # leaves out what makes no sense
+            return super().read_all(each for each in gate_ids if each != rotten.gate.id)
+
     at.watch = at.another(ledger=Rotten(str(at.folder / "l.git"), at.folder / "watch"))
     at.starts()
     at.now += timedelta(days=1)

@@ -70,6 +70,11 @@ class Ledger(Protocol):
         """Those of them that are decided: of the others, nothing is read."""
         ...
 
+    def recorded(self, gate_ids: Iterable[str]) -> frozenset[str]:
+        """Those of them that have a decision on record, also one that cannot be read: no record is
+        read, in as many exchanges as one gate takes."""
+        ...
+
     def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
         """The ledger's head now, and the gates decided after it was `head`: one exchange, whose
         size doesn't grow with the open gates, and as much more as is new. None: no gate, only the

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -17,7 +16,6 @@ from pathlib import Path
 
 from bridge.core.decision_keys import DecisionKey
 from bridge.core.errors import (
-    LedgerCorrupt,
     LedgerUnavailable,
     NoSuchGate,
 )
@@ -35,6 +33,7 @@ from bridge.core.model import (
     start_of_id,
 )
 from bridge.core.records import request_out
+from bridge.ledger import many_gates
 from bridge.ledger.baselines import BaselineFiles
 from bridge.ledger.clone import ALL_HISTORY, GitClone
 from bridge.ledger.commit_message import (
@@ -52,7 +51,6 @@ from bridge.ledger.gate_folders import (
     GateFolders,
     as_asked,
     is_answer,
-    record_ids,
     still_asked,
     with_facts,
     with_objections,
@@ -280,42 +278,13 @@ class GitLedger:
         return self._exchanges.alone(attempt)
 
     def read_all(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
-        gates = list(gate_ids)
-
-        def attempt() -> dict[str, Standing]:
-            refs = self._clone.remote_refs(LEDGER, GATES)
-            # One that makes no sense must not hide the others: it is read again, alone.
-            with suppress(LedgerCorrupt):
-                self._gates.bring_records(gates, refs)
-            found = {}
-            for gate_id in gates:
-                with suppress(LedgerCorrupt):
-                    found[gate_id] = self._gates.standing(gate_id, refs)
-            return {gate_id: standing for gate_id, standing in found.items() if standing}
-
-        return self._exchanges.alone(attempt)
+        return many_gates.read_all(self._exchanges, self._gates, list(gate_ids))
 
     def decided(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
-        gates = list(gate_ids)
+        return many_gates.decided(self._exchanges, self._gates, list(gate_ids))
 
-        def attempt() -> dict[str, Standing]:
-            ledger = self._clone.tips(LEDGER).get(LEDGER)
-            if ledger is None or not gates:
-                return {}
-            folders = self._gates.everywhere([(ledger, gate_id) for gate_id in gates])
-            done = {
-                gate_id: files
-                for (_, gate_id), files in folders.items()
-                if "decision.yaml" in files
-            }
-            self._clone.bring(record_ids(done.values()))
-            found = {}
-            for gate_id, files in done.items():
-                with suppress(LedgerCorrupt):  # it must not hide the others
-                    found[gate_id] = self._gates.as_recorded(gate_id, files, ledger, None)
-            return found
-
-        return self._exchanges.alone(attempt)
+    def recorded(self, gate_ids: Iterable[str]) -> frozenset[str]:
+        return many_gates.recorded(self._exchanges, self._gates, list(gate_ids))
 
     def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
         def attempt() -> tuple[str | None, tuple[str, ...]]:
