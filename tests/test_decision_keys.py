@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.decision_keys import DecisionKey, elsewhere, parse_keys
+from bridge.core.decision_keys import DecisionKey, elsewhere, parse_keys, unsigned_until
 from bridge.core.errors import Faults
 from bridge.core.model import HERE, on_github
 from bridge.core.sshsig import KeyType, PublicKey, parse_key
@@ -48,13 +48,29 @@ def test_a_retired_key_says_up_to_which_commit_it_holds() -> None:
         (f"until={COMMIT}", "the line must begin with ssh-ed25519"),
         (f"unti1={COMMIT} {OTHER.line}", "the line must begin with ssh-ed25519"),
         (f"until={COMMIT} until={COMMIT} {OTHER.line}", "the line must begin with ssh-ed25519"),
-        (f"until={COMMIT} {KEY.line}", "the key is listed before with another `until`"),
+        (f"until={COMMIT} {KEY.line}", "the key is listed before with other options"),
+        (f"unsigned-until={COMMIT} {KEY.line}", "the key is listed before with other options"),
+        (f"unsigned-until=abc {OTHER.line}", "`unsigned-until=` takes the full id of a commit"),
+        (f"until={COMMIT},from={COMMIT} {OTHER.line}", "the options are `until=` and"),
+        (f"until={COMMIT},until={'2' * 40} {OTHER.line}", "the options are `until=` and"),
+        (f"until={COMMIT},{OTHER.line}", "the options are `until=` and"),
+        (f"unsigned={COMMIT} {OTHER.line}", "the line must begin with ssh-ed25519"),
     ],
 )
 def test_an_option_that_is_not_understood_is_a_fault_and_no_comment(line: str, fault: str) -> None:
     [said] = faults(f"{LINE}\n{line}")
     assert said.startswith("line 2: ")
     assert fault in said
+
+
+def test_a_ledger_older_than_its_keys_says_up_to_which_commit_nothing_was_signed() -> None:
+    text = f"unsigned-until={'2' * 40},until={COMMIT} {OTHER.line}\n{LINE}"
+    found = parse_keys(text, "HITL_KEYS")
+    assert found == (DecisionKey(OTHER, COMMIT, "2" * 40), DecisionKey(KEY))
+    assert parse_keys("\n".join(each.line for each in found), "HITL_KEYS") == found
+    assert (unsigned_until(found), unsigned_until(found[1:])) == ("2" * 40, None)
+    two = f"unsigned-until={'2' * 40} {LINE}\nunsigned-until={COMMIT} {OTHER.line}"
+    assert faults(two) == ["`unsigned-until` names several commits; a ledger has one first key"]
 
 
 def test_every_fault_of_a_list_is_reported_at_once() -> None:

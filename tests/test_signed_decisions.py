@@ -314,7 +314,62 @@ def test_a_pinned_commit_that_the_ledger_lacks_lets_nothing_pass(at: Signed) -> 
     with pytest.raises(NotSigned, match=r"isn't in .*: take it from `git log`"):
         at.recorded(request, lost)
     [fault] = audit(at.reader(lost), keys=[lost]).faults
-    assert f"sign up to commit {lost.until}, which isn't in" in fault
+    assert f"names commit {lost.until}, which isn't in" in fault
+
+
+# -- a ledger that is older than its keys ----------------------------------------------------------
+
+
+def unsigned(at: Signed) -> GitLedger:
+    return GitLedger(str(at.path), at.folder / "before")
+
+
+def test_what_the_ledger_held_before_its_first_key_counts_and_nothing_later(at: Signed) -> None:
+    early, edited = at.open(), at.open("Flow/2/gate/3")
+    unsigned(at).hold(early.gate.id, (lifted(a_hold(early)),), (STARTED,))
+    whole = {"objections": (lifted(a_hold(early)),), "facts": (STARTED,)}
+    unsigned(at).record(a_decision(early, **whole))
+    unsigned(at).record(a_rejection(edited))
+    pinned = git(at.path, "rev-parse", LEDGER)
+    late = at.open("Flow/3/gate/3")
+    keys = [DecisionKey(KEY.public, unsigned_until=pinned)]
+    assert at.recorded(early, *keys)
+    assert held(at, at.reader(*keys)) == ((lifted(a_hold(early)),), (STARTED,))
+    assert audit(at.reader(*keys), keys=keys).faults == ()
+    unsigned(at).record(a_decision(late))
+    assert f"isn't signed, and the ledger doesn't have it at commit {pinned}" in at.refusal(
+        late, *keys
+    )
+    signed = at.decide("Flow/4/gate/3")
+    assert at.recorded(signed, *keys)
+    forged = {f"{edited.gate.folder}/decision.yaml": decision_out(a_decision(edited))}
+    put(at.path, LEDGER, forged)
+    assert "isn't signed, and the ledger doesn't have it" in at.refusal(edited, *keys)
+    with pytest.raises(NotSigned, match="isn't signed; expected"):
+        at.recorded(early)
+
+
+def test_objections_from_before_the_first_key_lift_until_somebody_edits_them(at: Signed) -> None:
+    request = at.open()
+    unsigned(at).hold(request.gate.id, (lifted(a_hold(request)),), (STARTED,))
+    first = git(at.path, "rev-parse", LEDGER)
+    keys = [DecisionKey(KEY.public, unsigned_until=first)]
+    assert held(at, at.reader(*keys)) == ((lifted(a_hold(request)),), (STARTED,))
+    assert audit(at.reader(*keys), keys=keys).faults == ()
+    put_objections(at, objections_out(request.gate.id, (lifted(a_hold(request)),), ()))
+    assert held(at, at.reader(*keys)) == ((a_hold(request),), ())
+    assert len(audit(at.reader(*keys), keys=keys).faults) == 2  # a proof is gone, and unsigned
+
+
+def test_a_pinned_first_commit_that_the_ledger_lacks_lets_nothing_pass(at: Signed) -> None:
+    request = at.open()
+    unsigned(at).record(a_decision(request))
+    lost = DecisionKey(KEY.public, unsigned_until="1" * 40)
+    with pytest.raises(NotSigned, match=r"isn't in .*: take it from `git log`"):
+        at.recorded(request, lost)
+    assert (
+        f"names commit {'1' * 40}, which isn't in" in audit(at.reader(lost), keys=[lost]).faults[0]
+    )
 
 
 # -- the audit -------------------------------------------------------------------------------------

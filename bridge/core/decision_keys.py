@@ -3,11 +3,12 @@
 A reader has them from outside the ledger (HITL_KEYS, beside the ledger's address). One key a line:
 
     ssh-ed25519 AAAAC3… decider 2027
-    until=<commit> ssh-ed25519 AAAAC3… decider 2026
+    until=<commit>,unsigned-until=<commit> ssh-ed25519 AAAAC3… decider 2026
 
 A key with `until` is retired. What the ledger holds at that commit, it signed well; what came later
-doesn't count. The option goes before the key, as in OpenSSH's `authorized_keys`: after it, a
-misspelled option would pass for a comment, and the key would be good for ever.
+doesn't count. `unsigned-until` is for a ledger that is older than its first key: what it holds
+unsigned at that commit counts. Options go before the key, as in OpenSSH's `authorized_keys`: after
+it, a misspelled option would pass for a comment, and the key would be good for ever.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from bridge.core.sshsig import (
     verify,
 )
 
-_UNTIL: Final = re.compile(r"until=(\S*)\s+(.*)", re.DOTALL)
+_OPTIONS: Final = re.compile(r"((?:unsigned-)?until=\S*)\s+(.*)", re.DOTALL)
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 #: What Argo would take for a parameter, where the keys are in a workflow.
 _BRACES: Final = re.compile("[{}]")
@@ -47,16 +48,22 @@ class NotSigned(LedgerCorrupt):
 
 @dataclass(frozen=True, slots=True)
 class DecisionKey:
-    """A decider's public key. `until`: the commit up to which it holds, if it is retired."""
+    """A decider's public key. `until`: the commit up to which it holds, if it is retired.
+
+    `unsigned_until`: the commit up to which the ledger was written before there was a key.
+    """
 
     key: PublicKey
     until: str | None = None
+    unsigned_until: str | None = None
 
     @property
     def line(self) -> str:
         """As a list of keys has it."""
         own = _BRACES.sub("", self.key.line)
-        return f"until={self.until} {own}" if self.until else own
+        options = {"until": self.until, "unsigned-until": self.unsigned_until}
+        given = ",".join(f"{name}={commit}" for name, commit in options.items() if commit)
+        return f"{given} {own}" if given else own
 
 
 def parse_keys(text: str, where: str) -> tuple[DecisionKey, ...]:
@@ -78,23 +85,38 @@ def parse_keys(text: str, where: str) -> tuple[DecisionKey, ...]:
         except Faults as fault:
             faults.append(f"line {number}: {'; '.join(fault.faults)}")
             continue
-        if found.setdefault(own.key, own).until != own.until:
-            faults.append(f"line {number}: the key is listed before with another `until`")
+        if found.setdefault(own.key, own) != own:
+            faults.append(f"line {number}: the key is listed before with other options")
     if not found and not faults:
         faults.append("has no key; add one, as in `ssh-ed25519 AAAA… comment`")
+    if len({each.unsigned_until for each in found.values()} - {None}) > 1:
+        faults.append("`unsigned-until` names several commits; a ledger has one first key")
     if faults:
         raise Faults(where, faults)
     return tuple(found.values())
 
 
 def _key(line: str) -> DecisionKey:
-    option = _UNTIL.fullmatch(line.strip())
-    if option is None:
+    options = _OPTIONS.fullmatch(line.strip())
+    if options is None:
         return DecisionKey(parse_key(line))
-    if not _COMMIT.fullmatch(option[1]):
-        fault = "`until=` takes the full id of a commit of the ledger, 40 hex digits"
-        raise Faults("the public key", [fault])
-    return DecisionKey(parse_key(option[2]), option[1])
+    found: dict[str, str] = {}
+    for option in options[1].split(","):
+        name, _, commit = option.partition("=")
+        if name not in ("until", "unsigned-until") or found.setdefault(name, commit) != commit:
+            fault = (
+                "the options are `until=` and `unsigned-until=`, each once, with a comma between"
+            )
+            raise Faults("the public key", [fault])
+        if not _COMMIT.fullmatch(commit):
+            fault = f"`{name}=` takes the full id of a commit of the ledger, 40 hex digits"
+            raise Faults("the public key", [fault])
+    return DecisionKey(parse_key(options[2]), found.get("until"), found.get("unsigned-until"))
+
+
+def unsigned_until(keys: Sequence[DecisionKey]) -> str | None:
+    """The commit up to which the ledger was written before there was a key."""
+    return next((each.unsigned_until for each in keys if each.unsigned_until), None)
 
 
 def statement_of(request: ApprovalRequest, decision: Decision, text: str) -> bytes:
@@ -146,8 +168,10 @@ def signer(
     """
     gate = f"{request.gate.key} (gate {request.gate.id})"
     if signature is None:
+        first = unsigned_until(keys)
+        late = f", and the ledger doesn't have it at commit {first}" if first else ""
         raise NotSigned(
-            f"the decision of {gate} isn't signed; expected a signature by {_names(keys)}."
+            f"the decision of {gate} isn't signed{late}; expected a signature by {_names(keys)}."
             f" {_ADVICE}"
         )
     try:
@@ -162,7 +186,7 @@ def signer(
 
 
 def objections_signer(
-    keys: Sequence[DecisionKey], request: ApprovalRequest, text: str, signature: str | None
+    keys: Sequence[DecisionKey], request: ApprovalRequest, text: str, signature: str
 ) -> DecisionKey | None:
     """The key that signed these objections; None if none of them did.
 
@@ -170,7 +194,7 @@ def objections_signer(
     """
     try:
         about = objections_statement_of(request, text)
-        by = verify(about, signature or "", [each.key for each in keys], OBJECTIONS_NAMESPACE)
+        by = verify(about, signature, [each.key for each in keys], OBJECTIONS_NAMESPACE)
     except (BadSignature, Faults):
         return None
     return next(each for each in keys if each.key == by)

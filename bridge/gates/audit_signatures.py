@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from bridge.core.decision_keys import (
@@ -13,6 +13,7 @@ from bridge.core.decision_keys import (
     repository_of,
     signer,
     too_late,
+    unsigned_until,
 )
 from bridge.core.errors import BridgeError
 from bridge.core.model import (
@@ -54,7 +55,7 @@ class Signatures:
         if self._keys:
             found = _Objected(entry.commit, text, signature, frozenset(self._passed))
             self._objected.setdefault(folder, []).append(found)
-        return not self._keys or signature is not None
+        return not self._keys or signature is not None or self._are_older(self._passed)
 
     def faults_of(self, entry: Entry, folder: str, asked: str) -> Iterator[str]:
         """What is wrong with the signature of the decision that this entry records."""
@@ -65,6 +66,8 @@ class Signatures:
             request, decision = request_in(asked), decision_in(text)
             yield from self._unsigned(folder, request)
             signature = entry.texts.get(f"{folder}/{SIGNATURE}")
+            if signature is None and self._are_older(self._passed):
+                return
             by = signer(self._keys, request, decision, text, signature)
             if by.until in self._passed:
                 raise too_late(request, by)
@@ -81,26 +84,33 @@ class Signatures:
 
     def _unsigned(self, folder: str, request: ApprovalRequest) -> Iterator[str]:
         for each in self._objected.pop(folder, ()):
-            by = objections_signer(self._keys, request, each.text, each.signature)
-            if by is None or by.until in each.passed:
+            if each.signature is None:
+                good = self._are_older(each.passed)
+            else:
+                by = objections_signer(self._keys, request, each.text, each.signature)
+                good = by is not None and by.until not in each.passed
+            if not good:
                 yield _not_signed(each)
 
+    def _are_older(self, passed: Collection[str]) -> bool:
+        """Whether the entries go back to before the first key, if these commits are over."""
+        first = unsigned_until(self._keys)
+        return first is not None and first not in passed
+
     def passed(self, commit: str) -> None:
-        """This entry is over: a key that holds up to its commit is retired from now on."""
-        if any(each.until == commit for each in self._keys):
+        """This entry is over: what holds up to its commit holds no longer."""
+        if any(commit in (each.until, each.unsigned_until) for each in self._keys):
             self._passed.add(commit)
 
     def left_over(self) -> Iterator[str]:
         """What can be said only at the end."""
-        for each in self._keys:
-            if each.until and each.until not in self._passed:
-                yield (
-                    f"HITL_KEYS lets {each.key} sign up to commit {each.until}, which isn't in"
-                    f" {self._ledger}"
-                )
+        for key in self._keys:
+            for commit in (key.until, key.unsigned_until):
+                if commit and commit not in self._passed:
+                    yield f"HITL_KEYS names commit {commit}, which isn't in {self._ledger}"
         for folder, objected in self._objected.items():
             for said in objected:
-                if said.signature is None:
+                if said.signature is None and not self._are_older(said.passed):
                     yield f"{folder}: {_not_signed(said)}"
         # What was recorded under a former name of the same repository was recorded here.
         yield from (fault for number, fault in self._elsewhere if number not in self._here)

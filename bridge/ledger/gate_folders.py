@@ -17,6 +17,7 @@ from bridge.core.decision_keys import (
     objections_signer,
     signer,
     too_late,
+    unsigned_until,
 )
 from bridge.core.digest import digest_of, holding
 from bridge.core.errors import LedgerCorrupt, LostRequest
@@ -98,9 +99,11 @@ class GateFolders:
     ) -> None:
         gate_id = request.gate.id
         signature = self._optional(gate_id, files, SIGNATURE)
-        by = signer(self._keys, request, decision, text, signature)
         if wrong := elsewhere(request, self._clone.where):
             raise NotSigned(f"the decision of {request.gate.key} doesn't count here: {wrong}")
+        if signature is None and self._is_older_than_keys(gate_id, files, "decision.yaml"):
+            return
+        by = signer(self._keys, request, decision, text, signature)
         if by.until and self._at(by.until, gate_id, "decision.yaml") != files["decision.yaml"]:
             raise too_late(request, by)
 
@@ -112,8 +115,8 @@ class GateFolders:
             if not any(sign in error.said for sign in NO_SUCH_OBJECT):
                 raise
             raise NotSigned(
-                f"the commit {commit}, up to which HITL_KEYS lets a retired key sign, isn't in"
-                f" {self._clone.where}: take it from `git log` of the ledger's branch"
+                f"the commit {commit}, which HITL_KEYS names, isn't in {self._clone.where}: take it"
+                " from `git log` of the ledger's branch"
             ) from None
 
     def _objections(self, request: ApprovalRequest, files: Tree) -> Objections:
@@ -133,10 +136,17 @@ class GateFolders:
     def _is_signed(self, request: ApprovalRequest, text: str, files: Tree) -> bool:
         gate_id = request.gate.id
         signature = self._optional(gate_id, files, OBJECTIONS_SIGNATURE)
+        if signature is None:
+            return self._is_older_than_keys(gate_id, files, OBJECTIONS)
         by = objections_signer(self._keys, request, text, signature)
         if by is None:
             return False
         return by.until is None or self._at(by.until, gate_id, OBJECTIONS) == files[OBJECTIONS]
+
+    def _is_older_than_keys(self, gate_id: str, files: Tree, name: str) -> bool:
+        """Whether the ledger had exactly this file when its first key came."""
+        first = unsigned_until(self._keys)
+        return first is not None and self._at(first, gate_id, name) == files[name]
 
     def _optional(self, gate_id: str, files: Tree, name: str) -> str | None:
         return self._text(gate_id, files, name) if name in files else None
