@@ -10,7 +10,7 @@ import pytest
 
 from bridge.core.errors import BridgeError, ForgeUnavailable, LedgerUnavailable
 from bridge.core.evaluation import Actor, Answer, Outcome, Question
-from bridge.core.rules import Group, GroupKind, Via
+from bridge.core.rules import Group, GroupKind
 from bridge.gates.open_page import ask
 from bridge.gates.process_page import tend
 from bridge.github.client import GitHub
@@ -162,9 +162,9 @@ def test_a_pull_request_that_another_run_has_just_opened_is_taken(at: World) -> 
     at.github.faults.cut(method="POST", path="*/pulls", after=True)
     with pytest.raises(ForgeUnavailable, match="cannot be reached"):
         ask(seen, at.request().draft)
-    branch = at.repo.pulls[0].head_ref
+    assert at.repo.pulls[0].head_ref == at.request().gate.branch
     forge = GitHub(at.settings(at.opener))
-    page = forge.create(Via.PULL_REQUEST, branch, "Deploy?", "body")
+    page = forge.create(at.request(), "Deploy?", "body")
     assert (page.number, page.state) == (at.repo.pulls[0].number, State.OPEN)
 
 
@@ -173,7 +173,7 @@ def test_a_strangers_pull_request_from_the_gates_branch_is_named(at: World) -> N
     pull.close(at.decider.bot)
     other = at.repo.open_pull_request(at.bob, pull.head_ref, base="approvals")
     with pytest.raises(ForgeUnavailable) as told:
-        GitHub(at.settings(at.opener)).create(Via.PULL_REQUEST, pull.head_ref, "Deploy?", "body")
+        GitHub(at.settings(at.opener)).create(at.request(), "Deploy?", "body")
     assert f"/pull/{other.number} is open from {pull.head_ref} and not the bridge's own" in str(
         told.value
     )

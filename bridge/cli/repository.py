@@ -232,6 +232,7 @@ def init(
         return
     from pathlib import Path
 
+    from bridge.core.shards import FIRST
     from bridge.setup.checkout import Checkout
     from bridge.setup.init import Filling, for_a_person
     from bridge.setup.init import init as make_ready
@@ -240,14 +241,14 @@ def init(
     checkout = Checkout(Path.cwd())
     done = make_ready(checkout, Filling(action, opener), overwrite=overwrite)
     for each in done:
-        place = f"{each.path} on the branch approvals" if each.in_ledger else each.path
+        place = f"{each.path} on the branch {FIRST}" if each.in_ledger else each.path
         click.echo(f"{place}: {each.deed}")
     if push:
         checkout.push_ledger()
     if checkout.ledger_is_pushed():
-        click.echo(f"The branch approvals is on {checkout.remote}.")
+        click.echo(f"The branch {FIRST} is on {checkout.remote}.")
     else:
-        click.echo(f"To push the ledger's branch:  git push {checkout.remote} approvals")
+        click.echo(f"To push the ledger's branch:  git push {checkout.remote} {FIRST}")
     click.echo("\nWhat only a person can set:")
     for number, says in enumerate(for_a_person(checkout.repository, checkout.read(MAIN) or ""), 1):
         click.echo(click.wrap_text(f"{number}. {says}", 100, " ", "   "))

@@ -28,12 +28,10 @@ from bridge.core.evaluation import (
 from bridge.core.facts import About, Fact, claims, fact_of, initiator_of
 from bridge.core.listing import ID_LENGTH
 from bridge.core.rules import OnTimeout, Policy
+from bridge.core.shards import FIRST
 
 #: The format of the records that this bridge writes and reads.
 FORMAT: Final = 1
-
-#: The branch of the ledger on which gates are recorded.
-SHARD: Final = "approvals"
 
 
 #: What `converter.py` reads of a field.
@@ -327,7 +325,7 @@ class ApprovalRequest:
     schema: Mapping[str, Any] | None = None  # JSON Schema of the input, None: no input
     facts: tuple[Fact, ...] = field(default=(), metadata=UNBOUND)
     venue: Place = field(default=HERE, metadata=ALWAYS)
-    shard: str = field(default=SHARD, metadata=ALWAYS)  # the branch of the ledger that records it
+    shard: str = field(default=FIRST, metadata=ALWAYS)  # the branch of the ledger that records it
     links: tuple[Link, ...] = ()
     subject: Subject | None = None  # with `declared`: what a policy file is read by, a second time
     declared: Declared | None = None

@@ -147,14 +147,14 @@ def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:
     """The gate's page, showing this standing: the one that is open, or a new one."""
     request, head = standing.request, standing.head or ""
     page = own_page(look, request.gate.id, request.policy.via)
-    if page and not page.can_show(head):
+    if page and not (page.can_show(head) and page.is_into(request.shard)):
         page = None
     replaced = page is not None and was_replaced(page, digest_of(request), look.site.voices)
     title = page_text.title(request)
     body = page_text.body(request, head, look.site, standing.facts, replaced=replaced)
     writes: list[Write] = []
     if page is None:
-        page = desk.forge.create(request.policy.via, request.gate.branch, title, body)
+        page = desk.forge.create(request, title, body)
         if page.branch:
             users, teams = page_text.invited(request.policy.require)
             desk.forge.invite(page, users, [each.rpartition("/")[2] for each in teams])

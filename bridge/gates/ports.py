@@ -19,7 +19,6 @@ from bridge.core.model import (
     Recorded,
     Standing,
 )
-from bridge.core.rules import Via
 from bridge.pages.model import Look, Page, Run, Site, Write
 
 
@@ -197,8 +196,8 @@ class Forge(Protocol):
         it. None at all if they can't be read."""
         ...
 
-    def create(self, via: Via, branch: str, title: str, body: str) -> Page:
-        """A new page; an issue is labelled as waiting at once.
+    def create(self, request: ApprovalRequest, title: str, body: str) -> Page:
+        """A new page of the gate; an issue is labelled as waiting at once.
 
         Raises `NothingToShow` where the branch holds nothing that the base lacks.
         """

@@ -86,7 +86,8 @@ def _signing(
 def _found(forge: Forge, standing: Standing) -> tuple[Look, Page]:
     look = _believing(pages(forge, standing.request))
     page = own_page(look, standing.request.gate.id, standing.request.policy.via)
-    if page is None or page.astray or page.state is not State.OPEN:
+    here = page and page.state is State.OPEN and page.is_into(standing.request.shard)
+    if page is None or not here:
         raise NoSuchPage(
             f"{standing.request.gate.key} has no open page on {forge.name} that shows it to be the"
             " bridge's: the next sweep makes one; where no App opens the gates, set HITL_VOICES"

@@ -156,7 +156,9 @@ def _tend(
         since = asked_since([standing] if standing else [], [page], desk.clock())
         found = desk.forge.find([f"{GATE_BRANCH}{gate_id}"], since, [page.number]).pages
         look = replace(look, pages=(page, *(e for e in found if e.number != page.number)))
-    if standing is None or standing.head is None or page.state is State.MERGED or page.astray:
+    if standing is None or standing.head is None or page.state is State.MERGED:
+        return _gone(desk, look, page, gate_id)
+    if not page.is_into(standing.request.shard):
         return _gone(desk, look, page, gate_id)
     if page.via is not standing.request.policy.via:
         return _elsewhere(desk, look, page, standing)
@@ -197,19 +199,20 @@ def _gone(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
     renewed = _heard(desk, look, renewed)
     policy = renewed.request.policy
     there = look if policy.via is page.via else pages(desk.forge, renewed.request)
-    new = put_up(desk, there, renewed, _why_anew(page)(page.url))
+    new = put_up(desk, there, renewed, _why_anew(page, renewed)(page.url))
     if new.number != page.number:
         writes: list[Write] = [Label(f"gate:{Outcome.WITHDRAWN}")]
-        if page.astray and page.state is State.OPEN:
+        if page.state is State.OPEN and not page.is_into(renewed.request.shard):
             writes += [Say(show.note_left(new.url)), Close()]
         desk.forge.write(look.site, page, writes)
     return Tended(f"{page.url} decided nothing: asked again as {new.url}", renewed, page=new)
 
 
-def _why_anew(page: Page) -> Callable[[str], str]:
+def _why_anew(page: Page, renewed: Standing) -> Callable[[str], str]:
     if page.state is State.MERGED:
         return show.note_merged_by_hand
-    return show.note_other_base if page.astray else show.note_branch_gone
+    here = page.is_into(renewed.request.shard)
+    return show.note_branch_gone if here else show.note_other_base
 
 
 def _elsewhere(desk: Desk, look: Look, page: Page, standing: Standing) -> Tended:
@@ -419,7 +422,7 @@ def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: De
         writes.append(show.light(standing, None, page.head))
     writes += late(page, site, decision)
     writes += _label(page, decision.outcome)
-    merges = approved and page.branch is not None and not page.astray
+    merges = approved and page.branch is not None and page.is_into(standing.request.shard)
     if page.state is State.OPEN and not merges:
         writes.append(Close(approved))
     if writes:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from bridge.core.errors import ForgeUnavailable, NoSuchPage, NothingToShow
 from bridge.core.evaluation import Answer, Membership, Question
-from bridge.core.model import Place
+from bridge.core.model import ApprovalRequest, Place
 from bridge.core.remote_url import of_repository
 from bridge.core.rules import Group, GroupKind, Via
 from bridge.core.settings import GitHubSettings
@@ -27,7 +27,6 @@ from bridge.github.queries import LABELS
 from bridge.github.transport import Denied, Json, Line, told
 from bridge.pages.model import (
     GATE_BRANCH,
-    LEDGER_BRANCH,
     WAITING,
     Label,
     Look,
@@ -297,27 +296,28 @@ class GitHub:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def create(self, via: Via, branch: str, title: str, body: str) -> Page:
-        if via is Via.ISSUE:
+    def create(self, request: ApprovalRequest, title: str, body: str) -> Page:
+        if request.policy.via is Via.ISSUE:
             return self._new_issue(title, body)
-        given = {"title": title, "body": body, "head": branch, "base": LEDGER_BRANCH}
+        branch, base = request.gate.branch, request.shard
+        given = {"title": title, "body": body, "head": branch, "base": base}
         why = f"the pull request for {branch} in {self._repository} cannot be opened"
         try:
             made = self._line.post(f"/repos/{self._repository}/pulls", given, why, again=False)
         except Denied as denied:
             if denied.status == 422 and "No commits between" in denied.said:
                 raise NothingToShow(
-                    f"{branch} in {self._repository} holds nothing that {LEDGER_BRANCH} lacks"
+                    f"{branch} in {self._repository} holds nothing that {base} lacks"
                 ) from None
             if denied.status == 422 and "already exists" in denied.said:
-                return self._open_already(branch)
+                return self._open_already(branch, base)
             raise
         return self._understood(lambda: words.new_page(made))
 
-    def _open_already(self, branch: str) -> Page:
+    def _open_already(self, branch: str, base: str) -> Page:
         """Ours, where another run was quicker or an answer was lost; else a stranger's."""
         look = self.find([branch])
-        pages = [each for each in look.pages if each.state is State.OPEN and not each.astray]
+        pages = [each for each in look.pages if each.state is State.OPEN and each.is_into(base)]
         for page in pages:
             if look.site.voices.own(page.author):
                 return page

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.core.remote_url import fault_of, names_path, part_secret
+from bridge.core.shards import FIRST
 from bridge.ledger.git import (
-    FIRST_BRANCH,
     QUIET,
     SECONDS_FOR_ALL,
     GitFailed,
@@ -44,7 +44,7 @@ MOST_PACKS = 200
 #: A commit has a few hundred bytes, and a message of a few thousand.
 _MOST_OF_TIPS = 64 * 1024
 
-_FIRST = f"refs/heads/{FIRST_BRANCH}"
+_FIRST = f"refs/heads/{FIRST}"
 
 #: A depth that git takes for all of history.
 ALL_HISTORY = 2_147_483_647

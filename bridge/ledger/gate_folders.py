@@ -35,12 +35,13 @@ from bridge.core.model import (
     is_asked_file,
 )
 from bridge.core.records import decision_in, objections_in, request_in
+from bridge.core.shards import FIRST
 from bridge.ledger.clone import NO_SUCH_OBJECT, GitClone
-from bridge.ledger.git import BLOBS, FIRST_BRANCH, FOLDER, GitFailed, Leaf, Tree
+from bridge.ledger.git import BLOBS, FOLDER, GitFailed, Leaf, Tree
 from bridge.policy.objections import lost, unlifted
 
 _log = log.logger("ledger")
-LEDGER = f"refs/heads/{FIRST_BRANCH}"
+LEDGER = f"refs/heads/{FIRST}"
 _ROOT = re.compile("tree ([0-9a-f]{40})\n")
 RECORDS = ("request.yaml", OBJECTIONS, OBJECTIONS_SIGNATURE, "decision.yaml", SIGNATURE)
 

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 from bridge.core import log
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.core.remote_url import TRANSPORTS
+from bridge.core.shards import FIRST
 
 if TYPE_CHECKING:
     from git import Git
@@ -34,9 +35,6 @@ SECONDS_FOR_ALL = 3600.0
 
 #: Of one object that is read into memory. A record has a quarter of it.
 MOST_BYTES = 8 * 1024 * 1024
-
-#: Where a person's `git log` in a new ledger begins.
-FIRST_BRANCH = "approvals"
 
 QUIET = {
     "core.hooksPath": "/dev/null",  # a global hook must not run on the bridge's commits
@@ -219,7 +217,7 @@ def make_bare(path: Path, settings: Mapping[str, str], pass_fds: Sequence[int] =
     fresh.mkdir()  # not mkdtemp, which hides what it makes from everybody else
     own = environment(fresh, QUIET)
     try:
-        init = ["init", "--bare", "--quiet", "--template=", f"--initial-branch={FIRST_BRANCH}"]
+        init = ["init", "--bare", "--quiet", "--template=", f"--initial-branch={FIRST}"]
         run([*init, str(fresh)], own, pass_fds=pass_fds)
         # These are constants, which need no quoting: one process checks them, none writes each.
         with (fresh / "config").open("a", encoding="utf-8") as config:

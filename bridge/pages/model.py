@@ -11,11 +11,11 @@ from enum import StrEnum
 
 from bridge.core.evaluation import Outcome
 from bridge.core.rules import Via
+from bridge.core.shards import is_shard
 from bridge.pages.marker import seal_of
 
-#: A gate's branch, and what it is merged into.
+#: How the name of a gate's branch begins.
 GATE_BRANCH = "gate/"
-LEDGER_BRANCH = "approvals"
 
 #: The label of a gate that waits.
 WAITING = f"gate:{Outcome.PENDING}"
@@ -229,11 +229,16 @@ class Page:
 
     @property
     def astray(self) -> bool:
-        """Whether this is a pull request into another branch than the ledger's.
+        """Whether this is a pull request into a branch that is none of the ledger's.
 
         Anybody with write access can change the base. No approval there counts, objections do.
         """
-        return self.branch is not None and self.branch.base != LEDGER_BRANCH
+        return self.branch is not None and not is_shard(self.branch.base)
+
+    def is_into(self, shard: str) -> bool:
+        """Whether it would be merged into this branch of the ledger. An issue never is, and may
+        show any gate."""
+        return self.branch is None or self.branch.base == shard
 
     @property
     def goes_on(self) -> bool:

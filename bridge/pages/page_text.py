@@ -236,6 +236,7 @@ def word_amiss(says: str) -> str:
 
 
 def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, note: str) -> str:
+    request = standing.request
     return _filled(
         "status.md",
         sign=SIGNS[decision.outcome],
@@ -252,7 +253,7 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
         foot=(
             f"Recorded on {decision.decided_at:%Y-%m-%d %H:%M} UTC by the policy of"
             f" {_policy(decision.policy_source, site)}:"
-            f" [the record]({site.url}/tree/approvals/{standing.request.gate.folder})"
+            f" [the record]({site.url}/tree/{request.shard}/{request.gate.folder})"
         ),
         seal=seal,
     )

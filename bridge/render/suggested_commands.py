@@ -36,7 +36,7 @@ def in_git(standing: Standing, where: str, *, is_path: bool) -> tuple[str, ...]:
     if standing.decision is None:
         branch, file = gate.branch, f"{gate.folder}/request.yaml"
     else:
-        branch, file = "approvals", f"{gate.folder}/decision.yaml"
+        branch, file = standing.request.shard, f"{gate.folder}/decision.yaml"
     if is_path:
         git = f"git --git-dir {shlex.quote(where)}"
         return (f"{git} log {branch}", f"{git} show {branch}:{file}")

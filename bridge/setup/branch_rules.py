@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from bridge.core.shards import FIRST
 from bridge.setup.checks import Level, Said, fault
 from bridge.setup.survey import BranchRule, Bypass
 
-#: The ledger's branch, and one of the form that every gate's branch has.
-LEDGER: Final = "approvals"
+#: Of the form that every gate's branch has.
 A_GATE: Final = "gate/0000000000000000"
 
 NO_RULESETS: Final = fault(
@@ -50,7 +50,7 @@ class RuleBook:
     def __init__(
         self, branch: str, rules: Sequence[BranchRule], opener: int | None, decider: int | None
     ) -> None:
-        self._branch = branch if branch == LEDGER else "gate/**/*"
+        self._branch = branch if branch == FIRST else "gate/**/*"
         self._rules = rules
         self._names = {opener: "the opener", decider: "the decider"}
         self._opener, self._decider = opener, decider
@@ -93,7 +93,7 @@ class RuleBook:
         whom = " and ".join(sorted(self._names[each] for each in wanted))
         fix = f"a ruleset for the branch {self._branch}: restrict {words(kind)}, bypass {whom}"
         if not rules:
-            also = ", the opener too" if self._branch == LEDGER else ""
+            also = ", the opener too" if self._branch == FIRST else ""
             yield fault(f"whoever can write can {deed}{also}", f"add {fix}")
             return
         if any(each.bypass is None for each in rules):

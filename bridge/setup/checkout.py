@@ -14,9 +14,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bridge.core.errors import BridgeError
-from bridge.ledger.git import FIRST_BRANCH, GitFailed, run
+from bridge.core.shards import FIRST
+from bridge.ledger.git import GitFailed, run
 
-_LEDGER: Final = f"refs/heads/{FIRST_BRANCH}"
+_LEDGER: Final = f"refs/heads/{FIRST}"
 _ADDRESS: Final = re.compile(r"(?:.*[/:])?([\w.-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
 
 
@@ -103,9 +104,9 @@ class Checkout:
             self._git("fetch", "--quiet", "--no-tags", self.remote, f"{_LEDGER}:{_LEDGER}")
         except GitFailed as error:
             raise BridgeError(
-                f"your branch {FIRST_BRANCH} and that of {self.remote} went apart, or yours is"
+                f"your branch {FIRST} and that of {self.remote} went apart, or yours is"
                 f" checked out ({_last(error)}): go to another branch, delete your"
-                f" {FIRST_BRANCH} with `git branch -D {FIRST_BRANCH}`, and try again"
+                f" {FIRST} with `git branch -D {FIRST}`, and try again"
             ) from None
 
     def has_ledger(self) -> bool:
@@ -136,7 +137,7 @@ class Checkout:
             self._git("update-ref", "-m", "hitl init", _LEDGER, commit, tip or "0" * 40)
         except GitFailed as error:
             raise BridgeError(
-                f"the branch {FIRST_BRANCH} cannot be written in {self.top}: {_last(error)}"
+                f"the branch {FIRST} cannot be written in {self.top}: {_last(error)}"
             ) from None
 
     def ledger_is_pushed(self) -> bool:
@@ -150,7 +151,7 @@ class Checkout:
             self._git("push", "--quiet", "--no-verify", self.remote, f"{_LEDGER}:{_LEDGER}")
         except GitFailed as error:
             raise BridgeError(
-                f"{FIRST_BRANCH} cannot be pushed to {self.remote}: {_last(error)}"
+                f"{FIRST} cannot be pushed to {self.remote}: {_last(error)}"
             ) from None
 
 

@@ -13,12 +13,12 @@ from typing import Final
 from bridge.core.errors import Faults, ForgeUnavailable
 from bridge.core.rules import Group, GroupKind
 from bridge.core.settings import APP_ID, APP_KEY, KEYS, SIGNING_KEY
+from bridge.core.shards import FIRST
 from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files
 from bridge.setup.branch_rules import (
     A_GATE,
-    LEDGER,
     NO_RULESETS,
     REFUSE,
     REFUSING_PROTECTION,
@@ -48,7 +48,7 @@ def examine(survey: Survey, now: datetime) -> tuple[Check, ...]:
         ("workflow", doctor.workflow, f"{MAIN} is on the default branch, current and running"),
         ("schedule", doctor.schedule, "the hourly sweep is not about to stop"),
         ("actions", doctor.actions, "workflows may run here, and may use the action"),
-        ("ledger", doctor.ledger, f"the branch {LEDGER} is there, with its relay"),
+        ("ledger", doctor.ledger, f"the branch {FIRST} is there, with its relay"),
         ("branches", doctor.branches, "no branch stands in the way"),
         ("opener", doctor.opener, "the opener may open gates, and may change no setting"),
         ("decider", doctor.decider, "the decider may record decisions"),
@@ -211,26 +211,26 @@ class _Doctor:
     # -- branches ----------------------------------------------------------------------------------
 
     def ledger(self) -> Iterator[Said]:
-        if not self._survey.has_branch(LEDGER):
-            yield fault(f"there is no branch {LEDGER}", "`hitl init --push` makes it")
+        if not self._survey.has_branch(FIRST):
+            yield fault(f"there is no branch {FIRST}", "`hitl init --push` makes it")
             return
-        text = self._survey.file(RELAY, LEDGER)
+        text = self._survey.file(RELAY, FIRST)
         if text is None:
             yield fault(
-                f"{RELAY} is not on {LEDGER}: a review is not heard until the next sweep",
+                f"{RELAY} is not on {FIRST}: a review is not heard until the next sweep",
                 "`hitl init --push` writes it there",
             )
         elif not workflow_files.is_current(RELAY, text):
             yield fault(
-                f"{RELAY} on {LEDGER} is not what this version writes",
+                f"{RELAY} on {FIRST} is not what this version writes",
                 "`hitl init --overwrite --push` writes it anew",
             )
 
     def branches(self) -> Iterator[Said]:
         blocking = ["gate"] if self._survey.has_branch("gate") else []
-        blocking += self._survey.branches(f"{LEDGER}/")
+        blocking += self._survey.branches(f"{FIRST}/")
         for each in blocking:
-            needed = "gate/…" if each == "gate" else LEDGER
+            needed = "gate/…" if each == "gate" else FIRST
             yield fault(
                 f"the branch {each} stands where {needed} must be, and git takes only one of them",
                 f"rename or delete the branch {each}",
@@ -355,7 +355,7 @@ class _Doctor:
         if environment is not None and SIGNING_KEY not in environment.secrets:
             yield (
                 Level.NOTE,
-                f"decisions are not signed: whoever can push to {LEDGER}, as an administrator or"
+                f"decisions are not signed: whoever can push to {FIRST}, as an administrator or"
                 " with the decider's token, can write a decision that every step believes",
                 f"make a key with `ssh-keygen -t ed25519`, make it the secret {SIGNING_KEY} of the"
                 f" environment {ENVIRONMENT}, and give its public half to readers as {KEYS}",
@@ -370,7 +370,7 @@ class _Doctor:
         return RuleBook(branch, rules, opener.id if opener else None, self._decider_id())
 
     def ledger_rules(self) -> Iterator[Said]:
-        book = self._rule_book(LEDGER)
+        book = self._rule_book(FIRST)
         if book is None:
             yield NO_RULESETS
             return
@@ -379,9 +379,9 @@ class _Doctor:
         unknown = tuple(book.unknown(opener=False))
         yield from unknown or book.only("update", "push the ledger", opener=False)
         yield from book.refusing(REFUSE, "the decider's merge commit", opener=False)
-        for each in sorted(self._survey.protection(LEDGER) & REFUSING_PROTECTION):
+        for each in sorted(self._survey.protection(FIRST) & REFUSING_PROTECTION):
             yield fault(
-                f"the branch protection of {LEDGER} asks for {words(each)}, and refuses the"
+                f"the branch protection of {FIRST} asks for {words(each)}, and refuses the"
                 " decider's merge commit",
                 "remove it there: the rulesets protect the ledger",
             )

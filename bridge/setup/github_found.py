@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 from bridge.core.errors import Faults, ForgeUnavailable
 from bridge.core.settings import APP_ID, GitHubSettings
+from bridge.core.shards import FIRST
 from bridge.github.transport import Denied, Json, Line
 from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files
 from bridge.setup.app_manifest import Role, name_of
-from bridge.setup.branch_rules import A_GATE, LEDGER, REFUSE, RuleBook
+from bridge.setup.branch_rules import A_GATE, REFUSE, RuleBook
 from bridge.setup.checks import Said
 from bridge.setup.github_plan import (
     BRANCH,
@@ -95,7 +96,7 @@ class _Look:
             default_branch=branch,
             tip=tip,
             tree=tree,
-            has_ledger=self._survey.has_branch(LEDGER),
+            has_ledger=self._survey.has_branch(FIRST),
             environment=environment,
             apps=apps,
             rulesets=rulesets,
@@ -136,7 +137,7 @@ class _Look:
         if empty:
             yield f"{name} is empty: push a first commit to {branch}"
         try:
-            rules = self._survey.rules(LEDGER)
+            rules = self._survey.rules(FIRST)
         except Unseen:
             rules = ()
         if rules is None:
@@ -147,8 +148,8 @@ class _Look:
             )
         if self._survey.has_branch("gate"):
             yield "the branch gate keeps git from making gate/…: rename or delete it"
-        for each in self._survey.branches(f"{LEDGER}/"):
-            yield f"the branch {each} keeps git from making {LEDGER}: rename or delete it"
+        for each in self._survey.branches(f"{FIRST}/"):
+            yield f"the branch {each} keeps git from making {FIRST}: rename or delete it"
 
     def _later(self, apps: dict[Role, FoundApp]) -> Iterator[str]:
         if not missing_apps(apps):
@@ -174,7 +175,7 @@ class _Look:
 
     def _refusing(self, apps: dict[Role, FoundApp]) -> Iterator[str]:
         """Rules of others under which no decision can be recorded, whatever we set."""
-        for branch, kinds in ((LEDGER, REFUSE), (A_GATE, REFUSE | {"non_fast_forward"})):
+        for branch, kinds in ((FIRST, REFUSE), (A_GATE, REFUSE | {"non_fast_forward"})):
             book = self._book(branch, apps)
             opener = branch == A_GATE and Role.OPENER in apps
             for _, says, fix in book.refusing(kinds, "the bridge's pushes", opener=opener):
@@ -261,7 +262,7 @@ class _Look:
 
     def _held(self, apps: dict[Role, FoundApp]) -> Iterator[str]:
         """Which of our rulesets aren't needed, because somebody made the same by hand."""
-        ledger, gate = self._book(LEDGER, apps), self._book(A_GATE, apps)
+        ledger, gate = self._book(FIRST, apps), self._book(A_GATE, apps)
         opener = Role.OPENER in apps
         kept: list[Said] = [
             *ledger.without_bypass("deletion", ""),

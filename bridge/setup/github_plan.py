@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 from bridge.core.rules import GroupKind
 from bridge.core.settings import APP_ID, APP_KEY, SIGNING_KEY
+from bridge.core.shards import FIRST
 from bridge.ledger.readme import README
 from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile
 from bridge.setup import workflow_files
 from bridge.setup.app_manifest import Manifest, Role, name_of, permissions
-from bridge.setup.branch_rules import LEDGER
 from bridge.setup.survey import App, Environment
 from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
 
@@ -161,9 +161,9 @@ def _ledger(found: Found) -> Iterator[Step]:
     files = {"README.md": README, RELAY: workflow_files.text(RELAY)}
     requests = (
         *_committed(found, files, "The ledger begins", tree=None, parents=[]),
-        Request("POST", f"{found.home}/git/refs", {"ref": f"refs/heads/{LEDGER}", "sha": _COMMIT}),
+        Request("POST", f"{found.home}/git/refs", {"ref": f"refs/heads/{FIRST}", "sha": _COMMIT}),
     )
-    yield Step(Part.LEDGER, f"make the branch {LEDGER}, which holds the decisions", requests)
+    yield Step(Part.LEDGER, f"make the branch {FIRST}, which holds the decisions", requests)
 
 
 def _committed(
@@ -309,7 +309,7 @@ def rulesets(found: Found, *, opener: bool) -> Iterator[tuple[dict[str, Any], st
     ids: dict[Role, Any] = {Role.DECIDER: DECIDER_ID, Role.OPENER: OPENER_ID}
     ids |= {role: each.app.id for role, each in found.apps.items()}
     both = (Role.DECIDER, Role.OPENER) if opener else (Role.DECIDER,)
-    ledger, gates = f"refs/heads/{LEDGER}", "refs/heads/gate/**/*"
+    ledger, gates = f"refs/heads/{FIRST}", "refs/heads/gate/**/*"
 
     def body(name: str, ref: str, kinds: list[str], roles: tuple[Role, ...]) -> dict[str, Any]:
         return {
@@ -326,11 +326,11 @@ def rulesets(found: Found, *, opener: bool) -> Iterator[tuple[dict[str, Any], st
 
     yield (
         body(KEPT, ledger, ["deletion", "non_fast_forward"], ()),
-        f"add a ruleset: nobody deletes or rewrites {LEDGER}",
+        f"add a ruleset: nobody deletes or rewrites {FIRST}",
     )
     yield (
         body(DECIDED, ledger, ["update"], (Role.DECIDER,)),
-        f"add a ruleset: only the decider pushes to {LEDGER}",
+        f"add a ruleset: only the decider pushes to {FIRST}",
     )
     whom = "the decider and the opener push" if opener else "the decider pushes"
     yield (
