@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from getpass import getuser
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import requests
 from bridge.cli.main import main
 from bridge.core.errors import BridgeError, Faults
 from bridge.core.settings import GitHubSettings
+from bridge.policy.policy_file import parse
 from bridge.setup import workflow_files
 from bridge.setup.action_address import action_address, of_release
 from bridge.setup.app_manifest import Manifest, Role, code_in, name_of
@@ -22,7 +24,8 @@ from bridge.setup.app_page import AppPage
 from bridge.setup.checks import Level
 from bridge.setup.doctor import examine
 from bridge.setup.github_survey import GitHubSurvey
-from bridge.setup.workflow_files import MAIN, RELAY
+from bridge.setup.propose_identities import propose
+from bridge.setup.workflow_files import MAIN, POLICY, RELAY
 from tests.github import GitHub
 
 ACTION = "acme/approval-bridge/action@" + "0123456789" * 4
@@ -188,6 +191,88 @@ def test_interrupted_once_at_each_change_it_goes_on(
     acme.merge()
     assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
     assert sum("decider" in slug for slug in acme.github.apps) == 1
+
+
+# -- who starts runs -------------------------------------------------------------------------------
+
+MEMBERS = {"annlee": 7, "bob": 8, "root": 9}
+
+
+@pytest.mark.parametrize(
+    ("authors", "proposed"),
+    [
+        (
+            [("Ann", "7+AnnLee@users.noreply.github.com"), ("Ann", "ann.lee@corp.example")],
+            {"ann.lee": "annlee#7", "ann.lee@corp.example": "annlee#7"},
+        ),
+        # Nobody whom the organization doesn't have, and nobody under another's number.
+        ([("Eve", "66+eve@users.noreply.github.com"), ("Eve", "eve@corp.example")], {}),
+        ([("Eve", "66+bob@users.noreply.github.com"), ("Eve", "eve@corp.example")], {}),
+        # One name, two accounts: whose runs these are is not known.
+        (
+            [
+                ("Ann", "7+annlee@users.noreply.github.com"),
+                ("Ann", "8+bob@users.noreply.github.com"),
+                ("Ann", "ann.lee@corp.example"),
+            ],
+            {},
+        ),
+        ([("Bob", "8+bob@users.noreply.github.com"), ("Bob", "x: y\n@corp")], {}),
+        ([("Bob", "8+bob@users.noreply.github.com"), ("Bob", "yes@corp")], {"yes@corp": "bob#8"}),
+    ],
+)
+def test_accounts_are_proposed_only_where_one_member_fits(
+    authors: list[tuple[str, str]], proposed: dict[str, str]
+) -> None:
+    assert propose(authors, MEMBERS, "me", "root") == {**proposed, "me": "root#9"}
+
+
+def test_the_proposal_is_shown_and_stands_in_the_policy_that_is_to_be_merged(
+    acme: Acme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(SETUP) == 0
+    account = f"root#{acme.admin.id}"
+    assert f"    {getuser()}: {account}\n" in capsys.readouterr().out
+    acme.merge()
+    policy = parse(acme.repo.file(POLICY) or "")
+    assert dict(policy.identities) == {getuser(): account}
+
+
+# -- taking it back --------------------------------------------------------------------------------
+
+
+def test_what_it_made_is_taken_back_and_the_ledger_stays(
+    acme: Acme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(SETUP) == 0
+    acme.merge()
+    ledger = acme.repo.branch("approvals")
+    assert main(["github", "remove", "--dry-run"]) == 0
+    assert acme.repo.environments
+    capsys.readouterr()
+    assert main(["github", "remove", "--yes"]) == 0
+    told = capsys.readouterr().out
+    acme.merge()
+    assert (acme.repo.file(MAIN), acme.repo.file(POLICY)) == (None, None)
+    assert acme.repo.environments == {}
+    assert [each.name for each in acme.repo.rulesets] == ["Approval bridge: ledger is kept"]
+    assert acme.repo.branch("approvals") == ledger
+    decider = name_of(Role.DECIDER, "acme/models")
+    assert f"/organizations/acme/settings/apps/{decider}/advanced" in told
+    acme.github.forget_requests()
+    assert main(["github", "remove", "--yes"]) == 0
+    assert acme.writes() == []
+
+
+def test_what_is_not_merged_yet_is_taken_back_too_and_can_be_made_again(acme: Acme) -> None:
+    assert main(SETUP) == 0
+    assert main(["github", "remove", "--yes"]) == 0
+    assert acme.repo.open_pulls() == []
+    app = acme.github.apps.pop(name_of(Role.DECIDER, "acme/models"))
+    app.installations.clear()
+    assert main(SETUP) == 0
+    acme.merge()
+    assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
 
 
 # -- what stands in the way ------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bridge.core.settings import GitHubSettings
+    from bridge.github.transport import Line
     from bridge.setup.app_manifest import Manifest, Role
     from bridge.setup.github_found import Looked
-    from bridge.setup.github_plan import Step
+    from bridge.setup.github_plan import Found, Step
     from bridge.setup.github_setup import Key, Setup
 
 
@@ -61,23 +62,28 @@ def setup(
     from bridge.setup.github_found import look
     from bridge.setup.github_plan import Wanted, needs_key, plan
     from bridge.setup.github_survey import GitHubSurvey
+    from bridge.setup.workflow_files import POLICY
 
     settings = _settings()
     uses = action_address(action, settings.server_url)
     forge = _line(settings)
     looked = look(settings, forge, GitHubSurvey(settings))
     if looked.obstacles:
-        click.echo(f"{settings.repository} can't be set up yet:", err=True)
-        for each in looked.obstacles:
-            click.echo(f"  - {line(each)}", err=True)
-        click.get_current_context().exit(1)
-    wanted = Wanted(uses, opener=opener is not None)
+        _refuse(settings, looked.obstacles)
+    identities = {} if POLICY in looked.found.files else _identities(forge, looked.found)
+    wanted = Wanted(uses, opener=opener is not None, identities=identities)
     steps = [
         step
         for step in plan(looked.found, wanted, looked.policy)
         if (not only or step.part in only) and step.part not in skip
     ]
     _show(settings, steps, requests=dry_run)
+    if identities and any(step.part == "files" for step in steps):
+        click.echo(
+            "\nAs which account somebody who starts runs counts (check it in the pull request):"
+        )
+        for name, account in identities.items():
+            click.echo(f"    {line(name)}: {line(account)}")
     if dry_run or not steps:
         _after(looked, None)
         return
@@ -86,13 +92,61 @@ def setup(
     if not yes:
         click.confirm("\nDo it?", abort=True)
     run = _setup(settings, looked, opener, decider_key, browser=not no_browser)
-    for number, step in enumerate(steps, start=1):
-        click.echo(f"{number:2}. {line(step.says)} …")
-        run.do(step, looked.found)
+    _carry_out(run, steps, looked)
     again = look(settings, forge, GitHubSurvey(settings))
     _after(again, run.public_key)
     if opener is not None:
         _tell_of_opener(again, opener)
+
+
+@github.command()
+@click.option("--dry-run", is_flag=True, help="Print the plan and its requests, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+def remove(dry_run: bool, yes: bool) -> None:
+    """Take back what `setup` made, and leave the ledger.
+
+    At the end stand the links for what only a click deletes, such as the Apps.
+    """
+    from bridge.setup.github_found import look
+    from bridge.setup.github_removal import left, removal
+    from bridge.setup.github_setup import Setup
+    from bridge.setup.github_survey import GitHubSurvey
+
+    settings = _settings()
+    forge, survey = _line(settings), GitHubSurvey(settings)
+    looked = look(settings, forge, survey)
+    if not looked.found.tip:
+        _refuse(settings, looked.obstacles)
+    steps = removal(looked.found)
+    _show(settings, steps, requests=dry_run)
+    waiting = len(survey.branches("gate/"))
+    if waiting:
+        click.echo(f"{waiting} open gates will wait for ever: decide them first.", err=True)
+    if dry_run:
+        return
+    if steps and not yes:
+        click.confirm("\nDo it?", abort=True)
+    run = Setup(settings, forge, _AtTerminal(False), lambda _: None, lambda _: None, {})
+    _carry_out(run, steps, looked)
+    after = look(settings, forge, GitHubSurvey(settings)).found if steps else looked.found
+    rest = list(left(after))
+    if rest:
+        click.echo("\nLeft for you:")
+    for each in rest:
+        click.echo(f"  - {line(each)}")
+
+
+def _refuse(settings: GitHubSettings, obstacles: Sequence[str]) -> NoReturn:
+    click.echo(f"{settings.repository} can't be set up yet:", err=True)
+    for each in obstacles:
+        click.echo(f"  - {line(each)}", err=True)
+    raise click.exceptions.Exit(1)
+
+
+def _carry_out(run: Setup, steps: Sequence[Step], looked: Looked) -> None:
+    for number, step in enumerate(steps, start=1):
+        click.echo(f"{number:2}. {line(step.says)} …")
+        run.do(step, looked.found)
 
 
 _NO_KEY = (
@@ -136,15 +190,15 @@ def _after(looked: Looked, public_key: str | None) -> None:
     from bridge.core.settings import KEYS
 
     found = looked.found
-    if found.pull_request:
-        where = f"{found.server}/{found.repository}/pull/{found.pull_request}"
+    if found.proposal:
+        where = f"{found.server}/{found.repository}/pull/{found.proposal.number}"
         click.echo(f"\nLeft for you: read and merge {where}")
     if public_key:
         click.echo(
             "\nGive this to whatever reads decisions (jobs, pods, laptops). It is no secret:\n"
             f"  {KEYS}={public_key}"
         )
-    if found.pull_request:
+    if found.proposal:
         click.echo("\nThen `hitl doctor` checks the live repository.")
 
 
@@ -159,6 +213,22 @@ def _tell_of_opener(looked: Looked, file: str) -> None:
         "  kubectl create secret generic hitl-opener"
         f" --from-literal=HITL_APP_ID={opener.app.id} --from-file=HITL_APP_KEY={file}"
     )
+
+
+def _identities(forge: Line, found: Found) -> dict[str, str]:
+    from getpass import getuser
+    from pathlib import Path
+
+    from bridge.setup.checkout import Checkout
+    from bridge.setup.github_found import people
+    from bridge.setup.propose_identities import propose
+
+    there = people(forge, found.organization)
+    try:
+        authors = Checkout(Path.cwd()).authors()
+    except BridgeError:  # GITHUB_REPOSITORY names a repository that is not here
+        authors = []
+    return propose(authors, there.members, getuser(), there.me)
 
 
 # -- what it works with ----------------------------------------------------------------------------
@@ -191,10 +261,10 @@ def _token_of_gh(server: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _line(settings: GitHubSettings) -> Any:
-    from bridge.github.transport import Line
+def _line(settings: GitHubSettings) -> Line:
+    from bridge.github.transport import Line as ToGitHub
 
-    return Line(settings)
+    return ToGitHub(settings)
 
 
 def _setup(

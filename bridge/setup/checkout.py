@@ -76,6 +76,12 @@ class Checkout:
         found = _ADDRESS.fullmatch(urlsplit(address).path if "://" in address else address)
         return found[1] if found else None
 
+    def authors(self) -> list[tuple[str, str]]:
+        """Name and address of those who wrote the newest commits; none if there is no commit."""
+        told = self._asked("log", "-1000", "--format=%an%x09%ae") or ""
+        rows = (row.partition("\t") for row in dict.fromkeys(told.splitlines()))
+        return [(name, address) for name, _, address in rows]
+
     # -- the ledger's branch -------------------------------------------------------------------
 
     def catch_up(self) -> bool:

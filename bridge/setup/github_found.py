@@ -6,7 +6,7 @@ by a name that is free. So an App counts only if the repository's owner owns it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from bridge.setup.github_plan import (
     GATES,
     KEPT,
     OURS,
+    REMOVING,
     Found,
     FoundApp,
     Proposal,
@@ -42,6 +43,10 @@ FINE_GRAINED: Final = (
 )
 
 
+#: Of members, a hundred each.
+_MOST_PAGES: Final = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Looked:
     """What there is, and why it can't go on: one sentence each, with the way that remains."""
@@ -51,9 +56,31 @@ class Looked:
     obstacles: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class People:
+    me: str
+    members: Mapping[str, int]  # login to number
+
+
 def look(settings: GitHubSettings, line: Line, survey: GitHubSurvey) -> Looked:
     """Raises `ForgeUnavailable` if the repository itself can't be read."""
     return _Look(settings, line, survey).looked()
+
+
+def people(line: Line, organization: str | None) -> People:
+    """The account of this token, and the organization's members, as far as it may see them."""
+    me = line.get("/user", "who you are cannot be read")
+    members = {str(me["login"]): int(me["id"])}
+    page, rows = 1, [me] if organization else []
+    while rows and page <= _MOST_PAGES:
+        path = f"/orgs/{quote(organization or '')}/members?per_page=100&page={page}"
+        try:
+            rows = line.get(path, "the members cannot be read")
+        except Denied:
+            break
+        members |= {str(each["login"]): int(each["id"]) for each in rows}
+        page += 1
+    return People(str(me["login"]), members)
 
 
 class _Look:
@@ -102,8 +129,10 @@ class _Look:
             rulesets=rulesets,
             held=frozenset(self._held(apps)),
             files=files,
+            has_branch=self._survey.has_branch(BRANCH),
             proposal=proposal,
-            pull_request=self._pull_request() if proposal else None,
+            has_removing=self._survey.has_branch(REMOVING),
+            removal=self._pull_request(REMOVING),
         )
         return Looked(found, _policy(files), tuple(self._later(apps)))
 
@@ -204,12 +233,13 @@ class _Look:
         }
 
     def _proposal(self) -> Proposal | None:
-        ref = self._get(f"{self._home}/git/ref/heads/{quote(BRANCH)}")
-        return Proposal(*self._commit(ref), self._files(BRANCH)) if ref else None
+        number = self._pull_request(BRANCH)
+        ref = self._get(f"{self._home}/git/ref/heads/{quote(BRANCH)}") if number else None
+        return Proposal(number, *self._commit(ref), self._files(BRANCH)) if number and ref else None
 
-    def _pull_request(self) -> int | None:
+    def _pull_request(self, branch: str) -> int | None:
         owner = self._survey.repository().owner
-        path = f"{self._home}/pulls?state=open&head={quote(owner)}:{quote(BRANCH)}"
+        path = f"{self._home}/pulls?state=open&head={quote(owner)}:{quote(branch)}"
         rows = self._get(path) or ()
         return next((int(each["number"]) for each in rows), None)
 
@@ -272,7 +302,9 @@ class _Look:
             yield KEPT
         if Role.DECIDER not in apps:
             return
-        if not [*ledger.only("update", "", opener=False)]:
+        if not [
+            said for kind in ("creation", "update") for said in ledger.only(kind, "", opener=False)
+        ]:
             yield DECIDED
         kinds = ("creation", "update", "deletion")
         if not [said for kind in kinds for said in gate.only(kind, "", opener=opener)]:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from bridge.core.rules import GroupKind
 from bridge.core.settings import APP_ID, APP_KEY, SIGNING_KEY
-from bridge.core.shards import FIRST
+from bridge.core.shards import FIRST, PATTERN
 from bridge.ledger.readme import README
 from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile
@@ -27,6 +27,8 @@ from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
 
 #: The branch of the pull request that brings policy and workflow.
 BRANCH: Final = "approval-bridge/setup"
+#: The branch of the one that takes them away again.
+REMOVING: Final = "approval-bridge/remove"
 #: The rulesets that this command made are known by how their names begin.
 OURS: Final = "Approval bridge: "
 
@@ -35,7 +37,7 @@ DECIDER_ID, OPENER_ID, OPENER_SLUG = "‹decider's id›", "‹opener's id›", 
 #: A variable is text, and an actor of a ruleset is a number.
 DECIDER_NUMBER = "‹decider's number›"
 KEY_ID, SEAL_KEY, PUBLIC_KEY = "‹key id›", "‹key of the environment›", "‹public key›"
-_TREE, _COMMIT = "‹tree›", "‹commit›"
+TREE, COMMIT = "‹tree›", "‹commit›"
 
 
 def sealed(name: str) -> str:
@@ -84,8 +86,9 @@ class FoundApp:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The branch of the pull request, as an earlier run left it or somebody changed it since."""
+    """The open pull request, as an earlier run left it or somebody changed it since."""
 
+    number: int
     tip: str
     tree: str
     files: Mapping[str, str]
@@ -110,8 +113,11 @@ class Found:
     #: The names of those that need not be made: others hold the branches to as much.
     held: frozenset[str] = frozenset()
     files: Mapping[str, str] = field(default_factory=dict)  # on the default branch
+    #: The branch is there. Without a pull request an interrupted run left it, or it is an old one.
+    has_branch: bool = False
     proposal: Proposal | None = None
-    pull_request: int | None = None
+    has_removing: bool = False
+    removal: int | None = None  # the open pull request that takes the files away again
 
     @property
     def home(self) -> str:
@@ -138,7 +144,7 @@ def plan(found: Found, wanted: Wanted, policy: PolicyFile | None) -> tuple[Step,
         *(step for role in roles for step in _app(found, role, policy)),
         *_rulesets(found, opener=wanted.opener or Role.OPENER in found.apps),
         *_files(found, wanted),
-        *_signing(found, wanted),
+        *_signing(found),
     )
 
 
@@ -160,27 +166,33 @@ def _ledger(found: Found) -> Iterator[Step]:
         return
     files = {"README.md": README, RELAY: workflow_files.text(RELAY)}
     requests = (
-        *_committed(found, files, "The ledger begins", tree=None, parents=[]),
-        Request("POST", f"{found.home}/git/refs", {"ref": f"refs/heads/{FIRST}", "sha": _COMMIT}),
+        *committed(found, files, "The ledger begins", tree=None, parents=[]),
+        Request("POST", f"{found.home}/git/refs", {"ref": f"refs/heads/{FIRST}", "sha": COMMIT}),
     )
     yield Step(Part.LEDGER, f"make the branch {FIRST}, which holds the decisions", requests)
 
 
-def _committed(
-    found: Found, files: Mapping[str, str], message: str, tree: str | None, parents: list[str]
+def committed(
+    found: Found,
+    files: Mapping[str, str | None],
+    message: str,
+    tree: str | None,
+    parents: list[str],
 ) -> tuple[Request, Request]:
+    """A commit of these files; None takes one away."""
+    blob = {"mode": "100644", "type": "blob"}
     rows = [
-        {"path": path, "mode": "100644", "type": "blob", "content": text}
+        {"path": path, **blob, **({"sha": None} if text is None else {"content": text})}
         for path, text in files.items()
     ]
     base = {"base_tree": tree} if tree else {}
     return (
-        Request("POST", f"{found.home}/git/trees", {"tree": rows, **base}, {_TREE: "sha"}),
+        Request("POST", f"{found.home}/git/trees", {"tree": rows, **base}, {TREE: "sha"}),
         Request(
             "POST",
             f"{found.home}/git/commits",
-            {"message": message, "tree": _TREE, "parents": parents},
-            {_COMMIT: "sha"},
+            {"message": message, "tree": TREE, "parents": parents},
+            {COMMIT: "sha"},
         ),
     )
 
@@ -309,7 +321,7 @@ def rulesets(found: Found, *, opener: bool) -> Iterator[tuple[dict[str, Any], st
     ids: dict[Role, Any] = {Role.DECIDER: DECIDER_ID, Role.OPENER: OPENER_ID}
     ids |= {role: each.app.id for role, each in found.apps.items()}
     both = (Role.DECIDER, Role.OPENER) if opener else (Role.DECIDER,)
-    ledger, gates = f"refs/heads/{FIRST}", "refs/heads/gate/**/*"
+    ledger, gates = f"refs/heads/{PATTERN}", "refs/heads/gate/**/*"
 
     def body(name: str, ref: str, kinds: list[str], roles: tuple[Role, ...]) -> dict[str, Any]:
         return {
@@ -326,11 +338,11 @@ def rulesets(found: Found, *, opener: bool) -> Iterator[tuple[dict[str, Any], st
 
     yield (
         body(KEPT, ledger, ["deletion", "non_fast_forward"], ()),
-        f"add a ruleset: nobody deletes or rewrites {FIRST}",
+        f"add a ruleset: nobody deletes or rewrites {PATTERN}",
     )
     yield (
-        body(DECIDED, ledger, ["update"], (Role.DECIDER,)),
-        f"add a ruleset: only the decider pushes to {FIRST}",
+        body(DECIDED, ledger, ["creation", "update"], (Role.DECIDER,)),
+        f"add a ruleset: only the decider pushes to {PATTERN}",
     )
     whom = "the decider and the opener push" if opener else "the decider pushes"
     yield (
@@ -351,14 +363,14 @@ def _files(found: Found, wanted: Wanted) -> Iterator[Step]:
     if there is None or any(there.files.get(path) != text for path, text in files.items()):
         message = "Ask people in this repository's workflows"
         tree, tip = (there.tree, there.tip) if there else (found.tree, found.tip)
-        requests += _committed(found, files, message, tree=tree, parents=[tip])
-        if there is None:
-            ref = {"ref": f"refs/heads/{BRANCH}", "sha": _COMMIT}
+        requests += committed(found, files, message, tree=tree, parents=[tip])
+        if not found.has_branch:
+            ref = {"ref": f"refs/heads/{BRANCH}", "sha": COMMIT}
             requests.append(Request("POST", f"{found.home}/git/refs", ref))
         else:
             path = f"{found.home}/git/refs/heads/{quote(BRANCH)}"
-            requests.append(Request("PATCH", path, {"sha": _COMMIT}))
-    if found.pull_request is None:
+            requests.append(Request("PATCH", path, {"sha": COMMIT, "force": there is None}))
+    if there is None:
         about = {
             "title": "Let people decide in this repository's workflows",
             "head": BRANCH,
@@ -390,7 +402,7 @@ def _written(found: Found, wanted: Wanted) -> dict[str, str]:
     if MAIN not in found.files:
         opener = found.apps.get(Role.OPENER)
         slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else ""
-        keys = keys_of(proposed.get(MAIN, "")) if _signs(found) else PUBLIC_KEY
+        keys = PUBLIC_KEY if _needs_signing(found) else keys_of(proposed.get(MAIN, ""))
         files[MAIN] = workflow_files.text(MAIN, wanted.action, slug, keys or "none")
     return files
 
@@ -413,16 +425,17 @@ def keys_of(workflow: str) -> str | None:
 # -- the key that signs ----------------------------------------------------------------------------
 
 
-def _signs(found: Found) -> bool:
-    return found.environment is not None and SIGNING_KEY in found.environment.secrets
-
-
-def _signing(found: Found, wanted: Wanted) -> Iterator[Step]:
+def _needs_signing(found: Found) -> bool:
     """Only with a workflow that is yet to be merged: one that is there names other keys, or none,
     and decisions that it has recorded must go on counting."""
-    if not _signs(found) and MAIN in _written(found, wanted):
+    there = found.environment is not None and SIGNING_KEY in found.environment.secrets
+    return MAIN not in found.files and not (there and found.proposal)
+
+
+def _signing(found: Found) -> Iterator[Step]:
+    if _needs_signing(found):
         yield Step(
             Part.ENVIRONMENT,
-            f"put the key that signs decisions into the environment: {SIGNING_KEY}",
+            f"put a new key, which signs decisions, into the environment: {SIGNING_KEY}",
             _secret(found, SIGNING_KEY),
         )
