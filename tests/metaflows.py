@@ -36,7 +36,7 @@ NO_CLOUDS = {
 
 #: What a flow's process imports, sooner or later; not the modules of Metaflow's commands that look
 #: for the flow's parameters when they are imported (`add_custom_parameters`).
-_IMPORTED = (
+IMPORTED = (
     "metaflow.cli",
     "metaflow.runtime",
     "metaflow.task",
@@ -63,7 +63,7 @@ _IMPORTED = (
     "jsonschema",
     "rfc3339_validator",
 )
-_CLOUDS = (
+CLOUDS = (
     "metaflow.plugins.airflow.airflow",
     "metaflow.plugins.argo.argo_workflows",
     "metaflow.plugins.aws.batch.batch_cli",
@@ -138,7 +138,7 @@ class Project:
             "start_new_session": True,  # no terminal to ask at, and a group of its own
         }
         if warm.imports_alike(options["env"]) == warm.imports_alike(self.env):
-            imported = _IMPORTED if self._configuration else _IMPORTED + _CLOUDS
+            imported = IMPORTED if self._configuration else IMPORTED + CLOUDS
             return warm.start(imported, arguments, read=self._configuration, **options)
         return subprocess.Popen([sys.executable, *arguments], **options)
 

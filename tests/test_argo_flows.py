@@ -7,6 +7,7 @@ the real ones.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -130,7 +131,7 @@ def started(
     url = server.of("l.git")
     monkeypatch.setenv("HITL_LEDGER", url)
 
-    def start(flow: str, **env: str) -> Run:
+    def start(flow: str, compared: Path | None = None, **env: str) -> Run:
         project = Project(tmp_path / "project")
         options = ("--no-pylint", "argo-workflows", "create", "--only-json")
         made = project.flow(
@@ -146,7 +147,8 @@ def started(
             "creationTimestamp": "2026-11-24T00:00:00Z",
         }
         package = objectstore.content(store, code_url(workflow))
-        pods = Pods(tmp_path / "pods", store, package, MARKS=str(project.marks))
+        told = {"POD_BOTH": str(compared)} if compared else {}
+        pods = Pods(tmp_path / "pods", store, package, MARKS=str(project.marks), **told)
         ledger = GitLedger(url, tmp_path / "own-cache")
         controller = Controller(workflow, pods.start)
         cluster.submit(workflow)
@@ -166,8 +168,12 @@ def code_url(workflow: Any) -> str:
     )
 
 
-def test_each_round_asks_and_runs_once_approved(started: Any) -> None:
-    run = started("rounds.py")
+def test_each_round_asks_and_runs_once_approved_and_warm_pythons_do_what_others_do(
+    started: Any, tmp_path: Path
+) -> None:
+    compared = tmp_path / "compared"
+    compared.mkdir()
+    run = started("rounds.py", compared)
     assert run.settle() == "Running"
     assert run.asked() == ["Round 0?"]
     run.approve()
@@ -180,6 +186,14 @@ def test_each_round_asks_and_runs_once_approved(started: Any) -> None:
     run.approve()
     assert run.settle() == "Succeeded"
     assert [each["given"] for each in run.project.ran("end")] == [{"target": "none"}]
+
+    kinds = {each.name for each in compared.iterdir()}
+    parts = {"set_parameters", "dump", "init", "open", "conditional_input_paths"}
+    assert kinds == parts | {"step start", "step loop"}
+    for kind in kinds:
+        own, warm = ((compared / kind / f"{each}.json").read_text() for each in ("own", "warm"))
+        # Each pod has its own link to the code.
+        assert re.sub(r'[^" ]+/.mf_code', "", warm) == re.sub(r'[^" ]+/.mf_code', "", own), kind
 
 
 def test_a_rejected_run_ends_without_starting_the_gated_pod(started: Any) -> None:

@@ -72,3 +72,18 @@ def test_it_is_killed_by_its_number(tmp_path: Path) -> None:
     os.kill(sleeps.pid, signal.SIGKILL)
     sleeps.communicate(timeout=60)
     assert sleeps.poll() == -signal.SIGKILL
+
+
+def test_a_command_that_would_import_otherwise_is_a_process_of_its_own(tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    door = warm.opened(["colorsys"], env)
+    asks = "import sys; print('colorsys' in sys.modules)"
+    for other, imported in (
+        ({}, True),
+        ({"PYTHONHASHSEED": "0"}, False),
+        ({"PYTHONPATH": "/"}, False),
+    ):
+        process = warm.Process(
+            door, [sys.executable, "-c", asks], env=env | other, stdout=subprocess.PIPE, text=True
+        )
+        assert process.communicate(timeout=60)[0] == f"{imported}\n"

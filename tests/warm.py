@@ -13,6 +13,7 @@ import gc
 import importlib
 import io
 import json
+import marshal
 import os
 import runpy
 import select
@@ -28,9 +29,14 @@ from typing import Any
 #: What Python and the imported modules read of the environment when they are imported.
 _READ_AT_IMPORT = ("METAFLOW_", "PYTHON", "PATH", "LANG", "LC_", "GIT_PYTHON_", "KUBE", "USER")
 #: What is read when it is used, or set anew in each fork.
-_READ_LATER = ("METAFLOW_HITL_", "METAFLOW_HOME", "METAFLOW_DATASTORE_SYSROOT_LOCAL")
+_READ_LATER = (
+    "METAFLOW_HITL_", "METAFLOW_HOME", "METAFLOW_DATASTORE_SYSROOT_LOCAL", "METAFLOW_RUN_ID",
+    "METAFLOW_STEP_NAME", "METAFLOW_TASK_ID", "METAFLOW_RETRY_COUNT", "METAFLOW_CODE_URL",
+    "METAFLOW_CODE_SHA", "METAFLOW_VERSION", "METAFLOW_FLOW_", "METAFLOW_EXTRACTED_ROOT",
+    "METAFLOW_INIT_", "PYTHONUNBUFFERED",
+)  # fmt: skip
 _PLACE = "/of/the/fork"
-_START = "__import__('tests.warm').warm.serve()"
+_START = f"__import__('runpy').run_path({__file__!r})['serve']()"
 
 
 def imports_alike(env: Mapping[str, str]) -> dict[str, str]:
@@ -64,7 +70,7 @@ class Process(subprocess.Popen[str]):
                  for own, ours in enumerate((p2cread, c2pwrite, errwrite))]  # fmt: skip
         self._answer, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self._door, [json.dumps(job).encode()], [*given, theirs.fileno()])
+            socket.send_fds(self._door, [marshal.dumps(job)], [*given, theirs.fileno()])
         self.pid = int(self._said())
         self._child_created = True
         self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
@@ -111,16 +117,17 @@ def start(
     """
     key = json.dumps([modules, sorted(imports_alike(env).items()), read])
     if key not in _OPEN:
-        _OPEN[key] = _opened(modules, env)
+        _OPEN[key] = opened(modules, {**env, "METAFLOW_DATASTORE_SYSROOT_LOCAL": _PLACE})
     return Process(_OPEN[key], [sys.executable, *args], env=env, **options)
 
 
-def _opened(modules: Sequence[str], env: Mapping[str, str]) -> socket.socket:
+def opened(modules: Sequence[str], env: Mapping[str, str]) -> socket.socket:
+    """The door of a Python that has imported `modules` under this environment."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-c", _START, str(theirs.fileno()), *modules],
-            env={**env, "METAFLOW_DATASTORE_SYSROOT_LOCAL": _PLACE},
+            env=env,
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
@@ -141,7 +148,7 @@ class _Job:
     """What a fork is to become."""
 
     def __init__(self, told: bytes, fds: Sequence[int]) -> None:
-        said = json.loads(told)
+        said = marshal.loads(told)  # noqa: S302 - a process of ours says it
         self.options = [each for each in said["args"][1:2] if each == "-u"]
         self.args: list[str] = said["args"][1 + len(self.options) :]
         self.cwd: str = said["cwd"]
@@ -238,12 +245,43 @@ class _Places:
             setattr(holder, name, None if place is None else place + rest)
 
 
-def _run(job: _Job, places: _Places) -> None:
+class _Imported:
+    """What the imports depended on."""
+
+    def __init__(self) -> None:
+        self._path = _folders(os.environ)
+        self._env = self._read(os.environ)
+
+    @staticmethod
+    def _read(env: Mapping[str, str]) -> dict[str, str]:
+        apart = (
+            "PYTHONPATH",
+            "LC_CTYPE",
+        )  # Python sets the second itself if no locale is (PEP 538)
+        return {key: each for key, each in imports_alike(env).items() if key not in apart}
+
+    def serve(self, env: Mapping[str, str]) -> bool:
+        """Whether a process with this environment imports the same; its path is as it says then."""
+        path = _folders(env)
+        alike = len(path) == len(self._path) and self._read(env) == self._env
+        if not alike or not all(map(os.path.samefile, path, self._path)):
+            return False
+        sys.path[: len(path)] = path
+        return True
+
+
+def _folders(env: Mapping[str, str]) -> list[str]:
+    return [each for each in env.get("PYTHONPATH", "").split(os.pathsep) if each]
+
+
+def _run(job: _Job, places: _Places, imported: _Imported) -> None:
     """Become the process that was asked for; the caller returns, and Python ends as it does."""
     _become(job)
+    if not imported.serve(job.env):
+        os.execve(sys.executable, [sys.executable, *job.options, *job.args], job.env)  # noqa: S606
     places.move(job.env.get("METAFLOW_DATASTORE_SYSROOT_LOCAL"))
-    if runtime := sys.modules.get("metaflow.runtime"):
-        _start_steps_warm(runtime, places)
+    if {"run", "resume"} & set(job.args) and (runtime := sys.modules.get("metaflow.runtime")):
+        _start_steps_warm(runtime, places, imported)
     if job.args[0] == "-m":
         sys.argv = job.args[1:]
         sys.path.insert(0, os.getcwd())
@@ -263,7 +301,7 @@ def _run(job: _Job, places: _Places) -> None:
     exec(code, vars(main))  # noqa: S102 - it is what Python does with a script
 
 
-def _start_steps_warm(runtime: Any, places: _Places) -> None:
+def _start_steps_warm(runtime: Any, places: _Places, imported: _Imported) -> None:
     """Metaflow's processes for tasks: forks of a child of this process that has run nothing yet.
 
     Their parent is that child, which ends as soon as this process does: as if it were its own.
@@ -276,7 +314,7 @@ def _start_steps_warm(runtime: Any, places: _Places) -> None:
             os.dup2(null, fd)
         os.close(null)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _run(_serve(theirs), places)
+        _run(_serve(theirs), places, imported)
         sys.exit()
     theirs.close()
     parent = os.getpid()
@@ -287,14 +325,8 @@ def _start_steps_warm(runtime: Any, places: _Places) -> None:
             os.waitpid(spare, 0)
 
     atexit.register(end)
-    imported = imports_alike(os.environ)
 
     def popen(args: Sequence[str], env: Mapping[str, str], **options: Any) -> Any:
-        alike = {**env}
-        for name in ("METAFLOW_RUN_ID", "PYTHONUNBUFFERED"):
-            alike.pop(name, None)
-        if imports_alike(alike) != imported:
-            return subprocess.Popen(args, env=env, **options)
         return Process(ours, args, env=env, **options)
 
     runtime.subprocess = types.SimpleNamespace(**vars(subprocess) | {"Popen": popen})
@@ -307,7 +339,7 @@ def serve() -> None:
     del sys.path[0]
     for name in sys.argv[2:]:
         importlib.import_module(name)
-    places = _Places()
+    places, imported = _Places(), _Imported()
     gc.collect()
     gc.freeze()
-    _run(_serve(door), places)
+    _run(_serve(door), places, imported)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import atexit
 import io
-import marshal
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -16,71 +17,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-#: Metaflow fetches the code package and handles logs with four more Pythons a pod.
-_PYTHON = """#!/bin/sh
-case "$1 $2" in
-"-m metaflow.mflog.save_logs") exit 0 ;;
-"-m metaflow.mflog.tee") exec cat ;;
-"-c import boto3, os;"*) exec cp {package} job.tar ;;
-esac
-exec {python} "$@"
-"""
+from tests import metaflows, warm
 
-#: Each container has its own /mnt/out, which Metaflow's code names; processes share the machine's.
-#: Two sidecars of a step, which send logs and look at the machine, would be two Pythons more.
-#: Metaflow reads and writes its datastore in a Python of its own each time. It runs here as a fork
-#: of the Python that starts it, which has imported all that it needs.
-_SITE = """
-import builtins, os, runpy, subprocess, sys
-if {"save_logs_periodically", "spot_termination_monitor"} & set(sys.orig_argv):
-    os.execvp("cat", ["cat"])
-_open = builtins.open
-def open_here(file, *args, **kwargs):
-    if isinstance(file, str) and file.startswith("/mnt/out/"):
-        file = os.environ["POD_OUT"] + file.removeprefix("/mnt/out")
-    return _open(file, *args, **kwargs)
-builtins.open = open_here
-
-def run_script(command, cwd, env):
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env)
-    sys.argv = command[1:]
-    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-    try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
-    except SystemExit as ended:
-        return ended.code or 0
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        return 1
-    return 0
-
-_check_output = subprocess.check_output
-def check_output(command, **kwargs):
-    if os.path.basename(command[1]) != "s3op.py":
-        return _check_output(command, **kwargs)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    theirs, ours = os.pipe()
-    child = os.fork()
-    if not child:
-        os.dup2(ours, 1)
-        os.dup2(kwargs["stderr"].fileno(), 2)
-        os.close(ours)
-        code = run_script(command, kwargs["cwd"], kwargs["env"])
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    os.close(ours)
-    with _open(theirs, "rb") as pipe:
-        said = pipe.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code:
-        raise subprocess.CalledProcessError(code, command, said)
-    return said
-subprocess.check_output = check_output
-"""
+#: What a pod has in the place of a machine's Python.
+_TOOLS = Path(__file__).resolve().parent / "pod"
+_PACKAGES = ".mf_code"  # where Metaflow's code package has what it brings
+#: What a pod's processes import, sooner or later; not the modules of Metaflow's commands that look
+#: for the flow's parameters when they are imported (`add_custom_parameters`).
+_IMPORTED = (
+    *metaflows.IMPORTED,
+    *metaflows.CLOUDS,
+    "boto3.s3.inject",
+    "metaflow.plugins.argo",
+    "metaflow.plugins.datatools.s3.s3",
+    "metaflow_extensions.hitl.plugins.opening",
+    "s3transfer.manager",
+)
 
 
 class Pods:
@@ -90,19 +42,16 @@ class Pods:
         self.folder = folder
         self.started: list[str] = []  # the names of the nodes, in their order
         self.logs: dict[str, Path] = {}
-        tools = folder / "bin"
-        tools.mkdir(parents=True)
-        code = folder / "job.tar"
-        code.write_bytes(_compiled(package))
-        (tools / "python").write_text(_PYTHON.format(python=sys.executable, package=code))
-        (tools / "python").chmod(0o755)
-        (tools / "sitecustomize.py").write_text(_SITE)
+        folder.mkdir()
+        self.code = _unpacked(package)
         credentials = {key: value for key, value in store.items() if key.startswith("AWS_")}
         self._env = {
             **credentials,
             **env,
-            "PYTHONPATH": str(tools),
-            "PATH": f"{tools}:{os.environ['PATH']}",
+            "PYTHONPATH": str(_TOOLS),
+            "PATH": f"{_TOOLS}:{os.environ['PATH']}",
+            "POD_PYTHON": sys.executable,
+            "POD_CODE": str(self.code / "job.tar"),
             "METAFLOW_SKIP_INSTALL_DEPENDENCIES": "1",
             "METAFLOW_S3_WORKER_COUNT": "1",  # processes, each a Python; 64 unless told
             "GIT_CONFIG_GLOBAL": os.devnull,
@@ -143,14 +92,17 @@ class Pod:
         self._pods, self._slot = pods, slot
         command = [self._here(each) for each in template["container"]["command"]]
         assert "{{" not in "".join(command), f"{template['name']}: {command[-1]}"
+        env = pods.environment(slot, template["container"])
+        door = _door(pods.code, env).fileno()
         with log.open("w") as out:
             self._process = subprocess.Popen(
                 command,
                 cwd=slot,
-                env=pods.environment(slot, template["container"]),
+                env={**env, "POD_DOOR": str(door)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                pass_fds=[door],
             )
         self._code: int | None = None
         self._outputs: dict[str, str] = {}
@@ -171,30 +123,38 @@ class Pod:
         return self._outputs.get(Path(path).name)
 
 
-def _compiled(package: bytes) -> bytes:
-    """The code package with its bytecode: each pod unpacks it anew, and would compile Metaflow."""
-    made = io.BytesIO()
-    with (
-        tarfile.open(fileobj=io.BytesIO(package)) as given,
-        tarfile.open(fileobj=made, mode="w:gz", compresslevel=0) as tar,
-    ):
-        for member in given:
-            content = given.extractfile(member)
-            source = content.read() if content else b""
-            tar.addfile(member, io.BytesIO(source))
-            if member.name.endswith(".py"):
-                code = _bytecode(source)
-                name = importlib.util.cache_from_source(member.name)
-                extra = member.replace(name=name, deep=False)
-                extra.size = len(code)
-                tar.addfile(extra, io.BytesIO(code))
-    return made.getvalue()
-
-
 @cache
-def _bytecode(source: bytes) -> bytes:
-    """As in a `.pyc` that Python does not compare with the source (PEP 552)."""
-    flags = (0b01).to_bytes(4, "little")
-    head = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source)
-    code = compile(source, "from the code package", "exec", dont_inherit=True)
-    return head + marshal.dumps(code)
+def _unpacked(package: bytes) -> Path:
+    """A folder with the code package, and with a `job.tar` that makes another just like it.
+
+    The other has a link to the packages, which are two thousand files: each pod unpacks it anew.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="pods-"))
+    atexit.register(shutil.rmtree, folder)
+    with tarfile.open(fileobj=io.BytesIO(package)) as given:
+        given.extractall(folder, filter="data")
+    kept = sorted(folder.iterdir())
+    with tarfile.open(folder / "job.tar", "w:gz", compresslevel=0) as tar:
+        for each in kept:
+            if each.name != _PACKAGES:
+                tar.add(each, each.name)
+        link = tarfile.TarInfo(_PACKAGES)
+        link.type, link.linkname = tarfile.SYMTYPE, str(folder / _PACKAGES)
+        tar.addfile(link)
+    return folder
+
+
+_DOORS: dict[str, socket.socket] = {}
+
+
+def _door(code: Path, env: Mapping[str, str]) -> socket.socket:
+    """Of a Python that has imported the pod's code in the pod's environment."""
+    alike = warm.imports_alike(env)
+    key = json.dumps([str(code), sorted(alike.items())])
+    if key not in _DOORS:
+        own = {
+            "PYTHONPATH": f"{code / _PACKAGES}:{env['PYTHONPATH']}",
+            "METAFLOW_EXTRACTED_ROOT": str(code),
+        }
+        _DOORS[key] = warm.opened(_IMPORTED, {**env, **own})
+    return _DOORS[key]
