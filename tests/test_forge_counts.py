@@ -20,7 +20,7 @@ from bridge.github import client as adapter
 from bridge.github import queries
 from bridge.github.client import GitHub
 from bridge.pages.marker import seal_of
-from bridge.pages.model import Look
+from bridge.pages.model import Look, Page
 from tests.forge import POLICY, World, world
 from tests.test_votes import page
 
@@ -149,14 +149,22 @@ def test_a_thousand_waiting_issues_take_no_more(at: World) -> None:
     assert len({each.number for each in found[0].pages}) == 1000
 
 
-def test_deciding_an_issue_takes_six_beside_a_thousand_that_wait(at: World) -> None:
+def test_opening_takes_five_and_deciding_six_beside_a_thousand_issues_that_wait(at: World) -> None:
     at.write_policy(ISSUE)
     for number in range(1000):
         at.repo.open_issue(at.opener.bot, f"Gate {number}").label(at.opener.bot, "gate:pending")
     at.github.clock.advance(hours=2)
     at.mint()
-    _, page = ask(at.desk(at.opener), at.request().draft)
+    pages: list[Page | None] = []
+
+    def opened(message: str) -> None:
+        pages.append(ask(at.desk(at.opener), at.request(message=message).draft)[1])
+
+    for message in ("Deploy?", "Deploy?", "Deploy another one?"):  # also again, and with others
+        assert asked(at, lambda message=message: opened(message)) <= 5
+    page = pages[0]
     assert page
+    assert {each.number for each in pages if each} == {page.number}
     issue = at.repo.issue(page.number)
     sealed = seal_of(issue.body)
     assert sealed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,25 @@ def test_opening_twice_finds_the_first_issue(at: World) -> None:
     assert opened(at, opened_at=opened_at) is issue
     assert len(at.repo.issues) == 1
     at.status(issue)
+
+
+def test_opening_again_finds_an_issue_that_lost_its_label(at: World) -> None:
+    issue = opened(at)
+    issue.labels.clear()
+    at.github.clock.advance(days=3)
+    at.mint()
+    assert opened(at, message="Deploy another one?").number == issue.number
+
+
+def test_opening_again_finds_the_issue_of_a_run_that_stopped_before_it_said_so(at: World) -> None:
+    issue = opened(at)
+    at.github.clock.advance(days=3)
+    at.mint()
+    desk = at.desk(at.opener)
+    asked = replace(standing(at).request, message="Deploy another one?", opened_at=at.now())
+    desk.ledger.open(asked, "asked, but not yet on the page")
+    assert opened(at, message="Deploy another one?").number == issue.number
+    assert "Deploy another one?" in issue.body
 
 
 def test_opening_an_issue_takes_five_requests_and_deciding_takes_six(at: World) -> None:

@@ -23,8 +23,14 @@ def compared(ledger: Ledger, request: ApprovalRequest, before: Standing | None) 
 
 def open_gate(ledger: Ledger, notices: Notices, request: ApprovalRequest) -> Standing:
     """The gate as it stands: opening twice finds the first, and a decided one stays decided."""
+    return open_after(ledger, notices, request, ledger.read(request.gate.id))
+
+
+def open_after(
+    ledger: Ledger, notices: Notices, request: ApprovalRequest, before: Standing | None
+) -> Standing:
+    """The same, for whoever read the gate as it was `before`."""
     check_policy(request.policy, request.schema)
-    before = ledger.read(request.gate.id)
     request = compared(ledger, request, before)
     standing = ledger.open(request, request_md(request))
     if standing.decision is None and (before is None or before.commit != standing.commit):

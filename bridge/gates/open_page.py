@@ -13,7 +13,8 @@ from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest, Declared, Draft, Place, Standing, Subject
 from bridge.core.rules import Policy, Via
 from bridge.gates.evidence import learned
-from bridge.gates.open_gate import open_gate
+from bridge.gates.gate_issues import asked_since
+from bridge.gates.open_gate import open_after
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
 from bridge.pages import page_text, votes
 from bridge.pages.body_history import was_replaced
@@ -58,14 +59,28 @@ def ask(desk: Desk, draft: Draft, facts: tuple[Fact, ...] = ()) -> tuple[Standin
     look = desk.forge.find([draft.gate.branch])
     place = place_on(desk.forge, look.site)
     request = draft.bound(policy_for(draft, look.site), desk.clock(), place)
-    standing = open_gate(desk.ledger, desk.notices, request)
+    before = desk.ledger.read(request.gate.id)
+    standing = open_after(desk.ledger, desk.notices, request, before)
     if standing.decision or standing.head is None:
         return standing, None
     if facts:
         standing = desk.ledger.hold(standing.request.gate.id, facts=facts)
-    if request.policy.via is Via.ISSUE:
-        look = desk.forge.waiting()
+    if before and request.policy.via is Via.ISSUE:
+        look = _its_issues(desk, before)
     return standing, put_up(desk, look, standing, *_of_replacing(look, standing))
+
+
+def _its_issues(desk: Desk, before: Standing) -> Look:
+    """The issues on which a gate that was asked before may be.
+
+    They changed since it was asked. Only if somebody asked again and stopped before the page said
+    so, its issue is older: then all that wait are read, which takes a request for each fifty.
+    """
+    since = asked_since([before], [], desk.clock())
+    look = desk.forge.find([before.request.gate.branch], since)
+    if own_page(look, before.request.gate.id, Via.ISSUE):
+        return look
+    return desk.forge.waiting()
 
 
 def _of_replacing(look: Look, standing: Standing) -> Iterator[str]:
