@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from bridge.core.evaluation import Channel, Objection, Verdict
 from bridge.core.model import Artifact, folder_of
 from bridge.core.records import decision_in, objections_in, request_in, request_out
 from bridge.gates.audit import audit
+from bridge.ledger import clone as clone_layer
 from bridge.ledger import git as git_layer
 from bridge.ledger.git_ledger import GitLedger, create
 from bridge.policy import policy_file
@@ -211,6 +213,24 @@ def test_an_object_of_any_size_is_not_read_into_memory(
     found = ledger.read(sound.request.gate.id)
     assert found
     assert found.decision == sound.decision
+
+
+def test_a_huge_file_is_given_up_while_it_is_fetched_and_stops_no_other_gate(
+    ledger: GitLedger, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotten, sound = opened(ledger, "Flow/1/gate/1"), opened(ledger, "Flow/2/gate/2")
+    large = blob(repository, random.Random(1).randbytes(60_000).hex())  # half of it as packed
+    pushes(repository, rotten.gate.id, f"100644 blob {large}\trequest.yaml")
+    monkeypatch.setattr(clone_layer, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(clone_layer, "_MORE_FOR_EACH", 5_000)
+    fresh = GitLedger(str(repository), tmp_path / "fresh")
+    assert list(fresh.read_all([rotten.gate.id, sound.gate.id])) == [sound.gate.id]
+    with pytest.raises(LedgerCorrupt, match=f"{large} of .* take more than 15,000 bytes"):
+        fresh.read(rotten.gate.id)
+    packs = list((tmp_path / "fresh").glob("*/clone.git/objects/pack/*"))
+    assert packs
+    assert not [each for each in packs if each.name.startswith("tmp_")]
+    assert sum(each.stat().st_size for each in packs) < 30_000
 
 
 def test_an_audit_reports_a_rotten_gate_and_checks_the_others(

@@ -35,7 +35,7 @@ class BaselineFiles:
         folders = self._folders(commits, path)
         name = path.rpartition("/")[2]
         files = [each[name] for each in folders if name in each and each[name].mode in BLOBS]
-        self._clone.bring(leaf.sha for leaf in files)
+        self._clone.bring_files(leaf.sha for leaf in files)
         found = [each for leaf in files for each in self._approved(leaf, path)]
         return tuple(sorted(dict.fromkeys(found), key=lambda each: each.decided_at, reverse=True))
 

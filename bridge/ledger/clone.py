@@ -23,12 +23,14 @@ from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.core.remote_url import fault_of, names_path, part_secret
 from bridge.core.shards import FIRST
 from bridge.ledger.git import (
+    MOST_BYTES,
     QUIET,
     SECONDS_FOR_ALL,
     GitFailed,
     Leaf,
     ObjectReader,
     Thing,
+    TooLarge,
     Tree,
     environment,
     fields,
@@ -43,6 +45,11 @@ MOST_PACKS = 200
 
 #: A commit has a few hundred bytes, and a message of a few thousand.
 _MOST_OF_TIPS = 64 * 1024
+
+#: A fetch of commits and trees: from a server without filters, the tree of a whole ledger.
+_MOST_OF_FETCH = 512 * 1024 * 1024
+#: For each file that comes with others, beside what one file may have.
+_MORE_FOR_EACH = 1024 * 1024
 
 _FIRST = f"refs/heads/{FIRST}"
 
@@ -250,12 +257,30 @@ class GitClone:
         missing = [each for each in dict.fromkeys(objects) if self._look(each) is None]
         if not missing:
             return
+        self._ask(missing, depth, _MOST_OF_FETCH)
+
+    def _ask(self, objects: Sequence[str], depth: int, most: int) -> None:
         try:
-            self._fetch(missing, depth, "--filter=tree:0")
+            self._fetch(objects, depth, "--filter=tree:0", most=most)
         except GitFailed as error:
             if not any(sign in error.said for sign in NO_SUCH_OBJECT):
                 raise
             self._fetch(self._tips, 1, "--no-filter")
+
+    def bring_files(self, objects: Iterable[str]) -> None:
+        """The same of files that are going to be read, which costs no more than records can.
+
+        If they are too large together, nothing comes of it: each is brought alone as it is read,
+        so that one of them hides no other. Alone, it raises `LedgerCorrupt`.
+        """
+        missing = [each for each in dict.fromkeys(objects) if self._look(each) is None]
+        if not missing:
+            return
+        try:
+            self._ask(missing, 1, MOST_BYTES + len(missing) * _MORE_FOR_EACH)
+        except LedgerCorrupt:
+            if len(missing) == 1:
+                raise
 
     def bring_tips(self, commits: Sequence[str]) -> None:
         """Like `bring`, of commits that branches point at: any server gives those."""
@@ -266,14 +291,23 @@ class GitClone:
         """Have so many generations of commits from this one here, and no tree of them."""
         self._fetch([commit], depth, "--filter=tree:0")
 
-    def _fetch(self, objects: Sequence[str], depth: int, *how: str) -> None:
+    def _fetch(
+        self, objects: Sequence[str], depth: int, *how: str, most: int = _MOST_OF_FETCH
+    ) -> None:
         args = ["fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"]
         args += ["--recurse-submodules=no", *how, "--stdin", "--", "origin"]
         stdin = "".join(f"{each}\n" for each in objects)
         try:
-            self._run(args, stdin=stdin, remote=True, promised=True)
+            self._run(args, stdin=stdin, remote=True, promised=True, most=most)
+        except TooLarge:
+            some = objects[0] if len(objects) == 1 else f"{len(objects)} objects"
+            raise LedgerCorrupt(
+                f"{some} of {self.where} take more than {most:,} bytes, and no record does"
+            ) from None
         finally:
             self._forget_edges()
+            for left in (self._dir / "objects" / "pack").glob("tmp_*"):
+                left.unlink(missing_ok=True)  # of a git that was ended
 
     def _forget_edges(self) -> None:
         """Not to say at each exchange where history ends here, one line for each commit ever seen.
@@ -328,7 +362,7 @@ class GitClone:
         return self._look(sha) is not None
 
     def _content(self, sha: str, kind: str) -> bytes:
-        self.bring([sha])
+        self.bring_files([sha]) if kind == "blob" else self.bring([sha])
         found = self._look(sha)
         if found is None:
             raise GitFailed("fetch", f"the server did not send the object {sha}")
@@ -388,6 +422,7 @@ class GitClone:
         env: Mapping[str, str] | None = None,
         remote: bool = False,
         promised: bool = False,
+        most: int | None = None,
     ) -> str:
         config = dict(QUIET)
         if remote:
@@ -400,7 +435,7 @@ class GitClone:
             config["remote.origin.promisor"] = "true"
             config["remote.origin.partialCloneFilter"] = "tree:0"
         own = {**environment(self._dir, config), **(env or {})}
-        return run(args, own, stdin=stdin, pass_fds=self._lock_fds)
+        return run(args, own, stdin=stdin, pass_fds=self._lock_fds, most=most)
 
 
 class FullClone:

@@ -61,7 +61,7 @@ class GateFolders:
         gate = refs.get(f"refs/heads/{branch_of(gate_id)}")
         heads = [sha for sha in (refs.get(LEDGER), gate) if sha]
         folders = self.of(heads, gate_id)
-        self._clone.bring(record_ids(folders.values()))
+        self._clone.bring_files(record_ids(folders.values()))
         # The record first: a branch that outlived its decision changes nothing. Then the branch: a
         # request that was merged by hand is no decision, and asks only where the branch is gone.
         ledger = heads[0] if heads and heads[0] != gate else None
@@ -204,7 +204,7 @@ class GateFolders:
             for ref in (LEDGER, f"refs/heads/{branch_of(gate_id)}")
             if (sha := refs.get(ref))
         ]
-        self._clone.bring(record_ids(self.everywhere(places).values()))
+        self._clone.bring_files(record_ids(self.everywhere(places).values()))
 
 
 def record_ids(folders: Iterable[Tree]) -> Iterator[str]:

@@ -44,6 +44,7 @@ QUIET = {
     "fetch.negotiationAlgorithm": "noop",
     "fetch.recurseSubmodules": "false",
     "fetch.prune": "false",
+    "core.bigFileThreshold": "8m",  # what is larger is not unpacked in memory
     "fetch.fsckObjects": "false",
     "transfer.fsckObjects": "false",  # it asks for the trees that the clone leaves out on purpose
     # A server that drips is given up sooner than SECONDS; one that thinks says nothing for long.
@@ -86,6 +87,13 @@ class GitFailed(Exception):
     def of_a_rotten_clone(self) -> bool:
         return bool(_ROTTEN.search(self.said))
 
+
+class TooLarge(GitFailed):
+    """A git command would have written a larger file than it may."""
+
+
+#: What git says of its process that SIGXFSZ ended. A full disk is told in other words.
+_HIT_LIMIT = "died of signal 25"
 
 _ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]+)\0(.{20})", re.DOTALL)
 
@@ -242,10 +250,13 @@ def run(
     out: IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
     seconds: float | None = None,
+    most: int | None = None,
 ) -> str:
     """One git command, ended after `seconds` (else `SECONDS`).
 
-    Raises `GitFailed`, or `LedgerUnavailable` if there is no git.
+    Raises `GitFailed`, or `LedgerUnavailable` if there is no git. `most`: bytes of any file that it
+    writes; beyond, `TooLarge`. A fetch writes one pack, and no filter leaves out what is asked for
+    by its id: https://git-scm.com/docs/git-rev-list#Documentation/git-rev-list.txt---filterfilter-spec
     """
     start, bound = time.monotonic(), seconds or SECONDS
     with tempfile.TemporaryFile() as feed:
@@ -253,7 +264,7 @@ def run(
         feed.seek(0)
         # Held by its name: GitPython ends the process of one that nobody holds any more.
         started: Any = _git().execute(
-            _command(args, environment),
+            _command(args, environment, most),
             istream=feed,
             as_process=True,
             env=environment,
@@ -274,7 +285,8 @@ def run(
     text: str = said.decode("utf-8", "surrogateescape").removesuffix("\n")
     if process.returncode != 0:
         why = err.decode("utf-8", "surrogateescape").strip()
-        raise GitFailed(args[0], f"{why}\n{text}".strip())
+        kind = TooLarge if most and _HIT_LIMIT in why else GitFailed
+        raise kind(args[0], f"{why}\n{text}".strip())
     return text
 
 
@@ -323,7 +335,9 @@ def _git() -> Git:
     return Git()
 
 
-def _command(args: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+def _command(
+    args: Sequence[str], environment: Mapping[str, str], most: int | None = None
+) -> list[str]:
     # GitPython adds to the environment and cannot take away, and an empty GIT_OBJECT_DIRECTORY is
     # not the same to git as none: env(1) takes away what another repository has set.
     foreign = [
@@ -332,7 +346,9 @@ def _command(args: Sequence[str], environment: Mapping[str, str]) -> list[str]:
         if key.startswith("GIT_") and key not in environment and not _OF_THE_USER.fullmatch(key)
     ]
     without = [part for key in foreign for part in ("-u", key)]
-    return [*(["env", *without] if without else []), "git", *args]
+    # The kernel's own limit, in blocks of 512 bytes: git has none for a fetch.
+    bound = ["sh", "-c", 'ulimit -f "$0"; exec "$@"', str(-(-most // 512))] if most else []
+    return [*(["env", *without] if without else []), *bound, "git", *args]
 
 
 def fields(stream: IO[bytes]) -> Iterator[str]:

@@ -39,7 +39,7 @@ def decided(
 
     def attempt() -> dict[str, Standing]:
         ledger, done = _recorded(exchanges, gates, gate_ids)
-        exchanges.clone.bring(record_ids(done.values()))
+        exchanges.clone.bring_files(record_ids(done.values()))
         found = {}
         for gate_id, files in done.items():
             with suppress(LedgerCorrupt):
