@@ -17,6 +17,7 @@ import pytest
 
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Outcome
+from bridge.core.model import folder_of
 from bridge.gates.open_page import ask
 from bridge.gates.process_page import tend
 from bridge.github.client import GitHub
@@ -36,7 +37,7 @@ def at(tmp_path: Path) -> Iterator[World]:
 
 def decisions(at: World, gate_id: str) -> int:
     """How many commits of the record bring a decision of this gate."""
-    path = f"gates/{gate_id[:2]}/{gate_id[2:4]}/{gate_id}/decision.yaml"
+    path = f"{folder_of(gate_id)}/decision.yaml"
     said = at.repo.bare.run("log", "--format=%H", "--first-parent", "approvals", "--", path)
     return len(said.split())
 

@@ -15,7 +15,7 @@ from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, LedgerCorrupt, LedgerUnavailable, LostRequest, NoSuchGate
 from bridge.core.evaluation import Actor, Decider, Outcome
 from bridge.core.facts import started_by
-from bridge.core.model import Gate, on_github
+from bridge.core.model import Gate, folder_of, on_github
 from bridge.core.records import decision_out, request_out
 from bridge.core.settings import from_environment
 from bridge.gates.audit import audit
@@ -363,7 +363,7 @@ def test_the_start_of_several_gates_names_none_of_them(tmp_path: Path, length: i
     common = "abcdef"[:length]
     for number in range(2):
         gate_id = (common + f"{number}" * 16)[:16]
-        put(repository, LEDGER, {f"gates/{gate_id[:2]}/{gate_id[2:4]}/{gate_id}/x": "x"})
+        put(repository, LEDGER, {f"{folder_of(gate_id)}/x": "x"})
     with pytest.raises(NoSuchGate, match="means several gates"):
         ledger.resolve(common)
     assert ledger.resolve(common + "1" * (5 - length + 1)).startswith(common + "1")

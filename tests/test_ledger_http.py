@@ -68,7 +68,8 @@ def test_a_verification_from_nothing_brings_one_gate_and_no_other(
     ledger = GitLedger(server.of("ledger.git"), tmp_path / "cache")
     assert verify(ledger, a_request(key_of(7)).draft)
     assert server.wire < MOST
-    assert len(objects(tmp_path)) == 8  # commit, root, gates, ab, cd, id, request, decision
+    # commit, root, gates, a, b, c, id, request, decision
+    assert len(objects(tmp_path)) == 9
 
 
 def test_a_decision_from_nothing_brings_and_sends_one_gate(

@@ -71,9 +71,14 @@ def start_of_id(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[: ID_LENGTH // 2]
 
 
+#: The levels of folders between `gates` and that of a gate.
+FOLDER_LEVELS: Final = 3
+
+
 def folder_of(gate_id: str) -> str:
-    """The gate's folder in the ledger, from its id alone: `gates/<ab>/<cd>/<id>`."""
-    return f"gates/{gate_id[:2]}/{gate_id[2:4]}/{gate_id}"
+    """The gate's folder in the ledger, from its id alone: `gates/<a>/<b>/<c>/<id>`. With 16 folders
+    in each, the way to one of 50,000 gates has two kilobytes."""
+    return f"gates/{'/'.join(gate_id[:FOLDER_LEVELS])}/{gate_id}"
 
 
 #: The files of a gate's folder, beside its pictures: what the opener asks, and what the decider

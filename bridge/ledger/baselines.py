@@ -6,7 +6,7 @@ one kind would conflict, and GitHub runs no workflow for a pull request with con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from bridge.core.comparison import baseline_of, is_stale, path_of, with_newest
 from bridge.core.errors import LedgerCorrupt, StaleBaseline
@@ -18,11 +18,10 @@ from bridge.policy.claims import asked_at
 
 
 class BaselineFiles:
-    """Reads them from one clone, and writes them to it. `root` is the tree of a commit."""
+    """Reads them from one clone, and writes them to it."""
 
-    def __init__(self, clone: GitClone, root: Callable[[str], str]) -> None:
+    def __init__(self, clone: GitClone) -> None:
         self._clone = clone
-        self._root = root
 
     def read(self, commits: Sequence[str], request: ApprovalRequest) -> tuple[Baseline, ...]:
         """Those at hand on any of these branches, newest first.
@@ -41,8 +40,8 @@ class BaselineFiles:
 
     def _folders(self, commits: Sequence[str], path: str) -> list[Tree]:
         """One exchange a level, for however many commits."""
-        self._clone.bring_tips(commits)
-        trees = [self._root(each) for each in commits]
+        self._clone.bring_roots(commits)
+        trees = [self._clone.root(each) for each in commits]
         for name in path.split("/")[:-1]:
             self._clone.bring(trees)
             below = (self._clone.tree(each).get(name) for each in trees)

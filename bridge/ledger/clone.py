@@ -68,6 +68,7 @@ _CONFIG = re.compile(
     r"\[core\]\n(?:\t(?:repositoryformatversion|filemode|bare|ignorecase|precomposeunicode|symlinks)"
     r" = (?:0|true|false)\n)+"
 )
+_ROOT = re.compile("tree ([0-9a-f]{40})\n")
 _SHALLOW = re.compile(r"(?:[0-9a-f]{40}\n)*")
 _OBJECTS = re.compile(r"[0-9a-f]{2}|pack|info")
 _PACK = re.compile(r"pack-[0-9a-f]{40}\.(?:pack|idx|rev|promisor)")
@@ -252,16 +253,17 @@ class GitClone:
             found = ((each.relative_to(path), each) for each in (path / "refs").rglob("*"))
             return {str(name): each.read_text().strip() for name, each in found if each.is_file()}
 
-    def bring(self, objects: Iterable[str], depth: int = 1) -> None:
-        """Have just these here: a commit without its tree, a tree without what is beneath it."""
+    def bring(self, objects: Iterable[str], trees: int = 0) -> None:
+        """Have just these here: a commit without its tree, a tree without what is beneath it. Of a
+        commit that is fetched, so many levels of trees come with it."""
         missing = [each for each in dict.fromkeys(objects) if self._look(each) is None]
         if not missing:
             return
-        self._ask(missing, depth, _MOST_OF_FETCH)
+        self._ask(missing, trees, _MOST_OF_FETCH)
 
-    def _ask(self, objects: Sequence[str], depth: int, most: int) -> None:
+    def _ask(self, objects: Sequence[str], trees: int, most: int) -> None:
         try:
-            self._fetch(objects, depth, "--filter=tree:0", most=most)
+            self._fetch(objects, 1, f"--filter=tree:{trees}", most=most)
         except GitFailed as error:
             if not any(sign in error.said for sign in NO_SUCH_OBJECT):
                 raise
@@ -277,7 +279,7 @@ class GitClone:
         if not missing:
             return
         try:
-            self._ask(missing, 1, MOST_BYTES + len(missing) * _MORE_FOR_EACH)
+            self._ask(missing, 0, MOST_BYTES + len(missing) * _MORE_FOR_EACH)
         except LedgerCorrupt:
             if len(missing) == 1:
                 raise
@@ -286,6 +288,11 @@ class GitClone:
         """Like `bring`, of commits that branches point at: any server gives those."""
         self._tips = list(commits)
         self.bring(commits)
+
+    def bring_roots(self, commits: Sequence[str]) -> None:
+        """The same, with the tree at the root of each: in one exchange, also if some are here."""
+        self._tips = list(commits)
+        self.bring([*commits, *(self.root(each) for each in commits if self.has(each))], trees=1)
 
     def deepen(self, commit: str, depth: int) -> None:
         """Have so many generations of commits from this one here, and no tree of them."""
@@ -373,6 +380,13 @@ class GitClone:
     def commit(self, sha: str) -> str:
         """A commit as git stores it: header lines, an empty line, the message."""
         return self._content(sha, "commit").decode("utf-8", "replace")
+
+    def root(self, commit: str) -> str:
+        """The tree of a commit."""
+        found = _ROOT.match(self.commit(commit))
+        if found is None:
+            raise LedgerCorrupt(f"the commit {commit} names no tree")
+        return found[1]
 
     def blob(self, sha: str) -> str:
         try:

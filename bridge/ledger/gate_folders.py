@@ -5,7 +5,6 @@ How a folder is found at a cost that does not grow with the years is in `docs/le
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -23,6 +22,7 @@ from bridge.core.digest import digest_of, holding
 from bridge.core.errors import LedgerCorrupt, LostRequest
 from bridge.core.facts import Fact, left_out
 from bridge.core.model import (
+    FOLDER_LEVELS,
     OBJECTIONS,
     OBJECTIONS_SIGNATURE,
     SIGNATURE,
@@ -42,7 +42,6 @@ from bridge.policy.objections import lost, unlifted
 
 _log = log.logger("ledger")
 LEDGER = f"refs/heads/{FIRST}"
-_ROOT = re.compile("tree ([0-9a-f]{40})\n")
 RECORDS = ("request.yaml", OBJECTIONS, OBJECTIONS_SIGNATURE, "decision.yaml", SIGNATURE)
 
 
@@ -164,9 +163,9 @@ class GateFolders:
 
     def everywhere(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Tree]:
         """The folder at each (commit, gate): one exchange for each level, however many they are."""
-        self._clone.bring_tips(list(dict.fromkeys(commit for commit, _ in places)))
-        trees = {place: self.root(place[0]) for place in places}
-        for level in range(len(folder_of("0").split("/"))):
+        self._clone.bring_roots(list(dict.fromkeys(commit for commit, _ in places)))
+        trees = {place: self._clone.root(place[0]) for place in places}
+        for level in range(FOLDER_LEVELS + 2):
             self._clone.bring(trees.values())
             below = {
                 (commit, gate_id): self._clone.tree(sha).get(folder_of(gate_id).split("/")[level])
@@ -179,12 +178,6 @@ class GateFolders:
         found = {place: self._clone.tree(sha) for place, sha in trees.items()}
         return {place: found.get(place, {}) for place in places}
 
-    def root(self, commit: str) -> str:
-        found = _ROOT.match(self._clone.commit(commit))
-        if found is None:
-            raise LedgerCorrupt(f"the commit {commit} names no tree")
-        return found[1]
-
     def with_files(self, commit: str, gate_id: str, files: Tree) -> str:
         """The commit's tree with this gate's folder set to these files."""
 
@@ -195,7 +188,7 @@ class GateFolders:
             below = self._clone.tree(leaf.sha) if leaf and leaf.mode == FOLDER else {}
             return self._clone.write_tree({**entries, names[0]: grow(below, names[1:])})
 
-        return grow(self._clone.tree(self.root(commit)), folder_of(gate_id).split("/")).sha
+        return grow(self._clone.tree(self._clone.root(commit)), folder_of(gate_id).split("/")).sha
 
     def bring_records(self, gates: Sequence[str], refs: Mapping[str, str]) -> None:
         places = [

@@ -23,6 +23,7 @@ from bridge.core.evaluation import Actor, Objection, Outcome
 from bridge.core.facts import Fact
 from bridge.core.listing import ID_LENGTH, Listing
 from bridge.core.model import (
+    FOLDER_LEVELS,
     ApprovalRequest,
     Baseline,
     Decision,
@@ -91,7 +92,7 @@ class GitLedger:
         self._clone = GitClone(remote, cache)
         self._exchanges = Exchanges(self._clone)
         self._gates = GateFolders(self._clone, keys)
-        self._baselines = BaselineFiles(self._clone, self._gates.root)
+        self._baselines = BaselineFiles(self._clone)
         self._sign = sign
         self._files = SignedFiles(self._clone, signature, keys)
         self._keys = keys
@@ -359,15 +360,15 @@ class GitLedger:
         return self._exchanges.alone(attempt)
 
     def _recorded_under(self, ledger: str, prefix: str) -> set[str]:
-        self._clone.bring_tips([ledger])
-        gates = self._clone.tree(self._gates.root(ledger)).get("gates")
+        self._clone.bring_roots([ledger])
+        gates = self._clone.tree(self._clone.root(ledger)).get("gates")
         if gates is None:
             return set()
         way, sha = "", gates.sha
         # Every folder holds at least one gate, so two that fit settle it; one is gone into.
-        for known in (prefix[:2], prefix[2:4]):
+        for level in range(FOLDER_LEVELS):
             tree = self._clone.tree(sha)
-            fits = [name for name in tree if name.startswith(known)]
+            fits = [name for name in tree if name.startswith(prefix[level : level + 1])]
             if len(fits) != 1:
                 return {f"{way}{name}…" for name in fits}
             way, sha = way + fits[0], tree[fits[0]].sha
