@@ -12,10 +12,15 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 
 from bridge.cli.main import main
 from bridge.core.errors import BridgeError, Faults
-from bridge.core.settings import GitHubSettings
+from bridge.core.facts import started_by
+from bridge.core.model import Declared, Draft, Gate, Subject
+from bridge.core.settings import GitHubSettings, from_environment, github_from_environment
+from bridge.entrypoints.github_action import main as action
+from bridge.gates.open_page import ask
 from bridge.policy.policy_file import parse
 from bridge.setup import workflow_files
 from bridge.setup.action_address import action_address, of_release
@@ -25,7 +30,8 @@ from bridge.setup.checks import Level
 from bridge.setup.doctor import examine
 from bridge.setup.github_survey import GitHubSurvey
 from bridge.setup.propose_identities import propose
-from bridge.setup.workflow_files import MAIN, POLICY, RELAY
+from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
+from bridge.wiring import desk
 from tests.github import GitHub
 
 ACTION = "acme/approval-bridge/action@" + "0123456789" * 4
@@ -435,3 +441,62 @@ def test_the_action_is_where_the_release_was_installed_from(
     told: str | None, address: str | None
 ) -> None:
     assert of_release(told, "https://github.com") == address
+
+
+# -- the first gate --------------------------------------------------------------------------------
+
+
+def test_the_first_gate_is_decided_by_the_workflow_that_was_merged(
+    acme: Acme, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "opener.pem"
+    assert main([*SETUP, "--opener", str(key)]) == 0
+    acme.merge()
+    told = capsys.readouterr().out
+    opener = re.search(r"HITL_APP_ID=(\d+)", told)
+    keys = re.search(r"HITL_KEYS=(.*)", told)
+    assert opener
+    assert keys
+    alice = acme.github.user("alice")
+    acme.repo.grant(alice, "maintain")
+
+    # A run that root started asks, with the opener's key.
+    ours = {**acme.github.environment(acme.repo), "HITL_CACHE": str(tmp_path / "cache")}
+    asks = {**ours, "HITL_APP_ID": opener[1], "HITL_APP_KEY": key.read_text()}
+    place = desk(from_environment(asks), github_from_environment(asks))
+    draft = Draft(
+        gate=Gate("https://metadata.test", "Train/7/deploy/12"),
+        message="Deploy?",
+        facts=started_by(getuser()),
+        subject=Subject("Train", "deploy"),
+        declared=Declared(),
+    )
+    _, page = ask(place, draft)
+    assert page
+    pull = acme.repo.pull(page.number)
+    pull.review(acme.admin, "APPROVED")
+    pull.review(alice, "APPROVED")
+
+    # The workflow on the default branch looks at it, with what the environment holds.
+    (step,) = yaml.safe_load(acme.repo.file(MAIN) or "")["jobs"]["tend"]["steps"]
+    environment = acme.repo.environments[ENVIRONMENT]
+    held = {**environment.values, **environment.variables}
+    given = {
+        f"HITL_{name.upper().replace('-', '_')}": re.sub(
+            r"\$\{\{ (?:vars|secrets)\.(\w+) \}\}", lambda found: held.get(found[1], ""), text
+        )
+        for name, text in step["with"].items()
+        if name != "number"
+    }
+    assert action({**ours, **given, "HITL_NUMBER": str(pull.number)}) == 0
+    assert pull.state == "closed" or acme.repo.awaits_merge(pull)
+
+    # A reader who has the public key believes the decision, and knows who approved.
+    reads = {**ours, "HITL_TOKEN": str(acme.token), "HITL_KEYS": keys[1]}
+    ledger = desk(from_environment(reads), github_from_environment(reads)).ledger
+    standing = ledger.read(pull.head_ref.removeprefix("gate/"))
+    assert standing
+    assert standing.decision
+    assert standing.decision.outcome == "approved"
+    assert "alice" in standing.decision.reason
+    assert "root" not in standing.decision.reason
