@@ -34,13 +34,15 @@ _FOLDER = ".github/workflows/"
 
 def written(path: str) -> str:
     """A workflow as `hitl init` writes it."""
-    return workflow_files.text(path, USED, "approval-opener")
+    if path != workflow_files.MAIN:
+        return workflow_files.text(path)
+    return workflow_files.workflow(USED, "approval-opener")
 
 
 def example() -> str:
     """The example's workflow, with the action that is used here."""
     text = (ROOT / "examples" / "github" / "deploy.yml").read_text()
-    return workflow_files.filled(text, USED, None)
+    return workflow_files.with_action(text, USED)
 
 
 def load(text: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ gates:
   - name: deploy
     require: {teams: acme/ml}
 """
-WORKFLOW = workflow_files.text(MAIN, "acme/approval-bridge/action@0123", "approval-opener")
+WORKFLOW = workflow_files.workflow("acme/approval-bridge/action@0123", "approval-opener")
 LEDGER, GATES = "refs/heads/approvals", "refs/heads/gate/**/*"
 
 
@@ -223,13 +223,6 @@ FAULTS: list[tuple[Change, str, str]] = [
         lambda acme: acme.replace_in_main("cancel-in-progress: false", "cancel-in-progress: true"),
         "workflow",
         "is not what this version writes",
-    ),
-    (
-        lambda acme: acme.replace_in_main(
-            "acme/approval-bridge/action@0123", workflow_files.ACTION
-        ),
-        "workflow",
-        "is a placeholder",
     ),
     (
         lambda acme: acme.repo.workflow_states.update({"approvals.yml": "disabled_inactivity"}),

@@ -139,7 +139,6 @@ def test_without_a_cluster_there_is_one_app_and_no_voice_but_its_own(acme: Acme)
     assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
     assert len(acme.shown) == 2  # register, install
     assert 'voices: ""' in (acme.repo.file(MAIN) or "")
-    assert not workflow_files.blanks(acme.repo.file(MAIN) or "")
 
 
 # -- again, and again after an interruption --------------------------------------------------------

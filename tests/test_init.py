@@ -14,12 +14,14 @@ from bridge.gates.audit import audit
 from bridge.ledger.git_ledger import GitLedger
 from bridge.policy.policy_file import parse
 from bridge.setup import workflow_files
+from bridge.setup.action_address import action_address
 from bridge.setup.checkout import Checkout
 from bridge.setup.init import Deed, Filling, for_a_person, init
 from bridge.setup.workflow_files import MAIN, POLICY, RELAY
 from tests.ledgers import decided, git, opened
 
-ACTION = "acme/approval-bridge/action@0123456789"
+ACTION = "acme/approval-bridge/action@" + "0123456789" * 4
+INIT = ["init", "--action", ACTION]
 
 
 @pytest.fixture
@@ -47,14 +49,15 @@ def checkout(tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def deeds(path: Path, *, overwrite: bool = False, **filling: str) -> dict[str, Deed]:
-    done = init(Checkout(path), Filling(**filling), overwrite=overwrite)
+    said = Filling(filling.get("action"), filling.get("opener"), lambda: ACTION)
+    done = init(Checkout(path), said, overwrite=overwrite)
     return {each.path: each.deed for each in done}
 
 
 def test_a_repository_gets_its_policy_its_workflow_and_its_ledger(checkout: Path) -> None:
     assert set(deeds(checkout).values()) == {Deed.WRITTEN}
     parse((checkout / POLICY).read_text())
-    assert (checkout / MAIN).read_text() == workflow_files.text(MAIN)
+    assert (checkout / MAIN).read_text() == workflow_files.workflow(ACTION)
     assert git(checkout, "show", f"approvals:{RELAY}") == workflow_files.text(RELAY).strip()
     assert git(checkout, "log", "--format=%P %s", "approvals") == "The ledger begins"
 
@@ -75,7 +78,7 @@ def test_run_twice_it_changes_nothing(checkout: Path) -> None:
 
 
 def test_a_clone_finds_the_ledger_that_was_pushed(checkout: Path, tmp_path: Path) -> None:
-    assert main(["init", "--push"]) == 0
+    assert main([*INIT, "--push"]) == 0
     second = tmp_path / "second"
     subprocess.run(["git", "clone", "--quiet", str(tmp_path / "acme/models.git"), str(second)])
     found = deeds(second)
@@ -101,7 +104,7 @@ def test_a_ledger_without_the_relay_gets_it_upon_its_record(checkout: Path, orig
 def test_the_ledger_it_begins_holds_decisions_and_stands_an_audit(
     checkout: Path, origin: Path
 ) -> None:
-    main(["init", "--push"])
+    main([*INIT, "--push"])
     ledger = GitLedger(str(origin), checkout / "cache")
     decided(ledger)
     result = audit(ledger)
@@ -119,7 +122,7 @@ def test_a_changed_workflow_is_kept_and_that_is_said(checkout: Path) -> None:
     assert deeds(checkout)[MAIN] is Deed.CHANGED
     assert (checkout / MAIN).read_text() == changed
     assert deeds(checkout, overwrite=True)[MAIN] is Deed.REPLACED
-    assert (checkout / MAIN).read_text() == workflow_files.text(MAIN)
+    assert (checkout / MAIN).read_text() == workflow_files.workflow(ACTION)
 
 
 def test_a_policy_is_never_written_over(checkout: Path) -> None:
@@ -145,8 +148,8 @@ def test_a_changed_relay_is_kept_until_it_is_to_be_written_over(checkout: Path) 
         ("runs-on: ubuntu-latest", "runs-on: [self-hosted, gpu]"),
         ('cron: "17 * * * *"', 'cron: "5 4 * * *"'),
         ("timeout-minutes: 15", "timeout-minutes: 5"),
-        (workflow_files.ACTION, ACTION),
-        ("OPENER[bot]", "acme-opener[bot], old-opener[bot]"),
+        ("action@commit", ACTION),
+        ('""', "acme-opener[bot], old-opener[bot]"),
         ("# Written by", "# Changed from what was written by"),
     ],
 )
@@ -172,17 +175,30 @@ def test_what_makes_it_safe_is(old: str, new: str) -> None:
     assert not workflow_files.is_current(MAIN, text.replace(old, new))
 
 
-def test_placeholders_are_filled_in_and_nothing_else(checkout: Path) -> None:
+def test_another_action_or_opener_is_put_in_and_nothing_else(checkout: Path) -> None:
     deeds(checkout)
     workflow = checkout / MAIN
     workflow.write_text(workflow.read_text().replace("ubuntu-latest", "mine"))
-    assert len(workflow_files.blanks(workflow.read_text())) == 2
-    assert deeds(checkout, action=ACTION, opener="acme-opener")[MAIN] is Deed.FILLED
-    text = workflow.read_text()
-    assert f"uses: {ACTION}" in text
-    assert "voices: acme-opener[bot]" in text
-    assert "runs-on: mine" in text
-    assert not workflow_files.blanks(text)
+    newer = ACTION.replace("0123", "4567")
+    assert deeds(checkout, action=newer, opener="acme-opener")[MAIN] is Deed.FILLED
+    assert f"uses: {newer}" in workflow.read_text()
+    assert "voices: acme-opener[bot]" in workflow.read_text()
+    assert "runs-on: mine" in workflow.read_text()
+    assert deeds(checkout)[MAIN] is Deed.UNCHANGED
+
+
+def test_a_workflow_that_is_written_anew_keeps_its_action_and_its_opener(checkout: Path) -> None:
+    deeds(checkout, action=ACTION.replace("0123", "4567"), opener="acme-opener")
+    before = (checkout / MAIN).read_text()
+    (checkout / MAIN).write_text(before.replace("cancel-in-progress: false", ""))
+    assert deeds(checkout, overwrite=True)[MAIN] is Deed.REPLACED
+    assert (checkout / MAIN).read_text() == before
+
+
+def test_nothing_is_written_if_nobody_says_where_the_action_is(checkout: Path) -> None:
+    with pytest.raises(BridgeError, match="give --action"):
+        init(Checkout(checkout), Filling(release=lambda: action_address(None, "https://no.test")))
+    assert not (checkout / ".github").exists()
 
 
 # -- what it tells ---------------------------------------------------------------------------------
@@ -191,18 +207,18 @@ def test_placeholders_are_filled_in_and_nothing_else(checkout: Path) -> None:
 def test_it_says_what_it_did_how_to_push_and_what_only_a_person_can_set(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["init"]) == 0
+    assert main(INIT) == 0
     told = capsys.readouterr().out
     assert f"{RELAY} on the branch approvals: written" in told
     assert "git push origin approvals" in told
     assert "Two GitHub Apps of acme, installed on models alone" in told
-    assert re.search(r"line \d+: put yours for OPENER\[bot\]", told)
-    main(["init", "--push"])
+    assert "`hitl github setup` do all of this" in told
+    main([*INIT, "--push"])
     assert "The branch approvals is on origin." in capsys.readouterr().out
 
 
 def test_every_setting_of_a_safe_installation_is_named() -> None:
-    told = "\n".join(for_a_person("acme/models", ""))
+    told = "\n".join(for_a_person("acme/models"))
     for each in (
         "opener",
         "decider",
@@ -239,7 +255,7 @@ def test_outside_a_repository_there_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["init"]) == 1
+    assert main(INIT) == 1
     assert "is in no git repository" in capsys.readouterr().err
 
 

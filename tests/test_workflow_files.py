@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.setup.workflow_files import ACTION, MAIN, RELAY, blanks, is_current, text
+from bridge.setup.workflow_files import MAIN, POLICY, RELAY, action_of, is_current, text, workflow
 from tests.actions import ROOT, USED, example, load, written
 
 PATHS = (MAIN, RELAY)
@@ -213,10 +213,12 @@ def test_a_job_stands_behind_an_if_and_ends_by_itself(workflow: dict[str, Any]) 
 # -- what is filled in -----------------------------------------------------------------------------
 
 
-def test_what_hitl_init_fills_in_stands_once_in_the_one_file_and_nowhere_in_the_relay() -> None:
-    assert [blank.what for blank in blanks(text(MAIN))] == [ACTION, "OPENER[bot]"]
-    assert not blanks(text(RELAY))
-    assert not blanks(written(MAIN))
+def test_nothing_that_is_written_has_a_placeholder() -> None:
+    for each in (written(MAIN), workflow(USED), text(RELAY), text(POLICY)):
+        assert not re.search(r"OWNER|REF\b|OPENER", each)
+    assert action_of(written(MAIN)) == action_of(workflow(USED)) == USED
+    assert "voices: approval-opener[bot]\n" in written(MAIN)
+    assert 'voices: ""\n' in workflow(USED)
 
 
 @pytest.mark.parametrize("name", ["requirements", "kubernetes"])

@@ -232,14 +232,18 @@ def init(
         return
     from pathlib import Path
 
+    from bridge.core.settings import SERVER_URL
     from bridge.core.shards import FIRST
+    from bridge.setup.action_address import action_address
     from bridge.setup.checkout import Checkout
     from bridge.setup.init import Filling, for_a_person
     from bridge.setup.init import init as make_ready
-    from bridge.setup.workflow_files import MAIN
 
     checkout = Checkout(Path.cwd())
-    done = make_ready(checkout, Filling(action, opener), overwrite=overwrite)
+    server = os.environ.get(SERVER_URL) or "https://github.com"
+    given = action_address(action, server) if action else None
+    filling = Filling(given, opener, lambda: action_address(None, server))
+    done = make_ready(checkout, filling, overwrite=overwrite)
     for each in done:
         place = f"{each.path} on the branch {FIRST}" if each.in_ledger else each.path
         click.echo(f"{place}: {each.deed}")
@@ -250,7 +254,7 @@ def init(
     else:
         click.echo(f"To push the ledger's branch:  git push {checkout.remote} {FIRST}")
     click.echo("\nWhat only a person can set:")
-    for number, says in enumerate(for_a_person(checkout.repository, checkout.read(MAIN) or ""), 1):
+    for number, says in enumerate(for_a_person(checkout.repository), 1):
         click.echo(click.wrap_text(f"{number}. {says}", 100, " ", "   "))
 
 

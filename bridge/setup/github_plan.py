@@ -401,9 +401,9 @@ def _written(found: Found, wanted: Wanted) -> dict[str, str]:
         files[POLICY] = proposed.get(POLICY) or policy_text(wanted.identities)
     if MAIN not in found.files:
         opener = found.apps.get(Role.OPENER)
-        slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else ""
+        slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else None
         keys = PUBLIC_KEY if _needs_signing(found) else keys_of(proposed.get(MAIN, ""))
-        files[MAIN] = workflow_files.text(MAIN, wanted.action, slug, keys or "none")
+        files[MAIN] = workflow_files.workflow(wanted.action, slug, keys)
     return files
 
 

@@ -5,13 +5,14 @@ Run twice, it changes nothing. What somebody changed by hand is kept, and that i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from bridge.ledger.readme import README
 from bridge.setup import workflow_files
+from bridge.setup.action_address import action_address
 from bridge.setup.checkout import Checkout
 from bridge.setup.kubernetes_manifests import Deployed, files
 from bridge.setup.workflow_files import MAIN, POLICY, RELAY
@@ -39,10 +40,12 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What the workflow's placeholders stand for; None: nobody has said."""
+    """What the workflow says of its surroundings; None: what it says already, or the default."""
 
     action: str | None = None  # acme/approval-bridge/action@<commit>
     opener: str | None = None  # the App that opens gates: acme-approvals-opener
+    #: Where the action is if nobody says it. Raises `BridgeError`.
+    release: Callable[[], str] = lambda: action_address(None, "https://github.com")
 
 
 def init(checkout: Checkout, filling: Filling, *, overwrite: bool = False) -> tuple[Done, ...]:
@@ -51,11 +54,9 @@ def init(checkout: Checkout, filling: Filling, *, overwrite: bool = False) -> tu
     The ledger's branch is written in the checkout and not pushed. Raises `BridgeError`.
     """
     checkout.catch_up()
-    return (
-        _policy(checkout),
-        _workflow(checkout, filling, overwrite),
-        *_ledger(checkout, overwrite),
-    )
+    # First, because it may not be known where the action is: then nothing is written.
+    workflow = _workflow(checkout, filling, overwrite)
+    return (_policy(checkout), workflow, *_ledger(checkout, overwrite))
 
 
 def deploy(checkout: Checkout, deployed: Deployed, *, overwrite: bool = False) -> Iterator[Done]:
@@ -82,9 +83,12 @@ def _workflow(checkout: Checkout, filling: Filling, overwrite: bool) -> Done:
     found = checkout.read(MAIN)
     deed = _deed(MAIN, found, overwrite)
     if deed in _WRITES:
-        checkout.write(MAIN, workflow_files.text(MAIN, filling.action, filling.opener))
+        action = filling.action or workflow_files.action_of(found or "") or filling.release()
+        opener = filling.opener or workflow_files.opener_of(found or "")
+        checkout.write(MAIN, workflow_files.workflow(action, opener))
     elif found is not None:
-        filled = workflow_files.filled(found, filling.action, filling.opener)
+        filled = workflow_files.with_action(found, filling.action) if filling.action else found
+        filled = workflow_files.with_opener(filled, filling.opener) if filling.opener else filled
         if filled != found:
             checkout.write(MAIN, filled)
             return Done(MAIN, Deed.FILLED)
@@ -115,9 +119,10 @@ def _deed(path: str, found: str | None, overwrite: bool) -> Deed:
     return Deed.REPLACED if overwrite else Deed.CHANGED
 
 
-def for_a_person(repository: str | None, main: str) -> Iterator[str]:
-    """What only a person can set, in the order in which it is best done. `main`: the workflow."""
-    owner, _, name = (repository or "OWNER/REPOSITORY").partition("/")
+def for_a_person(repository: str | None) -> Iterator[str]:
+    """What only a person can set, in the order in which it is best done."""
+    owner, _, name = (repository or "your organization/the repository").partition("/")
+    yield "Or let `hitl github setup` do all of this with one command."
     yield "Merge the new files into the default branch, and push the branch approvals."
     yield (
         f"Two GitHub Apps of {owner}, installed on {name} alone. The opener, for pods and jobs:"
@@ -136,6 +141,5 @@ def for_a_person(repository: str | None, main: str) -> Iterator[str]:
         "A ruleset for the branches gate/**/*: restrict creations, updates and deletions. Bypass:"
         " the opener and the decider."
     )
-    for blank in workflow_files.blanks(main):
-        yield f"In {MAIN}, line {blank.line}: put yours for {blank.what}."
+    yield f"In {MAIN}, the input `voices`: the opener's slug with [bot], unless --opener said it."
     yield "Then `hitl doctor`, which checks each of these on the live repository."

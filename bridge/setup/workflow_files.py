@@ -6,15 +6,11 @@ The texts are `templates/workflows`. What a person fills in there, or may set, i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from bridge.core.shipped_files import templates
 from bridge.policy.policy_file import PATH
 
-#: What stands in the template until somebody says which.
-ACTION: Final = "OWNER/approval-bridge/action@REF"
-OPENER: Final = "OPENER"
 #: The environment whose secret the decider's key is.
 ENVIRONMENT: Final = "approvals"
 
@@ -37,21 +33,31 @@ _THEIRS: Final = re.compile(
 )
 
 
-def text(
-    path: str, action: str | None = None, opener: str | None = None, keys: str | None = None
-) -> str:
-    """The file as it is written; what is not said stays as a placeholder."""
-    found = (templates() / _TEMPLATES[path]).read_text(encoding="utf-8")
-    if keys:
-        found = found.replace("keys: none", f"keys: {keys}")
-    return filled(found, action, opener)
+def text(path: str) -> str:
+    """The file as it is shipped: the policy and the relay are written so."""
+    return (templates() / _TEMPLATES[path]).read_text(encoding="utf-8")
 
 
-def filled(found: str, action: str | None, opener: str | None) -> str:
-    """The text with what is said in place of the placeholders. An empty opener: there is none."""
-    if opener == "":
-        found = found.replace(f"voices: {OPENER}[bot]", 'voices: ""')
-    return found.replace(ACTION, action or ACTION).replace(f"{OPENER}[", f"{opener or OPENER}[")
+def workflow(action: str, opener: str | None = None, keys: str | None = None) -> str:
+    """The main workflow. `action` is what `uses:` says, `opener` the slug of the opener's App."""
+    found = text(MAIN).replace("keys: none", f"keys: {keys or 'none'}")
+    return with_opener(with_action(found, action), opener)
+
+
+def with_action(found: str, action: str) -> str:
+    """The workflow with this address for the action; what else it uses stays."""
+    return re.sub(r"(uses: )(?:\S+/)?action@\S+", lambda own: own[1] + action, found)
+
+
+def with_opener(found: str, opener: str | None) -> str:
+    voices = f"{opener}[bot]" if opener else '""'
+    return re.sub(r"(?m)^( *voices:).*$", lambda own: f"{own[1]} {voices}", found)
+
+
+def action_of(found: str) -> str | None:
+    """The address of the action that the workflow uses."""
+    own = re.search(r"uses: ((?:\S+/)?action@\S+)", found)
+    return own[1] if own else None
 
 
 def is_current(path: str, found: str) -> bool:
@@ -69,22 +75,4 @@ def _essence(found: str) -> list[str]:
 def opener_of(found: str) -> str | None:
     """The slug of the App whose voice the workflow names beside its own; None: it names none."""
     voice = re.search(r"^ *voices: *[\"']?([\w-]+)\[bot\]", found, re.M)
-    return voice[1] if voice and voice[1] != OPENER else None
-
-
-@dataclass(frozen=True, slots=True)
-class Blank:
-    """A placeholder that is still there: `line` counts from one."""
-
-    line: int
-    what: str
-
-
-def blanks(found: str) -> tuple[Blank, ...]:
-    """What somebody has yet to fill in."""
-    return tuple(
-        Blank(number, what)
-        for number, line in enumerate(found.splitlines(), start=1)
-        for what in (ACTION, f"{OPENER}[bot]")
-        if what in line and not line.lstrip().startswith("#")
-    )
+    return voice[1] if voice else None
