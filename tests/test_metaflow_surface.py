@@ -248,15 +248,32 @@ def test_the_runner_and_dump_see_a_gated_run(project: Project) -> None:
     said = python(
         project,
         f"""
+import json
 from metaflow import Runner
-with Runner({str(FLOWS / "branches.py")!r}, show_output=False).run() as running:
+from metaflow.cards import get_cards
+flow = Runner({str(FLOWS / "branches.py")!r}, show_output=False, decospecs=["card:type=hitl"])
+with flow.run() as running:
     task = running.run["left"].task
     print(running.status, task.pathspec, task["hitl_input"].data)
+    joined = running.run["joined"].task
+    print(json.dumps([task["hitl_decision"].data, "hitl_decision" in joined,
+                      task.metadata_dict["hitl-decision"],
+                      get_cards(task)[0].get(), get_cards(joined)[0].get()]))
 """,
         HITL_ENVIRONMENT="test",
     )
-    status, task, given = said.split(maxsplit=2)
+    first, values = said.splitlines()
+    status, task, given = first.split(maxsplit=2)
     assert (status, given.strip()) == ("successful", "{'replicas': 1, 'notes': 'none'}")
+    decision, is_joined, datum, card, no_card = json.loads(values)
+    assert decision["key"] == task
+    assert (decision["outcome"], decision["by"]) == ("approved", "condition")
+    assert decision["inputs"] == {"replicas": 1, "notes": "none"}
+    assert not is_joined  # each branch has its own, and a join of two has none
+    assert datum == f"approved by condition, commit {decision['commit']}"
+    assert f"<h1>{task}</h1>" in card
+    assert decision["commit"] in card
+    assert "This step has no <code>@hitl</code>." in no_card
     dumped = project.flow("branches.py", "dump", task.partition("/")[2])
     assert dumped.code == 0, dumped.said
     assert "hitl_input" in dumped.said

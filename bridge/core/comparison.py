@@ -14,6 +14,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Final
 
+from bridge.core.approval import DECISION
 from bridge.core.artifacts import ordered
 from bridge.core.converter import plain
 from bridge.core.digest import canonical
@@ -89,11 +90,16 @@ def compared(request: ApprovalRequest) -> Comparison | None:
     if baseline is None:
         return None
     before = {each.name: each for each in baseline.artifacts}
-    now = ordered(request.artifacts)
+    now = tuple(each for each in ordered(request.artifacts) if not _is_own(each))
     names = {each.name for each in now}
     rows = [_row(each, before.get(each.name), baseline) for each in now]
     gone = [Row(None, each, Change.GONE) for each in baseline.artifacts if each.name not in names]
     return Comparison(baseline, (*rows, *gone))
+
+
+def _is_own(artifact: Artifact) -> bool:
+    """An earlier gate's decision, which is another one in each run."""
+    return artifact.name.rpartition(".")[2] == DECISION
 
 
 def _row(now: Artifact, before: Artifact | None, baseline: Baseline) -> Row:
@@ -158,7 +164,7 @@ def _repository(venue: Place) -> Iterator[tuple[str, str]]:
 
 def baseline_of(request: ApprovalRequest, decision: Decision) -> Baseline:
     """An approved request, as later ones are compared with it."""
-    artifacts = ordered(request.artifacts)
+    artifacts = [each for each in ordered(request.artifacts) if not _is_own(each)]
     kept = artifacts[:MOST_ARTIFACTS]
     by = ", ".join(dict.fromkeys(each.actor.name for each in decision.votes))
     return Baseline(

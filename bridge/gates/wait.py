@@ -61,7 +61,7 @@ def pass_gate(
         if opened.standing.decision is None:
             _Waiting(venue, run, draft, opened, condition).until_decided()
         decision = venue.verify(draft.gate, compute or (lambda _: draft))
-        _say(*_passed(draft.gate.key, decision, venue.address))
+        say_passed(draft.gate.key, decision, venue.address)
         return decision
     except GateShut:
         raise
@@ -251,11 +251,11 @@ def _who_decides(request: ApprovalRequest) -> str:
     return f"{request.gate.key} waits for {who_may(request.policy.require)}{until}"
 
 
-def _passed(key: str, decision: Decision, where: str) -> tuple[str, str]:
-    """Whose approval lets the run go on: perhaps nobody was asked here."""
+def say_passed(key: str, decision: Decision, where: str) -> None:
+    """Say in the run's log whose approval lets it go on: perhaps nobody was asked here."""
     what = "" if decision.reason.startswith("approved") else "approved, "
     when = f"{decision.decided_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{key}: {what}{decision.reason}", f"recorded on {when} in {where}"
+    _say(f"{key}: {what}{decision.reason}", f"recorded on {when} in {where}")
 
 
 def _say(*parts: str) -> None:

@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from metaflow import flowspec
 from metaflow._vendor import click
 from metaflow.decorators import StepDecorator, _base_step_decorator
 from metaflow.exception import MetaflowException
@@ -28,6 +29,7 @@ from metaflow_extensions.hitl import metaflow_version
 from . import brought, guard
 
 if TYPE_CHECKING:
+    from bridge.core.approval import Approval
     from bridge.core.gate_spec import GateSpec
     from bridge.core.settings import Settings
     from metaflow_extensions.hitl.stored_bytes import Watch
@@ -154,14 +156,19 @@ class HitlDecorator(StepDecorator):
                 f"The step *{self._step}* is @parallel: its many nodes cannot wait at one gate."
                 " Put @hitl on the step before it."
             )
-        if hasattr(type(self._flow), "hitl_input"):
-            raise HitlException(
-                "This flow has a parameter or class attribute of the name *hitl_input*, which is"
-                " where a gate puts the approver's input: give yours another name."
-            )
         with _needing_bridge():
+            from bridge.core.approval import DECISION
+
             from .known import known_at, shared_by
             from .properties import properties_of
+        for name, what in (("hitl_input", "approver's input"), (DECISION, "decision")):
+            if hasattr(type(self._flow), name):
+                raise HitlException(
+                    f"This flow has a parameter or class attribute of the name *{name}*, which is"
+                    f" where a gate puts the {what}: give yours another name."
+                )
+        # Each gated branch has its own, and `merge_artifacts` would refuse every join of two.
+        flowspec.INTERNAL_ARTIFACTS_SET.add(DECISION)
         # In a task Metaflow puts properties in place of these, so they are looked at here.
         self._parameters = dict(self._flow._get_parameters())
         self._shared = shared_by(type(self._flow))
@@ -298,9 +305,11 @@ class HitlDecorator(StepDecorator):
         flow._task_ok = False
         task = self.gated_task(run_id, task_id, flow.index if _splits(inputs) else None, inputs)
         with guard.alarm_held():
-            given = self._pass(task)
+            approval = self._pass(task)
         guard.mark_verified(task.gate.key)
-        flow.hitl_input = given
+        flow.hitl_input = dict(approval.inputs)
+        flow.hitl_decision = approval.plain()
+        metadata.register_metadata(run_id, step_name, task_id, [_datum(approval, retry_count)])
 
     def task_exception(
         self,
@@ -323,8 +332,8 @@ class HitlDecorator(StepDecorator):
 
     # -- the gate -----------------------------------------------------------------------------
 
-    def _pass(self, task: GatedTask) -> dict[str, Any]:
-        """The approver's input; leaves the process where the gate stays shut."""
+    def _pass(self, task: GatedTask) -> Approval:
+        """The approval; leaves the process if the gate stays shut."""
         from bridge.core.errors import BridgeError, GateShut
 
         from .passing import pass_task
@@ -402,6 +411,15 @@ def _project() -> tuple[str | None, str | None]:
     from metaflow import current
 
     return getattr(current, "project_name", None), getattr(current, "branch_name", None)
+
+
+def _datum(approval: Approval, attempt: int) -> Any:
+    """What Metaflow's UI and Client list of the task, beside its artifacts."""
+    from metaflow.metadata_provider import MetaDatum  # not in an old Metaflow
+
+    who = ", ".join(approval.approvers) or approval.by
+    said = f"{approval.outcome} by {who}, commit {approval.commit}"
+    return MetaDatum("hitl-decision", said, "hitl-decision", [f"attempt_id:{attempt}"])
 
 
 def _decorators(flow: Any, step: str) -> list[Any]:

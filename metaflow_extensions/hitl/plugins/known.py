@@ -8,6 +8,7 @@ import textwrap
 from types import FunctionType
 from typing import Any
 
+from bridge.core.approval import DECISION
 from bridge.core.message_template import Known
 
 from .properties import properties_of
@@ -81,7 +82,7 @@ def _set_by_decorators(node: Any) -> set[str] | None:
         if each.name == "catch" and each.attributes.get("var"):
             found.add(each.attributes["var"])
         elif each.name == "hitl":
-            found.add("hitl_input")
+            found |= {"hitl_input", DECISION}
         elif not type(each).__module__.startswith("metaflow."):
             return None
     return found

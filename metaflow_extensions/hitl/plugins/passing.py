@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from bridge import wiring
 from bridge.core import input_fields
+from bridge.core.approval import Approval, approval_of
 from bridge.core.conditions import Function, judge, parse
 from bridge.core.errors import BridgeError, Faults, GateShut, NoLedger
 from bridge.core.evaluation import Condition, Decider
@@ -16,7 +16,7 @@ from bridge.core.gate_spec import GateSpec
 from bridge.core.model import ApprovalRequest, Decision, Draft, Gate, Standing, Subject
 from bridge.core.settings import Settings
 from bridge.gates.venue import Opened
-from bridge.gates.wait import pass_gate
+from bridge.gates.wait import pass_gate, say_passed
 from bridge.local.notify import chosen
 from metaflow_extensions.hitl.asking import apart
 from metaflow_extensions.hitl.stored_bytes import Watch
@@ -27,10 +27,12 @@ from .request import GatedTask, bytes_of, condition_of, draft_of, plain_artifact
 
 def pass_task(
     settings: Settings, task: GatedTask, declared: GateSpec, watch: Watch | None
-) -> dict[str, Any]:
-    """The approver's input. Raises `GateShut` and other `BridgeError`s."""
+) -> Approval:
+    """The approval that lets the task run. Raises `GateShut` and other `BridgeError`s."""
+    verified: list[Standing] = []
 
     def again(standing: Standing) -> Draft:
+        verified.append(standing)
         # In this order: an object that is loaded could change what is looked at after it.
         _check_bytes(task, standing.request, watch)
         _check_plain_values(task, standing.request)
@@ -43,7 +45,9 @@ def pass_task(
                 f"{task.gate.key} does not run: HITL_LEDGER is not set in this pod, so its"
                 " decision cannot be read"
             )
-        decision = wiring.existing_venue(settings).verify(task.gate, again)
+        venue = wiring.existing_venue(settings)
+        decision = venue.verify(task.gate, again)
+        say_passed(task.gate.key, decision, venue.address)
     else:
         draft, condition = apart(lambda: _asked(settings, task, declared, watch))
         venue = wiring.venue(_telling(settings, declared))
@@ -53,7 +57,7 @@ def pass_task(
         raise GateShut(
             f"{task.gate.key} does not run: the recorded input does not fit, {objection}"
         )
-    return dict(decision.inputs)
+    return approval_of(verified[-1], decision)
 
 
 def _asked(

@@ -15,6 +15,7 @@ from typing import Any
 
 from bridge.core import artifacts as shown
 from bridge.core import message_template, plain_pickle
+from bridge.core.approval import DECISION
 from bridge.core.comparison import declared_better, kind_of
 from bridge.core.conditions import Readable, Test, judge
 from bridge.core.errors import Faults
@@ -329,7 +330,7 @@ class _Branch(Mapping[str, Any]):
     def summary(self, name: str, label: str, *, plain: bool = False) -> Artifact:
         type_name, size = self._stored_as(name)
         digest = self.digest(name)
-        if name != "index" and not shown.worth_reading(type_name, size):
+        if name == DECISION or (name != "index" and not shown.worth_reading(type_name, size)):
             return shown.unread(label, type_name, digest, size)
         try:
             # Rows are no plain value, and worth more to people than their number.
