@@ -65,7 +65,7 @@ class Asked:
         ran.append(f"ask {name}")
         if name in self.no:
             raise GateShut(f"{gate.key} does not run: rejected")
-        return SimpleNamespace(inputs={})
+        return SimpleNamespace(inputs={}, plain=dict)
 
 
 #: The steps that ran, in order.
@@ -548,18 +548,18 @@ def test_what_was_approved_and_what_the_person_filled_in_go_on(ann: Person) -> N
     got: list[Any] = []
     gate = a_gate(
         inputs=["model"],
-        outputs=["approved", "answer"],
+        outputs=["approved", "answer", "decision"],
         message="At {self.model[accuracy]:.0%}?",
         input_schema={"target": "str"},
     )
     report = Step(
-        lambda approved, answer: got.append((approved, answer)),
+        lambda approved, answer, decision: got.append((approved, answer, decision["approvers"])),
         name="report",
-        inputs=["approved", "answer"],
+        inputs=["approved", "answer", "decision"],
     )
     result = run(a_pipeline(model(), gate, report), run_id="r1")
     assert result.success, why(result)
-    assert got == [({"accuracy": 0.94}, {"target": "staging"})]
+    assert got == [({"accuracy": 0.94}, {"target": "staging"}, ["Ann <ann@example.org>"])]
     assert (ann.seen[0].gate.key, ann.seen[0].message) == ("shop/r1/review/1", "At 94%?")
 
 

@@ -164,9 +164,9 @@ def test_a_condition_that_holds_asks_nobody_and_its_values_are_recorded(
         (by_function, {"environment": "staging"}),
     ):
         assert (decision.outcome, decision.by) == (Outcome.APPROVED, Decider.CONDITION)
-        assert decision.condition
-        assert decision.condition.seen == seen
-        assert decision.votes == ()
+        assert decision.record.condition
+        assert decision.record.condition.seen == seen
+        assert decision.approvers == ()
 
 
 def test_every_fault_of_the_arguments_is_told_at_once_and_nobody_is_asked(ledger: Path) -> None:

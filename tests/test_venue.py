@@ -195,4 +195,5 @@ def test_plain_python_asks_where_the_ledger_says(
 
     monkeypatch.setattr("bridge.wiring.time.sleep", answer)
     decision = approval("deploy", "alice", artifacts={"accuracy": 0.94})
-    assert decision.votes[0].actor.login == "alice"
+    assert decision.record.votes[0].actor.login == "alice"
+    assert decision.page == f"{at.repo.url}/pull/1"

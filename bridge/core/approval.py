@@ -27,6 +27,7 @@ class Approval:
     decided_at: datetime  # in UTC
     commit: str  # of the ledger, which holds the record
     page: str | None  # the address where people answered, if there is one
+    record: Decision  # whole, as the ledger has it
 
     def plain(self) -> dict[str, Any]:
         """The same in types that every Python can load, without the bridge."""
@@ -59,4 +60,5 @@ def approval_of(standing: Standing, decision: Decision) -> Approval:
         decided_at=decision.decided_at,
         commit=standing.commit,
         page=next((each.partition("#")[0] for each in urls), None),
+        record=decision,
     )

@@ -39,7 +39,8 @@ def approval(
     """A step that every step added to the pipeline after it waits for.
 
     `inputs` are the assets that the person is shown and that the approval binds; the first of them
-    goes on unchanged as the first of `outputs`. A second output is the input that the person gave.
+    goes on unchanged as the first of `outputs`. A second output is the input that the person gave,
+    a third the approval: who gave it, when, why, and the commit that records it.
     `message` is a template over the inputs: `{self.accuracy:.1%}`. The rest is as for
     `bridge.approval`. If it is not approved, the step fails and the pipeline ends. A pipeline that
     could run a later step without it is refused when it is built.
@@ -108,9 +109,10 @@ class ApprovalStep(GateStep):
         if self.templated:
             message = render(spec.message, Scope(artifacts=given), harmless_line)
             spec = replace(spec, message=message)
-        decision = python.ask(spec, gate, given)
+        approval = python.ask(spec, gate, given)
         first = next(iter(given.values()), None)
-        passed = [first if given else dict(decision.inputs), dict(decision.inputs)]
+        inputs = dict(approval.inputs)
+        passed = [first if given else inputs, inputs, approval.plain()]
         return dict(zip(self.handed_on, passed, strict=False))
 
 

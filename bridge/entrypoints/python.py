@@ -16,6 +16,7 @@ from typing import Any
 
 from bridge import wiring
 from bridge.core import log
+from bridge.core.approval import Approval, approval_of
 from bridge.core.artifacts import comparable, ordered, summarise
 from bridge.core.comparison import declared_better, kind_of
 from bridge.core.conditions import Readable, judge
@@ -24,7 +25,7 @@ from bridge.core.errors import Faults, GateShut, NoLedger
 from bridge.core.facts import started_by
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.message_template import Known
-from bridge.core.model import Artifact, Decision, Draft, Gate, Subject
+from bridge.core.model import Artifact, Draft, Gate, Standing, Subject
 from bridge.core.sanitize import one_line
 from bridge.core.settings import from_environment
 from bridge.gates.wait import pass_gate
@@ -63,8 +64,8 @@ def approval(
     compare: bool | Mapping[str, str] | None = None,
     better: Mapping[str, str] | None = None,
     run: str | None = None,
-) -> Decision:
-    """Ask a person, wait, and return the recorded approval; its input is `decision.inputs`.
+) -> Approval:
+    """Ask a person, wait, and return the recorded approval; its input is `approval.inputs`.
 
     `approver` is a name, an e-mail, a login or a team, or several; "anyone" is everybody. `message`
     is literal text. `artifacts` are shown and bound: the approval is of these values.
@@ -119,7 +120,7 @@ def check_before_run(spec: GateSpec, flow: str, step: str) -> None:
     venue.ledger.head()
 
 
-def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Decision:
+def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
     """The recorded approval of these values at this gate. Raises `GateShut`."""
     log.turn_on_if_asked(os.environ)
     settings = from_environment(os.environ)
@@ -142,7 +143,14 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Decision:
     )
     readable = Readable(values, settings.environment)
     condition = judge(spec.condition, readable) if spec.condition else None
-    return pass_gate(wiring.venue(settings), run, draft, condition)
+    verified: list[Standing] = []
+
+    def again(standing: Standing) -> Draft:
+        verified.append(standing)
+        return draft
+
+    decision = pass_gate(wiring.venue(settings), run, draft, condition, again)
+    return approval_of(verified[-1], decision)
 
 
 def artifact(name: str, value: Any) -> Artifact:
