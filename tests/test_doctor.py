@@ -142,7 +142,7 @@ def _nobody(name: str) -> Change:
     return lambda acme: acme.ruleset(name).bypass.clear()
 
 
-def _inherited(rule: str, branch: str = "~ALL") -> Change:
+def _inherited(rule: str | dict[str, Any], branch: str = "~ALL") -> Change:
     return lambda acme: (
         acme.github.add_organisation_ruleset(acme.repo.owner, "everywhere", rule, branches=[branch])
         and None
@@ -210,6 +210,8 @@ def _by_token(acme: Installed) -> None:
     text = WORKFLOW.replace("app-id: ${{ vars.HITL_APP_ID }}", "token: ${{ github.token }}")
     acme.main(text.replace("          app-key: ${{ secrets.HITL_APP_KEY }}\n", ""))
 
+
+RESTRICTED = {"restricted_file_paths": ["**/decision.yaml"]}
 
 FAULTS: list[tuple[Change, str, str]] = [
     (_setting(archived=True), "repository", "it is archived"),
@@ -285,6 +287,11 @@ FAULTS: list[tuple[Change, str, str]] = [
     (_bypass("decided", "maintain"), "ledger rules", "whoever may maintain can push the ledger"),
     (_nobody("decided"), "ledger rules", "the decider cannot push the ledger"),
     (_inherited("required_linear_history"), "ledger rules", "of acme asks for linear history"),
+    (
+        _inherited({"type": "file_path_restriction", "parameters": RESTRICTED}),
+        "ledger rules",
+        "asks for file path restriction, and refuses the file gates/",
+    ),
     (_inherited("required_signatures"), "ledger rules", "of acme asks for signatures"),
     (
         _protected(required_linear_history={"enabled": True}),

@@ -7,6 +7,7 @@ from typing import Final
 
 from bridge.core.shards import FIRST
 from bridge.setup.checks import Level, Said, fault
+from bridge.setup.pattern_rules import refused_by
 from bridge.setup.survey import BranchRule, Bypass
 
 #: Of the form that every gate's branch has.
@@ -20,6 +21,8 @@ NO_RULESETS: Final = fault(
 #: Rules that a commit of the bridge, pushed by git, never fulfils.
 REFUSE: Final = frozenset(
     {
+        "code_scanning",
+        "license_compliance_scanning",
         "merge_queue",
         "pull_request",
         "required_deployments",
@@ -51,6 +54,7 @@ class RuleBook:
         self, branch: str, rules: Sequence[BranchRule], opener: int | None, decider: int | None
     ) -> None:
         self._branch = branch if branch == FIRST else "gate/**/*"
+        self._one = branch
         self._rules = rules
         self._names = {opener: "the opener", decider: "the decider"}
         self._opener, self._decider = opener, decider
@@ -112,10 +116,13 @@ class RuleBook:
         pushing = {self._decider, self._opener} if opener else {self._decider}
         for rule in self._rules:
             spared = {each.id for each in rule.bypass or () if each.kind == "Integration"}
-            if rule.type in kinds and not pushing <= spared:
+            if pushing <= spared:
+                continue
+            refused = what if rule.type in kinds else refused_by(rule, self._one)
+            if refused is not None:
                 yield fault(
                     f"the ruleset {rule.ruleset!r} of {rule.source} asks for {words(rule.type)},"
-                    f" and refuses {what}",
+                    f" and refuses {refused}",
                     f"exclude {self._branch} there",
                 )
 

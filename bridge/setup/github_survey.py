@@ -125,7 +125,8 @@ class GitHubSurvey:
                 if each.get("bypass_mode", "always") != "pull_request"
             )
         name = ruleset.get("name") or f"number {row['ruleset_id']}"
-        return BranchRule(row["type"], name, row["ruleset_source"], bypass)
+        parameters = dict(row.get("parameters") or {})
+        return BranchRule(row["type"], name, row["ruleset_source"], bypass, parameters)
 
     def protection(self, branch: str) -> frozenset[str]:
         path = f"{self._home}/branches/{quote(branch)}/protection"

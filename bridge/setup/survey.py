@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from bridge.core.errors import ForgeUnavailable
 
@@ -47,6 +48,7 @@ class BranchRule:
     ruleset: str  # its name
     source: str  # the repository or the organization that set it
     bypass: frozenset[Bypass] | None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

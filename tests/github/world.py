@@ -214,12 +214,15 @@ class World:
         return [each for each in self._org_rulesets if each.source is owner]
 
     def add_organisation_ruleset(
-        self, organisation: Organisation, name: str, *rules: str, branches: Iterable[str]
+        self,
+        organisation: Organisation,
+        name: str,
+        *rules: str | dict[str, Any],
+        branches: Iterable[str],
     ) -> Ruleset:
         """A ruleset that its repositories inherit."""
-        made = Ruleset(
-            self.number(), name, organisation, [{"type": each} for each in rules], list(branches)
-        )
+        rows = [{"type": each} if isinstance(each, str) else each for each in rules]
+        made = Ruleset(self.number(), name, organisation, rows, list(branches))
         self._org_rulesets.append(made)
         return made
 
