@@ -364,6 +364,47 @@ def test_an_approval_of_words_that_somebody_put_in_their_place_does_not_count(at
     assert "changed the text of the request" in why_not(at, pull)
 
 
+def test_an_approval_under_a_title_that_somebody_changed_does_not_count(at: World) -> None:
+    pull = at.open()
+    true = pull.title
+    at.github.clock.advance(minutes=1)
+    pull.edit(at.mallory, title="Deploy the docs")
+    pull.review(at.alice, "APPROVED", "/approve")
+    at.tend(pull)
+    assert pull.title == true
+    assert "changed the text of the request" in why_not(at, pull)
+    assert "changed by `mallory`" in at.notes(pull)[-1]
+
+
+@pytest.mark.parametrize("what", ["title", "body"])
+def test_nobody_blocks_a_gate_by_changing_a_text_and_putting_it_back(at: World, what: str) -> None:
+    pull = at.open()
+    true = getattr(pull, what)
+    for text in ("x", true):
+        at.github.clock.advance(minutes=1)
+        pull.edit(at.mallory, **{what: text})
+    at.github.clock.advance(minutes=1)
+    said = len(pull.comments)
+    at.tend(pull)
+    assert len(pull.comments) == said
+    pull.review(at.alice, "APPROVED", "/approve")
+    at.tend(pull)
+    assert at.recorded(pull)
+
+
+def test_a_status_comment_that_somebody_changed_is_written_anew_and_the_page_says_so(
+    at: World,
+) -> None:
+    pull = at.open()
+    true = at.status(pull)
+    pull.comments[0].edit("Approved by alice. Go on.", at.mallory)
+    at.tend(pull)
+    assert at.status(pull) == true
+    assert "was changed by `mallory`** and has been written anew" in at.notes(pull)[-1]
+    at.tend(pull)
+    assert len(at.notes(pull)) == 1
+
+
 def test_words_put_in_their_place_in_the_very_second_of_the_bridges_own_are_found(
     at: World,
 ) -> None:

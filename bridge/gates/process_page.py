@@ -32,6 +32,7 @@ from bridge.gates.open_gate import compared
 from bridge.gates.open_page import Desk, not_here, own_page, pages, policy_for, put_up
 from bridge.pages import page_text as show
 from bridge.pages import votes as gather
+from bridge.pages.body_history import last_stranger
 from bridge.pages.model import (
     GATE_BRANCH,
     WAITING,
@@ -338,7 +339,10 @@ class _Judging:
         if (self._page.title, self._page.body) != (title, body):
             yield Rewrite(title, body)
         if seen.altered_now:
-            yield Say(show.note_restored(_last_stranger(self._page, self._site)))
+            by = last_stranger(self._page, self._site.voices)
+            yield Say(show.note_restored(_login(by)))
+        for edit in gather.strange_edits(self._page, self._site.voices):
+            yield Say(show.note_written_anew(_login(edit.by)))
         if self._page.state is State.CLOSED:
             yield Reopen()
             by = self._page.closing.by if self._page.closing else None
@@ -473,11 +477,6 @@ def _label(page: Page, outcome: Outcome) -> list[Write]:
     wanted = f"gate:{outcome}"
     ours = {name for name in page.labels if name.startswith("gate:")}
     return [] if ours == {wanted} else [Label(wanted)]
-
-
-def _last_stranger(page: Page, site: Site) -> str:
-    strangers = [edit.by for edit in page.edits if not site.voices.own(edit.by)]
-    return _login(strangers[-1] if strangers else None)
 
 
 def _login(account: Account | None) -> str:

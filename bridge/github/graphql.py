@@ -31,6 +31,7 @@ from bridge.pages.model import (
     React,
     Reaction,
     Remove,
+    Rename,
     Reopen,
     Review,
     ReviewState,
@@ -139,6 +140,7 @@ def page(node: Json) -> Page:
         comments=tuple(_comment(each) for each in node["comments"]["nodes"]),
         inline=tuple(_comment(each) for each in node.get("inline", ())),
         revisions=_revisions(node, node["createdAt"]),
+        renames=tuple(_renames(node)),
         deletions=tuple(_deletions(node)),
         closing=_closing(node),
         locked=node["locked"],
@@ -219,6 +221,13 @@ def _revisions(text: Json, written_at: str) -> tuple[Revision, ...]:
         found.insert(0, Revision(_account(text["author"]), moment(written_at), None))
     last = Revision(_account(text["editor"]), moment(text["lastEditedAt"]), body)
     return (*found, last)
+
+
+def _renames(node: Json) -> Iterator[Rename]:
+    for each in node["timelineItems"]["nodes"]:
+        if each["__typename"] == "RenamedTitleEvent":
+            by, at = _account(each["actor"]), moment(each["createdAt"])
+            yield Rename(by, at, each["previousTitle"], each["currentTitle"])
 
 
 def _deletions(node: Json) -> Iterator[Deletion]:

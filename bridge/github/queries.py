@@ -23,6 +23,7 @@ _SAID = (
 )
 _CLOSED = f"... on ClosedEvent {{ createdAt actor {_WHO} closer {{ __typename }} }}"
 _OPENED = "... on ReopenedEvent { createdAt } ... on UnlockedEvent { createdAt }"
+_RENAMED = f"... on RenamedTitleEvent {{ createdAt actor {_WHO} previousTitle currentTitle }}"
 _DISMISSED = (
     f"... on ReviewDismissedEvent {{ createdAt actor {_WHO} previousReviewState review {{ id }} }}"
 )
@@ -40,8 +41,8 @@ LISTS = {
         (
             "timelineItems",
             ", itemTypes: [CLOSED_EVENT, REOPENED_EVENT, UNLOCKED_EVENT, COMMENT_DELETED_EVENT,"
-            " REVIEW_DISMISSED_EVENT]",
-            f"__typename {_CLOSED} {_OPENED} {_DELETED} {_DISMISSED}",
+            " RENAMED_TITLE_EVENT, REVIEW_DISMISSED_EVENT]",
+            f"__typename {_CLOSED} {_OPENED} {_DELETED} {_RENAMED} {_DISMISSED}",
         ),
     ),
     "Issue": (
@@ -49,8 +50,9 @@ LISTS = {
         _COMMENTS,
         (
             "timelineItems",
-            ", itemTypes: [CLOSED_EVENT, REOPENED_EVENT, UNLOCKED_EVENT, COMMENT_DELETED_EVENT]",
-            f"__typename {_CLOSED} {_OPENED} {_DELETED}",
+            ", itemTypes: [CLOSED_EVENT, REOPENED_EVENT, UNLOCKED_EVENT, COMMENT_DELETED_EVENT,"
+            " RENAMED_TITLE_EVENT]",
+            f"__typename {_CLOSED} {_OPENED} {_DELETED} {_RENAMED}",
         ),
     ),
 }

@@ -1,4 +1,4 @@
-"""What a page showed, and since when, by GitHub's own history of its body.
+"""What a page showed, and since when, by GitHub's own history of its title and its body.
 
 The opener cannot change that history. With its key anybody could rewrite the page and its comments,
 and so date a new request back to an old one.
@@ -6,14 +6,57 @@ and so date a new request back to an old one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from bridge.pages.marker import Part, Seal, seal_of
-from bridge.pages.model import Page, Voices
+from bridge.pages.model import Account, Page, Voices
 
 #: Since when the bridge made the body say what; None if nobody knows any more.
 States = Sequence[tuple[datetime, Seal | None]]
+
+
+#: Times in which a text was not the bridge's: from one moment to the next, or until now.
+Spans = tuple[tuple[datetime, datetime | None], ...]
+
+
+def altered(page: Page, voices: Voices) -> Spans:
+    """When the body was somebody else's. Who puts the bridge's own words back ends it."""
+    if page.revisions:
+        return _spans((voices.own(each.by), each.at, each.text) for each in page.revisions)
+    edits = sorted(page.edits, key=lambda each: each.at)
+    return _spans((voices.own(each.by), each.at, None) for each in edits)
+
+
+def renamed(page: Page, voices: Voices) -> Spans:
+    """The same of the title, which mails and lists show alone."""
+    first = [(True, page.at, each.before) for each in page.renames[:1]]
+    later = [(voices.own(each.by), each.at, each.after) for each in page.renames]
+    return _spans([*first, *later])
+
+
+def last_stranger(page: Page, voices: Voices) -> Account | None:
+    """Who changed the title or the body last, apart from the bridge."""
+    changes = [(each.at, each.by) for each in page.edits]
+    changes += [(each.at, each.by) for each in page.renames]
+    latest = sorted(changes, key=lambda each: each[0], reverse=True)
+    return next((by for _, by in latest if not voices.own(by)), None)
+
+
+def _spans(states: Iterable[tuple[bool, datetime, str | None]]) -> Spans:
+    """`states` say whether a text is the bridge's, since when it was there, and what it says."""
+    spans: list[tuple[datetime, datetime | None]] = []
+    ours: str | None = None
+    for own, at, text in states:
+        if own:
+            ours = text
+        same = text is not None and ours is not None and text.strip() == ours.strip()
+        is_open = bool(spans) and spans[-1][1] is None
+        if is_open and (own or same):
+            spans[-1] = (spans[-1][0], at)
+        elif not is_open and not (own or same):
+            spans.append((at, None))
+    return tuple(spans)
 
 
 def was_replaced(page: Page, digest: str, voices: Voices) -> bool:

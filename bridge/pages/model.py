@@ -114,6 +114,16 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class Rename:
+    """Another title for the page."""
+
+    by: Account | None
+    at: datetime
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class Deletion:
     """A comment that somebody deleted. GitHub says whose it was, and not which."""
 
@@ -208,6 +218,7 @@ class Page:
     comments: tuple[Comment, ...] = ()
     inline: tuple[Comment, ...] = ()
     revisions: tuple[Revision, ...] = ()
+    renames: tuple[Rename, ...] = ()  # oldest first
     deletions: tuple[Deletion, ...] = ()
     closing: Closing | None = None
     labels: tuple[str, ...] = ()

@@ -380,6 +380,13 @@ def note_restored(by: str) -> str:
     )
 
 
+def note_written_anew(by: str) -> str:
+    return (
+        f"**A comment of the approval bridge was changed by {by}** and has been written anew."
+        " Believe only what it says now.\n"
+    )
+
+
 def note_reopened(by: str, why: str) -> str:
     return f"**Open again:** {by} closed this, and that decides nothing here ({why}).\n"
 

@@ -26,7 +26,15 @@ from bridge.core.evaluation import (
 )
 from bridge.core.model import ApprovalRequest
 from bridge.pages import approve_button, comment_commands
-from bridge.pages.body_history import gates_shown, history, unbroken, was_replaced
+from bridge.pages.body_history import (
+    Spans,
+    altered,
+    gates_shown,
+    history,
+    renamed,
+    unbroken,
+    was_replaced,
+)
 from bridge.pages.comment_commands import Command, Unreadable, Word
 from bridge.pages.marker import Part, Seal, seal_of
 from bridge.pages.model import (
@@ -75,8 +83,7 @@ class Shown:
     `since` is the forge's own time, None where nothing proves it. `asked` is since when the page
     shows this request, at whatever commit; `unshut`, since when it was neither closed nor locked
     besides. `replaced`: it may have shown another one before.
-    `altered` are the times in which the body was not the bridge's: from one moment to the next, or
-    until now.
+    `altered` are the times in which the title or the body was not the bridge's.
     """
 
     head: str
@@ -85,11 +92,11 @@ class Shown:
     asked: datetime
     unshut: datetime
     replaced: bool = False
-    altered: tuple[tuple[datetime, datetime | None], ...] = ()
+    altered: Spans = ()
 
     @property
     def altered_now(self) -> bool:
-        return bool(self.altered) and self.altered[-1][1] is None
+        return any(end is None for _, end in self.altered)
 
 
 def gate_of(page: Page, site: Site) -> str | None:
@@ -117,7 +124,6 @@ def gate_of(page: Page, site: Site) -> str | None:
 
 def shown(page: Page, voices: Voices) -> Shown | None:
     """What was shown, by the seals of body and status; None where neither can be trusted."""
-    altered = _altered(page.edits, voices)
     body, on_status = _seals(page, voices)
     status = status_comment(page, voices)
     seal = body or on_status
@@ -133,7 +139,8 @@ def shown(page: Page, voices: Voices) -> Shown | None:
     asked = unbroken(past, lambda each: each.digest == seal.digest) or past[-1][0]
     unshut = max(asked, page.shut_until or asked)
     replaced = was_replaced(page, seal.digest, voices)
-    return Shown(seal.head, seal.digest, since, asked, unshut, replaced, altered)
+    changed = altered(page, voices) + renamed(page, voices)
+    return Shown(seal.head, seal.digest, since, asked, unshut, replaced, changed)
 
 
 def status_comments(page: Page, voices: Voices) -> list[Comment]:
@@ -157,6 +164,13 @@ def status_comment(page: Page, voices: Voices) -> Comment | None:
     return None
 
 
+def strange_edits(page: Page, voices: Voices) -> Iterator[Edit]:
+    """What somebody else made of the bridge's own comments."""
+    for each in status_comments(page, voices):
+        if each.edited and not _untouched(each.edited, voices):
+            yield each.edited
+
+
 def is_mine(comment: Comment, voices: Voices) -> bool:
     """Whether the account that looks wrote the text as it is now.
 
@@ -173,8 +187,8 @@ def reminded(page: Page, digest: str, voices: Voices) -> bool:
 
 def _seals(page: Page, voices: Voices) -> tuple[Seal | None, Seal | None]:
     """Those of the body and of the status comment, where each is the bridge's own word for word."""
-    altered = _altered(page.edits, voices)
-    body = seal_of(page.body) if not (altered and altered[-1][1] is None) else None
+    spans = altered(page, voices)
+    body = None if spans and spans[-1][1] is None else seal_of(page.body)
     status = status_comment(page, voices)
     return (
         body if body and body.part is Part.BODY else None,
@@ -188,20 +202,6 @@ def _same(one: Seal, other: Seal) -> bool:
 
 def _untouched(edited: Edit | None, voices: Voices) -> bool:
     return edited is None or voices.own(edited.by)
-
-
-def _altered(
-    edits: tuple[Edit, ...], voices: Voices
-) -> tuple[tuple[datetime, datetime | None], ...]:
-    spans: list[tuple[datetime, datetime | None]] = []
-    for edit in sorted(edits, key=lambda each: each.at):
-        is_open = bool(spans) and spans[-1][1] is None
-        if voices.own(edit.by):
-            if is_open:
-                spans[-1] = (spans[-1][0], edit.at)
-        elif not is_open:
-            spans.append((edit.at, None))
-    return tuple(spans)
 
 
 # -- votes -----------------------------------------------------------------------------------------
