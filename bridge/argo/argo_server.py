@@ -12,9 +12,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from bridge.argo.inject import GATE
 from bridge.argo.nodes import outputs
+from bridge.core import whole_answer
 from bridge.core.delivery import Move, Workflow
 from bridge.core.errors import ClusterUnavailable
 
@@ -39,8 +41,8 @@ class ArgoServer:
 
     def workflow(self, named: Workflow) -> Json | None:
         """With all its nodes, wherever Argo keeps them."""
-        answer = self._asked("GET", _path(named))
-        return None if answer.status_code == 404 else self._object(answer)
+        status, body = self._asked("GET", _path(named))
+        return None if status == 404 else self._object(body)
 
     def move(self, named: Workflow, seen: Mapping[str, Any], move: Move) -> bool:
         wanted = {
@@ -52,39 +54,48 @@ class ArgoServer:
         }
         if any(each.name == "decision" for each in outputs(seen, move.node)):
             wanted["outputParameters"] = json.dumps({"decision": str(move.decision)})
-        answer = self._asked("PUT", f"{_path(named)}/set", wanted)
-        if answer.status_code in (404, _TAKEN):
+        status, body = self._asked("PUT", f"{_path(named)}/set", wanted)
+        if status in (404, _TAKEN):
             return False  # which of the two it is, the next look at the workflow tells
-        self._object(answer)
+        self._object(body)
         return True
 
-    def _asked(self, method: str, path: str, body: Json | None = None) -> requests.Response:
-        try:
-            answer = requests.request(
+    def _asked(self, method: str, path: str, given: Json | None = None) -> tuple[int, bytes]:
+        """The answer's status and body."""
+
+        def answer() -> tuple[int, bytes]:
+            with requests.request(
                 method,
                 self._url + path,
-                json=body,
+                json=given,
                 headers={"Authorization": f"Bearer {self._token}"} if self._token else {},
                 timeout=_SECONDS,
+                stream=True,
                 allow_redirects=False,  # the token is for this server alone
-            )
-        except requests.RequestException as error:
+            ) as reply:
+                return reply.status_code, whole_answer.body_of(reply)
+
+        try:
+            status, body = whole_answer.within(whole_answer.SECONDS, answer)
+        except whole_answer.Endless as error:
+            raise ClusterUnavailable(
+                f"Argo Server at {self._url} is given up: {error}; check what answers there"
+            ) from None
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise ClusterUnavailable(
                 f"Argo Server cannot be reached at {self._url} ({type(error).__name__}): check"
                 " HITL_ARGO_SERVER and the network"
             ) from None
-        known = answer.status_code in (200, 404) or (
-            answer.status_code == _TAKEN and method == "PUT"
-        )
+        known = status in (200, 404) or (status == _TAKEN and method == "PUT")
         if not known:
-            says = _MEANINGS.get(answer.status_code, f"answered {answer.status_code}")
+            says = _MEANINGS.get(status, f"answered {status}")
             raise ClusterUnavailable(f"Argo Server at {self._url} {says}")
-        return answer
+        return status, body
 
-    def _object(self, answer: requests.Response) -> Json:
+    def _object(self, body: bytes) -> Json:
         try:
-            found = answer.json()
-        except ValueError:
+            found = json.loads(body)
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or "metadata" not in found:
             raise ClusterUnavailable(

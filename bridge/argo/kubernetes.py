@@ -7,7 +7,7 @@ Whoever is named by KUBECONFIG, or the pod's own service account, needs `get` an
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 from bridge.argo.admission import Admission, admission
 from bridge.argo.inject import LABEL
 from bridge.argo.nodes import patch_of
+from bridge.core import whole_answer
 from bridge.core.delivery import Move, Workflow
 from bridge.core.errors import ClusterUnavailable, TooOld
 
@@ -205,7 +206,7 @@ class Kubernetes:
 
     def _list(self, **how: Any) -> object:
         listing, *where = self._listing()
-        return listing(*where, **how, **_wanted(0))
+        return _whole(lambda: listing(*where, **how, **_wanted(0)))
 
     def _listing(self) -> tuple[Any, ...]:
         """The client's method, itself: by its own words the client knows what it answers."""
@@ -222,22 +223,22 @@ class Kubernetes:
         kind = "json-patch+json" if isinstance(patch, list) else "merge-patch+json"
         with _told("patch" if patch else "get", f"the workflow {named.namespace}/{named.name}"):
             try:
+                how: dict[str, Any] = {"_request_timeout": _SECONDS}
                 if patch is None:
-                    return _object(
-                        self._api.get_namespaced_custom_object(*where, _request_timeout=_SECONDS)
-                    )
-                return _object(
-                    self._api.patch_namespaced_custom_object(
-                        *where,
-                        patch,
-                        _content_type=f"application/{kind}",
-                        _request_timeout=_SECONDS,
-                    )
-                )
+                    get = self._api.get_namespaced_custom_object
+                    return _object(_whole(lambda: get(*where, **how)))
+                how["_content_type"] = f"application/{kind}"
+                send = self._api.patch_namespaced_custom_object
+                return _object(_whole(lambda: send(*where, patch, **how)))
             except ApiException as error:
                 if error.status == 404 or (patch and error.status in _WRITTEN_MEANWHILE):
                     return None
                 raise
+
+
+def _whole(action: Callable[[], object]) -> object:
+    """What the action returns. The client's timeout is that of one read of the socket."""
+    return whole_answer.within(whole_answer.SECONDS, action)
 
 
 def _wanted(seconds: int) -> dict[str, Any]:

@@ -15,9 +15,16 @@ from typing import Any
 
 import requests
 from github import Auth, Github
+from github.Requester import (
+    HTTPRequestsConnectionClass,
+    HTTPSRequestsConnectionClass,
+    Requester,
+    RequestsResponse,
+)
 from jwt import PyJWTError
+from urllib3.exceptions import HTTPError
 
-from bridge.core import log
+from bridge.core import log, whole_answer
 from bridge.core.errors import ForgeUnavailable
 from bridge.core.settings import APP_ID, APP_KEY, REPOSITORY, GitHubSettings
 
@@ -126,7 +133,7 @@ class Line:
 
     def _as(self, token: str) -> Github:
         if self._github is None:
-            self._github = Github(auth=Auth.Token(token), **self._common)
+            self._github = _client(Auth.Token(token), self._common)
         return self._github
 
     def _exchanged(
@@ -187,7 +194,7 @@ class Line:
 
     def get_as_app(self, app_id: str, key: str, path: str, why: str) -> Any:
         """What GitHub tells an App itself; None if there is no such thing."""
-        app = Github(auth=self._app_auth(app_id, key, why), **self._common)
+        app = _client(self._app_auth(app_id, key, why), self._common)
         reply = self._exchanged(app, "GET", path, None, why, again=True)
         return None if reply.status == 404 else self._taken(reply, why)
 
@@ -203,7 +210,7 @@ class Line:
     def _mint(self, app_id: str, key: str) -> _Minted:
         repository = self._settings.repository
         why = f"the App {app_id} gets no token for {repository}"
-        app = Github(auth=self._app_auth(app_id, key, why), **self._common)
+        app = _client(self._app_auth(app_id, key, why), self._common)
 
         def asked(method: str, path: str, given: Json | None = None) -> Any:
             return self._taken(self._exchanged(app, method, path, given, why, again=True), why)
@@ -265,10 +272,60 @@ class _Reply:
         return told or self.status == 429 or "rate limit" in _words(self.body).lower()
 
 
+class _Whole(RequestsResponse):
+    """An answer that is read within bounds, and not whatever comes."""
+
+    def __init__(self, reply: requests.Response) -> None:
+        super().__init__(reply)
+        self._text = whole_answer.body_of(reply).decode("utf-8", "replace")
+
+    def read(self) -> str:
+        return self._text
+
+
+def _whole(connection: HTTPRequestsConnectionClass | HTTPSRequestsConnectionClass) -> _Whole:
+    url = f"{connection.protocol}://{connection.host}:{connection.port}{connection.url}"
+    with connection.session.request(
+        connection.verb,
+        url,
+        headers=connection.headers,
+        data=connection.input,
+        timeout=connection.timeout,
+        verify=connection.verify,
+        allow_redirects=False,
+        stream=True,
+    ) as reply:
+        return _Whole(reply)
+
+
+class _Http(HTTPRequestsConnectionClass):
+    def getresponse(self) -> RequestsResponse:
+        return _whole(self)
+
+
+class _Https(HTTPSRequestsConnectionClass):
+    def getresponse(self) -> RequestsResponse:
+        return _whole(self)
+
+
+def _client(auth: Auth.Auth, common: Json) -> Github:
+    # A client takes the classes as it is made. The program's other clients have their own.
+    Requester.injectConnectionClasses(_Http, _Https)
+    try:
+        return Github(auth=auth, **common)
+    finally:
+        Requester.resetConnectionClasses()
+
+
 def _sent(github: Github, method: str, path: str, given: Json | None) -> _Reply:
     try:
-        status, headers, text = github.requester.requestJson(method, path, input=given)
-    except (requests.RequestException, OSError) as error:
+        status, headers, text = whole_answer.within(
+            whole_answer.SECONDS,
+            lambda: github.requester.requestJson(method, path, input=given),
+        )
+    except whole_answer.Endless as error:
+        return _Reply(0, trouble=str(error))
+    except (requests.RequestException, HTTPError, OSError) as error:
         # The text of a transport error may repeat a header or an address; its kind says enough.
         return _Reply(0, trouble=f"it cannot be reached ({type(error).__name__})")
     except (RuntimeError, AssertionError):  # a redirection to elsewhere, or in a circle
@@ -286,23 +343,23 @@ def _sent(github: Github, method: str, path: str, given: Json | None) -> _Reply:
 
 def fetched(url: str, headers: Mapping[str, str] | None = None) -> tuple[Json | None, str]:
     """A JSON object for which GitHub asks no account, or why there is none."""
-    until, body = time.monotonic() + _SECONDS, bytearray()
-    try:
+
+    def answer() -> tuple[int, bytes]:
         with requests.get(
             url, headers=headers, timeout=_SECONDS, stream=True, allow_redirects=False
         ) as reply:
-            if reply.status_code != 200:
-                return None, f"it answers {reply.status_code}"
-            # A larger read waits until it is full, however slowly the bytes come.
-            for part in reply.iter_content(1):
-                body += part
-                if len(body) > _LARGEST:
-                    return None, "its answer is too large"
-                if time.monotonic() > until:
-                    return None, "its answer takes too long"
-    except (requests.RequestException, OSError) as error:
+            status = reply.status_code
+            return status, whole_answer.body_of(reply, _LARGEST, _SECONDS) if status == 200 else b""
+
+    try:
+        status, body = whole_answer.within(_SECONDS, answer)
+    except whole_answer.Endless as error:
+        return None, str(error)
+    except (requests.RequestException, HTTPError, OSError) as error:
         # The text of a transport error may repeat a header; its kind says enough.
         return None, f"it cannot be reached ({type(error).__name__})"
+    if status != 200:
+        return None, f"it answers {status}"
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
