@@ -33,6 +33,11 @@ ENDS = {
     "a signal": "import os; os.kill(os.getpid(), 15)",
     "Ctrl-C": "import os, time; os.kill(os.getpid(), 2); time.sleep(60)",
     "at exit": "import atexit; atexit.register(print, 'last')",
+    "a thread": "import threading as t; t.Timer(0.05, print, ['thread']).start()",
+    "a code of many bits": "import sys; sys.exit(-1)",
+    "None": "import sys; sys.exit(None)",
+    "nobody listens": "import os; r, w = os.pipe(); os.dup2(w, 1); os.close(r); print(1)",
+    "a worker": "import multiprocessing as m; p = m.Process(target=print, args=['w']); p.start()",
 }
 
 

@@ -2,7 +2,7 @@
 
 Half of the processor time of a test with Metaflow was each process importing the same. A fork runs
 the same command line, with the environment, the folder, the streams and the signals of a process
-of its own; it ends through the interpreter's own end.
+of its own. It ends as one: with its threads, its exit functions and its code.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -342,4 +343,25 @@ def serve() -> None:
     places, imported = _Places(), _Imported()
     gc.collect()
     gc.freeze()
-    _run(_serve(door), places, imported)
+    code = 0
+    try:
+        _run(_serve(door), places, imported)
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise  # Python prints it
+        code = ended.code or 0
+    except Exception:  # noqa: BLE001 - as at the top of a process of its own
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    _end(code)
+
+
+def _end(code: int) -> None:
+    """As Python ends, without taking the imported modules apart: that is nine tenths of a fork."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):  # Python tries again, and says what the fault is
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code & 0xFF)
+    sys.exit(code)

@@ -32,6 +32,7 @@ _IMPORTED = (
     "metaflow.plugins.datatools.s3.s3",
     "metaflow_extensions.hitl.plugins.opening",
     "s3transfer.manager",
+    "clients",  # of the object store: see _TOOLS
 )
 
 
