@@ -390,6 +390,66 @@ def test_what_cannot_be_held_is_refused_when_it_is_built(asks: Asked, kind: str)
     assert ran == []
 
 
+def without(pipeline: Any) -> None:
+    pipeline.steps = [step for step in pipeline.steps if step.name != "review"]
+
+
+def in_place(pipeline: Any) -> None:
+    del pipeline.steps[1]
+
+
+def replaced(pipeline: Any) -> None:
+    pipeline.steps[1] = a_step("review")
+
+
+def its_function(pipeline: Any) -> None:
+    gate = getattr(pipeline.steps[1], "_unheld", pipeline.steps[1])
+    gate.func = lambda **_: ran.append("nobody asked")
+
+
+BY_HAND = {
+    without: "the approval review was added to it and isn't among its steps any more",
+    in_place: "the approval review was added to it and isn't among its steps any more",
+    replaced: "the approval review was added to it and isn't among its steps any more",
+    its_function: "the function of the approval review was replaced, so it asks nobody",
+}
+
+
+@pytest.mark.parametrize("built", [False, True], ids=["before it is built", "afterwards"])
+@pytest.mark.parametrize("way", BY_HAND)
+def test_an_approval_that_is_taken_out_by_hand_is_missed_before_anything_runs(
+    asks: Asked, way: Callable[[Any], None], built: bool
+) -> None:
+    steps = [a_step("train"), a_gate(), a_step("deploy")]
+    for pipeline in (a_pipeline(*steps), Pipeline("shop").add_steps(steps),
+                     Pipeline.from_steps(*steps, name="shop")):  # fmt: skip
+        asked = steps[1].func
+        if built:
+            pipeline.build()
+        way(pipeline)
+        with pytest.raises(Faults, match=BY_HAND[way]):
+            run(pipeline)
+        with pytest.raises(Faults, match=BY_HAND[way]):
+            run(
+                pipeline,
+                orchestrator=SimpleNamespace(run_pipeline=lambda *_, **__: ran.append("?")),
+            )
+        with pytest.raises(Faults, match=BY_HAND[way]):
+            LocalOrchestrator().run_pipeline(pipeline, "r1")
+        steps[1].func = asked
+    assert ran == []
+
+
+def test_a_held_function_that_is_replaced_by_hand_is_put_back(asks: Asked) -> None:
+    pipeline = a_pipeline(a_step("train"), a_gate(), a_step("deploy"))
+    pipeline.build()
+    for step in pipeline.steps[1:]:
+        step.func = lambda **_: ran.append("unheld")
+    asks.no.add("review")
+    assert not run(pipeline).success
+    assert ran == ["train", "ask review"]
+
+
 def test_every_fault_of_a_pipeline_is_told_at_once() -> None:
     with pytest.raises(Faults) as caught:
         after(a_gate(), Own(print, name="p"), flows=(Switch(lambda _: "a"),)).build()

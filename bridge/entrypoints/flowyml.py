@@ -84,6 +84,7 @@ class ApprovalStep(GateStep):
             cache=False,
             retry=0,
         )
+        self.asks = self.func
         self.declared.append(name)
 
     def check_before_run(self, flow: str) -> None:

@@ -47,6 +47,7 @@ class GateStep(FlowymlStep):  # type: ignore[misc]
     """An approval, as far as a pipeline must know it."""
 
     handed_on: list[str]  # the assets that later steps may read
+    asks: Callable[..., Any]  # its function as it was declared
 
     #: The names of all that this process declared: FlowyML discovers steps, but no approvals.
     declared: Final[list[str]] = []
@@ -112,7 +113,12 @@ def hold(pipeline: Any) -> None:
     steps = [getattr(step, "_unheld", step) for step in pipeline.steps]
     if any(isinstance(step, GateStep) for step in steps):
         pipeline.steps = _in_order(steps)
-        pipeline._held = list(pipeline.steps)
+        pipeline._held = _functions(pipeline)
+
+
+def _functions(pipeline: Any) -> list[Any]:
+    """What the steps are and run, one after the other, so that a change by hand shows."""
+    return [each for step in pipeline.steps for each in (step, getattr(step, "func", None))]
 
 
 def _in_order(steps: list[Any]) -> list[Any]:
@@ -172,6 +178,13 @@ def _check(pipeline: Any) -> None:
 
 def _faults(pipeline: Any, steps: list[Any]) -> Iterator[str]:
     yield from _inside(pipeline, steps)
+    there = {id(getattr(step, "_unheld", step)) for step in steps}
+    for gate in _added(pipeline):
+        if id(gate) not in there:
+            yield (
+                f"the approval {_name(gate)} was added to it and isn't among its steps any more:"
+                " build a pipeline without it, or leave it there"
+            )
     gates = [step for step in steps if isinstance(step, FlowymlStep)]
     if gates:
         yield from _flat(pipeline, steps)
@@ -248,11 +261,14 @@ def _assets(step: Any, kind: str) -> list[str]:
 
 
 def _gate_faults(gate: Any) -> Iterator[str]:
+    own: Any = getattr(gate, "_unheld", gate)
     if not isinstance(gate, GateStep):
         yield (
             f"{gate.name} is FlowyML's own approval, which nothing waits for: use `approval` of"
             " bridge.entrypoints.flowyml"
         )
+    elif own.func is not own.asks:
+        yield f"the function of the approval {gate.name} was replaced, so it asks nobody: leave it"
     for name, value in _UNSET.items():
         if getattr(gate, name) != value:
             yield f"`{name}` is set on the approval {gate.name}, and it cannot have one: remove it"
@@ -369,6 +385,27 @@ def _check_run(pipeline: Any, run_id: Any, outer: Run | None) -> None:
 
 
 _build, _run_pipeline, _run_locally = Pipeline.build, Pipeline.run, LocalOrchestrator.run_pipeline
+_add_step, _add_steps = Pipeline.add_step, Pipeline.add_steps
+
+
+def _added(pipeline: Any) -> list[Any]:
+    """The approvals that were ever added to it: its list of steps is anybody's to change."""
+    found: list[Any] = pipeline.__dict__.setdefault("_approvals", [])
+    return found
+
+
+def _held_add_step(self: Any, step: Any) -> Any:
+    return _remembered(self, [step], _add_step(self, step))
+
+
+def _held_add_steps(self: Any, steps: Iterable[Any]) -> Any:
+    steps = list(steps)
+    return _remembered(self, steps, _add_steps(self, steps))
+
+
+def _remembered(pipeline: Any, steps: Iterable[Any], result: Any) -> Any:
+    _added(pipeline).extend(step for step in steps if isinstance(step, GateStep))
+    return result
 
 
 def _held_build(self: Any) -> None:
@@ -379,7 +416,8 @@ def _held_build(self: Any) -> None:
 
 @functools.wraps(_run_pipeline)
 def _held_run(self: Any, *args: Any, **kwargs: Any) -> Any:
-    if any(isinstance(step, FlowymlStep) for step in self.steps):
+    if _added(self) or any(isinstance(step, FlowymlStep) for step in self.steps):
+        _check(self)
         said = inspect.signature(_run_pipeline).bind(self, *args, **kwargs)
         said.arguments["orchestrator"] = _OnlyLocal(said.arguments.get("orchestrator"))
         return _run_pipeline(*said.args, **said.kwargs)
@@ -389,8 +427,7 @@ def _held_run(self: Any, *args: Any, **kwargs: Any) -> Any:
 def _held_run_locally(self: Any, pipeline: Any, run_id: Any, *args: Any, **kwargs: Any) -> Any:
     # Steps and control flows can change after the pipeline was built, and it need not be built.
     _check(pipeline)
-    held = list(map(id, getattr(pipeline, "_held", ())))
-    if held != list(map(id, pipeline.steps)):
+    if list(map(id, getattr(pipeline, "_held", ()))) != list(map(id, _functions(pipeline))):
         hold(pipeline)
         pipeline._built = False
         _build(pipeline)
@@ -402,6 +439,8 @@ def install() -> None:
     """Hold every pipeline that is built or run from now on. FlowyML has no hook that can refuse:
     what its hooks raise is printed, and the run goes on (`HookRegistry.run_pipeline_start_hooks`).
     """
+    Pipeline.add_step = functools.wraps(_add_step)(_held_add_step)
+    Pipeline.add_steps = functools.wraps(_add_steps)(_held_add_steps)
     Pipeline.build = functools.wraps(_build)(_held_build)
     Pipeline.run = _held_run
     LocalOrchestrator.run_pipeline = functools.wraps(_run_locally)(_held_run_locally)
