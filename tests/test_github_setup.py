@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from getpass import getuser
 from html import unescape
@@ -22,7 +24,7 @@ from bridge.core.settings import GitHubSettings, from_environment, github_from_e
 from bridge.entrypoints.github_action import main as action
 from bridge.gates.open_page import ask
 from bridge.policy.policy_file import parse
-from bridge.setup import workflow_files
+from bridge.setup import vendored_action, workflow_files
 from bridge.setup.action_address import action_address, of_release
 from bridge.setup.app_manifest import Manifest, Role, code_in, name_of
 from bridge.setup.app_page import AppPage
@@ -34,6 +36,7 @@ from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
 from bridge.wiring import desk
 from tests.github import GitHub
 
+ROOT = Path(__file__).parents[1]
 ACTION = "acme/approval-bridge/action@" + "0123456789" * 4
 SETUP = ["github", "setup", "--yes", "--action", ACTION]
 
@@ -408,6 +411,38 @@ def test_the_parts_that_are_left_out_are_not_done(acme: Acme) -> None:
     assert acme.repo.file(RELAY, "refs/heads/approvals") == workflow_files.text(RELAY)
     assert acme.repo.environments["approvals"].branches == ["main"]
     assert (acme.repo.rulesets, acme.repo.pulls, acme.shown) == ([], [], [])
+
+
+def test_the_action_can_be_the_repositorys_own(
+    acme: Acme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vendor = ["github", "setup", "--yes", "--vendor"]
+    assert main([*vendor, "--dry-run"]) == 0
+    assert len(capsys.readouterr().out) < 10_000
+    assert main(vendor) == 0
+    tip = acme.repo.branch("approval-bridge/action")
+    acme.github.forget_requests()
+    assert main(vendor) == 0
+    assert acme.writes() == []
+    acme.merge()
+    assert f"uses: acme/models/action@{tip}\n" in (acme.repo.file(MAIN) or "")
+    for path in ("action/action.yml", "action/requirements.lock", "LICENSE"):
+        assert acme.repo.file(path, tip) == (ROOT / path).read_text()
+    assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
+
+
+def test_the_action_that_is_put_there_runs_by_itself(tmp_path: Path) -> None:
+    for path, text in vendored_action.files().items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    code = "from bridge.entrypoints import github_action as a; print(a.__file__); a.main({})"
+    env = {"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)}
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, cwd="/", env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    first, *said = done.stdout.splitlines()
+    assert first == str(tmp_path / "bridge" / "entrypoints" / "github_action.py")
+    assert "no credential: give `app-id` and `app-key`" in "".join(said)
 
 
 def test_an_action_that_is_not_pinned_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

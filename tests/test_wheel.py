@@ -55,6 +55,7 @@ def test_the_wheel_carries_templates_and_the_metaflow_extension(
         "home = Path(bridge.__file__).parent;"
         "print(home);"
         "assert list((home / 'templates').glob('*.j2')), 'no templates';"
+        "assert (home / 'action' / 'action.yml').is_file(), 'no action';"
         "from metaflow import hitl; print(hitl)"
     )
     shown = run(installed, tmp_path, "python", "-c", program)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bridge.github.transport import Line
     from bridge.setup.app_manifest import Manifest, Role
     from bridge.setup.github_found import Looked
-    from bridge.setup.github_plan import Found, Step
+    from bridge.setup.github_plan import Found, Step, Wanted
     from bridge.setup.github_setup import Key, Setup
 
 
@@ -36,6 +36,7 @@ _part = click.Choice(_PARTS)
 @click.option("--only", type=_part, multiple=True, help="Do this part alone; can be repeated.")
 @click.option("--skip", type=_part, multiple=True, help="Leave this part out; can be repeated.")
 @click.option("--action", metavar="USES", help="Where the action is: acme/bridge/action@COMMIT.")
+@click.option("--vendor", is_flag=True, help="Put the action into this repository instead.")
 @click.option(
     "--opener",
     metavar="FILE",
@@ -51,27 +52,28 @@ _part = click.Choice(_PARTS)
 @click.option("--no-browser", is_flag=True, help="Show addresses to open on another machine.")
 def setup(
     dry_run: bool, yes: bool, only: tuple[str, ...], skip: tuple[str, ...], action: str | None,
-    opener: str | None, decider_key: str | None, no_browser: bool,
+    vendor: bool, opener: str | None, decider_key: str | None, no_browser: bool,
 ) -> None:  # fmt: skip
     """Do the whole installation in this checkout's repository: plan, one question, steps.
 
     GH_TOKEN, GITHUB_TOKEN or `gh auth token` is the token of somebody who administers the
     repository. Run again, it does what is left.
     """
-    from bridge.setup.action_address import action_address
+    from dataclasses import replace
+
     from bridge.setup.github_found import look
-    from bridge.setup.github_plan import Wanted, needs_key, plan
+    from bridge.setup.github_plan import needs_key, plan
     from bridge.setup.github_survey import GitHubSurvey
     from bridge.setup.workflow_files import POLICY
 
     settings = _settings()
-    uses = action_address(action, settings.server_url)
+    wanted = _wanted(settings, action, opener, vendor=vendor)
     forge = _line(settings)
     looked = look(settings, forge, GitHubSurvey(settings))
     if looked.obstacles:
         _refuse(settings, looked.obstacles)
     identities = {} if POLICY in looked.found.files else _identities(forge, looked.found)
-    wanted = Wanted(uses, opener=opener is not None, identities=identities)
+    wanted = replace(wanted, identities=identities)
     steps = [
         step
         for step in plan(looked.found, wanted, looked.policy)
@@ -175,6 +177,10 @@ def _show(settings: GitHubSettings, steps: Sequence[Step], *, requests: bool) ->
             click.echo(f"      {each.method} {each.path}{body}")
 
 
+#: A tree with more files is told by their number.
+_SHOWN = 8
+
+
 def _brief(value: Any) -> Any:
     """A body, with the texts of files cut to their length."""
     if isinstance(value, dict):
@@ -182,7 +188,9 @@ def _brief(value: Any) -> Any:
             name: f"({len(each)} characters)" if name == "content" else _brief(each)
             for name, each in value.items()
         }
-    return [_brief(each) for each in value] if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    return f"({len(value)} files)" if len(value) > _SHOWN else [_brief(each) for each in value]
 
 
 def _after(looked: Looked, public_key: str | None) -> None:
@@ -213,6 +221,22 @@ def _tell_of_opener(looked: Looked, file: str) -> None:
         "  kubectl create secret generic hitl-opener"
         f" --from-literal=HITL_APP_ID={opener.app.id} --from-file=HITL_APP_KEY={file}"
     )
+
+
+def _wanted(
+    settings: GitHubSettings, action: str | None, opener: str | None, *, vendor: bool
+) -> Wanted:
+    from bridge.setup import vendored_action
+    from bridge.setup.action_address import action_address
+    from bridge.setup.github_plan import Wanted
+
+    if not vendor:
+        return Wanted(action_address(action, settings.server_url), opener is not None)
+    if action is not None:
+        raise click.UsageError("--action and --vendor say two different things: leave one out")
+    files = vendored_action.files()
+    tree = vendored_action.tree_of(files)
+    return Wanted(None, opener is not None, vendored=files, vendored_tree=tree)
 
 
 def _identities(forge: Line, found: Found) -> dict[str, str]:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 def templates() -> Path:
     """The folder `templates`: inside the package in a wheel, beside it in a checkout."""
+    return _shipped("templates")
+
+
+def actions() -> Path:
+    """The folder of the action for GitHub, likewise."""
+    return _shipped("action")
+
+
+def _shipped(name: str) -> Path:
     # Not resolved: in a code package or a build's tree of links the folder is beside the link.
     package = Path(os.path.abspath(__file__)).parents[1]
-    inside = package / "templates"
-    return inside if inside.is_dir() else package.parent / "templates"
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name

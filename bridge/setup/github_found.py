@@ -21,6 +21,7 @@ from bridge.setup.app_manifest import Role, name_of
 from bridge.setup.branch_rules import A_GATE, REFUSE, RuleBook
 from bridge.setup.checks import Said
 from bridge.setup.github_plan import (
+    ACTION_BRANCH,
     BRANCH,
     DECIDED,
     GATES,
@@ -131,6 +132,7 @@ class _Look:
             files=files,
             has_branch=self._survey.has_branch(BRANCH),
             proposal=proposal,
+            action=self._tip(ACTION_BRANCH),
             has_removing=self._survey.has_branch(REMOVING),
             removal=self._pull_request(REMOVING),
         )
@@ -232,10 +234,15 @@ class _Look:
             for each in ours
         }
 
+    def _tip(self, branch: str) -> tuple[str, str] | None:
+        """A branch's commit and its tree."""
+        ref = self._get(f"{self._home}/git/ref/heads/{quote(branch)}")
+        return self._commit(ref) if ref else None
+
     def _proposal(self) -> Proposal | None:
         number = self._pull_request(BRANCH)
-        ref = self._get(f"{self._home}/git/ref/heads/{quote(BRANCH)}") if number else None
-        return Proposal(number, *self._commit(ref), self._files(BRANCH)) if number and ref else None
+        tip = self._tip(BRANCH) if number else None
+        return Proposal(number, *tip, self._files(BRANCH)) if number and tip else None
 
     def _pull_request(self, branch: str) -> int | None:
         owner = self._survey.repository().owner

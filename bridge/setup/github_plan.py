@@ -29,6 +29,8 @@ from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
 BRANCH: Final = "approval-bridge/setup"
 #: The branch of the one that takes them away again.
 REMOVING: Final = "approval-bridge/remove"
+#: The branch of the action, if this repository has its own: `--vendor`.
+ACTION_BRANCH: Final = "approval-bridge/action"
 #: The rulesets that this command made are known by how their names begin.
 OURS: Final = "Approval bridge: "
 
@@ -38,11 +40,18 @@ DECIDER_ID, OPENER_ID, OPENER_SLUG = "‹decider's id›", "‹opener's id›", 
 DECIDER_NUMBER = "‹decider's number›"
 KEY_ID, SEAL_KEY, PUBLIC_KEY = "‹key id›", "‹key of the environment›", "‹public key›"
 TREE, COMMIT = "‹tree›", "‹commit›"
+_ACTION_TREE, _ACTION_COMMIT = "‹tree of the action›", "‹commit of the action›"
 
 
 def sealed(name: str) -> str:
     """The mark for a secret, encrypted for GitHub."""
     return f"‹sealed {name}›"
+
+
+class Verbatim(str):
+    """A text in which nothing is a mark: somebody else's, or this very code."""
+
+    __slots__ = ()
 
 
 class Part(StrEnum):
@@ -116,6 +125,8 @@ class Found:
     #: The branch is there. Without a pull request an interrupted run left it, or it is an old one.
     has_branch: bool = False
     proposal: Proposal | None = None
+    #: The tip of the action's branch and its tree, if this repository has one.
+    action: tuple[str, str] | None = None
     has_removing: bool = False
     removal: int | None = None  # the open pull request that takes the files away again
 
@@ -130,9 +141,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    action: str  # acme/approval-bridge/action@<commit>
+    action: str | None  # acme/approval-bridge/action@<commit>; None: this repository's own
     opener: bool  # runs ask from a cluster
     identities: Mapping[str, str] = field(default_factory=dict)
+    #: The files of the action, and the id of their tree, if it is this repository's own.
+    vendored: Mapping[str, str] = field(default_factory=dict)
+    vendored_tree: str = ""
 
 
 def plan(found: Found, wanted: Wanted, policy: PolicyFile | None) -> tuple[Step, ...]:
@@ -143,6 +157,7 @@ def plan(found: Found, wanted: Wanted, policy: PolicyFile | None) -> tuple[Step,
         *_environment(found),
         *(step for role in roles for step in _app(found, role, policy)),
         *_rulesets(found, opener=wanted.opener or Role.OPENER in found.apps),
+        *_vendored(found, wanted),
         *_files(found, wanted),
         *_signing(found),
     )
@@ -178,8 +193,9 @@ def committed(
     message: str,
     tree: str | None,
     parents: list[str],
+    marks: tuple[str, str] = (TREE, COMMIT),
 ) -> tuple[Request, Request]:
-    """A commit of these files; None takes one away."""
+    """A commit of these files; None takes one away. `marks`: for its tree and for itself."""
     blob = {"mode": "100644", "type": "blob"}
     rows = [
         {"path": path, **blob, **({"sha": None} if text is None else {"content": text})}
@@ -187,12 +203,12 @@ def committed(
     ]
     base = {"base_tree": tree} if tree else {}
     return (
-        Request("POST", f"{found.home}/git/trees", {"tree": rows, **base}, {TREE: "sha"}),
+        Request("POST", f"{found.home}/git/trees", {"tree": rows, **base}, {marks[0]: "sha"}),
         Request(
             "POST",
             f"{found.home}/git/commits",
-            {"message": message, "tree": TREE, "parents": parents},
-            {COMMIT: "sha"},
+            {"message": message, "tree": marks[0], "parents": parents},
+            {marks[1]: "sha"},
         ),
     )
 
@@ -351,6 +367,40 @@ def rulesets(found: Found, *, opener: bool) -> Iterator[tuple[dict[str, Any], st
     )
 
 
+# -- the action ------------------------------------------------------------------------------------
+
+
+def _vendored(found: Found, wanted: Wanted) -> Iterator[Step]:
+    """Only for a workflow that is yet to be merged: another one names its own action."""
+    tip, tree = found.action or (None, None)
+    if not wanted.vendored or MAIN in found.files or tree == wanted.vendored_tree:
+        return
+    requests: list[Request] = [
+        *committed(
+            found,
+            {path: Verbatim(text) for path, text in wanted.vendored.items()},
+            "Put the action of this release here",
+            tree=None,
+            parents=[tip] if tip else [],
+            marks=(_ACTION_TREE, _ACTION_COMMIT),
+        )
+    ]
+    if tip is None:
+        ref = {"ref": f"refs/heads/{ACTION_BRANCH}", "sha": _ACTION_COMMIT}
+        requests.append(Request("POST", f"{found.home}/git/refs", ref))
+    else:
+        path = f"{found.home}/git/refs/heads/{quote(ACTION_BRANCH)}"
+        requests.append(Request("PATCH", path, {"sha": _ACTION_COMMIT}))
+    says = f"put the action on the branch {ACTION_BRANCH}: the workflow names its commit"
+    yield Step(Part.FILES, says, tuple(requests))
+
+
+def _action(found: Found, wanted: Wanted) -> str:
+    tip, tree = found.action or ("", "")
+    own = tip if tree == wanted.vendored_tree else _ACTION_COMMIT
+    return wanted.action or f"{found.repository}/action@{own}"
+
+
 # -- the pull request ------------------------------------------------------------------------------
 
 
@@ -395,15 +445,15 @@ Written by `hitl github setup`. Nothing is decided until you merge this.
 
 def _written(found: Found, wanted: Wanted) -> dict[str, str]:
     """What the pull request brings. What somebody changed in it already is theirs."""
-    files = {}
+    files: dict[str, str] = {}
     proposed = found.proposal.files if found.proposal else {}
     if POLICY not in found.files:
-        files[POLICY] = proposed.get(POLICY) or policy_text(wanted.identities)
+        files[POLICY] = Verbatim(proposed.get(POLICY) or policy_text(wanted.identities))
     if MAIN not in found.files:
         opener = found.apps.get(Role.OPENER)
         slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else None
         keys = PUBLIC_KEY if _needs_signing(found) else keys_of(proposed.get(MAIN, ""))
-        files[MAIN] = workflow_files.workflow(wanted.action, slug, keys)
+        files[MAIN] = workflow_files.workflow(_action(found, wanted), slug, keys)
     return files
 
 

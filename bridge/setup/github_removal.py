@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from bridge.core.shards import FIRST
 from bridge.setup.github_plan import (
+    ACTION_BRANCH,
     BRANCH,
     COMMIT,
     DECIDED,
@@ -56,6 +57,9 @@ def _proposal(found: Found) -> Iterator[Step]:
         closes = " and so close its pull request" if found.proposal else ""
         request = Request("DELETE", f"{found.home}/git/refs/heads/{quote(BRANCH)}")
         yield Step(Part.FILES, f"delete the branch {BRANCH}{closes}", (request,))
+    if found.action:
+        request = Request("DELETE", f"{found.home}/git/refs/heads/{quote(ACTION_BRANCH)}")
+        yield Step(Part.FILES, f"delete the branch {ACTION_BRANCH}", (request,))
 
 
 def _files(found: Found) -> Iterator[Step]:

@@ -20,6 +20,7 @@ from bridge.setup.github_plan import (
     SEAL_KEY,
     Found,
     Step,
+    Verbatim,
     sealed,
 )
 
@@ -99,7 +100,7 @@ class Setup:
             return {name: self._filled(each) for name, each in value.items()}
         if isinstance(value, list | tuple):
             return [self._filled(each) for each in value]
-        if not isinstance(value, str) or "‹" not in value:
+        if not isinstance(value, str) or isinstance(value, Verbatim) or "‹" not in value:
             return value
         if PUBLIC_KEY in value and PUBLIC_KEY not in self._known:
             self._sign()
