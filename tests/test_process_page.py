@@ -15,11 +15,12 @@ from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import started_by
 from bridge.core.model import ApprovalRequest, Artifact, Declared, Link, Subject
 from bridge.core.rules import OnTimeout
+from bridge.gates import whose_page
 from bridge.gates.open_page import ask
 from bridge.gates.wait import Run, pass_gate
 from bridge.pages import votes
 from bridge.pages.marker import short
-from bridge.pages.model import LONGEST_BODY
+from bridge.pages.model import LONGEST_BODY, Page
 from tests.forge import POLICY, World, world
 from tests.gates import this_machine
 
@@ -837,6 +838,34 @@ def test_a_bug_that_one_page_sets_off_makes_that_gate_red_and_stops_no_other(
     (red,) = [each for each in done if each.failed]
     assert "a bug of the bridge stopped this" in red.says
     assert "KeyError" in red.says
+
+
+@pytest.mark.parametrize("via", ["", "    via: issue\n"], ids=["pull request", "issue"])
+def test_a_page_that_nobody_can_place_makes_its_gate_red_and_drops_no_objection(
+    at: World, monkeypatch: pytest.MonkeyPatch, via: str
+) -> None:
+    at.write_policy(POLICY + via)
+    pages = [
+        ask(at.desk(at.opener), at.request(f"Train/{number}/deploy/1").draft)[1]
+        for number in range(2)
+    ]
+    first, second = (at.repo.issues[each.number] for each in pages if each)
+    read = whose_page.gate_of
+
+    def stumbling(page: Page, site: Any) -> Any:
+        if page.number == first.number:
+            raise KeyError("nobody thought of this")
+        return read(page, site)
+
+    monkeypatch.setattr(whose_page, "gate_of", stumbling)
+    first.comment(at.alice, "/hold")
+    second.comment(at.alice, "/reject too low")
+    done = at.sweep()
+    assert first.labels == ["gate:pending"]
+    assert second.labels == ["gate:rejected"]
+    assert len(at.repo.issues) == 2  # nothing was asked again beside what could not be read
+    (red,) = [each for each in done if each.failed]
+    assert f"{first.url} cannot be read" in red.says
 
 
 def test_a_strangers_pull_request_into_the_ledger_is_left_alone(at: World) -> None:

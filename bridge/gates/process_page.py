@@ -30,6 +30,7 @@ from bridge.gates.evidence import evidence, heard, learned
 from bridge.gates.gate_issues import asked_since
 from bridge.gates.open_gate import compared
 from bridge.gates.open_page import Desk, not_here, own_page, pages, policy_for, put_up
+from bridge.gates.whose_page import sorted_by_gate
 from bridge.pages import page_text as show
 from bridge.pages import votes as gather
 from bridge.pages.body_history import last_stranger
@@ -89,22 +90,26 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     """Look at every gate that is not settled. What fails at one is told, and stops no other."""
     gates = set(desk.ledger.open_heads())
     issues = desk.forge.waiting()
-    shown = [gather.gate_of(each, issues.site) for each in issues.pages]
-    on_issues = {each for each in shown if each}
-    known = desk.ledger.read_all(sorted(gates | on_issues))
+    every = sorted(gates | sorted_by_gate(issues, gates).now)
+    known = desk.ledger.read_all(every)
     # An issue may have lost its label, or the policy left it for a pull request.
     since = asked_since(known.values(), issues.pages, desk.clock())
-    branches = [f"{GATE_BRANCH}{each}" for each in sorted(gates | on_issues)]
+    branches = [f"{GATE_BRANCH}{each}" for each in every]
     found = desk.forge.find(branches, since, [each.number for each in issues.pages])
-    look = replace(found, pages=issues.pages + found.pages)
-    done = [_swept(desk, look, each, known.get(each)) for each in sorted(gates | on_issues)]
+    whose = sorted_by_gate(replace(found, pages=issues.pages + found.pages), every)
+    done = [
+        _swept(desk, whose.of(each), each, known.get(each))
+        for each in every
+        if each not in whose.unread
+    ]
     # Whose branch is gone is in no listing of branches: its page still says that it waits.
-    stranded = desk.forge.stranded(WAITING)
-    for page in stranded.pages:
-        gate_id = gather.gate_of(page, stranded.site)
-        if page.branch and gate_id and gate_id not in gates:
-            done.append(_swept(desk, desk.forge.find([page.branch.name]), gate_id))
-    return tuple(done)
+    stranded = sorted_by_gate(desk.forge.stranded(WAITING), gates)
+    for gate_id in sorted(stranded.now - gates):
+        look = desk.forge.find([f"{GATE_BRANCH}{gate_id}"])
+        done.append(_swept(desk, look, gate_id))
+    unread = [f"gate {gate_id}: {why}" for gate_id, why in whose.unread.items()]
+    strays = dict.fromkeys((*whose.strays, *stranded.strays))
+    return (*done, *(Tended(why, failed=True) for why in (*unread, *strays)))
 
 
 def _swept(desk: Desk, look: Look, gate_id: str, known: Standing | None = None) -> Tended:
