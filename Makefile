@@ -25,7 +25,7 @@ demo: setup
 
 # Three workers for two cores: a good part of a test waits for processes that it started.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 3 / 2)
-PYTEST  := $(BIN)/python -m pytest
+PYTEST  := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 BESIDE  := -n $(WORKERS) --dist worksteal
 
 # `make test T=tests/test_cli.py` runs what you name, in one process.

@@ -92,3 +92,13 @@ def test_a_command_that_would_import_otherwise_is_a_process_of_its_own(tmp_path:
             door, [sys.executable, "-c", asks], env=env | other, stdout=subprocess.PIPE, text=True
         )
         assert process.communicate(timeout=60)[0] == f"{imported}\n"
+
+
+def test_one_that_nobody_waited_for_stops_no_other(tmp_path: Path) -> None:
+    forgotten, own = both(tmp_path, "-c", "import time; time.sleep(600)")
+    assert isinstance(forgotten, warm.Process)
+    forgotten._answer.close()
+    assert forgotten._internal_poll(_deadstate=sys.maxsize) == sys.maxsize
+    for each in (forgotten, own):
+        os.kill(each.pid, signal.SIGKILL)
+        each.communicate(timeout=60)

@@ -92,10 +92,13 @@ class Process(subprocess.Popen[str]):
         self._answer.close()
         return self.pid, status
 
-    def _internal_poll(self, *_: object, **__: object) -> int | None:
+    def _internal_poll(self, _deadstate: int | None = None, **_: object) -> int | None:
         if self.returncode is None and self._waitpid_lock.acquire(False):  # type: ignore[attr-defined]
             with contextlib.ExitStack() as held:
                 held.callback(self._waitpid_lock.release)  # type: ignore[attr-defined]
+                if self._answer.fileno() < 0:  # nobody waited, and both were garbage
+                    self.returncode = _deadstate  # type: ignore[assignment]
+                    return self.returncode
                 pid, status = self._try_wait(os.WNOHANG)
                 if pid:
                     self._handle_exitstatus(status)  # type: ignore[attr-defined]
