@@ -176,7 +176,7 @@ def _on_github(
     with monkeypatch.context() as patch:
         patch.setattr(wiring, "venue", lambda _: venue)
         patch.setattr(wiring, "run", lambda: Run(alive=lambda: True, pause=decided))
-        assert approval("first", "alice", **_asking(values)).votes
+        assert approval("first", "alice", **_asking(values)).record.votes
         with pytest.raises(GateShut, match="rejected") as shut:
             approval("second", "alice", **_asking(values))
     written.take("error", shut.value)
