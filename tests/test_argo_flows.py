@@ -27,7 +27,7 @@ from bridge.ledger.git_ledger import GitLedger, create
 from tests import objectstore
 from tests.argo import api
 from tests.argo.controller import Controller
-from tests.argo.pods import Pods
+from tests.argo.pods import Pods, created
 from tests.githttp import GitServer, serving
 from tests.metaflows import Project
 
@@ -144,7 +144,7 @@ def started(
             "name": "run-1",
             "namespace": "argo",
             "uid": "u-1",
-            "creationTimestamp": "2026-11-24T00:00:00Z",
+            "creationTimestamp": created(),
         }
         package = objectstore.content(store, code_url(workflow))
         told = {"POD_BOTH": str(compared)} if compared else {}

@@ -16,7 +16,7 @@ import pytest
 
 from tests import objectstore
 from tests.argo.controller import Controller
-from tests.argo.pods import Pods
+from tests.argo.pods import Pods, created
 from tests.github import GitHub
 from tests.github.pulls import PullRequest
 from tests.test_argo_flows import code_url
@@ -52,7 +52,7 @@ class OnArgo(Flows):
             "name": "run-1",
             "namespace": "argo",
             "uid": "u-1",
-            "creationTimestamp": "2026-11-24T00:00:00Z",
+            "creationTimestamp": created(),
             "labels": workflow["spec"]["workflowMetadata"]["labels"],  # as Argo does
         }
         package = objectstore.content(dict(store), code_url(workflow))
