@@ -15,11 +15,20 @@ from bridge.core.model import Standing
 from bridge.gates.audit import audit
 from bridge.gates.settle import reconcile
 from bridge.gates.verify import verify
-from bridge.ledger.gate_folders import LEDGER
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.gates import this_machine
 from tests.githttp import CUT, DONE_AND_CUT, GitServer, serving
-from tests.ledgers import NOON, a_decision, a_request, decided, git, key_of, ledger_of, opened
+from tests.ledgers import (
+    LEDGER,
+    NOON,
+    a_decision,
+    a_request,
+    decided,
+    git,
+    key_of,
+    ledger_of,
+    opened,
+)
 
 MOST = 64 * 1024  # bytes on the wire for one decision, or for one verification
 MANY = 300

@@ -481,3 +481,4 @@ class Entry:
     texts: Mapping[str, str]  # path to content, of the records that it added
     joined: Mapping[str, str]  # the same for the requests it decides, as its second parent has them
     signature: str | None = None  # git's letter for it (G is good); None: none was seen
+    shard: str = FIRST  # the branch that it is on

@@ -16,6 +16,7 @@ from bridge.core.evaluation import Objection, Outcome
 from bridge.core.facts import Fact
 from bridge.core.model import FORMAT, ApprovalRequest, Baselines, Decision, Objections
 from bridge.core.sanitize import shortened
+from bridge.core.shards import is_shard
 from bridge.core.yaml_text import dump, load, too_large
 
 T = TypeVar("T")
@@ -49,6 +50,9 @@ def request_in(text: str, where: str = "request.yaml") -> ApprovalRequest:
 
 def _untrue(request: ApprovalRequest, claimed: Mapping[str, object]) -> list[str]:
     """What the record says of itself and is not so."""
+    if not is_shard(request.shard):  # a decision is pushed there
+        named = shortened(request.shard, 80)
+        return [f"request.shard is {named!r}, which is no branch of a ledger"]
     if claimed["gate"] != request.gate.id:
         return [f"the id {claimed['gate']} is not that of {request.gate.key}"]
     if claimed["digest"] != digest_of(request):

@@ -55,15 +55,22 @@ class BaselineFiles:
         except LedgerCorrupt:
             return ()
 
-    def after(self, tree: str, ledger: str, request: ApprovalRequest, decision: Decision) -> str:
-        """The tree of the commit that records this approval, with its kind's file besides.
+    def after(
+        self,
+        tree: str,
+        ledger: str,
+        known: Sequence[Baseline],
+        request: ApprovalRequest,
+        decision: Decision,
+    ) -> str:
+        """The tree of the commit that records this approval upon `ledger`, with its kind's file
+        besides. `known` are those at hand on all branches.
 
         Raises `StaleBaseline` if people were shown another comparison than was due.
         """
         path = path_of(request)
         if request.kind is None or path is None:
             return tree
-        known = self.read([ledger], request)
         at = asked_at(decision.facts)
         # Without a proof of when it was asked, nobody but the opener looks after it anyway.
         if at and is_stale(request.baseline, known, at):
@@ -71,7 +78,8 @@ class BaselineFiles:
                 f"gate {request.gate.id} was compared with another gate than the one that was"
                 " approved last: look at the new comparison and answer that"
             )
-        approved = with_newest(known, baseline_of(request, decision))
+        own = self.read([ledger], request)
+        approved = with_newest(own, baseline_of(request, decision))
         text = baselines_out(Baselines(request.kind, approved))
         *folders, name = path.split("/")
         return self._grown(tree, folders, {name: self._clone.write_blob(text)}).sha

@@ -338,19 +338,19 @@ class GitClone:
         self._run([*args, "--", self._url, *refspecs], remote=True)
 
     @contextmanager
-    def whole(self, ref: str) -> Iterator[FullClone]:
-        """All that this ref ever reached, each object checked against its id, for a while."""
+    def whole(self, refs: str) -> Iterator[FullClone]:
+        """All that these refs ever reached, each object checked against its id, for a while."""
         with self.held(), tempfile.TemporaryDirectory(prefix="whole-", dir=self._home) as folder:
             path = Path(folder) / "whole.git"
             make_bare(path, {}, self._lock_fds)
             config = {**QUIET, **self._secret}
             run(
-                ["fetch", "--quiet", "--no-tags", "--", self._url, f"{ref}:{ref}"],
+                ["fetch", "--quiet", "--no-tags", "--", self._url, f"{refs}:{refs}"],
                 environment(path, config),
                 pass_fds=self._lock_fds,
                 seconds=SECONDS_FOR_ALL,
             )
-            yield FullClone(path, ref)
+            yield FullClone(path)
 
     # -- objects in the clone ----------------------------------------------------------------
 
@@ -453,11 +453,13 @@ class GitClone:
 
 
 class FullClone:
-    """A whole branch with its history, to be read once."""
+    """Whole branches with their history, to be read once."""
 
-    def __init__(self, path: Path, ref: str) -> None:
+    def __init__(self, path: Path) -> None:
         self._environment = environment(path, {**QUIET, "log.showSignature": "false"})
-        self._ref = ref
+
+    def branches(self) -> list[str]:
+        return run(["for-each-ref", "--format=%(refname:lstrip=2)"], self._environment).split()
 
     @contextmanager
     def reader(self) -> Iterator[ObjectReader]:
@@ -467,10 +469,11 @@ class FullClone:
         finally:
             reader.close()
 
-    def log(self, wanted: str) -> Iterator[str]:
+    def log(self, branch: str, wanted: str) -> Iterator[str]:
         """The fields of `git log --raw -z`, first parents only, oldest first."""
         args = ["log", "--first-parent", "-m", "--reverse", "--raw", "-z", "--root"]
-        args += ["--no-abbrev", "--no-renames", f"--format={wanted}", self._ref]
+        args += ["--no-abbrev", "--no-renames", f"--format={wanted}"]
+        args += [f"refs/heads/{branch}"]
         with tempfile.TemporaryFile() as out:
             run(args, self._environment, out=out)
             out.seek(0)

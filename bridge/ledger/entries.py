@@ -16,13 +16,13 @@ _RECORD_PATH = re.compile(
 )
 
 
-def entries(clone: FullClone, signatures: bool) -> Iterator[Entry]:
+def entries(clone: FullClone, shard: str, signatures: bool) -> Iterator[Entry]:
     # A path may hold anything but NUL, so a commit is told by what follows its NUL alone.
     asked = "%G?" if signatures else "N"
     with clone.reader() as reader:
         about: list[str] = []
         changes: list[Change] = []
-        fields = clone.log(f"commit %H {asked} %P")
+        fields = clone.log(shard, f"commit %H {asked} %P")
         for field in fields:
             line = field.lstrip("\n")
             if line.startswith(":"):
@@ -30,10 +30,10 @@ def entries(clone: FullClone, signatures: bool) -> Iterator[Entry]:
                 changes.append(Change(status, next(fields), blob))
             elif line.startswith("commit "):
                 if about:
-                    yield _entry(about, changes, reader)
+                    yield _entry(shard, about, changes, reader)
                 about, changes = line.split(" ")[1:], []
         if about:
-            yield _entry(about, changes, reader)
+            yield _entry(shard, about, changes, reader)
 
 
 def _read(reader: ObjectReader, name: str) -> Thing | None:
@@ -43,7 +43,9 @@ def _read(reader: ObjectReader, name: str) -> Thing | None:
         return Thing("", "blob", b"")  # it is no record: one such gate must not end the audit
 
 
-def _entry(about: Sequence[str], changes: Iterable[Change], reader: ObjectReader) -> Entry:
+def _entry(
+    shard: str, about: Sequence[str], changes: Iterable[Change], reader: ObjectReader
+) -> Entry:
     sha, signature, *parents = about
     changes = tuple(changes)
     there = [each for each in changes if _RECORD_PATH.fullmatch(each.path) and each.status != "D"]
@@ -59,4 +61,6 @@ def _entry(about: Sequence[str], changes: Iterable[Change], reader: ObjectReader
     }
     joined = {path: thing.sha for path, thing in asked.items() if thing}
     signed = None if signature == "N" else signature
-    return Entry(sha, tuple(each for each in parents if each), changes, texts, joined, signed)
+    return Entry(
+        sha, tuple(each for each in parents if each), changes, texts, joined, signed, shard
+    )

@@ -35,13 +35,12 @@ from bridge.core.model import (
     is_asked_file,
 )
 from bridge.core.records import decision_in, objections_in, request_in
-from bridge.core.shards import FIRST
 from bridge.ledger.clone import NO_SUCH_OBJECT, GitClone
 from bridge.ledger.git import BLOBS, FOLDER, GitFailed, Leaf, Tree
+from bridge.ledger.shard_refs import shards_of
 from bridge.policy.objections import lost, unlifted
 
 _log = log.logger("ledger")
-LEDGER = f"refs/heads/{FIRST}"
 RECORDS = ("request.yaml", OBJECTIONS, OBJECTIONS_SIGNATURE, "decision.yaml", SIGNATURE)
 
 
@@ -57,22 +56,60 @@ class GateFolders:
         self._keys = keys
 
     def standing(self, gate_id: str, refs: Mapping[str, str]) -> Standing | None:
+        """The gate, from all of the ledger's branches: its opener chose the one that its request
+        names, and must not get past a decision or an objection on another."""
         gate = refs.get(f"refs/heads/{branch_of(gate_id)}")
-        heads = [sha for sha in (refs.get(LEDGER), gate) if sha]
-        folders = self.of(heads, gate_id)
+        shards = shards_of(refs)
+        folders = self.of([*shards.values(), *([gate] if gate else [])], gate_id)
         self._clone.bring_files(record_ids(folders.values()))
         # The record first: a branch that outlived its decision changes nothing. Then the branch: a
         # request that was merged by hand is no decision, and asks only where the branch is gone.
-        ledger = heads[0] if heads and heads[0] != gate else None
-        for commit, must in (
-            (ledger, "decision.yaml"),
-            (gate, "request.yaml"),
-            (ledger, "request.yaml"),
-        ):
-            if commit and must in folders[commit]:
-                files = with_objections(folders[commit], folders[ledger] if ledger else {})
-                return self.as_recorded(gate_id, files, commit, gate)
-        return None
+        recorded = {name: sha for name, sha in shards.items() if sha != gate and folders[sha]}
+        if found := self._decided(gate_id, recorded, folders, gate):
+            return found
+        asked = [gate] if gate and "request.yaml" in folders[gate] else []
+        asked += [sha for sha in recorded.values() if "request.yaml" in folders[sha]]
+        if not asked:
+            return None
+        files = with_objections(folders[asked[0]], {})
+        if asked[0] != gate:  # a decision there is one that was copied
+            files = {name: leaf for name, leaf in files.items() if is_asked_file(name)}
+        found = self.as_recorded(gate_id, files, asked[0], gate)
+        _check_home(found.request, recorded, folders)
+        home = recorded.get(found.request.shard)
+        seen = self._objections(found.request, folders[home] if home else {})
+        return with_facts(replace(found, objections=seen.objections), seen.facts)
+
+    def _decided(
+        self,
+        gate_id: str,
+        shards: Mapping[str, str],
+        folders: Mapping[str, Tree],
+        gate: str | None,
+    ) -> Standing | None:
+        """The gate with its decision. One that was copied to another branch is none there."""
+        made = [
+            (name, self.as_recorded(gate_id, folders[sha], sha, gate))
+            for name, sha in shards.items()
+            if "decision.yaml" in folders[sha]
+        ]
+        found = [each for name, each in made if each.request.shard == name]
+        if len(found) > 1:
+            both = " and ".join(each.request.shard for each in found)
+            raise LedgerCorrupt(f"gate {gate_id} is decided on {both}: somebody made one by hand")
+        return found[0] if found else None
+
+    def asked_at(self, source: str, gate_id: str, refs: Mapping[str, str]) -> tuple[Standing, Tree]:
+        """The gate as this commit asks it, with the objections on record, and its files."""
+        shards = shards_of(refs)
+        folders = self.of([source, *shards.values()], gate_id)
+        files = as_asked(folders[source])
+        request = self.as_recorded(gate_id, files, source, None).request
+        _check_home(request, shards, folders)
+        home = shards.get(request.shard)
+        files = with_objections(files, folders[home] if home else {})
+        self._clone.bring(leaf.sha for leaf in files.values())
+        return self.as_recorded(gate_id, files, source, None), files
 
     def as_recorded(self, gate_id: str, files: Tree, commit: str, gate: str | None) -> Standing:
         folder = folder_of(gate_id)
@@ -194,8 +231,8 @@ class GateFolders:
         places = [
             (sha, gate_id)
             for gate_id in gates
-            for ref in (LEDGER, f"refs/heads/{branch_of(gate_id)}")
-            if (sha := refs.get(ref))
+            for sha in (*shards_of(refs).values(), refs.get(f"refs/heads/{branch_of(gate_id)}"))
+            if sha
         ]
         self._clone.bring_files(record_ids(self.everywhere(places).values()))
 
@@ -224,6 +261,18 @@ def with_objections(files: Tree, recorded: Tree) -> Tree:
     own = (OBJECTIONS, OBJECTIONS_SIGNATURE)
     others = {name: leaf for name, leaf in files.items() if name not in own}
     return {**others, **{name: recorded[name] for name in own if name in recorded}}
+
+
+def _check_home(
+    request: ApprovalRequest, shards: Mapping[str, str], folders: Mapping[str, Tree]
+) -> None:
+    """Its opener, who names a branch, must not leave objections behind on another."""
+    others = [name for name, sha in shards.items() if OBJECTIONS in folders[sha]]
+    if left := [name for name in others if name != request.shard]:
+        raise LedgerCorrupt(
+            f"gate {request.gate.id} asks to be recorded on {request.shard}, and {left[0]} has what"
+            " was objected to it: delete its branch, and open the gate again"
+        )
 
 
 def _belongs(decision: Decision, request: ApprovalRequest) -> None:

@@ -8,9 +8,10 @@ open. A push is the compare-and-swap.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from heapq import merge
 from itertools import islice
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from bridge.core.model import (
     start_of_id,
 )
 from bridge.core.records import request_out
+from bridge.core.shards import FIRST, oldest_first
 from bridge.ledger import many_gates
 from bridge.ledger.baselines import BaselineFiles
 from bridge.ledger.clone import ALL_HISTORY, GitClone
@@ -48,7 +50,6 @@ from bridge.ledger.commit_trailers import first_parent
 from bridge.ledger.entries import entries
 from bridge.ledger.exchanges import Exchanges
 from bridge.ledger.gate_folders import (
-    LEDGER,
     GateFolders,
     as_asked,
     is_answer,
@@ -56,10 +57,11 @@ from bridge.ledger.gate_folders import (
     with_facts,
     with_objections,
 )
-from bridge.ledger.git import BLOBS, GitFailed, make_bare
+from bridge.ledger.git import BLOBS, GitFailed, Leaf, make_bare
 from bridge.ledger.open_gates import GATES, IS_ID, ids_of, listing, open_heads
 from bridge.ledger.readme import README
 from bridge.ledger.recording import check_recorded
+from bridge.ledger.shard_refs import SHARDS, heads_in_one, home_of, ref_of, shards_of
 from bridge.ledger.signed_files import SignedFiles
 
 BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
@@ -112,7 +114,9 @@ class GitLedger:
 
         def attempt() -> Standing:
             refs = self._refs(request.gate.id)
-            ledger = refs.get(LEDGER) or self._begin()
+            if not shards_of(refs):
+                refs = {**refs, ref_of(FIRST): self._begin()}
+            home, ledger = home_of(request, refs)
             found = self._gates.standing(request.gate.id, refs)
             if found and is_answer(found, request):
                 return found
@@ -135,7 +139,7 @@ class GitLedger:
                 # what the remote has at the same paths.
                 folder = self._gates.of([before], request.gate.id)[before]
                 self._clone.bring(leaf.sha for leaf in folder.values() if leaf.mode in BLOBS)
-            self._exchanges.push({ref: commit}, lease={LEDGER: ledger, ref: before or ""})
+            self._exchanges.push({ref: commit}, lease={home: ledger, ref: before or ""})
             if found:
                 new = replace(found, request=request, commit=commit, head=commit)
                 return with_facts(new, found.facts + found.other_facts)
@@ -154,11 +158,12 @@ class GitLedger:
             found = self._gates.standing(gate_id, refs)
             if found is None:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
-            whole, ledger = merged(found.objections, objections), refs[LEDGER]
+            whole = merged(found.objections, objections)
             recorded = found.other_facts + found.facts
             known = tuple(dict.fromkeys((*recorded, *facts)))
             if found.decision or (whole, known) == (found.objections, recorded):
                 return found
+            home, ledger = home_of(found.request, refs)
             files = with_objections(
                 self._gates.of([ledger], gate_id)[ledger],
                 self._files.objections(found.request, whole, known),
@@ -169,7 +174,7 @@ class GitLedger:
                 objections_message(found.request, whole, known, headline(found.request)),
                 author=BRIDGE,
             )
-            self._exchanges.push({LEDGER: commit}, lease={LEDGER: ledger})
+            self._exchanges.push({home: commit}, lease={home: ledger})
             return with_facts(replace(found, objections=whole), known)
 
         return self._exchanges.repeat(attempt)
@@ -185,7 +190,7 @@ class GitLedger:
             if found.decision:
                 return found
             head = still_asked(found, decision)
-            ledger = refs[LEDGER]
+            home, ledger = home_of(found.request, refs)
             final = replace(decision, previous=ledger)
             folders = self._gates.of([head, ledger], decision.gate_id)
             files = {
@@ -197,7 +202,8 @@ class GitLedger:
             parents = [ledger, head] if final.outcome is Outcome.APPROVED else [ledger]
             tree = self._gates.with_files(ledger, decision.gate_id, files)
             if final.outcome is Outcome.APPROVED:
-                tree = self._baselines.after(tree, ledger, found.request, final)
+                known = self._baselines.read(list(shards_of(refs).values()), found.request)
+                tree = self._baselines.after(tree, ledger, known, found.request, final)
             else:
                 self._clone.bring(leaf.sha for leaf in files.values())
             commit = self._commit(
@@ -211,8 +217,8 @@ class GitLedger:
             # One push for both, and the gate's branch must still be what was judged: a request
             # replaced meanwhile cannot inherit this decision. A forge sees the merge first.
             kept = head if found.request.forge else None
-            moved = {LEDGER: commit, gate: kept or ""}
-            self._exchanges.push(moved, lease={LEDGER: ledger, gate: head})
+            moved = {home: commit, gate: kept or ""}
+            self._exchanges.push(moved, lease={home: ledger, gate: head})
             return replace(found, decision=final, commit=commit, head=kept)
 
         return self._exchanges.repeat(attempt)
@@ -222,19 +228,17 @@ class GitLedger:
 
         def attempt() -> Standing:
             refs = self._refs(gate_id)
-            ledger = refs.get(LEDGER)
+            gate = f"refs/heads/{branch_of(gate_id)}"
             # What somebody else pushed is not even looked at: its trees would spoil our push.
-            looked_at = refs if commit is None else {LEDGER: ledger} if ledger else {}
+            looked_at = {ref: refs[ref] for ref in refs if commit is None or ref != gate}
             found = self._gates.standing(gate_id, looked_at)
             if found and found.decision:
                 return found
             source = commit or (found.commit if found else None)
-            if ledger is None or source is None:
+            if not shards_of(refs) or source is None:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
-            folders = self._gates.of([source, ledger], gate_id)
-            files = with_objections(as_asked(folders[source]), folders[ledger])
-            self._clone.bring(leaf.sha for leaf in files.values())
-            before = self._gates.as_recorded(gate_id, files, source, None)
+            before, files = self._gates.asked_at(source, gate_id, refs)
+            home, ledger = home_of(before.request, refs)
             made = self._commit(
                 self._gates.with_files(ledger, gate_id, files),
                 [ledger],
@@ -244,8 +248,7 @@ class GitLedger:
                 author=BRIDGE,
                 at=before.request.opened_at,
             )
-            ref = f"refs/heads/{branch_of(gate_id)}"
-            self._exchanges.push({ref: made}, lease={LEDGER: ledger, ref: refs.get(ref, "")})
+            self._exchanges.push({gate: made}, lease={home: ledger, gate: refs.get(gate, "")})
             return replace(before, commit=made, head=made)
 
         return self._exchanges.repeat(attempt)
@@ -273,8 +276,8 @@ class GitLedger:
 
     def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
         def attempt() -> tuple[Baseline, ...]:
-            ledger = self._clone.tips(LEDGER).get(LEDGER)
-            return self._baselines.read([ledger], request) if ledger else ()
+            shards = shards_of(self._clone.tips(SHARDS))
+            return self._baselines.read(list(shards.values()), request) if shards else ()
 
         return self._exchanges.alone(attempt)
 
@@ -289,15 +292,20 @@ class GitLedger:
 
     def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
         def attempt() -> tuple[str | None, tuple[str, ...]]:
-            now = self._clone.tips(LEDGER).get(LEDGER)
+            tips = self._clone.tips(SHARDS)
+            now = heads_in_one(tips)
             if head is None or now is None:
                 return now, ()
-            return now, tuple(each.id for each in self._newest_first(_A_FEW, now, head))
+            before = frozenset(head.split())
+            moved = [sha for sha in shards_of(tips).values() if sha not in before]
+            return now, tuple(
+                each.id for sha in moved for each in self._newest_first(_A_FEW, sha, before)
+            )
 
         return self._exchanges.alone(attempt)
 
     def head(self) -> str | None:
-        return self._exchanges.told(lambda: self._clone.remote_refs(LEDGER)).get(LEDGER)
+        return heads_in_one(self._exchanges.told(lambda: self._clone.remote_refs(SHARDS)))
 
     def heads(self, gate_id: str) -> Mapping[str, str]:
         return self._exchanges.told(lambda: self._refs(gate_id))
@@ -309,15 +317,23 @@ class GitLedger:
         return open_heads(self._exchanges)
 
     def history(self, limit: int) -> tuple[Recorded, ...]:
-        return self._exchanges.alone(lambda: tuple(islice(self._newest_first(limit), limit)))
+        def attempt() -> tuple[Recorded, ...]:
+            heads = list(shards_of(self._clone.remote_refs(SHARDS)).values())
+            logs = [self._newest_first(limit, each) for each in heads[-1:]]
+            logs += [self._newest_first(1, each) for each in heads[:-1]]
+            newest_first = merge(*logs, key=lambda each: each.decided_at, reverse=True)
+            return tuple(islice(newest_first, limit))
+
+        return self._exchanges.alone(attempt)
 
     def entries(self, *, signatures: bool = False) -> Iterator[Entry]:
         """Raises `LedgerUnavailable` as it goes, too."""
         if self.head() is None:
             return
         try:
-            with self._clone.whole(LEDGER) as clone:
-                yield from entries(clone, signatures)
+            with self._clone.whole(SHARDS) as clone:
+                for shard in oldest_first(clone.branches()):
+                    yield from entries(clone, shard, signatures)
         except (GitFailed, OSError) as error:
             raise self._exchanges.unavailable(error) from None
 
@@ -352,35 +368,42 @@ class GitLedger:
         """Gates whose id starts so, open or decided: all, or enough to see that it is not one."""
 
         def attempt() -> set[str]:
-            refs = self._clone.remote_refs(LEDGER, GATES)
+            refs = self._clone.remote_refs(SHARDS, GATES)
             found = {each for each in ids_of(refs) if each.startswith(prefix)}
-            ledger = refs.get(LEDGER)
-            return found | (self._recorded_under(ledger, prefix) if ledger else set())
+            return found | self._recorded_under(list(shards_of(refs).values()), prefix)
 
         return self._exchanges.alone(attempt)
 
-    def _recorded_under(self, ledger: str, prefix: str) -> set[str]:
-        self._clone.bring_roots([ledger])
-        gates = self._clone.tree(self._clone.root(ledger)).get("gates")
-        if gates is None:
-            return set()
-        way, sha = "", gates.sha
+    def _recorded_under(self, ledgers: Sequence[str], prefix: str) -> set[str]:
+        self._clone.bring_roots(ledgers)
+        tops = [self._clone.tree(self._clone.root(each)).get("gates") for each in ledgers]
+        fits = [("", top) for top in tops if top]
         # Every folder holds at least one gate, so two that fit settle it; one is gone into.
         for level in range(FOLDER_LEVELS):
-            tree = self._clone.tree(sha)
-            fits = [name for name in tree if name.startswith(prefix[level : level + 1])]
-            if len(fits) != 1:
-                return {f"{way}{name}…" for name in fits}
-            way, sha = way + fits[0], tree[fits[0]].sha
-        return {name for name in self._clone.tree(sha) if name.startswith(prefix)}
+            fits = self._below(fits, prefix[level : level + 1], keep=True)
+            if len(ways := {way for way, _ in fits}) > 1:
+                return {f"{way}…" for way in ways}
+        return {name for name, _ in self._below(fits, prefix, keep=False)}
+
+    def _below(
+        self, folders: Sequence[tuple[str, Leaf]], start: str, *, keep: bool
+    ) -> list[tuple[str, Leaf]]:
+        """What in these folders begins so; `keep`: with the way there in its name."""
+        self._clone.bring(leaf.sha for _, leaf in folders)
+        return [
+            (way + name if keep else name, leaf)
+            for way, folder in folders
+            for name, leaf in self._clone.tree(folder.sha).items()
+            if name.startswith(start)
+        ]
 
     def _newest_first(
-        self, likely: int, head: str | None = None, until: str | None = None
+        self, likely: int, head: str, until: Collection[str] = ()
     ) -> Iterator[Recorded]:
         """The recorded decisions from their commits, fetched deeper as they are asked for."""
-        sha = head = head or self._clone.remote_refs(LEDGER).get(LEDGER)
+        sha: str | None = head
         depth = max(likely, 1)
-        while sha and head and sha != until:
+        while sha and sha not in until:
             if not self._clone.has(sha):
                 # From the head each time: some servers give only what a branch points at.
                 self._clone.deepen(head, depth)
@@ -396,13 +419,13 @@ class GitLedger:
     # -- one gate in git ---------------------------------------------------------------------
 
     def _refs(self, gate_id: str) -> dict[str, str]:
-        return self._clone.remote_refs(LEDGER, f"refs/heads/{branch_of(gate_id)}")
+        return self._clone.remote_refs(SHARDS, f"refs/heads/{branch_of(gate_id)}")
 
     def _begin(self) -> str:
         """The ledger's first commit, where there is none."""
         root = self._clone.write_tree({"README.md": self._clone.write_blob(README)})
         commit = self._commit(root.sha, [], "The ledger begins\n", author=BRIDGE)
-        self._exchanges.push({LEDGER: commit}, lease={LEDGER: ""})
+        self._exchanges.push({ref_of(FIRST): commit}, lease={ref_of(FIRST): ""})
         return commit
 
     def _commit(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from bridge.core.errors import LedgerCorrupt
 from bridge.core.model import Standing
 from bridge.ledger.exchanges import Exchanges
-from bridge.ledger.gate_folders import LEDGER, GateFolders, record_ids
+from bridge.ledger.gate_folders import GateFolders, record_ids
 from bridge.ledger.git import Tree
 from bridge.ledger.open_gates import GATES
+from bridge.ledger.shard_refs import SHARDS, shards_of
 
 
 def read_all(
@@ -19,7 +21,7 @@ def read_all(
     """What cannot be read is left out: it must not hide the others."""
 
     def attempt() -> dict[str, Standing]:
-        refs = exchanges.clone.remote_refs(LEDGER, GATES)
+        refs = exchanges.clone.remote_refs(SHARDS, GATES)
         # One that makes no sense is read again, alone.
         with suppress(LedgerCorrupt):
             gates.bring_records(gate_ids, refs)
@@ -38,12 +40,14 @@ def decided(
     """Those of them that are decided; what cannot be read is left out."""
 
     def attempt() -> dict[str, Standing]:
-        ledger, done = _recorded(exchanges, gates, gate_ids)
-        exchanges.clone.bring_files(record_ids(done.values()))
+        done = _recorded(exchanges, gates, gate_ids)
+        exchanges.clone.bring_files(record_ids(each.files for each in done))
         found = {}
-        for gate_id, files in done.items():
+        for each in done:
             with suppress(LedgerCorrupt):
-                found[gate_id] = gates.as_recorded(gate_id, files, ledger, None)
+                standing = gates.as_recorded(each.gate_id, each.files, each.commit, None)
+                if standing.request.shard == each.shard:
+                    found[each.gate_id] = standing
         return found
 
     return exchanges.alone(attempt)
@@ -51,15 +55,28 @@ def decided(
 
 def recorded(exchanges: Exchanges, gates: GateFolders, gate_ids: Sequence[str]) -> frozenset[str]:
     """Those of them that have a decision on record, whatever it says."""
-    return exchanges.alone(lambda: frozenset(_recorded(exchanges, gates, gate_ids)[1]))
+    return exchanges.alone(
+        lambda: frozenset(each.gate_id for each in _recorded(exchanges, gates, gate_ids))
+    )
 
 
-def _recorded(
-    exchanges: Exchanges, gates: GateFolders, gate_ids: Sequence[str]
-) -> tuple[str, Mapping[str, Tree]]:
-    """The ledger's head, and their folders there: of the other gates, nothing is fetched."""
-    ledger = exchanges.clone.tips(LEDGER).get(LEDGER, "") if gate_ids else ""
-    folders = gates.everywhere([(ledger, each) for each in gate_ids]) if ledger else {}
-    return ledger, {
-        gate_id: files for (_, gate_id), files in folders.items() if "decision.yaml" in files
-    }
+class _Recorded(NamedTuple):
+    """A gate's folder with a decision, on one branch of the ledger."""
+
+    gate_id: str
+    shard: str
+    commit: str
+    files: Tree
+
+
+def _recorded(exchanges: Exchanges, gates: GateFolders, gate_ids: Sequence[str]) -> list[_Recorded]:
+    """Their folders on all branches: of the gates that are open, nothing is fetched."""
+    shards = shards_of(exchanges.clone.tips(SHARDS)) if gate_ids else {}
+    places = [(commit, each) for commit in shards.values() for each in gate_ids]
+    folders = gates.everywhere(places) if places else {}
+    return [
+        _Recorded(gate_id, shard, commit, files)
+        for shard, commit in shards.items()
+        for gate_id in gate_ids
+        if "decision.yaml" in (files := folders[commit, gate_id])
+    ]

@@ -276,6 +276,8 @@ def request(text: str) -> dict[str, Any]:
     own = hashlib.sha256(f"{found['origin']}\0{found['key']}".encode()).hexdigest()[:8]
     if found["gate"] != hashlib.sha256(found["key"].encode()).hexdigest()[:8] + own:
         raise Refused("the id is not that of the gate")
+    if not re.fullmatch(r"approvals(-[0-9]{4}(-(0[1-9]|1[0-2]))?)?", found["shard"]):
+        raise Refused("the shard is no branch of a ledger")
     if found["digest"] != digest_of(found):
         raise Refused("the digest is not that of the content")
     return found
