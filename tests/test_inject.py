@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.argo.inject import LABEL, calls, inject, lost_retries
+from bridge.argo.inject import DESCRIPTION, LABEL, TITLE, calls, inject, lost_retries
 from bridge.argo.pod_settings import Pods
 from bridge.argo.templates import GatedStep, posts_of
 from bridge.core.errors import Faults
@@ -129,11 +129,24 @@ def test_notify_is_called_with_all_the_arguments_of_the_gated_task() -> None:
     assert row["hitl-notify-deploy"]["arguments"] == row["deploy"]["arguments"]
 
 
-def test_the_suspended_node_is_known_by_the_gate_that_notify_opened() -> None:
+def test_the_suspended_node_is_known_by_the_gate_that_notify_opened_and_says_where() -> None:
     row = tasks(with_gates(LINEAR, gated()))
-    [parameter] = row["hitl-suspend-deploy"]["arguments"]["parameters"]
-    value = "{{tasks.hitl-notify-deploy.outputs.parameters.gate}}"
-    assert parameter == {"name": "gate", "value": value}
+    handed = "tasks.hitl-notify-deploy.outputs.parameters"
+    assert row["hitl-suspend-deploy"]["arguments"]["parameters"] == [
+        {"name": each, "value": f"{{{{{handed}.{each}}}}}"} for each in ("gate", "page")
+    ]
+
+
+def test_argos_list_of_workflows_says_that_a_person_decides() -> None:
+    after = with_gates(LINEAR, gated())
+    said = after["spec"]["workflowMetadata"]["annotations"]
+    assert said[TITLE].endswith("(approval: `deploy`)")
+    assert "the input `page` of `hitl-suspend-deploy` says where" in said[DESCRIPTION]
+    own = copy.deepcopy(LINEAR)
+    own["spec"]["workflowMetadata"] = {"annotations": {TITLE: "Nightly"}}
+    kept = with_gates(own, gated())["spec"]["workflowMetadata"]["annotations"]
+    assert kept[TITLE] == "Nightly"
+    assert kept[DESCRIPTION] == said[DESCRIPTION]
 
 
 def test_a_branch_not_taken_opens_no_gate() -> None:
@@ -178,7 +191,7 @@ def test_a_gate_in_a_recursive_step_is_asked_again_in_each_round() -> None:
         ["loop-internal"],
         ["loop-recursion"],
     ]
-    [parameter] = groups[1][0]["arguments"]["parameters"]
+    parameter = groups[1][0]["arguments"]["parameters"][0]
     assert parameter["value"] == "{{steps.hitl-notify-loop.outputs.parameters.gate}}"
     assert groups[2:] == [[inside], [again]]
 
@@ -246,7 +259,7 @@ def test_notify_runs_the_steps_own_command_with_only_its_verb_replaced() -> None
     assert now[:2] == ["bash", "-c"]
     opened = (
         " hitl open --step deploy --run-id argo-{{workflow.name}} --task-id $METAFLOW_TASK_ID"
-        " --input-paths-filename /tmp/mf-input-paths --out /mnt/out/gate)"
+        " --input-paths-filename /tmp/mf-input-paths --out /mnt/out)"
     )
     expected = re.sub(r" step deploy --run-id .*?\)", opened, was)
     assert now[2] == expected.replace("}}/deploy/$METAFLOW", "}}/_hitl/$METAFLOW")
@@ -257,7 +270,7 @@ def test_notify_keeps_the_split_that_it_asks_about() -> None:
     more = " --split-index {{inputs.parameters.split-index}} --tag a:b --namespace=user:ann"
     template(fan, "deploy")["container"]["command"] = command("deploy", more)
     said = template(with_gates(fan, gated()), "hitl-notify-deploy")["container"]["command"][2]
-    assert "paths --split-index {{inputs.parameters.split-index}} --out /mnt/out/gate)" in said
+    assert "paths --split-index {{inputs.parameters.split-index}} --out /mnt/out)" in said
 
 
 def test_notify_is_small_and_ends_soon_and_holds_no_gpu() -> None:
@@ -267,7 +280,9 @@ def test_notify_is_small_and_ends_soon_and_holds_no_gpu() -> None:
     assert notify["activeDeadlineSeconds"] == 900
     assert notify["retryStrategy"]["expression"] == "asInt(lastRetry.exitCode) != 202"
     assert notify["outputs"] == {
-        "parameters": [{"name": "gate", "valueFrom": {"path": "/mnt/out/gate"}}]
+        "parameters": [
+            {"name": each, "valueFrom": {"path": f"/mnt/out/{each}"}} for each in ("gate", "page")
+        ]
     }
 
 

@@ -234,6 +234,10 @@ def test_an_injected_gate_opens_waits_and_runs_once_approved(
     run = Run(tmp_path, cluster, injected(tmp_path, capsys))
     assert run.settle() == "Running", run.said()
     assert "deploy" not in run.pods
+    (waits,) = run.controller.waiting()
+    shown = {each["name"]: each["value"] for each in waits["inputs"]["parameters"]}
+    assert shown["gate"] == run.gate()
+    assert f"approve {run.gate()}" in shown["page"]
     assert cli.main(["approve", run.gate(), "-i", "target=staging"]) == 0
     assert cli.main(["resume", run.gate()]) == 0
     assert run.settle() == "Succeeded", run.said()

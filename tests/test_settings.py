@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.argo.pod_settings import pods_from_environment
+from bridge.argo.pod_settings import pods_from_environment, run_links
 from bridge.core.delivery import Workflow
 from bridge.core.errors import Faults
 from bridge.core.settings import from_environment, github_from_environment
+
+
+def test_a_run_on_argo_is_linked_in_argos_own_pages() -> None:
+    said = {
+        "HITL_WORKFLOW": "ml/train-x2/u-1",
+        "METAFLOW_HITL_ARGO_UI_URL": "https://argo.example/",
+    }
+    (link,) = run_links(from_environment(said))
+    assert link.url == "https://argo.example/workflows/ml/train-x2?tab=workflow&uid=u-1"
+    for name in said:
+        assert run_links(from_environment({**said, name: ""})) == ()
 
 
 def test_nothing_set_is_a_laptop() -> None:

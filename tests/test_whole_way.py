@@ -74,8 +74,9 @@ class OnArgo(Flows):
 
     def gate(self) -> str:
         [node] = self.controller.waiting()
-        [parameter] = node["inputs"]["parameters"]
-        gate: str = parameter["value"]
+        given = {each["name"]: each["value"] for each in node["inputs"]["parameters"]}
+        assert "/pull/" in given["page"]  # Argo's UI shows where people decide
+        gate: str = given["gate"]
         return gate
 
     def resume(self, phase: str = "Succeeded") -> None:

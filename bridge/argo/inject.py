@@ -8,7 +8,7 @@ in `templates.py`; this module knows only where they go and what they depend on.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +21,12 @@ LABEL = "approval-bridge/gated"
 
 #: The parameter by which a notify task hands the gate's id on, and a suspended node is known.
 GATE = "gate"
+#: Where people decide: it is an input of the suspended node, so Argo's UI shows it there.
+PAGE = "page"
+#: What Argo's list of workflows shows, as Markdown (Argo 3.6 and newer):
+#: https://argo-workflows.readthedocs.io/en/latest/title-and-description/
+TITLE = "workflows.argoproj.io/title"
+DESCRIPTION = "workflows.argoproj.io/description"
 
 Json = dict[str, Any]
 
@@ -81,7 +87,8 @@ def inject(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Json:
     if faults:
         raise Faults(f"the gates of {name_of(manifest)}", faults)
     new = [template for post in posts for template in post.templates]
-    return labelled(with_spec(manifest, {**spec, "templates": [*templates, *new]}))
+    made = labelled(with_spec(manifest, {**spec, "templates": [*templates, *new]}))
+    return _announced(made, posts)
 
 
 def lost_retries(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Iterator[str]:
@@ -228,9 +235,15 @@ def _arguments(post: Post, task: Json, scope: str) -> Iterator[Json]:
     # All of them, so that both compute the same task id and the same request.
     own = post.arguments or task.get("arguments")
     given = {"arguments": own} if own else {}
-    gate = f"{{{{{scope}.{notify_name(post.name)}.outputs.parameters.{GATE}}}}}"
+    handed = f"{scope}.{notify_name(post.name)}.outputs.parameters"
     yield given
-    yield {"arguments": {"parameters": [{"name": GATE, "value": gate}]}}
+    yield {
+        "arguments": {
+            "parameters": [
+                {"name": each, "value": f"{{{{{handed}.{each}}}}}"} for each in (GATE, PAGE)
+            ]
+        }
+    }
     if len(post.templates) > 2:
         yield given
 
@@ -302,15 +315,36 @@ def borrows(found: object, lent: set[str]) -> bool:
     return here or any(borrows(each, lent) for each in found.values())
 
 
+def _announced(manifest: Json, posts: Sequence[Post]) -> Json:
+    """Argo's list of workflows says that somebody is awaited, unless it says something already."""
+    gates = ", ".join(f"`{post.name}`" for post in posts)
+    nodes = ", ".join(f"`{suspend_name(post.name)}`" for post in posts)
+    says = {
+        TITLE: f"{name_of(manifest)} (approval: {gates})",
+        DESCRIPTION: f"A person decides. While it waits, the input `{PAGE}` of {nodes} says where.",
+    }
+
+    def announced(metadata: Json) -> Json:
+        return {**metadata, "annotations": {**says, **(metadata.get("annotations") or {})}}
+
+    return _of_each_run(manifest, announced)
+
+
 def labelled(manifest: Json) -> Json:
     """The label on the workflow itself, or on each that is made from a template or a schedule."""
+    return _of_each_run(manifest, _with_label)
+
+
+def _of_each_run(manifest: Json, change: Callable[[Json], Json]) -> Json:
+    """The manifest with the metadata of its workflows changed."""
     if manifest.get("kind") == "Workflow":
-        return {**manifest, "metadata": _with_label(manifest.get("metadata"))}
+        return {**manifest, "metadata": change(manifest.get("metadata") or {})}
     spec = manifest["spec"]
-    metadata = _with_label(spec.get("workflowMetadata"))
-    return {**manifest, "spec": {**spec, "workflowMetadata": metadata}}
+    return {
+        **manifest,
+        "spec": {**spec, "workflowMetadata": change(spec.get("workflowMetadata") or {})},
+    }
 
 
-def _with_label(metadata: Json | None) -> Json:
-    metadata = metadata or {}
+def _with_label(metadata: Json) -> Json:
     return {**metadata, "labels": {**(metadata.get("labels") or {}), LABEL: "true"}}

@@ -11,6 +11,7 @@ from typing import Any, Final
 from bridge.argo.guard import GIVEN, INIT, GatedCall
 from bridge.argo.inject import (
     GATE,
+    PAGE,
     Json,
     Post,
     calls,
@@ -24,8 +25,8 @@ from bridge.core.errors import Faults
 from bridge.core.rules import OnTimeout, Policy
 from bridge.core.settings import ASKED, LABELLED
 
-#: Where Metaflow's templates put what they hand on, on a volume of their own.
-GATE_FILE: Final = "/mnt/out/gate"
+#: Where Metaflow's templates put what they hand on, a volume of their own.
+OUT: Final = "/mnt/out"
 
 #: Seconds after the deadline in which the clock's decision is recorded and delivered.
 GRACE: Final = 600
@@ -76,7 +77,7 @@ def suspend(name: str, policy: Policy) -> Json:
     decision = {"name": "decision", "valueFrom": {"supplied": {}, "default": "expired"}}
     return {
         "name": suspend_name(name),
-        "inputs": {"parameters": [{"name": GATE}]},
+        "inputs": {"parameters": [{"name": GATE}, {"name": PAGE}]},
         "outputs": {"parameters": [decision]},
         "suspend": {"duration": waits},
         # Where the workflow or the cluster gives every template retries, a node set to Failed would
@@ -105,7 +106,7 @@ _OF_WORKFLOW: Final = "workflow-parameters={{=toBase64(toJson(workflow.parameter
 def asking(name: str, parameters: Sequence[str], pods: Pods) -> tuple[Json, Json]:
     """The templates of notify and verify: they are given the same, and so come to one digest."""
     return (
-        _node(notify_name(name), "open", parameters, [GATE], pods, pods.opener),
+        _node(notify_name(name), "open", parameters, [GATE, PAGE], pods, pods.opener),
         _node(verify_name(name), "verify", parameters, ["decision", "inputs"], pods, pods.reader),
     )
 
@@ -236,7 +237,11 @@ def _notify_copied(template: Json, step: GatedStep, pods: Pods) -> Json:
         **template,
         "name": notify_name(step.name),
         "activeDeadlineSeconds": _OPENING_TAKES,
-        "outputs": {"parameters": [{"name": GATE, "valueFrom": {"path": GATE_FILE}}]},
+        "outputs": {
+            "parameters": [
+                {"name": each, "valueFrom": {"path": f"{OUT}/{each}"}} for each in (GATE, PAGE)
+            ]
+        },
         # Its own, in any case: the copied command may hold {{retries}}, which Argo leaves as it
         # stands in a template that has none.
         "retryStrategy": _RETRIES,
@@ -290,7 +295,7 @@ def _open_command(match: re.Match[str]) -> str:
         for name in ("run-id", "task-id", "input-paths-filename", "split-index")
         if name in given
     ]
-    return " ".join([" hitl open", f"--step {match['step']}", *kept, f"--out {GATE_FILE}"])
+    return " ".join([" hitl open", f"--step {match['step']}", *kept, f"--out {OUT}"])
 
 
 def _once(times: int, step: GatedStep, what: str) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge import wiring
-from bridge.argo.inject import GATE
+from bridge.argo.inject import GATE, PAGE
+from bridge.argo.pod_settings import run_links
 from bridge.argo.templates import ARTIFACT, OUT_FOLDER, PLACE
 from bridge.core import log
 from bridge.core.artifacts import comparable, ordered
@@ -71,7 +72,7 @@ def _opened(settings: Settings, draft: Draft) -> dict[str, str]:
     gate, decision = draft.gate, opened.standing.decision
     says = f"waits for a decision (gate {gate.id}); {opened.how}"
     print(f"hitl: {gate.key} {f'is {decision.outcome}: {decision.reason}' if decision else says}")
-    return {GATE: gate.id}
+    return {GATE: gate.id, PAGE: opened.where}
 
 
 def _verified(settings: Settings, draft: Draft) -> dict[str, str]:
@@ -111,6 +112,7 @@ def draft_from(env: Mapping[str, str], settings: Settings) -> Draft:
             next((labels[name] for name in _CREATOR if labels.get(name)), None),
             Source.CREATOR_LABEL,
         ),
+        links=run_links(settings),
         subject=subject,
         declared=spec.declared,
         workflow=workflow,

@@ -54,7 +54,8 @@ class OnGitHub:
 
     def open(self, draft: Draft) -> Opened:
         standing, page = ask(Desk(self._forge, self.ledger, self.notices, self.clock), draft)
-        return Opened(standing, f"to decide: {page.url if page else self.address}")
+        address = page.url if page else None
+        return Opened(standing, f"to decide: {address or self.address}", address)
 
     def verify(self, gate: Gate, compute: Compute) -> Decision:
         return verify_gate(self.ledger, gate, compute, self.place)

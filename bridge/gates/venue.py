@@ -14,6 +14,7 @@ from bridge.core.errors import GateShut
 from bridge.core.evaluation import Condition, Evaluation, Verdict, Vote
 from bridge.core.listing import OpenGate
 from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Gate, Standing, Subject
+from bridge.core.sanitize import one_line
 from bridge.gates.ports import Clock, Ledger, Notices
 from bridge.gates.verify import Compute
 
@@ -24,6 +25,12 @@ class Opened:
 
     standing: Standing
     how: str
+    page: str | None = None  # its address, if people answer on a page
+
+    @property
+    def where(self) -> str:
+        """Where people decide, as one line that Argo shows and doesn't fill in."""
+        return one_line(self.page or self.how).replace("{{", "{ {")
 
 
 @dataclass(frozen=True, slots=True)

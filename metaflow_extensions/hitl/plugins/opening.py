@@ -57,6 +57,7 @@ def _open(
     split_index: int | None,
     out: str,
 ) -> None:
+    from bridge.argo.inject import GATE, PAGE
     from bridge.core import log
 
     from .passing import open_task
@@ -69,7 +70,8 @@ def _open(
     )
     opened = open_task(from_environment(os.environ), task, gate.declared)
     standing = opened.standing
-    Path(out).write_text(standing.request.gate.id, encoding="utf-8")
+    for name, value in ((GATE, standing.request.gate.id), (PAGE, opened.where)):
+        (Path(out) / name).write_text(value, encoding="utf-8")
     says = f"waits for a decision (gate {standing.request.gate.id}); {opened.how}"
     if standing.decision:
         says = f"is {standing.decision.outcome}: {standing.decision.reason}"

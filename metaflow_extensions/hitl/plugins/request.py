@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.argo.pod_settings import run_links
 from bridge.core import artifacts as shown
 from bridge.core import message_template, plain_pickle
 from bridge.core.approval import DECISION
@@ -62,6 +63,7 @@ def draft_of(
         artifacts=declared_better(shown.ordered(_summaries(branches)), declared.better),
         schema=declared.schema,
         facts=started_by(initiator),
+        links=run_links(settings),
         subject=subject,
         declared=declared.declared,
         workflow=settings.workflow,
