@@ -30,6 +30,7 @@ from bridge.setup.app_manifest import Manifest, Role, code_in, name_of
 from bridge.setup.app_page import AppPage
 from bridge.setup.checks import Level
 from bridge.setup.doctor import examine
+from bridge.setup.github_plan import DECIDER_ID
 from bridge.setup.github_survey import GitHubSurvey
 from bridge.setup.propose_identities import propose
 from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
@@ -44,11 +45,14 @@ SETUP = ["github", "setup", "--yes", "--action", ACTION]
 class Acme:
     """An organization with a repository, its owner, and the owner's browser."""
 
-    def __init__(self, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, github: GitHub, monkeypatch: pytest.MonkeyPatch, name: str = "acme/models"
+    ) -> None:
         self.github = github
-        self.repo = github.repository("acme/models")
+        self.repo = github.repository(name)
         self.admin = github.user("root")
-        self.repo.owner.add(self.admin, "admin")  # type: ignore[attr-defined]
+        if self.repo.owner is not self.admin:
+            self.repo.owner.add(self.admin, "admin")  # type: ignore[attr-defined]
         self.shown: list[str] = []
         self.token = github.token(self.admin)
         for name, value in github.environment(self.repo).items():
@@ -142,6 +146,21 @@ def test_without_a_cluster_there_is_one_app_and_no_voice_but_its_own(acme: Acme)
     assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
     assert len(acme.shown) == 2  # register, install
     assert 'voices: ""' in (acme.repo.file(MAIN) or "")
+
+
+def test_a_persons_own_repository_is_set_up_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with GitHub() as github:
+        github.logged_in = github.user("root")
+        acme = Acme(github, monkeypatch, "root/models")
+        assert main(SETUP) == 0
+        acme.github.forget_requests()
+        assert main(SETUP) == 0
+        assert acme.writes() == []
+        acme.merge()
+        assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
 
 
 # -- again, and again after an interruption --------------------------------------------------------
@@ -345,18 +364,29 @@ def test_without_a_browser_here_the_address_is_pasted(
     assert acme.repo.environments["approvals"].secrets == {"HITL_APP_KEY", "HITL_SIGNING_KEY"}
 
 
-def _stranger_app(acme: Acme) -> None:
+def _named(acme: Acme) -> None:
     """Somebody registers an App by the name that ours will have."""
     slug = name_of(Role.DECIDER, "acme/models")
     acme.github.app(slug, {"contents": "write"}, acme.github.user("mallory"))
 
 
+def _variable(acme: Acme) -> None:
+    """Somebody who can write sets the variable to an App of theirs, which is installed here."""
+    app = acme.github.app("helpful", {"contents": "write"}, acme.github.user("mallory"))
+    app.install(acme.repo.owner)
+    environment = acme.repo.environment("approvals", ["main"], {"HITL_APP_KEY"})
+    environment.variables["HITL_APP_ID"] = str(app.id)
+
+
+@pytest.mark.parametrize("attack", [_named, _variable])
 def test_an_app_of_somebody_else_is_never_taken_for_the_decider(
-    acme: Acme, capsys: pytest.CaptureFixture[str]
+    acme: Acme, attack: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _stranger_app(acme)
+    attack(acme)
     assert main([*SETUP, "--dry-run"]) == 0
-    assert "register the decider's GitHub App" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "register the decider's GitHub App" in told
+    assert f'"actor_id": "{DECIDER_ID}"' in told
 
 
 def _member(acme: Acme) -> None:

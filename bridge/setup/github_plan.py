@@ -275,7 +275,9 @@ def _app(found: Found, role: Role, policy: PolicyFile | None) -> Iterator[Step]:
             f" environment {ENVIRONMENT}",
             keeps,
         )
-    if there is None or there.installed is False:
+    # Of a person's account it can't be seen; a ruleset that names the App was taken only after it.
+    unseen = there is not None and there.installed is None and GATES not in found.rulesets
+    if there is None or there.installed is False or unseen:
         yield Step(
             Part.APPS,
             f"install the {role}'s App on {found.repository} alone (one click)",

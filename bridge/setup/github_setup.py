@@ -176,6 +176,8 @@ class Setup:
 
     def _is_installed(self, role: Role, found: Found) -> bool:
         key = self._keys.get(role)
+        if key is None and found.organization is None:
+            return True  # this token can't see it; if it is not, the next ruleset is refused
         if key is None:
             path = f"/orgs/{found.organization}/installations?per_page=100"
             listed = self._line.get(path, "which Apps are installed cannot be read")
@@ -208,4 +210,6 @@ def seal(key: str, secret: str) -> str:
 def _explained(denied: Denied) -> ForgeUnavailable:
     if denied.status == 422 and "already exists" in denied.said:
         return ForgeUnavailable(f"{denied}: run this again, and it goes on from there")
+    if denied.status == 422 and "must be part of" in denied.said:
+        return ForgeUnavailable(f"{denied}: install the App on this repository, and run this again")
     return denied
