@@ -432,6 +432,12 @@ def test_words_behind_an_approval_are_answered_with_the_form_if_input_is_asked(w
     assert "write `/approve target=…`" in found.why
 
 
+def test_a_key_in_letters_that_only_look_like_its_own_is_unreadable() -> None:
+    found = read("/approve t\u0430rget=production")  # the Cyrillic letter
+    assert isinstance(found, Unreadable)
+    assert "is no `key=value`" in found.why
+
+
 BLANKS = ("\t", "\u00a0", "\u3000", "\u2003", "\u202f", "\u2028", "\x0b")
 
 

@@ -105,6 +105,21 @@ def test_a_value_of_another_kind_never_approves(text: str, value: object) -> Non
     assert not holds(text, x=value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "environm\u0435nt != production",  # the Cyrillic letter
+        "environment != pr\u043eduction",
+        "replicas < \u0663",
+        "replicas == \uff13",
+        "replicas in [1, \u0662]",
+    ],
+)
+def test_letters_and_digits_of_another_script_that_look_alike_are_refused(text: str) -> None:
+    with pytest.raises(Faults):
+        parse(text)
+
+
 @pytest.mark.parametrize("text", ["passed == true", "passed != false"])
 @pytest.mark.parametrize("value", [1, "true", None])
 def test_one_is_not_true(text: str, value: object) -> None:

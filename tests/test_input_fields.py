@@ -240,9 +240,16 @@ def test_a_format_is_checked(name: str, good: list[str], bad: list[str]) -> None
         (r"^[]$]a$", ["$a", "]a"], ["a", "$a\n"]),
         (r"^[[:alpha:]$]$", ["b", "$"], ["b\n"]),
         (r"^\[a$", ["[a"], ["[a\n"]),
+        (r"^\d+$", ["17"], ["\u0661\u0667", "\uff11\uff17"]),
+        (r"^[\d.]+$", ["1.7"], ["\u0661.\u0667"]),
+        (r"^\w+$", ["a_1"], ["\u0430_1", "\u0661"]),
+        (r"^[\w-]+$", ["a-1"], ["\u0430-1"]),
+        (r"^\D\W$", ["\u0661\u0430"], ["1-", "ab"]),
+        (r"^\\d$", ["\\d"], ["1", "\\1"]),
+        (r"^[\s\S]$", ["\u0661", "\n", "a"], [""]),
     ],
 )
-def test_a_dollar_in_a_pattern_matches_at_the_very_end_alone(
+def test_a_pattern_is_read_as_json_schema_reads_it(
     pattern: str, good: list[str], bad: list[str]
 ) -> None:
     made = schema({"properties": {"a": {"pattern": pattern}}})

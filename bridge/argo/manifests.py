@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.argo.inject import LABEL, Json
 from bridge.core.errors import Faults
+from bridge.core.numbers import whole
 from bridge.core.sanitize import shortened
 from bridge.core.yaml_text import Written
 
@@ -152,7 +153,7 @@ def _unfit(manifest: Mapping[str, Any]) -> Iterator[str]:
             yield from _not_name(spec, key, inner)
         yield from _hook_faults(spec.get("hooks"), f"{inner}.hooks")
         deadline = spec.get("activeDeadlineSeconds")
-        if deadline is not None and not str(deadline).isdecimal():
+        if deadline is not None and not whole(str(deadline)):
             yield f"{inner}.activeDeadlineSeconds is not a whole number"
 
 

@@ -34,9 +34,11 @@ _ORDER: Final[dict[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_FORM: Final = re.compile(r"\s*([A-Za-z_]\w*)\s*(==|!=|>=|<=|>|<|not\s+in\b|in\b)\s*(.+?)\s*")
+_FORM: Final = re.compile(
+    r"\s*([A-Za-z_]\w*)\s*(==|!=|>=|<=|>|<|not\s+in\b|in\b)\s*(.+?)\s*", re.ASCII
+)
 _NUMBER: Final = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-_WORD: Final = re.compile(r"[\w./:@+-]+")
+_WORD: Final = re.compile(r"[\w./:@+-]+", re.ASCII)
 _LONGEST_TEXT: Final = 200
 _LONGEST_WORDS: Final = 200
 _EXAMPLES: Final = "write it like accuracy >= 0.9 or environment in [staging, dev]"

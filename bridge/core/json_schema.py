@@ -98,12 +98,34 @@ _DOLLAR: Final = re.compile(
 )
 
 
-def _ecma(pattern: str) -> str:
-    """The pattern with each `$` as ECMA-262, and so JSON Schema, reads it: only at the very end.
+#: `\d` of Python also takes the digits of every other script, and `\w` its letters.
+_DIGIT, _LETTER = "0-9", "A-Za-z0-9_"
+_CLASSES: Final = {
+    r"\d": f"[{_DIGIT}]",
+    r"\D": f"[^{_DIGIT}]",
+    r"\w": f"[{_LETTER}]",
+    r"\W": f"[^{_LETTER}]",
+}
 
-    In Python it also matches before a line break at the end: `^a$` would take "a\\n".
+
+def _ecma(pattern: str) -> str:
+    """The pattern as ECMA-262, and so JSON Schema, reads it: each `$` only at the very end, `\\d`
+    and `\\w` of ASCII alone.
+
+    In Python `$` also matches before a line break at the end: `^a$` would take "a\\n".
     """
-    return _DOLLAR.sub(lambda found: r"\Z" if found["dollar"] else found[0], pattern)
+    return _DOLLAR.sub(_token, pattern)
+
+
+def _token(found: re.Match[str]) -> str:
+    if found["dollar"]:
+        return r"\Z"
+    if not found[0].startswith("["):
+        return _CLASSES.get(found[0], found[0])
+    if re.search(r"\\[DWS]", found[0]):  # `[\s\S]` is any character
+        return found[0]
+    inside = {r"\d": _DIGIT, r"\w": _LETTER}
+    return re.sub(r"\\.", lambda each: inside.get(each[0], each[0]), found[0], flags=re.DOTALL)
 
 
 def _pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[ValidationError]:

@@ -77,9 +77,8 @@ INTERNAL = frozenset(
 )
 
 _REPOSITORY = re.compile(r"(?!\.{1,2}/)[\w.-]+/(?!\.{1,2}$)[\w.-]+", re.ASCII)
-#: An App alone: the words of a person count as that person's, never as the bridge's.
 #: An App, or a person whose own token opens gates, by their number.
-_VOICE = re.compile(r"[A-Za-z0-9-]+\[bot\]|[A-Za-z0-9_-]+#[1-9][0-9]{0,17}", re.IGNORECASE)
+_VOICE = re.compile(r"[A-Za-z0-9-]+\[[Bb][Oo][Tt]\]|[A-Za-z0-9_-]+#[1-9][0-9]{0,17}")
 #: A managed cluster's own identifier is one too: `arn:aws:eks:eu-west-1:123:cluster/ml`.
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9]([\w.:/-]{0,251}[A-Za-z0-9])?", re.ASCII)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from bridge.core import hide_secrets
+from bridge.core.numbers import whole
 from bridge.core.template_reads import (
     INSIDES,
     Inputs,
@@ -78,7 +79,7 @@ def _format_faults(spec: str, conversion: str | None, match: re.Match[str] | Non
 
 def _steps(path: str) -> Iterator[str | int]:
     for attribute, key in _STEP.findall(path):
-        yield int(key) if key.isdecimal() and len(key) < 10 else attribute or key
+        yield int(key) if whole(key) and len(key) < 10 else attribute or key
 
 
 def _formatted(

@@ -35,6 +35,7 @@ from bridge.core.model import (
     Subject,
 )
 from bridge.core.names import folded
+from bridge.core.numbers import whole
 from bridge.core.sanitize import harmless_line
 from bridge.core.settings import ENVIRONMENT, FILES, GATE, INPUTS, MESSAGE, VALUES
 from bridge.core.yaml_text import ambiguous, load
@@ -120,7 +121,7 @@ def job_of(env: Mapping[str, str]) -> Job:
     return Job(
         env.get("GITHUB_SERVER_URL", "https://github.com").rstrip("/"),
         env["GITHUB_REPOSITORY"],
-        int(number) if number.isdecimal() else None,
+        int(number) if whole(number) else None,
         workflow[1],
         env["GITHUB_RUN_ID"],
         env["GITHUB_SHA"],

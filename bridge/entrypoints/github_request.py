@@ -19,6 +19,7 @@ from bridge.core.errors import Faults
 from bridge.core.facts import About, Fact, Source
 from bridge.core.model import ApprovalRequest, Artifact, Draft, Standing
 from bridge.core.names import folded
+from bridge.core.numbers import whole
 from bridge.core.settings import ENVIRONMENT, GATE, INPUTS, MESSAGE, VALUES, GitHubSettings
 from bridge.entrypoints.github_job import FILE, Job, JobGate, commit_of, draft, gate_of
 from bridge.gates.ports import Forge
@@ -206,5 +207,6 @@ def overtaken(standing: Standing | None, facts: Iterable[Fact]) -> bool:
 
 def _attempts(facts: Iterable[Fact]) -> Iterator[int]:
     for each in facts:
-        if each.name is About.RUN and each.proven and each.value.rpartition("/")[2].isdecimal():
-            yield int(each.value.rpartition("/")[2])
+        attempt = each.value.rpartition("/")[2]
+        if each.name is About.RUN and each.proven and whole(attempt):
+            yield int(attempt)

@@ -86,7 +86,7 @@ _STRICT = (Word.APPROVE, Word.UNHOLD)
 _DIGEST = re.compile(rf"[0-9a-f]{{{SHORT},64}}")
 #: Cut off, or of another length: a number that somebody copied is no remark.
 _NEARLY_DIGEST = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,}", re.IGNORECASE)
-_PAIR = re.compile(r"[\w.-]+=")
+_PAIR = re.compile(r"[\w.-]+=", re.ASCII)
 _QUOTES = (
     {'"': '"', "'": "'", "`": "`"}
     | dict.fromkeys("“”„‟", '“”„‟"')

@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from bridge.core.errors import Faults, ForgeUnavailable
+from bridge.core.numbers import whole
 from bridge.core.settings import APP_ID, GitHubSettings
 from bridge.core.shards import FIRST
 from bridge.github.transport import Denied, Json, Line
@@ -265,7 +266,7 @@ class _Look:
                 yield role, FoundApp(app, self._is_installed(app))
 
     def _slug_of(self, number: str) -> str | None:
-        if not number.isdecimal() or not self._survey.repository().owned_by_organization:
+        if not whole(number) or not self._survey.repository().owned_by_organization:
             return None
         try:
             app = self._survey.installed(int(number))
