@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,12 +20,14 @@ from bridge.core import crash_report, log
 from bridge.core.errors import BridgeError, GateShut
 from bridge.core.message_template import Scope, render
 from bridge.core.settings import from_environment
-from bridge.entrypoints import action_summary
+from bridge.entrypoints import action_summary, argo_pod
 from bridge.gates.process_page import Tended, tend
 from bridge.gates.wait import Run
 from bridge.ledger.git_ledger import GitLedger
 from bridge.local.notify import Told
 from tests.forge import World, world
+from tests.github import GitHub
+from tests.test_github_job import Ci
 
 #: A secret for each place that could hold one; none is a part of another, or of an ordinary word.
 SEEDS = {
@@ -137,19 +140,25 @@ def test_no_text_that_the_bridge_writes_holds_a_secret(
     with world(tmp_path) as at:
         _on_github(at, values, written, monkeypatch)
         secrets = {**SEEDS, **{f"minted{n}": each for n, each in enumerate(at.github.secrets)}}
+    with GitHub() as github:
+        (tmp_path / "ci").mkdir()
+        _in_ci(Ci(github, tmp_path / "ci"), written)
+        secrets |= {f"ci{n}": each for n, each in enumerate(github.secrets)}
     _on_this_machine(tmp_path, values, written, monkeypatch)
+    _in_a_pod(tmp_path, written, monkeypatch)
     _errors(tmp_path, written, environment)
     said = capfd.readouterr()
     written.take("the run's log", said.err, said.out)
     assert {where for where, _ in written.texts} >= {"page", "git", "log", "notification"}
-    for place in ("page", "git", "ledger", "notification"):
+    for place in ("page", "git", "ledger", "notification", "page of a job", "git of a job"):
         assert any("(hidden)" in text for where, text in written.texts if where == place)
     assert written.hold(secrets) == []
 
 
 def _asking(values: dict[str, Any]) -> dict[str, Any]:
     names = " ".join(f"{{self.{name}}} {{self.{name}!r}}" for name in values)
-    return {"message": render(f"Deploy? {names}", Scope(values)), "artifacts": values}
+    asks = f"Deploy? postgres://ann:{SEEDS['url']}@db/x {names}"
+    return {"message": render(asks, Scope(values)), "artifacts": values}
 
 
 def _on_github(
@@ -208,6 +217,83 @@ def _on_this_machine(
     written.take("error", shut.value)
     for args in (["log"], ["log", "--json"], ["list", "--json"], ["show", "third"]):
         cli.main(args)
+    written.objects("ledger", folder / ".hitl" / "ledger.git")
+
+
+#: Plain values, as a job of GitHub Actions and a manifest of Argo give them.
+GIVEN = {
+    "accuracy": 0.94,
+    "api_key": SEEDS["artifact"],
+    "config": {"db": [{"password": SEEDS["nested"]}], f"ghp_{SEEDS['key']}": 1},
+    "notes": f"host=db password={SEEDS['text']} port=1",
+    "sent": f"Authorization: Bearer {SEEDS['header']}",
+    "source": f"postgres://ann:{SEEDS['url']}@db/x",
+    "page": f"https://example.org/x?access_token={SEEDS['query']}&y=1",
+    "pem": f"-----BEGIN PRIVATE KEY-----\n{SEEDS['pem']}",
+}
+#: Authors write it to be read, so of the secrets in it those alone are hidden that look like one.
+MESSAGE = (
+    f"Deploy postgres://ann:{SEEDS['url']}@db/x with ghp_{SEEDS['key']}? Password: see the wiki"
+)
+
+
+def _in_ci(at: Ci, written: Written) -> None:
+    """A job that asks, is approved, goes on, and then gives other values; and one that is wrong."""
+    given = {"HITL_MESSAGE": MESSAGE, "HITL_VALUES": json.dumps(GIVEN)}
+    told: list[str] = []
+
+    def take() -> None:
+        told.extend((at.runner.summary, json.dumps(at.runner.outputs)))
+
+    pull = at.ask(**given)
+    take()
+    at.approve(pull, f"/approve password={SEEDS['comment']}")
+    at.github.clock.advance(minutes=1)
+    at.approve(pull)
+    take()
+    gate = at.standing(pull).request.gate.id
+    assert at.verify(gate, **given) == 0
+    take()
+    other = json.dumps({**GIVEN, "api_key": SEEDS["named"]})
+    assert at.verify(gate, **{**given, "HITL_VALUES": other}) == 1
+    take()
+    for wrong in (f"password: {SEEDS['password']}: x", f"[{SEEDS['password']}]"):
+        env = {"HITL_TOKEN": at.tokens[at.opener], "HITL_VALUES": f"api_key: {wrong}"}
+        assert at.runner.run(HITL_MODE="open", **{**given, **env}) == 1
+        take()
+    written.take("summary of a job", *told)
+    own = {at.opener.bot, at.decider.bot}
+    written.take("page of a job", pull.title, pull.body)
+    written.take("page of a job", *(e.body for e in pull.comments if e.author in own))
+    written.objects("git of a job", at.repo.bare.path)
+
+
+def _in_a_pod(folder: Path, written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pods of a plain workflow on Argo: what they say, and what they hand on."""
+    given = {
+        "gate": "deploy", "place": "wf", "message": MESSAGE, "approvers": "Ann",
+        "artifacts": json.dumps(GIVEN), "artifact-hf_token": SEEDS["named"],
+        "workflow-parameters": json.dumps({"json": "null", "db_password": SEEDS["password"]}),
+    }  # fmt: skip
+    out = folder / "pod"
+
+    def pod(verb: str, **changed: str) -> int:
+        said = {**given, **changed}
+        words = (f"{key}={b64encode(said[key].encode()).decode()}" for key in said)
+        monkeypatch.setenv("HITL_ASKED", " ".join(words))
+        return argo_pod.main([verb])
+
+    monkeypatch.setenv("HITL_LEDGER", str(folder / ".hitl" / "ledger.git"))
+    monkeypatch.setenv("HITL_WORKFLOW", "argo/wf/u-1")
+    monkeypatch.setenv("HITL_OUT", str(out))
+    assert pod("open") == 0
+    assert pod("verify") != 0
+    assert cli.main(["approve", (out / "gate").read_text()]) == 0
+    assert pod("verify") == 0
+    for name in ("artifacts", "workflow-parameters"):
+        assert pod("verify", **{name: json.dumps({"api_key": SEEDS["column"]})}) != 0
+        assert pod("verify", **{name: f"password: {SEEDS['column']}"}) != 0
+    written.take("pod", *(each.read_text() for each in out.iterdir()))
     written.objects("ledger", folder / ".hitl" / "ledger.git")
 
 

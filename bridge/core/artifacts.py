@@ -29,6 +29,8 @@ _PLAIN: Final = frozenset(
      "PosixPath", "UUID"}
 )  # fmt: skip
 _LONGEST_COMPARED: Final = 200
+#: How a text ends that is shown in part.
+CUT: Final = " characters)"
 _MODULES: Final = frozenset({"", "datetime", "decimal", "fractions", "pathlib", "uuid"})
 _ROWS: Final = ("numpy.", "pandas.", "polars.")
 
@@ -163,7 +165,7 @@ def _shown(value: Any) -> str | None:
     if number is not None:
         return _number_shown(number)
     if isinstance(value, str):
-        more = f"… ({len(value):,} characters)"
+        more = f"… ({len(value):,}{CUT}"
         text = in_text(value[: _WIDTH * 8])
         line = shortened(text, _WIDTH)
         return line if not line.endswith("…") else shortened(text, _WIDTH - len(more)) + more[1:]

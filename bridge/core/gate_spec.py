@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
-from bridge.core import conditions, durations, input_fields, message_template
+from bridge.core import conditions, durations, hide_secrets, input_fields, message_template
 from bridge.core.errors import Faults
 from bridge.core.message_template import Known
 from bridge.core.model import Better, CompareBy, Declared
@@ -178,7 +178,8 @@ class _SpecReader:
             self._fault(name, f"is {_shown(value)}; write the question as text")
         elif known is not None:
             self._tried(name, lambda: message_template.check(value, known))
-        return str(value)
+            return value  # rendered later
+        return hide_secrets.by_looks(str(value))
 
     def approvers(self) -> tuple[str, ...]:
         name = self._form.approvers

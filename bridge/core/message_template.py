@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.core.errors import Faults
+from bridge.core.hide_secrets import by_looks
 from bridge.core.sanitize import harmless_line
 from bridge.core.template_format import parse_format
 from bridge.core.template_jinja import parse_jinja
@@ -48,7 +49,7 @@ def render(template: str, scope: Scope, escape: Callable[[str], str] = harmless_
     The same values give the same text in every process. Raises `Faults` naming the expression that
     fails, and the names that it could have used.
     """
-    text = _sound(template).render(scope, lambda value: escape(text_of(value)))
+    text = by_looks(_sound(template).render(scope, lambda value: escape(text_of(value))))
     return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
 
 

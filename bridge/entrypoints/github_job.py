@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bridge.core.artifacts import ordered, summarise
+from bridge.core.artifacts import CUT, ordered, summarise
 from bridge.core.comparison import kind_of
 from bridge.core.digest import asked_digest, canonical
 from bridge.core.errors import AlreadyDecided, Faults, GateShut, LedgerCorrupt, NoSuchGate
 from bridge.core.facts import About, Fact, Source
 from bridge.core.gate_spec import Form, GateSpec, read
+from bridge.core.hide_secrets import HIDDEN
 from bridge.core.json_schema import not_plain
 from bridge.core.model import (
     ApprovalRequest,
@@ -105,8 +106,12 @@ class JobGate:
 
     @property
     def plain(self) -> dict[str, Any]:
-        """The values that a policy can look at."""
-        return {k: v for k, v in self.values.items() if isinstance(v, str | int | float | bool)}
+        """The values that a policy can look at: those that people see whole."""
+        return {
+            name: value
+            for name, value in self.values.items()
+            if type(value).__name__ in _PLAIN and _is_shown_whole(_value(name, value))
+        }
 
 
 def job_of(env: Mapping[str, str]) -> Job:
@@ -280,7 +285,8 @@ def _subject(recorded: ApprovalRequest, job: Job, asked: JobGate) -> Subject:
     chosen_by = dict(said.artifacts) if said else {}
     shown = {each.name: each for each in recorded.artifacts if each.name != COMMIT}
     plain = {each.name for each in shown.values() if each.type in _PLAIN}
-    other = plain ^ chosen_by.keys()
+    whole = {each for each in plain if _is_shown_whole(shown[each])}
+    other = (chosen_by.keys() - plain) | (whole - chosen_by.keys())
     other |= {
         name
         for name in plain & chosen_by.keys()
@@ -335,6 +341,12 @@ def commit_of(job: Job) -> Artifact:
 def _value(name: str, value: Any) -> Artifact:
     digest = "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
     return summarise(name, value, digest=digest)
+
+
+def _is_shown_whole(shown: Artifact) -> bool:
+    """Whether nothing of the value is hidden or cut. The record has it as it is, for a policy."""
+    value = shown.value or ""
+    return HIDDEN not in value and not value.endswith(CUT)
 
 
 def _file(path: Path) -> Artifact:
