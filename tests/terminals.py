@@ -11,12 +11,14 @@ import fcntl
 import json
 import os
 import pty
+import runpy
 import select
 import signal
 import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +26,25 @@ ROOT = Path(__file__).parents[1]
 
 
 class Screen:
-    """A terminal seen from outside. `mode` is a function below, run as the session's leader."""
+    """A terminal seen from outside. `mode` is a function below, run as the session's leader.
 
-    def __init__(self, mode: str, *questions: dict[str, Any]) -> None:
+    `start` is what starts it, in place of `python`.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        *questions: dict[str, Any],
+        start: Callable[..., subprocess.Popen[str]] | None = None,
+    ) -> None:
         self._master, slave = pty.openpty()
         self.text = ""
-        self.leader = subprocess.Popen(
-            [sys.executable, __file__, mode, json.dumps(questions)],
+        self.leader = (start or _start)(
+            [__file__, mode, json.dumps(questions)],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
         )
         os.close(slave)
 
@@ -65,6 +74,11 @@ class Screen:
         os.write(self._master, words.encode())
 
 
+def _start(args: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    return subprocess.Popen([sys.executable, *args], env=env, text=True, **options)
+
+
 # -- inside --------------------------------------------------------------------------------------
 
 
@@ -84,6 +98,15 @@ def program(questions: list[dict[str, Any]]) -> None:
     what = questions[0]
     os.chdir(what["cwd"])
     os.execvpe(what["argv"][0], what["argv"], what["env"])  # noqa: S606 - it is to lead
+
+
+def script(questions: list[dict[str, Any]]) -> None:
+    """A script of Python, as the session's leader: `argv`, in the folder `cwd`."""
+    what = questions[0]
+    os.chdir(what["cwd"])
+    sys.argv = what["argv"]
+    sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+    runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def together(questions: list[dict[str, Any]]) -> None:

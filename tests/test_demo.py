@@ -8,12 +8,18 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.metaflows import CHECKOUT, NO_CLOUDS
+from tests import warm
+from tests.metaflows import CHECKOUT, CLOUDS, IMPORTED, NO_CLOUDS
 from tests.terminals import Screen
+
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -43,22 +49,40 @@ def environment(checkout: Path) -> dict[str, str]:
     }
 
 
-def demo(checkout: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "examples/demo.py"],
-        cwd=checkout,
+@pytest.fixture
+def start(checkout: Path, request: pytest.FixtureRequest) -> Start:
+    """Forks of a Python that has imported Metaflow, in place of `python` and of what it starts."""
+    bare = "no_clouds" in request.fixturenames
+    return partial(
+        warm.start,
+        IMPORTED if bare else IMPORTED + CLOUDS,
         env=environment(checkout),
+        read="the demo's" if bare else "",
+        starts_warm=True,
+    )
+
+
+def on_its_own(args: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, *args], **options)
+
+
+def demo(checkout: Path, start: Start) -> subprocess.CompletedProcess[str]:
+    ran = start(
+        ["examples/demo.py"],
+        cwd=checkout,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,  # no terminal
     )
+    said, _ = ran.communicate()
+    return subprocess.CompletedProcess(ran.args, ran.returncode, said)
 
 
-def at_a_terminal(checkout: Path) -> Screen:
-    argv = [sys.executable, "examples/demo.py"]
-    return Screen("program", {"argv": argv, "cwd": str(checkout), "env": environment(checkout)})
+def at_a_terminal(checkout: Path, start: Start) -> Screen:
+    told = {"argv": ["examples/demo.py"], "cwd": str(checkout)}
+    return Screen("script", told, start=partial(start, text=True))
 
 
 def commands(said: str) -> list[str]:
@@ -66,11 +90,11 @@ def commands(said: str) -> list[str]:
 
 
 def test_without_a_terminal_a_second_process_decides_and_the_demo_says_so_each_time(
-    checkout: Path,
+    checkout: Path, start: Start
 ) -> None:
     shown = set()
     for _ in range(2):
-        ran = demo(checkout)
+        ran = demo(checkout, start)
         assert ran.returncode == 0, ran.stdout
         assert "runs that command itself, as a second process" in ran.stdout
         assert "ripeness goes to staging" in ran.stdout
@@ -94,9 +118,9 @@ def test_without_a_terminal_a_second_process_decides_and_the_demo_says_so_each_t
 
 @pytest.mark.usefixtures("no_clouds")
 def test_at_a_terminal_the_person_is_asked_and_a_wrong_input_decides_nothing(
-    checkout: Path,
+    checkout: Path, start: Start
 ) -> None:
-    with at_a_terminal(checkout) as screen:
+    with at_a_terminal(checkout, start) as screen:
         screen.expect("You are asked here")
         screen.expect("Deploy ripeness? It is right on 94.6% of unseen fruit.")
         screen.expect("Approve? ")
@@ -115,8 +139,8 @@ def test_at_a_terminal_the_person_is_asked_and_a_wrong_input_decides_nothing(
 
 
 @pytest.mark.usefixtures("no_clouds")
-def test_a_rejection_ends_the_run_and_the_demo_as_it_should(checkout: Path) -> None:
-    with at_a_terminal(checkout) as screen:
+def test_a_rejection_ends_the_run_and_the_demo_as_it_should(checkout: Path, start: Start) -> None:
+    with at_a_terminal(checkout, start) as screen:
         screen.expect("Approve? ")
         screen.type("n\n")
         screen.expect("Reason: ")
@@ -127,8 +151,8 @@ def test_a_rejection_ends_the_run_and_the_demo_as_it_should(checkout: Path) -> N
 
 
 @pytest.mark.usefixtures("no_clouds")
-def test_ctrl_c_withdraws_the_gate_and_shows_no_traceback(checkout: Path) -> None:
-    with at_a_terminal(checkout) as screen:
+def test_ctrl_c_withdraws_the_gate_and_shows_no_traceback(checkout: Path, start: Start) -> None:
+    with at_a_terminal(checkout, start) as screen:
         screen.expect("Approve? ")
         screen.type("\x03")
         said = screen.expect("The gate was withdrawn, and the run stopped before the step")
@@ -140,7 +164,7 @@ def test_ctrl_c_withdraws_the_gate_and_shows_no_traceback(checkout: Path) -> Non
 def test_a_run_that_ends_before_its_gate_is_told_in_one_sentence(checkout: Path) -> None:
     flow = checkout / "examples" / "train_and_deploy.py"
     flow.write_text(flow.read_text().replace("draw = random.Random(7)", "raise SystemExit(3)"))
-    ran = demo(checkout)
+    ran = demo(checkout, partial(on_its_own, env=environment(checkout)))
     assert ran.returncode == 1
     assert ran.stdout.endswith("before anybody was asked: see above for why.\n")
     assert "fatal" not in ran.stdout

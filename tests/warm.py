@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import io
@@ -21,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import types
 from collections.abc import Mapping, Sequence
@@ -34,7 +36,7 @@ _READ_LATER = (
     "METAFLOW_HITL_", "METAFLOW_HOME", "METAFLOW_DATASTORE_SYSROOT_LOCAL", "METAFLOW_RUN_ID",
     "METAFLOW_STEP_NAME", "METAFLOW_TASK_ID", "METAFLOW_RETRY_COUNT", "METAFLOW_CODE_URL",
     "METAFLOW_CODE_SHA", "METAFLOW_VERSION", "METAFLOW_FLOW_", "METAFLOW_EXTRACTED_ROOT",
-    "METAFLOW_INIT_", "PYTHONUNBUFFERED",
+    "METAFLOW_INIT_", "PYTHONUNBUFFERED", "USERNAME",
 )  # fmt: skip
 _PLACE = "/of/the/fork"
 _START = f"__import__('runpy').run_path({__file__!r})['serve']()"
@@ -52,8 +54,15 @@ def imports_alike(env: Mapping[str, str]) -> dict[str, str]:
 class Process(subprocess.Popen[str]):
     """A command that a warm Python runs in a fork, as `Popen` would in a process."""
 
-    def __init__(self, door: socket.socket, args: Sequence[str], **options: Any) -> None:
+    def __init__(
+        self,
+        door: socket.socket,
+        args: Sequence[str],
+        starts_warm: bool = False,
+        **options: Any,
+    ) -> None:
         self._door = door
+        self._starts_warm = starts_warm
         super().__init__(args, **options)
 
     def _execute_child(  # type: ignore[no-untyped-def]
@@ -66,6 +75,7 @@ class Process(subprocess.Popen[str]):
             "cwd": os.fspath(cwd or os.getcwd()),
             "env": dict(os.environ if env is None else env),
             "session": start_new_session,
+            "starts_warm": self._starts_warm,
         }
         given = [own if ours == -1 else ours
                  for own, ours in enumerate((p2cread, c2pwrite, errwrite))]  # fmt: skip
@@ -117,7 +127,8 @@ def start(
 ) -> subprocess.Popen[str]:
     """`[sys.executable, *args]`, by a Python that imported `modules` under such an environment.
 
-    `read` is what else they depend on: Metaflow's `config.json`.
+    `read` is what else they depend on: Metaflow's `config.json`. With `starts_warm`, what it starts
+    with `sys.executable` are such forks too.
     """
     key = json.dumps([modules, sorted(imports_alike(env).items()), read])
     if key not in _OPEN:
@@ -158,6 +169,7 @@ class _Job:
         self.cwd: str = said["cwd"]
         self.env: dict[str, str] = said["env"]
         self.session: bool = said["session"]
+        self.starts_warm: bool = said["starts_warm"]
         self.streams = fds[:3]
 
 
@@ -212,6 +224,9 @@ def _become(job: _Job) -> None:
     for fd, stream in enumerate(job.streams):
         os.dup2(stream, fd)
         os.close(stream)
+    if job.starts_warm and job.session and os.isatty(0):
+        # A process has its session's terminal from its parent: later, the forks would have none.
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     unbuffered = "-u" in job.options or bool(job.env.get("PYTHONUNBUFFERED"))
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
@@ -284,8 +299,11 @@ def _run(job: _Job, places: _Places, imported: _Imported) -> None:
     if not imported.serve(job.env):
         os.execve(sys.executable, [sys.executable, *job.options, *job.args], job.env)  # noqa: S606
     places.move(job.env.get("METAFLOW_DATASTORE_SYSROOT_LOCAL"))
-    if {"run", "resume"} & set(job.args) and (runtime := sys.modules.get("metaflow.runtime")):
-        _start_steps_warm(runtime, places, imported)
+    if job.starts_warm:
+        _start_warm(subprocess, places, imported)
+    elif {"run", "resume"} & set(job.args) and (runtime := sys.modules.get("metaflow.runtime")):
+        runtime.subprocess = types.SimpleNamespace(**vars(subprocess))
+        _start_warm(runtime.subprocess, places, imported)
     if job.args[0] == "-m":
         sys.argv = job.args[1:]
         sys.path.insert(0, os.getcwd())
@@ -305,8 +323,8 @@ def _run(job: _Job, places: _Places, imported: _Imported) -> None:
     exec(code, vars(main))  # noqa: S102 - it is what Python does with a script
 
 
-def _start_steps_warm(runtime: Any, places: _Places, imported: _Imported) -> None:
-    """Metaflow's processes for tasks: forks of a child of this process that has run nothing yet.
+def _start_warm(subprocess: Any, places: _Places, imported: _Imported) -> None:
+    """What a module starts by `subprocess`: forks of a child of this process that ran nothing yet.
 
     Their parent is that child, which ends as soon as this process does: as if it were its own.
     """
@@ -330,10 +348,13 @@ def _start_steps_warm(runtime: Any, places: _Places, imported: _Imported) -> Non
 
     atexit.register(end)
 
-    def popen(args: Sequence[str], env: Mapping[str, str], **options: Any) -> Any:
-        return Process(ours, args, env=env, **options)
+    real = subprocess.Popen
 
-    runtime.subprocess = types.SimpleNamespace(**vars(subprocess) | {"Popen": popen})
+    def popen(args: Sequence[str], **options: Any) -> Any:
+        warm = args[0] == sys.executable
+        return Process(ours, args, **options) if warm else real(args, **options)
+
+    subprocess.Popen = popen
 
 
 def serve() -> None:
