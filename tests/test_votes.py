@@ -590,3 +590,49 @@ def test_half_of_a_short_digest_approves_nothing() -> None:
     half = short(digest_of(request()))[:16]
     assert not gathered(page(comment(f"/approve {half}"))).votes
     assert len(short(digest_of(request()))) * 4 >= 128
+
+
+# -- words that take an approval back --------------------------------------------------------------
+
+TARGET = request(schema={"type": "object", "properties": {"target": {"enum": ["a", "b"]}}})
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        review("APPROVED", "approved if the tests pass", minutes=6),
+        review("APPROVED", "not yet", minutes=6),
+        comment("/approve if the tests pass", minutes=6),
+        comment("/approve once QA is done", minutes=4, edited=Edit(ALICE, at(7))),
+    ],
+    ids=["button", "button with words alone", "comment", "edited into a condition"],
+)
+def test_a_later_approval_with_a_condition_takes_an_earlier_one_back(
+    later: Comment | Review,
+) -> None:
+    found = gathered(page(review("APPROVED", "LGTM"), later))
+    assert found.votes == ()
+    assert "approve again" in found.dismissed[-1].reason
+
+
+def test_a_later_input_that_does_not_fit_takes_an_earlier_one_back() -> None:
+    said = (comment("/approve target=a"), comment("/approve target=c", minutes=6))
+    shows = f"Deploy the model?\n\n{seal(Part.BODY, TARGET)}\n"
+    found = gathered(page(*said, body=shows), TARGET)
+    assert found.votes == ()
+    assert "approve again" in found.dismissed[-1].reason
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        comment("/approve if the tests pass", minutes=4),
+        comment("/approve if the tests pass", minutes=6, by=MALLORY),
+        comment("/approve if the tests pass", minutes=6, edited=Edit(MALLORY, at(7))),
+        comment("see `/approve` in the docs", minutes=6),
+    ],
+    ids=["earlier", "somebody else's", "edited by somebody else", "only mentioned"],
+)
+def test_nothing_else_takes_an_approval_back(other: Comment) -> None:
+    found = gathered(page(review("APPROVED", "LGTM"), other))
+    assert [vote.verdict for vote in found.votes] == [Verdict.APPROVE]

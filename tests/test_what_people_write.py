@@ -187,6 +187,41 @@ def test_a_default_never_overwrites_a_value_that_somebody_gave(
     assert decision.inputs == {"target": "production", "replicas": 5}
 
 
+def test_a_later_approval_with_a_condition_takes_the_same_persons_earlier_one_back(
+    gate: Callable[..., Gate], at: World
+) -> None:
+    here = gate(policy=TWO)
+    here.say(at.alice, here.approve)
+    here.say(at.alice, f"{here.approve} if the tests pass")
+    here.approved_by(at.bob)
+    assert here.decided() is None
+    assert "its author has written another approval since" in here.status
+    here.say(at.alice, here.approve)
+    assert here.decided()
+
+
+def test_a_locked_page_says_so_until_it_is_unlocked(gate: Callable[..., Gate], at: World) -> None:
+    here = gate()
+    here.page.lock(at.mallory)
+    assert here.decided() is None
+    assert "is locked:** only people with write access can answer" in here.status
+    here.page.unlock(at.mallory)
+    here.decided()
+    assert "is locked" not in here.status
+
+
+def test_approvers_whose_inputs_do_not_fit_together_read_what_to_do(
+    gate: Callable[..., Gate], at: World
+) -> None:
+    either = {"type": "object", "properties": {"a": {}, "b": {}}, "not": {"required": ["a", "b"]}}
+    here = gate(policy=TWO, schema=either)
+    here.say(at.alice, f"{here.approve} a=1")
+    here.say(at.bob, f"{here.approve} b=1")
+    assert here.decided() is None
+    assert "lice and bob must agree on the input" in here.status
+    assert "sets an approval aside with `/unhold @login reason`" in here.status
+
+
 def test_approvers_who_disagree_are_told_to_agree_and_nothing_is_decided(
     gate: Callable[..., Gate], at: World
 ) -> None:

@@ -318,6 +318,8 @@ class _Judging:
         writes = [*reactions(self._page, gathered, evaluation, None)]
         writes += self._put_right(seen, gathered, evaluation)
         facts = learned(self._standing, self._look, seen)
+        locked = show.word_locked(self._page) if self._page.locked else ""
+        note = "\n\n".join(filter(None, (note, locked)))
         text = show.status(
             self._standing, seen.head, self._site, evaluation, gathered, trouble, note, facts,
             replaced=seen.replaced,

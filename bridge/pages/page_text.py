@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from bridge.core import input_fields
 from bridge.core.digest import digest_of
@@ -25,7 +26,7 @@ from bridge.core.rules import GroupKind, OnTimeout, Rule, Via
 from bridge.core.sanitize import harmless_line, harmless_subject, in_code, shortened
 from bridge.pages.comment_commands import Word
 from bridge.pages.marker import Part, Seal, short
-from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Site
+from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Page, Site
 from bridge.pages.votes import Gathered, Unread
 from bridge.policy.agreement import disagreement
 from bridge.policy.approvers import leaves, login_of
@@ -201,16 +202,20 @@ def status(
         objections=_objections(evaluation.objections if evaluation else standing.objections),
         note=note,
         started=_started(request, facts),
-        foot="\n\n".join([*_apart(evaluation), f"To approve: `{approve_line(request, replaced)}`"]),
+        foot="\n\n".join(
+            [*_apart(request, evaluation), f"To approve: `{approve_line(request, replaced)}`"]
+        ),
         seal=seal,
     )
 
 
-def _apart(evaluation: Evaluation | None) -> Iterator[str]:
-    if evaluation and disagreement(evaluation.candidates):
+def _apart(request: ApprovalRequest, evaluation: Evaluation | None) -> Iterator[str]:
+    # Each value may fit by itself, and all of them together may not.
+    fits = partial(input_fields.objection, request.schema)
+    if evaluation and disagreement(evaluation.candidates, fits):
         yield (
-            "To agree, one of them approves again with the other's value. Or an approver sets an"
-            " approval aside with `/unhold @login reason`."
+            "To agree, one of them approves again with the other's value, or with one that fits it."
+            " Or an approver sets an approval aside with `/unhold @login reason`."
         )
 
 
@@ -224,6 +229,14 @@ def word_lost(step: str) -> str:
     return (
         f"**This run has lost a step already:** `{in_code(step, 200)}` failed. An approval still"
         " lets this step run, in a run that most likely ends failed."
+    )
+
+
+def word_locked(page: Page) -> str:
+    """GitHub refuses everybody else's answer, and tells them nothing about the gate."""
+    return (
+        f"**This {page} is locked:** only people with write access can answer. Unlock it so that"
+        " everybody who may decide can."
     )
 
 

@@ -25,7 +25,7 @@ from bridge.core.evaluation import (
     Why,
 )
 from bridge.core.model import ApprovalRequest
-from bridge.pages import approve_button, comment_commands
+from bridge.pages import approve_button, comment_commands, taken_back
 from bridge.pages.body_history import (
     Spans,
     altered,
@@ -219,9 +219,10 @@ def gather(
     for comment in page.inline:
         reader.inline(comment)
     closing = reader.closing()
+    votes, gone = taken_back.left(reader.votes, reader.unread_since)
     return Gathered(
-        votes=tuple(reader.votes),
-        dismissed=tuple(reader.dismissed),
+        votes=tuple(votes),
+        dismissed=(*reader.dismissed, *gone),
         unreadable=tuple(reader.unreadable),
         asked=tuple(reader.asked),
         nodes=reader.nodes,
@@ -263,6 +264,7 @@ class _VoteReader:
         self.unreadable: list[Unread] = []
         self.asked: list[str] = []
         self.nodes: dict[str, Comment | Review] = {}
+        self.unread_since: taken_back.Since = {}
 
     def _what_moved(self, head: str | None) -> Why | None:
         seen = self._seen
@@ -288,7 +290,7 @@ class _VoteReader:
         elif meant is Verdict.APPROVE and (not command or _is_aside(command, self._request)):
             command = approve_button.approval(review.body, self._request.schema)
         if isinstance(command, Unreadable):
-            self._confused(review, command.why)
+            self._confused(review, command.why, meant is Verdict.APPROVE or not command.aside)
         elif meant is Verdict.APPROVE and said is Verdict.RELEASE:
             self._confused(
                 review, f"the review says one thing ({meant}) and its text another ({said})"
@@ -305,7 +307,7 @@ class _VoteReader:
         command = self._read(comment.body)
         said = _verdict(command)
         if isinstance(command, Unreadable):
-            self._confused(comment, command.why)
+            self._confused(comment, command.why, not command.aside)
         elif said:
             vote = self._vote(comment, said, Channel.COMMENT, command)
             self._take(vote, command, self._why_void(comment, said, self._early(comment)))
@@ -352,8 +354,10 @@ class _VoteReader:
 
     # -- one text ------------------------------------------------------------------------------
 
-    def _confused(self, said: Comment | Review, why: str) -> None:
+    def _confused(self, said: Comment | Review, why: str, approves: bool = False) -> None:
         login = said.author.login if said.author else "somebody"
+        if approves:
+            self.unread_since = taken_back.later(self.unread_since, said)
         self.unreadable.append(Unread(said.node, said.url, login, why))
 
     def _old(self, review: Review) -> Why | None:
@@ -438,6 +442,7 @@ class _VoteReader:
                 vote = replace(vote, inputs=self._inputs(command))
             except Faults as faults:
                 void = Why(ReasonCode.BAD_INPUT, "; ".join(faults.faults))
+                self.unread_since = taken_back.later(self.unread_since, self.nodes[vote.url or ""])
         if not void:
             self.votes.append(vote)
         elif vote.verdict not in OBJECTS:  # a no that rejects nothing holds: `objections.py`
