@@ -30,7 +30,7 @@ from bridge.setup.app_manifest import Manifest, Role, code_in, name_of
 from bridge.setup.app_page import AppPage
 from bridge.setup.checks import Level
 from bridge.setup.doctor import examine
-from bridge.setup.github_plan import DECIDER_ID
+from bridge.setup.github_steps import DECIDER_ID
 from bridge.setup.github_survey import GitHubSurvey
 from bridge.setup.propose_identities import propose
 from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY

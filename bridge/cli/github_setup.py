@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from bridge.github.transport import Line
     from bridge.setup.app_manifest import Manifest, Role
     from bridge.setup.github_found import Looked
-    from bridge.setup.github_plan import Found, Step, Wanted
     from bridge.setup.github_setup import Key, Setup
+    from bridge.setup.github_steps import Found, Step, Wanted
 
 
 @click.group()
@@ -228,7 +228,7 @@ def _wanted(
 ) -> Wanted:
     from bridge.setup import vendored_action
     from bridge.setup.action_address import action_address
-    from bridge.setup.github_plan import Wanted
+    from bridge.setup.github_steps import Wanted
 
     if not vendor:
         return Wanted(action_address(action, settings.server_url), opener is not None)

@@ -21,12 +21,10 @@ from bridge.setup import workflow_files
 from bridge.setup.app_manifest import Role, name_of
 from bridge.setup.branch_rules import A_GATE, REFUSE, RuleBook
 from bridge.setup.checks import Said
-from bridge.setup.github_plan import (
+from bridge.setup.github_plan import DECIDED, GATES, KEPT
+from bridge.setup.github_steps import (
     ACTION_BRANCH,
     BRANCH,
-    DECIDED,
-    GATES,
-    KEPT,
     OURS,
     REMOVING,
     Found,

@@ -1,16 +1,13 @@
 """What `hitl github setup` does: from what exists to what is to do, in the order GitHub needs.
 
-Values alone. A request holds marks for what only an earlier answer tells, such as the number of an
-App that is yet to be registered; `--dry-run` prints them as they are. Run on what it made, the plan
-is empty; after an interruption it is what is left.
+Values alone; `--dry-run` prints them as they are. Run on what it made, the plan is empty; after an
+interruption it is what is left.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -22,131 +19,30 @@ from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile
 from bridge.setup import workflow_files
 from bridge.setup.app_manifest import Manifest, Role, name_of, permissions
-from bridge.setup.survey import App, Environment
+from bridge.setup.github_steps import (
+    ACTION_BRANCH,
+    ACTION_COMMIT,
+    ACTION_TREE,
+    BRANCH,
+    COMMIT,
+    DECIDER_ID,
+    DECIDER_NUMBER,
+    KEY_ID,
+    OPENER_ID,
+    OPENER_SLUG,
+    OURS,
+    PUBLIC_KEY,
+    SEAL_KEY,
+    TREE,
+    Found,
+    Part,
+    Request,
+    Step,
+    Verbatim,
+    Wanted,
+    sealed,
+)
 from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
-
-#: The branch of the pull request that brings policy and workflow.
-BRANCH: Final = "approval-bridge/setup"
-#: The branch of the one that takes them away again.
-REMOVING: Final = "approval-bridge/remove"
-#: The branch of the action, if this repository has its own: `--vendor`.
-ACTION_BRANCH: Final = "approval-bridge/action"
-#: The rulesets that this command made are known by how their names begin.
-OURS: Final = "Approval bridge: "
-
-#: What an answer tells for the requests after it.
-DECIDER_ID, OPENER_ID, OPENER_SLUG = "‹decider's id›", "‹opener's id›", "‹opener's slug›"
-#: A variable is text, and an actor of a ruleset is a number.
-DECIDER_NUMBER = "‹decider's number›"
-KEY_ID, SEAL_KEY, PUBLIC_KEY = "‹key id›", "‹key of the environment›", "‹public key›"
-TREE, COMMIT = "‹tree›", "‹commit›"
-_ACTION_TREE, _ACTION_COMMIT = "‹tree of the action›", "‹commit of the action›"
-
-
-def sealed(name: str) -> str:
-    """The mark for a secret, encrypted for GitHub."""
-    return f"‹sealed {name}›"
-
-
-class Verbatim(str):
-    """A text in which nothing is a mark: somebody else's, or this very code."""
-
-    __slots__ = ()
-
-
-class Part(StrEnum):
-    """What `--only` and `--skip` choose by."""
-
-    LEDGER = "ledger"
-    ENVIRONMENT = "environment"
-    APPS = "apps"
-    RULESETS = "rulesets"
-    FILES = "files"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call. `gives`: a mark to the key of the answer that it stands for."""
-
-    method: str
-    path: str
-    body: Mapping[str, Any] | None = None
-    gives: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    part: Part
-    says: str
-    requests: tuple[Request, ...] = ()
-    #: An App to register first, by a click.
-    register: Manifest | None = None
-    #: The role whose App must be installed before this is done, by another click.
-    install: Role | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FoundApp:
-    """`installed` is None if this credential can't see it."""
-
-    app: App
-    installed: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """The open pull request, as an earlier run left it or somebody changed it since."""
-
-    number: int
-    tip: str
-    tree: str
-    files: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The repository as it is."""
-
-    repository: str  # owner/name
-    server: str
-    organization: str | None  # its owner, unless a person owns it
-    private: bool
-    default_branch: str
-    tip: str  # of the default branch
-    tree: str
-    has_ledger: bool = False
-    environment: Environment | None = None
-    apps: Mapping[Role, FoundApp] = field(default_factory=dict)
-    #: Our rulesets by name: their number, and what they say.
-    rulesets: Mapping[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
-    #: The names of those that need not be made: others hold the branches to as much.
-    held: frozenset[str] = frozenset()
-    files: Mapping[str, str] = field(default_factory=dict)  # on the default branch
-    #: The branch is there. Without a pull request an interrupted run left it, or it is an old one.
-    has_branch: bool = False
-    proposal: Proposal | None = None
-    #: The tip of the action's branch and its tree, if this repository has one.
-    action: tuple[str, str] | None = None
-    has_removing: bool = False
-    removal: int | None = None  # the open pull request that takes the files away again
-
-    @property
-    def home(self) -> str:
-        return f"/repos/{self.repository}"
-
-    @property
-    def place(self) -> str:
-        return f"{self.home}/environments/{ENVIRONMENT}"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    action: str | None  # acme/approval-bridge/action@<commit>; None: this repository's own
-    opener: bool  # runs ask from a cluster
-    identities: Mapping[str, str] = field(default_factory=dict)
-    #: The files of the action, and the id of their tree, if it is this repository's own.
-    vendored: Mapping[str, str] = field(default_factory=dict)
-    vendored_tree: str = ""
 
 
 def plan(found: Found, wanted: Wanted, policy: PolicyFile | None) -> tuple[Step, ...]:
@@ -384,22 +280,22 @@ def _vendored(found: Found, wanted: Wanted) -> Iterator[Step]:
             "Put the action of this release here",
             tree=None,
             parents=[tip] if tip else [],
-            marks=(_ACTION_TREE, _ACTION_COMMIT),
+            marks=(ACTION_TREE, ACTION_COMMIT),
         )
     ]
     if tip is None:
-        ref = {"ref": f"refs/heads/{ACTION_BRANCH}", "sha": _ACTION_COMMIT}
+        ref = {"ref": f"refs/heads/{ACTION_BRANCH}", "sha": ACTION_COMMIT}
         requests.append(Request("POST", f"{found.home}/git/refs", ref))
     else:
         path = f"{found.home}/git/refs/heads/{quote(ACTION_BRANCH)}"
-        requests.append(Request("PATCH", path, {"sha": _ACTION_COMMIT}))
+        requests.append(Request("PATCH", path, {"sha": ACTION_COMMIT}))
     says = f"put the action on the branch {ACTION_BRANCH}: the workflow names its commit"
     yield Step(Part.FILES, says, tuple(requests))
 
 
 def _action(found: Found, wanted: Wanted) -> str:
     tip, tree = found.action or ("", "")
-    own = tip if tree == wanted.vendored_tree else _ACTION_COMMIT
+    own = tip if tree == wanted.vendored_tree else ACTION_COMMIT
     return wanted.action or f"{found.repository}/action@{own}"
 
 

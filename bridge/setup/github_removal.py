@@ -10,19 +10,16 @@ from typing import Final
 from urllib.parse import quote
 
 from bridge.core.shards import FIRST
-from bridge.setup.github_plan import (
+from bridge.setup.github_plan import DECIDED, GATES, KEPT, committed
+from bridge.setup.github_steps import (
     ACTION_BRANCH,
     BRANCH,
     COMMIT,
-    DECIDED,
-    GATES,
-    KEPT,
     REMOVING,
     Found,
     Part,
     Request,
     Step,
-    committed,
 )
 from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY
 

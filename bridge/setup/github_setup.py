@@ -11,7 +11,7 @@ from bridge.core.errors import BridgeError, ForgeUnavailable
 from bridge.core.settings import APP_KEY, SIGNING_KEY, GitHubSettings
 from bridge.github.transport import Denied, Line
 from bridge.setup.app_manifest import Manifest, Role
-from bridge.setup.github_plan import (
+from bridge.setup.github_steps import (
     DECIDER_ID,
     DECIDER_NUMBER,
     OPENER_ID,
