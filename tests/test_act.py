@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.evaluation import Outcome
-from bridge.setup.workflow_files import MAIN, RELAY
+from bridge.setup.workflow_files import MAIN, RELAY, SCHEDULE
 from tests import objectstore
 from tests.actions import Runner, example, load, written
 from tests.argo import api
@@ -33,7 +33,7 @@ class Repository(World):
 
     def prepare(self) -> None:
         self.repo.commit("approvals", {RELAY: written(RELAY)}, orphan=True)
-        self.repo.commit("main", {MAIN: written(MAIN)})
+        self.repo.commit("main", {each: written(each) for each in (MAIN, SCHEDULE)})
         self.repo.environment("approvals", ["main"], ["HITL_APP_KEY"])
         self.repo.ruleset(
             "ledger", "update", branches=["refs/heads/approvals"], bypass=[self.decider]
@@ -186,8 +186,9 @@ def test_the_hourly_sweep_finishes_what_lost_events_left(at: Repository) -> None
     approved.review(at.alice, "APPROVED")
     at.runner.skip()
     at.repo.schedule()
-    (swept,) = at.runner.run()
-    assert (swept.event, swept.code) == ("schedule", 0), swept
+    struck, swept = at.runner.run()
+    assert (struck.workflow, struck.event, struck.code) == (SCHEDULE, "schedule", 0), struck
+    assert (swept.workflow, swept.event, swept.code) == (MAIN, "workflow_dispatch", 0), swept
     assert at.recorded(approved)
     assert at.recorded(waiting) is None
 
@@ -201,7 +202,7 @@ def test_what_is_said_elsewhere_starts_no_job(at: Repository) -> None:
 def test_a_key_that_is_not_set_is_red_with_the_one_fix(at: Repository) -> None:
     at.runner.secrets.clear()
     at.repo.schedule()
-    (swept,) = at.runner.run()
+    _, swept = at.runner.run()
     assert swept.code == 1
     assert "set the secret HITL_APP_KEY in the environment" in swept.log
     assert "Traceback" not in swept.log

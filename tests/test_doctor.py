@@ -21,7 +21,7 @@ from bridge.setup import workflow_files
 from bridge.setup.checks import Check, Level, is_safe
 from bridge.setup.doctor import examine
 from bridge.setup.github_survey import GitHubSurvey
-from bridge.setup.workflow_files import MAIN, POLICY, RELAY
+from bridge.setup.workflow_files import MAIN, POLICY, RELAY, SCHEDULE
 from tests.forge import World
 from tests.github import GitHub
 from tests.ledgers import a_decision
@@ -84,7 +84,7 @@ def acme(tmp_path: Path) -> Iterator[Installed]:
         admin = github.user("root")
         repo.owner.add(admin, "admin")
         repo.owner.team("ml", world.alice)
-        repo.commit("main", {MAIN: WORKFLOW})
+        repo.commit("main", {MAIN: WORKFLOW, SCHEDULE: workflow_files.text(SCHEDULE)})
         repo.commit(
             "approvals", {"README.md": README, RELAY: workflow_files.text(RELAY)}, orphan=True
         )
@@ -230,6 +230,23 @@ FAULTS: list[tuple[Change, str, str]] = [
         lambda acme: acme.repo.workflow_states.update({"approvals.yml": "disabled_inactivity"}),
         "workflow",
         "GitHub stopped it",
+    ),
+    (
+        lambda acme: acme.repo.workflow_states.update(
+            {"approvals-schedule.yml": "disabled_inactivity"}
+        ),
+        "schedule",
+        "approvals-schedule.yml: GitHub stopped it",
+    ),
+    (
+        lambda acme: acme.repo.commit("main", {SCHEDULE: None}),
+        "schedule",
+        "no deadline passes by itself",
+    ),
+    (
+        lambda acme: acme.repo.commit("main", {SCHEDULE: "on: push"}),
+        "schedule",
+        "is not what this version writes",
     ),
     (_by_token, "workflow", "unprotected"),
     (_by_token, "workflow", "Actions may not create pull requests here"),

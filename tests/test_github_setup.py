@@ -33,7 +33,7 @@ from bridge.setup.doctor import examine
 from bridge.setup.github_steps import DECIDER_ID
 from bridge.setup.github_survey import GitHubSurvey
 from bridge.setup.propose_identities import propose
-from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
+from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY, SCHEDULE
 from bridge.wiring import desk
 from tests.github import GitHub
 
@@ -280,7 +280,7 @@ def test_what_it_made_is_taken_back_and_the_ledger_stays(
     assert main(["github", "remove", "--yes"]) == 0
     told = capsys.readouterr().out
     acme.merge()
-    assert (acme.repo.file(MAIN), acme.repo.file(POLICY)) == (None, None)
+    assert [acme.repo.file(each) for each in (MAIN, SCHEDULE, POLICY)] == [None] * 3
     assert acme.repo.environments == {}
     assert [each.name for each in acme.repo.rulesets] == ["Approval bridge: ledger is kept"]
     assert acme.repo.branch("approvals") == ledger

@@ -17,7 +17,7 @@ from bridge.setup import workflow_files
 from bridge.setup.action_address import action_address
 from bridge.setup.checkout import Checkout
 from bridge.setup.init import Deed, Filling, for_a_person, init
-from bridge.setup.workflow_files import MAIN, POLICY, RELAY
+from bridge.setup.workflow_files import MAIN, POLICY, RELAY, SCHEDULE
 from tests.ledgers import decided, git, opened
 
 ACTION = "acme/approval-bridge/action@" + "0123456789" * 4
@@ -146,7 +146,6 @@ def test_a_changed_relay_is_kept_until_it_is_to_be_written_over(checkout: Path) 
     ("old", "new"),
     [
         ("runs-on: ubuntu-latest", "runs-on: [self-hosted, gpu]"),
-        ('cron: "17 * * * *"', 'cron: "5 4 * * *"'),
         ("timeout-minutes: 15", "timeout-minutes: 5"),
         ("action@commit", ACTION),
         ('""', "acme-opener[bot], old-opener[bot]"),
@@ -159,12 +158,24 @@ def test_what_is_anybodys_to_set_is_no_change(old: str, new: str) -> None:
     assert workflow_files.is_current(MAIN, text.replace(old, new))
 
 
+def test_a_schedule_of_ones_own_is_no_change(checkout: Path) -> None:
+    deeds(checkout)
+    text = (checkout / SCHEDULE).read_text()
+    assert text == workflow_files.text(SCHEDULE)
+    rarer = text.replace('cron: "17 * * * *"', 'cron: "5 4 * * *"')
+    (checkout / SCHEDULE).write_text(rarer)
+    assert deeds(checkout, overwrite=True)[SCHEDULE] is Deed.UNCHANGED
+    (checkout / SCHEDULE).write_text(text.replace("actions: write", "contents: write"))
+    assert deeds(checkout)[SCHEDULE] is Deed.CHANGED
+    assert deeds(checkout, overwrite=True)[SCHEDULE] is Deed.REPLACED
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
         ("environment: approvals", "environment: other"),
         ("permissions: {} # the App", "permissions: write-all # the App"),
-        ("schedule:", "push:"),
+        ("issues:", "push:"),
         ("issue_comment:", "pull_request_target:"),
         ("    steps:", "    steps:\n      - run: curl evil"),
     ],

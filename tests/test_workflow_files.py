@@ -12,11 +12,20 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.setup.workflow_files import MAIN, POLICY, RELAY, action_of, is_current, text, workflow
+from bridge.setup.workflow_files import (
+    MAIN,
+    POLICY,
+    RELAY,
+    SCHEDULE,
+    action_of,
+    is_current,
+    text,
+    workflow,
+)
 from tests.actions import ROOT, USED, example, load, written
 
-PATHS = (MAIN, RELAY)
-DECIDING, PASSING = (load(written(path)) for path in PATHS)
+PATHS = (MAIN, RELAY, SCHEDULE)
+DECIDING, PASSING, STRIKING = (load(written(path)) for path in PATHS)
 MANIFEST = load((ROOT / "action" / "action.yml").read_text())
 
 
@@ -90,7 +99,6 @@ def test_the_relay_hears_what_runs_a_branchs_own_file_and_the_other_what_does_no
         "issues",
         "workflow_dispatch",
         "repository_dispatch",
-        "schedule",
     }
 
 
@@ -110,7 +118,8 @@ def test_edited_and_deleted_comments_are_looked_at_too() -> None:
 
 
 def test_the_sweep_is_hourly_and_not_on_the_hour() -> None:
-    (at,) = DECIDING["on"]["schedule"]
+    assert set(STRIKING["on"]) == {"schedule"}
+    (at,) = STRIKING["on"]["schedule"]
     assert re.fullmatch(r"[1-9]\d? \* \* \* \*", at["cron"])
 
 
@@ -122,11 +131,13 @@ def test_pull_request_target_is_not_used(path: str) -> None:
 # -- what they may ---------------------------------------------------------------------------------
 
 
-def test_the_relay_may_start_workflows_and_nothing_else() -> None:
-    assert PASSING["permissions"] == {}
-    assert job(PASSING)["permissions"] == {"actions": "write"}
-    assert "environment" not in job(PASSING)
-    assert "secrets." not in written(RELAY)
+@pytest.mark.parametrize("path", [RELAY, SCHEDULE])
+def test_what_starts_the_decider_may_start_workflows_and_nothing_else(path: str) -> None:
+    workflow = load(written(path))
+    assert workflow["permissions"] == {}
+    assert job(workflow)["permissions"] == {"actions": "write"}
+    assert "environment" not in job(workflow)
+    assert "secrets." not in written(path)
 
 
 def test_the_decider_uses_its_own_key_and_nothing_of_the_runs_token() -> None:
@@ -279,7 +290,7 @@ def test_every_input_reaches_the_bridge_and_every_output_comes_from_it() -> None
 
 
 def test_the_page_names_what_the_workflows_listen_to_and_how_often() -> None:
-    assert f"`{DECIDING['on']['schedule'][0]['cron']}`" in PAGE
+    assert f"`{STRIKING['on']['schedule'][0]['cron']}`" in PAGE
     for name in ("HITL_APP_KEY", "HITL_APP_ID", job(DECIDING)["environment"]):
         assert name in PAGE
 

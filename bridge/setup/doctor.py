@@ -27,7 +27,7 @@ from bridge.setup.branch_rules import (
 )
 from bridge.setup.checks import Check, Level, Said, fault
 from bridge.setup.survey import App, Survey, Unseen
-from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
+from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY, SCHEDULE
 
 _IDLE_DAYS: Final = 60
 
@@ -159,14 +159,18 @@ class _Doctor:
             yield from self._by_token()
         elif not workflow_files.is_current(MAIN, text):
             yield fault(f"{MAIN} is not what this version writes", anew)
-        state = self._survey.workflow_state(MAIN.rpartition("/")[2])
+        yield from self._stopped(MAIN)
+
+    def _stopped(self, path: str) -> Iterator[Said]:
+        state = self._survey.workflow_state(path.rpartition("/")[2])
         if state != "active":
             why = {
                 "disabled_inactivity": "GitHub stopped it, because nothing happened here for long",
                 "disabled_manually": "somebody disabled it",
                 None: "GitHub does not know it as a workflow",
             }.get(state, f"GitHub says that it is {state}")
-            yield fault(why, "enable it: Actions, Approvals, Enable workflow")
+            name = "Approvals schedule" if path == SCHEDULE else "Approvals"
+            yield fault(f"{path}: {why}", f"enable it: Actions, {name}, Enable workflow")
 
     def _by_token(self) -> Iterator[Said]:
         yield fault(
@@ -183,6 +187,17 @@ class _Doctor:
 
     def schedule(self) -> Iterator[Said]:
         repository = self._survey.repository()
+        text = self._survey.file(SCHEDULE, repository.default_branch)
+        anew = "`hitl init --overwrite` writes it anew: merge it"
+        if text is None:
+            yield fault(
+                f"{SCHEDULE} is not on {repository.default_branch}: no deadline passes by itself",
+                anew,
+            )
+            return
+        if not workflow_files.is_current(SCHEDULE, text):
+            yield fault(f"{SCHEDULE} is not what this version writes", anew)
+        yield from self._stopped(SCHEDULE)
         if repository.private or repository.pushed_at is None:
             return
         idle = (self._now - repository.pushed_at).days

@@ -33,7 +33,7 @@ from bridge.setup.github_steps import (
 )
 from bridge.setup.github_survey import GitHubSurvey
 from bridge.setup.survey import Actions, App, Environment, Unseen
-from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY
+from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, SCHEDULE
 
 #: What a classic token needs: GitHub hides a repository's workflows from one without `workflow`.
 SCOPES: Final = ("repo", "workflow")
@@ -219,7 +219,7 @@ class _Look:
         return tip, str(commit["tree"]["sha"])
 
     def _files(self, branch: str) -> dict[str, str]:
-        found = {path: self._survey.file(path, branch) for path in (POLICY, MAIN)}
+        found = {path: self._survey.file(path, branch) for path in (POLICY, MAIN, SCHEDULE)}
         return {path: text for path, text in found.items() if text is not None}
 
     def _environment(self) -> Environment | None:

@@ -42,7 +42,7 @@ from bridge.setup.github_steps import (
     Wanted,
     sealed,
 )
-from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY
+from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, RELAY, SCHEDULE
 
 
 def plan(found: Found, wanted: Wanted, policy: PolicyFile | None) -> tuple[Step, ...]:
@@ -327,8 +327,7 @@ def _files(found: Found, wanted: Wanted) -> Iterator[Step]:
         }
         requests.append(Request("POST", f"{found.home}/pulls", about))
     if requests:
-        names = " and ".join(files)
-        yield Step(Part.FILES, f"open a pull request with {names}", tuple(requests))
+        yield Step(Part.FILES, f"open a pull request with {', '.join(files)}", tuple(requests))
 
 
 _ABOUT: Final = """\
@@ -337,7 +336,7 @@ Written by `hitl github setup`. Nothing is decided until you merge this.
 - `.github/approvals.yml` says who decides. Read it: name your approvers, and check each line of
   `identities:`. A wrong line there lets somebody approve a run of their own.
 - `.github/workflows/approvals.yml` is the workflow that decides. It runs on the default branch
-  alone.
+  alone. `approvals-schedule.yml` starts it once an hour.
 """
 
 
@@ -347,6 +346,8 @@ def _written(found: Found, wanted: Wanted) -> dict[str, str]:
     proposed = found.proposal.files if found.proposal else {}
     if POLICY not in found.files:
         files[POLICY] = Verbatim(proposed.get(POLICY) or policy_text(wanted.identities))
+    if SCHEDULE not in found.files:
+        files[SCHEDULE] = workflow_files.text(SCHEDULE)
     if MAIN not in found.files:
         opener = found.apps.get(Role.OPENER)
         slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else None

@@ -21,7 +21,7 @@ from bridge.setup.github_steps import (
     Request,
     Step,
 )
-from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY
+from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, SCHEDULE
 
 _ABOUT: Final = """\
 Written by `hitl github remove`. Once you merge this, nobody decides a gate here. The record on the
@@ -60,10 +60,11 @@ def _proposal(found: Found) -> Iterator[Step]:
 
 
 def _files(found: Found) -> Iterator[Step]:
-    files: dict[str, str | None] = {path: None for path in (POLICY, MAIN) if path in found.files}
+    ours = (POLICY, MAIN, SCHEDULE)
+    files: dict[str, str | None] = {path: None for path in ours if path in found.files}
     if not files or found.removal:
         return
-    names = " and ".join(files)
+    names = ", ".join(files)
     message = "Ask nobody in this repository's workflows any more"
     ref = f"refs/heads/{REMOVING}"
     requests = [*committed(found, files, message, tree=found.tree, parents=[found.tip])]

@@ -15,7 +15,7 @@ from bridge.setup import workflow_files
 from bridge.setup.action_address import action_address
 from bridge.setup.checkout import Checkout
 from bridge.setup.kubernetes_manifests import Deployed, files
-from bridge.setup.workflow_files import MAIN, POLICY, RELAY
+from bridge.setup.workflow_files import MAIN, POLICY, RELAY, SCHEDULE
 
 
 class Deed(StrEnum):
@@ -56,7 +56,8 @@ def init(checkout: Checkout, filling: Filling, *, overwrite: bool = False) -> tu
     checkout.catch_up()
     # First, because it may not be known where the action is: then nothing is written.
     workflow = _workflow(checkout, filling, overwrite)
-    return (_policy(checkout), workflow, *_ledger(checkout, overwrite))
+    schedule = _schedule(checkout, overwrite)
+    return (_policy(checkout), workflow, schedule, *_ledger(checkout, overwrite))
 
 
 def deploy(checkout: Checkout, deployed: Deployed, *, overwrite: bool = False) -> Iterator[Done]:
@@ -93,6 +94,13 @@ def _workflow(checkout: Checkout, filling: Filling, overwrite: bool) -> Done:
             checkout.write(MAIN, filled)
             return Done(MAIN, Deed.FILLED)
     return Done(MAIN, deed)
+
+
+def _schedule(checkout: Checkout, overwrite: bool) -> Done:
+    deed = _deed(SCHEDULE, checkout.read(SCHEDULE), overwrite)
+    if deed in _WRITES:
+        checkout.write(SCHEDULE, workflow_files.text(SCHEDULE))
+    return Done(SCHEDULE, deed)
 
 
 def _ledger(checkout: Checkout, overwrite: bool) -> Iterator[Done]:

@@ -16,11 +16,13 @@ ENVIRONMENT: Final = "approvals"
 
 _FOLDER: Final = ".github/workflows"
 MAIN: Final = f"{_FOLDER}/approvals.yml"
+SCHEDULE: Final = f"{_FOLDER}/approvals-schedule.yml"
 RELAY: Final = f"{_FOLDER}/relay.yml"
 POLICY: Final = PATH
 
 _TEMPLATES: Final = {
     MAIN: "workflows/approvals.yml",
+    SCHEDULE: "workflows/approvals-schedule.yml",
     RELAY: "workflows/relay.yml",
     POLICY: "approvals.yml",
 }
