@@ -220,6 +220,24 @@ def test_interrupted_once_at_each_change_it_goes_on(
     assert sum("decider" in slug for slug in acme.github.apps) == 1
 
 
+def test_an_opener_and_a_newer_action_can_be_added_later(acme: Acme, tmp_path: Path) -> None:
+    assert main(SETUP) == 0
+    acme.merge()
+    text = (acme.repo.file(MAIN) or "").replace("ubuntu-latest", "[self-hosted]")
+    acme.repo.commit("main", {MAIN: text})
+    newer = ACTION.replace("0123", "4567")
+    later = ["github", "setup", "--yes", "--action", newer, "--opener", str(tmp_path / "key")]
+    assert main(later) == 0
+    acme.merge()
+    (opener,) = [slug for slug in acme.github.apps if "opener" in slug]
+    wanted = text.replace(ACTION, newer).replace('voices: ""', f"voices: {opener}[bot]")
+    assert acme.repo.file(MAIN) == wanted
+    assert acme.ailing() == []
+    acme.github.forget_requests()
+    assert main(later) == 0
+    assert acme.writes() == []
+
+
 # -- who starts runs -------------------------------------------------------------------------------
 
 MEMBERS = {"annlee": 7, "bob": 8, "root": 9}

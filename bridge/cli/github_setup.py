@@ -211,13 +211,20 @@ def _after(looked: Looked, public_key: str | None) -> None:
 
 
 def _tell_of_opener(looked: Looked, file: str) -> None:
+    from pathlib import Path
+
     from bridge.setup.app_manifest import Role
 
     opener = looked.found.apps.get(Role.OPENER)
     if opener is None:
         return
+    if not Path(file).is_file():  # an earlier run registered it, and was interrupted right then
+        where = f"{looked.found.server}/apps/{opener.app.slug}"
+        click.echo(
+            f"\nOn the page of {where} choose Generate a private key, and save it as {file}."
+        )
     click.echo(
-        f"\nThe opener's key is in {file}. Bring it to your cluster, and delete the file:\n"
+        f"\nThe opener's key is for {file}. Bring it to your cluster, and delete the file:\n"
         "  kubectl create secret generic hitl-opener"
         f" --from-literal=HITL_APP_ID={opener.app.id} --from-file=HITL_APP_KEY={file}"
     )
@@ -345,9 +352,15 @@ def _keep_place(path: str, *, taken: bool) -> None:
 
 
 def _keep(path: str, key: Key) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(key.pem)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(key.pem)
+    except OSError as error:
+        raise BridgeError(
+            f"{path} cannot be written ({error.strerror}): on the page of the App {key.slug} choose"
+            " Generate a private key, and run this again"
+        ) from None
 
 
 class _AtTerminal:

@@ -306,6 +306,8 @@ def doctor(kubernetes: bool, namespace: str) -> None:
     if not is_safe(checks):
         what = "nothing is delivered there" if kubernetes else "a gate here is not safe"
         click.echo(f"{what}, or not known to be", err=True)
+        if not kubernetes:
+            click.echo("`hitl github setup --dry-run` shows what it would do about it", err=True)
         click.get_current_context().exit(1)
 
 

@@ -269,9 +269,8 @@ def rulesets(found: Found, *, opener: bool) -> Iterator[tuple[dict[str, Any], st
 
 
 def _vendored(found: Found, wanted: Wanted) -> Iterator[Step]:
-    """Only for a workflow that is yet to be merged: another one names its own action."""
     tip, tree = found.action or (None, None)
-    if not wanted.vendored or MAIN in found.files or tree == wanted.vendored_tree:
+    if not wanted.vendored or tree == wanted.vendored_tree:
         return
     requests: list[Request] = [
         *committed(
@@ -348,12 +347,21 @@ def _written(found: Found, wanted: Wanted) -> dict[str, str]:
         files[POLICY] = Verbatim(proposed.get(POLICY) or policy_text(wanted.identities))
     if SCHEDULE not in found.files:
         files[SCHEDULE] = workflow_files.text(SCHEDULE)
+    opener = found.apps.get(Role.OPENER)
+    slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else None
     if MAIN not in found.files:
-        opener = found.apps.get(Role.OPENER)
-        slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else None
         keys = PUBLIC_KEY if _needs_signing(found) else keys_of(proposed.get(MAIN, ""))
         files[MAIN] = workflow_files.workflow(_action(found, wanted), slug, keys)
+    elif (newer := _renewed(found, wanted, slug)) != found.files[MAIN]:
+        files[MAIN] = newer
     return files
+
+
+def _renewed(found: Found, wanted: Wanted, slug: str | None) -> str:
+    """The workflow that is there, with this action, and with an opener if it has none yet."""
+    text = workflow_files.with_action(found.files[MAIN], _action(found, wanted))
+    named = workflow_files.opener_of(text) is not None
+    return text if named or not wanted.opener else workflow_files.with_opener(text, slug)
 
 
 def policy_text(identities: Mapping[str, str]) -> str:
