@@ -12,6 +12,9 @@ from bridge.cli.session import Session, as_json_option, open_ids, pass_session, 
 from bridge.core.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bridge.core.log_filter import Wanted
     from bridge.core.model import Recorded
 
 _EMAIL = re.compile(r" <[^<>]*>")
@@ -27,12 +30,39 @@ _EMAIL = re.compile(r" <[^<>]*>")
     show_default=True,
     help="At most so many.",
 )
+@click.option("--flow", metavar="NAME", help="Only of this flow or workflow.")
+@click.option("--step", metavar="NAME", help="Only of this step or node.")
+@click.option("--person", metavar="TEXT", help="Only if TEXT is in an approver's name or address.")
+@click.option(
+    "--outcome",
+    type=click.Choice(["approved", "rejected", "expired", "withdrawn"]),
+    help="Only of this outcome.",
+)
+@click.option("--environment", metavar="NAME", help="Only for this environment.")
+@click.option("--since", metavar="TIME", help="Only from this time on: 2026-11-01, or 7d (ago).")
+@click.option("--until", metavar="TIME", help="Only before this time.")
+@click.option(
+    "--export",
+    "form",
+    type=click.Choice(["json", "jsonl", "csv"]),
+    help="All that is on record of each decision, in this form.",
+)
 @as_json_option
 @pass_session
-def log(session: Session, limit: int, as_json: bool) -> None:
-    """The recorded decisions, newest first."""
-    found = session.ledger.history(limit)
-    if as_json:
+def log(
+    session: Session, /, limit: int, form: str | None, as_json: bool, **said: str | None
+) -> None:
+    """The recorded decisions, newest first.
+
+    \b
+    hitl log --outcome rejected --since 30d
+    hitl log -n 1000 --environment production --since 2026-01-01 --export csv
+    """
+    wanted = _wanted(said) if any(said.values()) else None
+    found = _found(session, limit, wanted)
+    if form:
+        _export(session, found, form)
+    elif as_json:
         print_json([_recorded_json(each) for each in found])
     elif found:
         rows = [
@@ -49,6 +79,69 @@ def log(session: Session, limit: int, as_json: bool) -> None:
         print_table(("ID", "OUTCOME", "DECIDED (UTC)", "BY", "GATE", "QUESTION"), rows)
     else:
         click.echo("Nothing was decided yet. `hitl list` shows what waits.")
+
+
+def _wanted(said: Mapping[str, str | None]) -> Wanted:
+    from bridge.core.errors import Faults
+    from bridge.core.evaluation import Outcome
+    from bridge.core.log_filter import Wanted, when
+    from bridge.wiring import clock
+
+    faults: list[str] = []
+    times = {}
+    for name in ("since", "until"):
+        try:
+            text = said[name]
+            times[name] = when(text, f"--{name}", clock()) if text else None
+        except Faults as found:
+            faults += [f"--{name}: {each}" for each in found.faults]
+    if faults:
+        raise Faults("the options", faults)
+    outcome = said["outcome"]
+    return Wanted(
+        flow=said["flow"] or None,
+        step=said["step"] or None,
+        person=said["person"] or None,
+        outcome=Outcome(outcome) if outcome else None,
+        environment=said["environment"] or None,
+        since=times["since"],
+        until=times["until"],
+    )
+
+
+def _found(session: Session, limit: int, wanted: Wanted | None) -> Sequence[Recorded]:
+    """The newest that are wanted. The environment is in no commit's message, so records are read
+    until there are enough."""
+    ledger = session.ledger
+    if wanted is None or wanted.environment is None:
+        return ledger.history(limit, wanted)
+    many = limit
+    while True:
+        found = ledger.history(many, wanted)
+        records = ledger.decided([each.id for each in found])
+        fits = [e for e in found if e.id in records and wanted.fits_request(records[e.id].request)]
+        if len(fits) >= limit or len(found) < many:
+            return fits[:limit]
+        many *= 4
+
+
+def _export(session: Session, found: Sequence[Recorded], form: str) -> None:
+    from bridge.render.export import FORMS, row
+
+    records = session.ledger.decided([each.id for each in found])
+    lost = [each.id for each in found if each.id not in records]
+    rows = []
+    for each in found:
+        standing = records.get(each.id)
+        if standing and standing.decision:
+            rows.append(row(standing, standing.decision, each.commit))
+    for line in FORMS[form](rows):
+        click.echo(line)
+    if lost:
+        raise LedgerCorrupt(
+            f"{len(lost)} of {len(found)} decisions cannot be read: {', '.join(lost[:5])}; run"
+            " `hitl verify` to see why"
+        )
 
 
 def _recorded_json(recorded: Recorded) -> dict[str, Any]:

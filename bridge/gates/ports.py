@@ -10,6 +10,7 @@ from bridge.core.delivery import Move, Workflow
 from bridge.core.evaluation import Actor, Membership, Objection, Question, Vote
 from bridge.core.facts import Fact
 from bridge.core.listing import Listing
+from bridge.core.log_filter import Wanted
 from bridge.core.model import (
     ApprovalRequest,
     Baseline,
@@ -118,8 +119,11 @@ class Ledger(Protocol):
         """The open gates, oldest first. A branch that cannot be read hides no other."""
         ...
 
-    def history(self, limit: int) -> tuple[Recorded, ...]:
-        """The recorded decisions, newest first, at most so many: from commit messages alone."""
+    def history(self, limit: int, wanted: Wanted | None = None) -> tuple[Recorded, ...]:
+        """The recorded decisions, newest first, at most so many: from commit messages alone.
+
+        `wanted` leaves out the others, and ends the search at its `since`.
+        """
         ...
 
     def entries(self, *, signatures: bool = False) -> Iterator[Entry]:

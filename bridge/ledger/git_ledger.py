@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from datetime import datetime
 from heapq import merge
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 from bridge.core.decision_keys import DecisionKey
@@ -23,6 +23,7 @@ from bridge.core.errors import (
 from bridge.core.evaluation import Actor, Objection, Outcome
 from bridge.core.facts import Fact
 from bridge.core.listing import ID_LENGTH, Listing
+from bridge.core.log_filter import Wanted
 from bridge.core.model import (
     FOLDER_LEVELS,
     ApprovalRequest,
@@ -316,13 +317,16 @@ class GitLedger:
     def open_heads(self) -> Mapping[str, str]:
         return open_heads(self._exchanges)
 
-    def history(self, limit: int) -> tuple[Recorded, ...]:
+    def history(self, limit: int, wanted: Wanted | None = None) -> tuple[Recorded, ...]:
         def attempt() -> tuple[Recorded, ...]:
             heads = list(shards_of(self._clone.remote_refs(SHARDS)).values())
             logs = [self._newest_first(limit, each) for each in heads[-1:]]
             logs += [self._newest_first(1, each) for each in heads[:-1]]
-            newest_first = merge(*logs, key=lambda each: each.decided_at, reverse=True)
-            return tuple(islice(newest_first, limit))
+            found: Iterable[Recorded]
+            found = merge(*logs, key=lambda each: each.decided_at, reverse=True)
+            if wanted:
+                found = filter(wanted.fits, takewhile(lambda each: not wanted.is_past(each), found))
+            return tuple(islice(found, limit))
 
         return self._exchanges.alone(attempt)
 

@@ -1,0 +1,221 @@
+"""`hitl log`: which decisions it lists, and what it exports of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.cli import main as cli
+from bridge.core.errors import Faults
+from bridge.core.evaluation import (
+    Actor,
+    Answer,
+    Channel,
+    Decider,
+    JudgedVote,
+    Membership,
+    Outcome,
+    ReasonCode,
+    Verdict,
+    Vote,
+)
+from bridge.core.facts import About, Fact, Source
+from bridge.core.log_filter import Wanted, when
+from bridge.core.model import Decision, Kind, Recorded, Standing
+from bridge.core.rules import Group, GroupKind
+from bridge.ledger.git_ledger import GitLedger, create
+from bridge.render.export import as_csv, row
+
+from .ledgers import ANN, NOON, a_decision, a_rejection, a_request
+
+RECORDED = Recorded(
+    "a" * 16, Outcome.APPROVED, Decider.PERSON, "Train/7/deploy/12", "Deploy?",
+    "Ann <ann@example.org>", NOON, "c" * 40,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted(),
+        Wanted(flow="train"),
+        Wanted(step="Deploy"),
+        Wanted(person="ann@"),
+        Wanted(outcome=Outcome.APPROVED),
+        Wanted(since=NOON),
+        Wanted(until=NOON + timedelta(seconds=1)),
+    ],
+)
+def test_a_decision_fits_what_its_commit_says(wanted: Wanted) -> None:
+    assert wanted.fits(RECORDED)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted(flow="Tr"),
+        Wanted(step="12"),
+        Wanted(person="bob"),
+        Wanted(outcome=Outcome.REJECTED),
+        Wanted(since=NOON + timedelta(seconds=1)),
+        Wanted(until=NOON),
+        Wanted(flow="Train", step="publish"),
+    ],
+)
+def test_a_decision_that_differs_in_one_thing_does_not_fit(wanted: Wanted) -> None:
+    assert not wanted.fits(RECORDED)
+
+
+def test_a_plain_workflow_has_its_node_for_a_step() -> None:
+    assert Wanted(flow="wf", step="deploy").fits(replace(RECORDED, key="wf/deploy"))
+
+
+def test_the_search_ends_a_day_before_since_because_decisions_overtake_each_other() -> None:
+    wanted = Wanted(since=NOON)
+    assert not wanted.is_past(replace(RECORDED, decided_at=NOON - timedelta(hours=23)))
+    assert wanted.is_past(replace(RECORDED, decided_at=NOON - timedelta(hours=25)))
+    assert not Wanted().is_past(replace(RECORDED, decided_at=datetime(1990, 1, 1, tzinfo=UTC)))
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-02-01", datetime(2026, 2, 1, tzinfo=UTC)),
+        ("2026-02-01T09:30:00Z", datetime(2026, 2, 1, 9, 30, tzinfo=UTC)),
+        ("7d", NOON - timedelta(days=7)),
+    ],
+)
+def test_a_time_is_a_day_a_moment_or_so_long_ago(text: str, at: datetime) -> None:
+    assert when(text, "--since", NOON) == at
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-02-30", "2026-13-01T00:00:00Z", "-1d", "٧d"])
+def test_another_time_is_refused_with_the_forms_that_there_are(text: str) -> None:
+    with pytest.raises(Faults, match="write 2026-11-01, 2026-11-01T09:30:00Z, or 7d"):
+        when(text, "--since", NOON)
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitLedger:
+    create(tmp_path / "ledger.git")
+    monkeypatch.setenv("HITL_LEDGER", str(tmp_path / "ledger.git"))
+    monkeypatch.setenv("HITL_CACHE", str(tmp_path / "cache"))
+    made = GitLedger(str(tmp_path / "ledger.git"), tmp_path / "cache")
+    for day, (flow, environment) in enumerate((("A", None), ("A", "prod"), ("B", "prod")), 1):
+        at = datetime(2026, 3, day, tzinfo=UTC)
+        request = a_request(
+            f"{flow}/{day}/deploy/1", kind=Kind(flow, "deploy", environment), opened_at=at
+        )
+        made.open(request, "x")
+        decide = a_rejection if day == 2 else a_decision
+        made.record(decide(request, decided_at=at + timedelta(minutes=5)))
+    return made
+
+
+def said(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    assert cli.main(["log", *args]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "runs"),
+    [
+        ([], "321"),
+        (["--flow", "a"], "21"),
+        (["--outcome", "rejected"], "2"),
+        (["--environment", "prod"], "32"),
+        (["--environment", "prod", "-n", "1"], "3"),
+        (["--environment", "prod", "--flow", "A"], "2"),
+        (["--since", "2026-03-02"], "32"),
+        (["--until", "2026-03-02"], "1"),
+        (["--person", "nobody"], ""),
+    ],
+)
+def test_log_lists_what_is_asked_for(
+    ledger: GitLedger, capsys: pytest.CaptureFixture[str], args: list[str], runs: str
+) -> None:
+    found = json.loads(said(capsys, "--json", *args))
+    assert [each["key"].split("/")[1] for each in found] == list(runs)
+
+
+def test_an_export_is_the_same_in_each_form(
+    ledger: GitLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = json.loads(said(capsys, "--export", "json"))
+    lines = [json.loads(each) for each in said(capsys, "--export", "jsonl").splitlines()]
+    table = list(csv.DictReader(io.StringIO(said(capsys, "--export", "csv"))))
+    assert whole == lines
+    assert [each["id"] for each in whole] == [each["id"] for each in table]
+    assert [each["outcome"] for each in whole] == ["approved", "rejected", "approved"]
+    assert [each["environment"] for each in whole] == ["prod", "prod", None]
+    assert {each["waited"] for each in whole} == {300}
+    assert whole[0]["approvers"] == ["Ann <ann@example.org> (unverified)"]
+    assert len({each["ledger_commit"] for each in whole}) == 3
+
+
+def test_a_fault_of_each_option_is_said_at_once(
+    ledger: GitLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["log", "--since", "soon", "--until", "later"]) == 2
+    err = capsys.readouterr().err
+    assert "--since" in err
+    assert "--until" in err
+
+
+# -- one row ---------------------------------------------------------------------------------------
+
+BOB = Actor("bob", login="bob", id=7, proven=True)
+TEAM = Group(GroupKind.TEAM, "acme/ml")
+
+
+def judged_by(actor: Actor, counts: bool, why: str = "") -> JudgedVote:
+    vote = Vote(actor, Verdict.APPROVE, NOON, "sha256:x", Channel.REVIEW)
+    code = ReasonCode.APPROVED if counts else ReasonCode.BARRED_INITIATOR
+    return JudgedVote(vote, counts, code, why)
+
+
+def exported(starter: str = "@carol#9", proven: bool = True, **more: Any) -> dict[str, Any]:
+    request = a_request()
+    facts = (Fact(About.INITIATOR, starter, Source.OIDC if proven else Source.RUN, proven),)
+    decision: Decision = replace(a_decision(request), facts=facts, **more)
+    return row(Standing(request, decision, "c"), decision, "c" * 40)
+
+
+def test_a_row_says_by_what_right_who_was_independent_and_who_was_refused() -> None:
+    made = exported(
+        considered=(judged_by(BOB, True), judged_by(ANN, False, "started the run")),
+        memberships=(Membership(7, TEAM, Answer.MEMBER),),
+    )
+    assert made["approvers"] == [str(BOB)]
+    assert made["approvers_proven"] is True
+    assert made["right"] == ["team acme/ml"]
+    assert made["independent"] is True
+    assert made["refused"] == ["Ann <ann@example.org> approve: started the run"]
+    assert (made["requester"], made["requester_proven"]) == (
+        "carol, proven by the run's own token",
+        True,
+    )
+
+
+def test_who_approves_their_own_run_is_not_independent_and_a_name_alone_tells_nothing() -> None:
+    assert exported("@bob#7", considered=(judged_by(BOB, True),))["independent"] is False
+    claimed = exported("carol", proven=False, considered=(judged_by(BOB, True),))
+    assert claimed["independent"] is None
+    assert claimed["requester"] == "carol, as the run says"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
+def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
+    whole = "\r\n".join(as_csv([{"question": text, "key": "a\nb"}]))
+    found = list(csv.reader(io.StringIO(whole, newline="")))
+    assert found == [["question", "key"], [f"'{text}", "a\nb"]]
