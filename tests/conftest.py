@@ -64,16 +64,10 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def object_store() -> Iterator[dict[str, str]]:
+def store() -> Iterator[dict[str, str]]:
+    """The environment in which Metaflow keeps everything in an object store."""
     with objectstore.serving() as env:
         yield env
-
-
-@pytest.fixture(scope="module")
-def store(object_store: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
-    """The environment in which Metaflow keeps everything in an object store, a root per module."""
-    root = f"s3://{objectstore.BUCKET}/{request.module.__name__}"
-    return object_store | {"METAFLOW_DATASTORE_SYSROOT_S3": root}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

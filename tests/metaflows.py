@@ -74,6 +74,11 @@ CLOUDS = (
     "metaflow.plugins.package_cli",
     "metaflow.plugins.tag_cli",
 )
+#: Where a flow keeps what it makes, and for whom: few, and not another in each test.
+_KEPT = (
+    "METAFLOW_DATASTORE_SYSROOT_S3", "METAFLOW_DEFAULT_DATASTORE", "METAFLOW_OWNER",
+    "METAFLOW_S3_ENDPOINT_URL",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -137,8 +142,11 @@ class Project:
             "text": True,
             "start_new_session": True,  # no terminal to ask at, and a group of its own
         }
-        if warm.imports_alike(options["env"]) == warm.imports_alike(self.env):
-            imported = IMPORTED if self._configuration else IMPORTED + CLOUDS
+        told, own = (warm.imports_alike(each) for each in (options["env"], self.env))
+        kept = {name: value for name, value in told.items() if name in _KEPT}
+        if told == own | kept:
+            imported = IMPORTED if self._configuration.strip("{}") else IMPORTED + CLOUDS
+            imported += ("boto3.s3.inject",) if kept else ()
             return warm.start(imported, arguments, read=self._configuration, **options)
         return subprocess.Popen([sys.executable, *arguments], **options)
 
