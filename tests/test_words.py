@@ -1,0 +1,30 @@
+"""The documentation is in plain words: what can be counted of that is counted here."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def words(text: str) -> list[str]:
+    """Those of the prose: neither blocks of code nor names in it."""
+    prose = re.sub(r"`[^`]*`", "", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return re.findall(r"[a-z']+", prose.lower())
+
+
+def test_the_pages_use_the_usual_words() -> None:
+    found = [word for page in PAGES for word in words(page.read_text(encoding="utf-8"))]
+    counts = Counter(found)
+
+    def of(*these: str) -> float:
+        """Per 10,000 words."""
+        return sum(counts[each] for each in these) * 10_000 / len(found)
+
+    assert of("where") <= 12, "write `if` for a condition"
+    assert of("told", "tells") <= 3, "write `said`, `says`, or who does what"
+    assert of("whoever", "whom", "whomever") <= 3, "write `anyone who`, `the person who`"
+    assert of("if") >= 20
