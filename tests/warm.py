@@ -160,7 +160,7 @@ def opened(modules: Sequence[str], env: Mapping[str, str]) -> socket.socket:
 
 
 class _Job:
-    """What a fork is to become."""
+    """What a fork is to become. `argo/pod/ask.py` asks for one in the same words."""
 
     def __init__(self, told: bytes, fds: Sequence[int]) -> None:
         said = marshal.loads(told)  # noqa: S302 - a process of ours says it

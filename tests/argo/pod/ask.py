@@ -16,6 +16,7 @@ job = {
     "cwd": os.getcwd(),
     "env": dict(os.environ),
     "session": False,
+    "starts_warm": False,
 }
 fds = array.array("i", [0, 1, 2, theirs.fileno()])
 door.sendmsg([marshal.dumps(job)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
