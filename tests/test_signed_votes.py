@@ -68,7 +68,7 @@ def test_a_signed_approval_counts_and_its_record_says_by_which_key(at: World) ->
     assert vote.signed_by == ALICES.public.fingerprint
     # Anybody can check it from the record alone, whatever becomes of the page.
     request = at.standing(pull).request
-    about = vote_statement(request, vote.verdict, vote.inputs, vote.actor.id or 0)
+    about = vote_statement(request, vote.verdict, vote.inputs, vote.actor.id or 0, None)
     assert verify(about, vote.signature or "", [parse_key(ALICES.public.line)], VOTE_NAMESPACE)
     assert decision.inputs == {"target": "prod", "share": 0.5}
 
@@ -107,6 +107,26 @@ def test_a_signature_of_another_gate_is_none_of_this_one(at: World) -> None:
     second.review(at.alice, "APPROVED", first.reviews[-1].body)
     at.tend(second)
     assert not at.recorded(second)
+
+
+def test_a_signed_approval_that_its_author_took_back_is_not_posted_again(at: World) -> None:
+    pull = at.open()
+    approve(at, pull)
+    text = pull.reviews[-1].body
+    at.github.clock.advance(minutes=1)
+    pull.comment(at.alice, "/hold I looked at the wrong run")
+    at.tend(pull)
+    assert not at.recorded(pull)
+    at.github.clock.advance(minutes=1)
+    pull.review(at.alice, "APPROVED", text)  # by somebody with her account, and not her key
+    at.tend(pull)
+    assert not at.recorded(pull)
+    at.github.clock.advance(minutes=1)
+    approve(at, pull)  # she herself
+    at.tend(pull)
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.votes[0].signed_by == ALICES.public.fingerprint
 
 
 def test_a_rejection_needs_no_signature_and_keeps_one(at: World) -> None:
@@ -149,7 +169,7 @@ def test_an_answer_on_this_machine_is_not_signed() -> None:
     with pytest.raises(Refused, match="is decided on this machine: leave out --sign"):
         venue.vote(Standing(a_request(), None, "c"), ballot)
     with pytest.raises(Faults, match="can't be signed"):
-        vote_statement(a_request(), Verdict.APPROVE, None, 7)
+        vote_statement(a_request(), Verdict.APPROVE, None, 7, None)
 
 
 def test_whoever_has_no_key_or_no_ssh_keygen_is_told(

@@ -30,6 +30,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from bridge.core.digest import canonical, digest_of
@@ -37,6 +38,7 @@ from bridge.core.errors import Faults
 from bridge.core.evaluation import Outcome, Verdict
 from bridge.core.model import ApprovalRequest
 from bridge.core.sanitize import shortened
+from bridge.core.timestamps import moment_out
 
 _FORM: Final = "approval-bridge decision 1"
 _OBJECTIONS: Final = "approval-bridge objections 1"
@@ -115,9 +117,13 @@ def objections_statement(
 
 
 def vote_statement(
-    request: ApprovalRequest, verdict: Verdict, inputs: Mapping[str, Any] | None, voter: int
+    request: ApprovalRequest,
+    verdict: Verdict,
+    inputs: Mapping[str, Any] | None,
+    voter: int,
+    after: datetime | None,
 ) -> bytes:
-    """What an approver signs: eight lines, as for a decision, with the voter's numeric id.
+    """What an approver signs: nine lines, as for a decision, with the voter's numeric id.
 
         approval-bridge vote 1
         server: github.com
@@ -127,8 +133,12 @@ def vote_statement(
         vote: approve
         inputs: sha256:<64 hex digits>
         voter: 583231
+        after: 2026-03-01T12:00:00Z
 
     *inputs* is the SHA-256 of what the voter gives, as canonical JSON; of `{}` if that is nothing.
+    *after* is the time of the voter's latest objection to the gate before this vote; `nothing` if
+    there is none. An answer that they took back could be posted again else, by somebody who took
+    over their account and has no key of theirs: it is on the page, with its signature.
     Raises `Faults` if no vote of this gate can be signed.
     """
     venue, gate, digest = request.venue, request.gate.id, digest_of(request)
@@ -146,5 +156,6 @@ def vote_statement(
         f"vote: {verdict}",
         f"inputs: sha256:{given}",
         f"voter: {voter}",
+        f"after: {moment_out(after) if after else 'nothing'}",
     )
     return "".join(f"{line}\n" for line in lines).encode("ascii")

@@ -10,7 +10,7 @@ from datetime import datetime
 from bridge.core import conditions
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
-from bridge.core.evaluation import Answer, Condition, Evidence, Vote
+from bridge.core.evaluation import Answer, Condition, Evidence, Objection, Vote
 from bridge.core.facts import About, Fact, Source, account
 from bridge.core.model import ApprovalRequest, Standing
 from bridge.core.rules import OnTimeout
@@ -25,7 +25,7 @@ from bridge.pages.objections import said_on
 from bridge.pages.votes import Gathered, Shown
 from bridge.policy.approvers import Memberships, may_decide
 from bridge.policy.lookups import questions
-from bridge.policy.objections import key, raised
+from bridge.policy.objections import key, latest_no, raised
 
 
 def evidence(
@@ -62,18 +62,25 @@ def _checked(
         may = may_decide(request.policy.require, vote.actor, known).answer is not Answer.NOT
         if signature and login and may:
             keys = [key for key, since in forge.signing_keys(login) if since < seen.asked]
-            by = signer_of_vote(request, vote, keys)
+            by = signer_of_vote(request, vote, keys, (*found.objections, *found.said))
         yield replace(vote, signature=signature if by else None, signed_by=by)
 
 
-def signer_of_vote(request: ApprovalRequest, vote: Vote, keys: Iterable[str]) -> str | None:
+def signer_of_vote(
+    request: ApprovalRequest,
+    vote: Vote,
+    keys: Iterable[str],
+    objections: Iterable[Vote | Objection],
+) -> str | None:
     """The fingerprint of the key, out of these lines, that signed this vote; None if none did."""
+    voter = vote.actor.id or 0
+    after = latest_no(objections, voter, vote.at)
     allowed = []
     for line in keys:
         with suppress(Faults):  # a kind of key whose signatures we don't read
             allowed.append(parse_key(line))
     try:
-        about = vote_statement(request, vote.verdict, vote.inputs, vote.actor.id or 0)
+        about = vote_statement(request, vote.verdict, vote.inputs, voter, after)
         return verify(about, vote.signature or "", allowed, VOTE_NAMESPACE).fingerprint
     except (BadSignature, Faults):
         return None

@@ -14,9 +14,9 @@ from typing import Any
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy, NoSuchPage
 from bridge.core.evaluation import Verdict
-from bridge.core.model import ApprovalRequest, Standing
+from bridge.core.model import Standing
 from bridge.core.signed_statement import vote_statement
-from bridge.gates.evidence import evidence
+from bridge.gates.evidence import evidence, objected
 from bridge.gates.open_page import own_page, pages, policy_for
 from bridge.gates.ports import Forge
 from bridge.gates.venue import Explained
@@ -25,6 +25,7 @@ from bridge.pages.body_history import was_replaced
 from bridge.pages.marker import seal_of, short
 from bridge.pages.model import Kind, Look, Page, State, Voices
 from bridge.policy.evaluate import evaluate
+from bridge.policy.objections import latest_no
 
 
 def explain(forge: Forge, standing: Standing, now: datetime) -> Explained:
@@ -59,7 +60,7 @@ def answer(
     """
     look, page = _found(forge, standing)
     request = standing.request
-    signed = _signing(look, request, verdict, inputs, sign)
+    signed = _signing(look, standing, verdict, inputs, sign)
     if verdict is not Verdict.APPROVE:
         return forge.say(page, signed(comment_commands.rejection(reason)))
     digest = digest_of(request)
@@ -71,7 +72,7 @@ def answer(
 
 def _signing(
     look: Look,
-    request: ApprovalRequest,
+    standing: Standing,
     verdict: Verdict,
     inputs: Mapping[str, Any] | None,
     sign: Callable[[bytes], str] | None,
@@ -79,7 +80,9 @@ def _signing(
     """What puts this person's signature behind a text, if they sign."""
     if sign is None:
         return lambda text: text
-    armored = sign(vote_statement(request, verdict, inputs, look.site.viewer or 0))
+    voter = look.site.viewer or 0
+    after = latest_no((*standing.objections, *objected(standing, look)), voter)
+    armored = sign(vote_statement(standing.request, verdict, inputs, voter, after))
     return lambda text: vote_signature.signed(text, armored)
 
 

@@ -185,6 +185,19 @@ def _of(vote: Vote) -> Objection:
     )
 
 
+def latest_no(
+    objections: Iterable[Vote | Objection], voter: int, before: datetime | None = None
+) -> datetime | None:
+    """When this account objected last before that time, whether or not it was lifted since."""
+    own = [
+        each.at
+        for each in objections
+        if (each.actor if isinstance(each, Vote) else each.who).id == voter
+        and (before is None or each.at < before)
+    ]
+    return max(own, default=None)
+
+
 def supersedes(objections: Iterable[Objection], approval: Vote) -> bool:
     """Whether the approval's author has objected since: a later word, even if it was lifted."""
     who = identity(approval.actor)
