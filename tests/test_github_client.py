@@ -258,6 +258,14 @@ def test_a_team_is_a_member_a_no_or_unknown_but_never_guessed(at: World) -> None
     assert "may not see it" in told[0].why
 
 
+def test_a_team_written_in_other_letters_is_the_same_team(at: World) -> None:
+    at.github.organisation("acme").team("ml", at.alice)
+    (found,) = GitHub(at.settings(at.decider)).memberships(
+        [question(at.alice, GroupKind.TEAM, "ACME/ML")]
+    )
+    assert found.answer is Answer.MEMBER
+
+
 def test_permission_works_with_the_token_of_actions_and_knows_custom_roles(at: World) -> None:
     at.repo.grant(at.bob, "write", role_name="release-manager")
     token = str(at.github.actions_token(at.repo, {"contents": "read"}))

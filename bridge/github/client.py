@@ -247,7 +247,7 @@ class GitHub:
     def _in_team(self, group: Group, who: str) -> tuple[Answer, str]:
         organisation, _, slug = group.name.rpartition("/")
         organisation = organisation or self._repository.partition("/")[0]
-        found = self._lookup(f"/orgs/{organisation}/teams/{quote(slug)}/memberships/{who}")
+        found = self._lookup(f"/orgs/{organisation}/teams/{quote(slug.lower())}/memberships/{who}")
         if isinstance(found, str):
             return Answer.UNKNOWN, f"GitHub does not show {who} in team {group.name} ({found})"
         if found.get("state") != "active":
@@ -338,10 +338,10 @@ class GitHub:
         if not users and not teams:
             return
         path = f"/repos/{self._repository}/pulls/{page.number}/requested_reviewers"
-        together = {"reviewers": list(users), "team_reviewers": list(teams)}
+        together = {"reviewers": list(users), "team_reviewers": [each.lower() for each in teams]}
         # One unknown name fails the whole request, so after that each is asked alone.
         one_by_one = [{"reviewers": [each]} for each in users]
-        one_by_one += [{"team_reviewers": [each]} for each in teams]
+        one_by_one += [{"team_reviewers": [each.lower()]} for each in teams]
         if not self._invited(path, together) and len(one_by_one) > 1:
             for each in one_by_one:
                 self._invited(path, each)

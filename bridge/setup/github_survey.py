@@ -235,7 +235,10 @@ class GitHubSurvey:
 
     def has_team(self, team: str) -> bool:
         organization, _, slug = team.partition("/")
-        return self._get(f"/orgs/{quote(organization)}/teams/{quote(slug)}", "a team") is not None
+        return (
+            self._get(f"/orgs/{quote(organization)}/teams/{quote(slug.lower())}", "a team")
+            is not None
+        )
 
 
 def _names(rows: list[Json]) -> frozenset[str]:
