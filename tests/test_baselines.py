@@ -114,10 +114,16 @@ def test_an_audit_finds_a_baseline_that_was_edited_or_left_out(
     put(repository, LEDGER, {path: text.replace("0.93", "0.1")})
     (fault,) = audit(ledger).faults
     assert f"{path} is not the file of a kind that is approved here" in fault
-    flattered = opened(ledger, 2)
-    assert flattered.baseline != first
-    ledger.record(a_decision(flattered))
+    second = approved(ledger, 2)
+    head = git(repository, "rev-parse", LEDGER).strip()
+    put(repository, LEDGER, {path: text})  # the approval's commit, but with the file of before
+    tree = git(repository, "rev-parse", f"{LEDGER}^{{tree}}").strip()
+    parents = git(repository, "rev-parse", f"{head}^1", f"{head}^2").split()
+    message = git(repository, "log", "-1", "--format=%B", head)
+    made = git(repository, "commit-tree", tree, "-p", parents[0], "-p", parents[1], stdin=message)
+    git(repository, "update-ref", LEDGER, made.strip())
     assert f"{path} does not say what was approved last" in audit(ledger).faults[-1]
+    assert second != first
 
 
 def test_compared_leaves_a_gate_alone_whose_author_wants_no_comparison(ledger: GitLedger) -> None:

@@ -24,7 +24,7 @@ from bridge.core.model import (
 )
 from bridge.core.records import decision_in, objections_in, request_in
 from bridge.gates import audit_baselines
-from bridge.gates.audit_baselines import Decided, KindFiles
+from bridge.gates.audit_baselines import Decided, baseline_faults
 from bridge.gates.audit_signatures import Signatures
 from bridge.gates.ports import Ledger
 from bridge.policy.claims import as_asked
@@ -91,7 +91,6 @@ class _Auditor:
         self._waiting: dict[str, _Asked] = {}  # folders with a request and, so far, no decision
         self._seen: dict[str, Objections] = {}  # of folders without a decision
         self._decided: Decided | None = None  # by the entry at hand
-        self._kinds = KindFiles()
 
     def faults_of(self, entry: Entry) -> Iterator[str]:
         self._decided = None
@@ -105,7 +104,7 @@ class _Auditor:
             yield f"it touches more than one gate: {', '.join(sorted(folders))}"
         for folder in sorted(folders):
             yield from self._folder_faults(entry, folder)
-        yield from self._kinds.faults_of(entry, self._decided)
+        yield from baseline_faults(entry, self._decided)
         self.signatures.passed(entry.commit)
 
     def _folder_faults(self, entry: Entry, folder: str) -> Iterator[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from bridge.core.comparison import baseline_of, path_of, with_newest
+from bridge.core.comparison import baseline_of, path_of
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Outcome
-from bridge.core.model import ApprovalRequest, Baseline, Decision, Entry
+from bridge.core.model import ApprovalRequest, Decision, Entry
 from bridge.core.records import baselines_in
 
 FOLDER: Final = "baselines/"
@@ -21,35 +21,24 @@ class Decided(NamedTuple):
     decision: Decision
 
 
-class KindFiles:
-    """The files of all kinds, as the entries up to here have left them."""
+def baseline_faults(entry: Entry, decided: Decided | None) -> Iterator[str]:
+    """What the entry does to the files of kinds, beside putting its own approval first.
 
-    def __init__(self) -> None:
-        self._approved: dict[str, tuple[Baseline, ...]] = {}
-
-    def faults_of(self, entry: Entry, decided: Decided | None) -> Iterator[str]:
-        due = self._due(decided)
-        for change in entry.changes:
-            if change.path.startswith(FOLDER) and (due is None or change.path != due[0]):
-                yield f"{change.path} is not the file of a kind that is approved here"
-        if due:
-            path, expected = due
-            found = _approved(entry.texts.get(path))
-            if found != expected:
-                yield f"{path} does not say what was approved last"
-            self._approved[path] = expected
-
-    def _due(self, decided: Decided | None) -> tuple[str, tuple[Baseline, ...]] | None:
-        if decided is None or decided.decision.outcome is not Outcome.APPROVED:
-            return None
-        path = path_of(decided.request)
-        if path is None:
-            return None
-        return path, with_newest(self._approved.get(path, ()), baseline_of(*decided))
+    The approvals behind that one may be of another branch, so they are not looked at. A commit that
+    only changes such a file is a fault of its own.
+    """
+    approves = decided is not None and decided.decision.outcome is Outcome.APPROVED
+    own = path_of(decided.request) if decided and approves else None
+    for change in entry.changes:
+        if change.path.startswith(FOLDER) and change.path != own:
+            yield f"{change.path} is not the file of a kind that is approved here"
+    if decided and own and not _begins_with(entry.texts.get(own), decided):
+        yield f"{own} does not say what was approved last"
 
 
-def _approved(text: str | None) -> tuple[Baseline, ...] | None:
+def _begins_with(text: str | None, decided: Decided) -> bool:
     try:
-        return baselines_in(text, "").approved if text is not None else None
+        approved = baselines_in(text, "").approved if text is not None else ()
     except BridgeError:
-        return None
+        return False
+    return approved[:1] == (baseline_of(*decided),)
