@@ -20,6 +20,7 @@ from bridge.cli import main as cli
 from bridge.core.evaluation import Outcome
 from bridge.core.model import Gate, on_github
 from bridge.core.rules import OnTimeout
+from bridge.ledger.clone import GitClone
 from bridge.render import request as render
 from tests.gates import ROOT, TARGET, a_request, decision_of, hitl, opened
 
@@ -202,6 +203,32 @@ def test_an_unknown_name_says_where_the_names_are(ledger: Path, run: Run) -> Non
 
 
 # -- approve and reject --------------------------------------------------------------------------
+
+
+def test_several_gates_are_approved_by_one_push_and_one_that_refuses_stops_no_other(
+    ledger: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed: list[int] = []
+    push = GitClone.push
+
+    def counted(self: GitClone, refs: Any, lease: Any) -> None:
+        pushed.append(len(refs) - 1)
+        push(self, refs, lease)
+
+    keys = [f"Flow/{number}/gate/1" for number in range(4)]
+    for key in keys[:3]:
+        opened(a_request(key))
+    opened(a_request(keys[3], schema=TARGET))
+    monkeypatch.setattr(GitClone, "push", counted)
+    ran = run("approve", *keys, "Flow/9/never/1", keys[0])
+    assert pushed == [3]
+    assert ran.out.splitlines() == [f"{key}: approved by Ann <ann@example.org>" for key in keys[:3]]
+    assert ran.code == 2  # as that of the first that refused
+    assert "2 of 5 gates were not answered" in ran.err
+    assert f"{keys[3]} stays open" in ran.err
+    assert "no gate is called 'Flow/9/never/1'" in ran.err
+    assert run("approve", *keys[:3]).out.count("nothing to do") == 3
+    assert pushed == [3]
 
 
 def test_an_approval_is_recorded_as_unverified_and_through_the_command_line(

@@ -17,16 +17,18 @@ import pytest
 
 from bridge.core.errors import BridgeError, GateShut, LedgerUnavailable
 from bridge.core.evaluation import Evidence, Outcome
-from bridge.core.model import ApprovalRequest, Decision, on_github
+from bridge.core.model import ApprovalRequest, Decision, Place, PlaceKind, on_github
 from bridge.gates.audit import audit
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
+from bridge.gates.recording import record_now
 from bridge.gates.verify import verify
 from bridge.ledger.clone import is_whole
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import (
     LEDGER,
     a_decision,
+    a_rejection,
     a_request,
     a_vote,
     alone,
@@ -79,7 +81,7 @@ def answer(ledger: GitLedger) -> None:
     standing = ledger.read(a_request().gate.id)
     assert standing
     vote = a_vote(standing.request)
-    decide(ledger, Nobody(), standing, Evidence(vote.at, (vote,)))
+    record_now(ledger, decide(ledger, Nobody(), standing, Evidence(vote.at, (vote,))))
 
 
 def forget(ledger: GitLedger) -> None:
@@ -155,6 +157,40 @@ def test_a_decision_killed_anywhere_is_finished_by_the_next(
         assert git(place / "ledger.git", "for-each-ref", "--format=%(refname)") == LEDGER
         whole(place / "ledger.git")
     assert boundaries > 8
+
+
+def answer_all(ledger: GitLedger) -> None:
+    """An approval and a rejection of gates here, and an approval of one that a forge shows."""
+    approved, rejected, shown = (each.gate.id for each in THREE)
+    offered = [a_decision(THREE[0]), a_rejection(THREE[1]), a_decision(THREE[2])]
+    done = ledger.record_all(offered)
+    assert list(done) == [approved, rejected, shown]
+    assert not [each for each in done.values() if isinstance(each, Exception)]
+
+
+THREE = (
+    a_request("F/1/approved/1"),
+    a_request("F/1/rejected/1"),
+    a_request("F/1/shown/1", venue=Place(PlaceKind.GITHUB, "github.com", "acme/x", 1)),
+)
+
+
+def test_a_push_of_many_killed_anywhere_records_all_or_none_and_the_next_finishes_it(
+    repository: Path, tmp_path: Path
+) -> None:
+    before = GitLedger(str(repository), tmp_path / "before")
+    for request in THREE:
+        before.open(request, request.message)
+    seen = set()
+    for place in killed_after_each_git(repository, answer_all, tmp_path):
+        there = GitLedger(str(place / "ledger.git"), place / "elsewhere")
+        seen.add((len(there.history(9)), len(there.open_heads())))
+        ledger = GitLedger(str(place / "ledger.git"), place / "cache")
+        answer_all(ledger)
+        assert len(ledger.history(9)) == 3
+        assert list(ledger.open_heads()) == [THREE[2].gate.id]
+        git(place / "ledger.git", "fsck", "--strict", "--no-dangling")
+    assert seen == {(0, 3), (3, 1)}
 
 
 def test_a_lock_lasts_until_the_last_git_of_a_killed_bridge_is_gone(

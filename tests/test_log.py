@@ -18,6 +18,7 @@ from bridge.core.evaluation import Actor, Channel, Evidence, Verdict, Vote
 from bridge.core.settings import from_environment
 from bridge.entrypoints.github_action import main as action
 from bridge.gates.decide import decide
+from bridge.gates.recording import record_now
 from bridge.ledger.git_ledger import GitLedger
 from bridge.local.notify import Silent
 from tests.forge import World
@@ -172,7 +173,7 @@ def test_each_decision_says_what_was_seen_and_what_was_done(
     ledger = GitLedger(str(ledger_of(tmp_path / "ledger.git", 0, waiting=0)), tmp_path / "cache")
     request = a_request("Flow/1/gate/3")
     standing = ledger.open(request, "")
-    decide(ledger, Silent(), standing, Evidence(NOON))
+    record_now(ledger, decide(ledger, Silent(), standing, Evidence(NOON)))
     vote = Vote(
         actor=Actor("Ann", "ann@example.org"),
         verdict=Verdict.APPROVE,
@@ -180,7 +181,7 @@ def test_each_decision_says_what_was_seen_and_what_was_done(
         digest=digest_of(request),
         channel=Channel.CLI,
     )
-    decide(ledger, Silent(), standing, Evidence(NOON, (vote,)))
+    record_now(ledger, decide(ledger, Silent(), standing, Evidence(NOON, (vote,))))
     waits, decided = (each.getMessage() for each in caplog.records)
     assert waits.startswith(f"gate {request.gate.id}: saw 0 votes, no decision: pending")
     assert waits.endswith("recorded nothing")

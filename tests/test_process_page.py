@@ -17,7 +17,9 @@ from bridge.core.model import ApprovalRequest, Artifact, Declared, Link, Subject
 from bridge.core.rules import OnTimeout
 from bridge.gates import whose_page
 from bridge.gates.open_page import ask
+from bridge.gates.recording import record_now
 from bridge.gates.wait import Run, pass_gate
+from bridge.ledger.clone import GitClone
 from bridge.pages import votes
 from bridge.pages.marker import short
 from bridge.pages.model import LONGEST_BODY, Page
@@ -538,7 +540,7 @@ def test_a_shell_that_finds_the_deadline_passed_leaves_it_to_the_decider(at: Wor
     at.write_policy(POLICY + "    timeout: 30m\n")
     pull = at.open()
     at.github.clock.advance(minutes=31)
-    at.venue().settle(at.standing(pull))
+    record_now(at.desk().ledger, at.venue().settle(at.standing(pull)))
     assert at.recorded(pull) is None
 
 
@@ -785,6 +787,31 @@ def test_a_sweep_decides_what_every_lost_event_left(at: World) -> None:
     assert at.repo.branch(approved.head_ref) is None
     assert at.repo.branch(rejected.head_ref) is None
     assert at.repo.branch(waiting.head_ref)
+
+
+def test_a_sweep_records_by_one_push_what_it_decides_and_answers_nobody_before(
+    at: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulls = [at.open(f"Train/{number}/deploy/1") for number in range(3)]
+    for pull in pulls[:2]:
+        pull.review(at.alice, "APPROVED", "/approve")
+    pushed: list[int] = []
+    push = GitClone.push
+
+    def counted(self: GitClone, refs: Any, lease: Any) -> None:
+        pushed.append(len(refs))
+        assert [each.labels for each in pulls] == [["gate:pending"]] * 3
+        push(self, refs, lease)
+
+    monkeypatch.setattr(GitClone, "push", counted)
+    at.sweep()
+    assert pushed == [3]
+    assert [each.labels for each in pulls] == [
+        ["gate:approved"],
+        ["gate:approved"],
+        ["gate:pending"],
+    ]
+    assert all(at.recorded(each) for each in pulls[:2])
 
 
 def test_a_gate_of_which_the_clock_has_run_out_expires_at_the_sweep(at: World) -> None:

@@ -16,6 +16,7 @@ from bridge.core.listing import Unreadable
 from bridge.core.model import ApprovalRequest, Standing
 from bridge.core.settings import from_environment
 from bridge.gates.ports import Ledger
+from bridge.gates.recording import record_now
 from bridge.gates.settle import reconcile, settle_overdue
 from bridge.gates.this_machine import ThisMachine
 from tests.gates import Heard, a_request, decision_of, hitl, opened, this_machine
@@ -93,7 +94,7 @@ def test_settling_twice_is_settling_once(ledger: Path) -> None:
     for _ in range(2):
         found = the_ledger().read(request.gate.id)
         assert found
-        decisions.append(here(notices).settle(found).decision)
+        decisions.append(record_now(the_ledger(), here(notices).settle(found)).decision)
     assert decisions[0] == decisions[1]
     assert notices.words == ["expired"]
 

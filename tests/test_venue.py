@@ -17,6 +17,7 @@ from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.settings import Settings, from_environment
 from bridge.entrypoints.python import approval
 from bridge.gates.on_github import OnGitHub
+from bridge.gates.recording import record_now
 from bridge.gates.this_machine import ThisMachine
 from bridge.gates.venue import Ballot
 from tests.forge import POLICY, World, world
@@ -33,7 +34,7 @@ MAY_ASK = {
     "gates/process_page.py",
     "gates/verify.py",
     "github/dispatch.py",
-    "ledger/git_ledger.py",
+    "ledger/record_decisions.py",
     "metaflow/plugins/argo.py",
     "policy/approvers.py",
     "policy/claims.py",
@@ -147,7 +148,7 @@ def test_neither_a_vote_nor_the_clock_nor_the_end_of_a_run_decides_a_gate_on_git
     held = Condition("accuracy > 0", {"accuracy": 1}, True)
     assert venue.judge(before, [a_vote(before.request)], held) == before
     assert venue.withdraw(before, "the run ended") == before
-    assert venue.settle(before) == before
+    assert record_now(venue.ledger, venue.settle(before)) == before
     assert venue.ask_here(before.request, lambda: False) is None
     assert at.recorded(pull) is None
 
@@ -161,7 +162,7 @@ def test_who_may_not_decide_is_refused_and_nothing_is_recorded(ledger: Path) -> 
     standing = venue.ledger.read(request.gate.id)
     assert standing
     with pytest.raises(Refused, match="that is for bob"):
-        venue.vote(standing, Ballot(Verdict.APPROVE))
+        record_now(venue.ledger, venue.vote(standing, Ballot(Verdict.APPROVE)))
     assert venue.explain(standing).evaluation
 
 
@@ -172,7 +173,7 @@ def test_a_run_that_ends_withdraws_its_gate_and_finds_a_decision_that_came_first
     venue = this_machine(wiring.ledger(from_environment(os.environ)))
     standing = venue.ledger.read(request.gate.id)
     assert standing
-    voted = venue.vote(standing, Ballot(Verdict.REJECT, "too low"))
+    voted = record_now(venue.ledger, venue.vote(standing, Ballot(Verdict.REJECT, "too low")))
     assert voted.standing.decision
     late = venue.withdraw(standing, "the run ended")
     assert late.decision

@@ -18,6 +18,7 @@ from bridge.core.evaluation import Condition, Evidence, Outcome
 from bridge.core.model import Standing
 from bridge.core.settings import from_environment
 from bridge.gates.decide import decide
+from bridge.gates.recording import record_now
 from bridge.ledger.git_ledger import GitLedger
 from tests.gates import (
     ROOT,
@@ -488,6 +489,7 @@ def test_a_killed_process_finds_its_open_gate_again(ledger: Path) -> None:
     standing = wiring.ledger(settings).read(a_request(KEY).gate.id)
     assert isinstance(standing, Standing)
     vote = a_vote(standing.request)
-    decide(wiring.ledger(settings), Heard(), standing, Evidence(vote.at, (vote,)))
+    ledger = wiring.ledger(settings)
+    record_now(ledger, decide(ledger, Heard(), standing, Evidence(vote.at, (vote,))))
     with _waiting() as process:
         assert process.wait(20) == 0

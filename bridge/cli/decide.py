@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.cli.output import on_terminal, shown
-from bridge.cli.session import Session, gate_id, pass_session
-from bridge.core.errors import AlreadyDecided, Faults
+from bridge.cli.session import Session, gate_ids, pass_session
+from bridge.core.errors import AlreadyDecided, BridgeError, Faults
 
 if TYPE_CHECKING:
     from bridge.core.evaluation import Verdict
     from bridge.core.model import Standing
+    from bridge.gates.recording import Deciding
+    from bridge.gates.venue import Voted
 
 
 _sign = click.option(
@@ -27,7 +29,7 @@ _sign = click.option(
 
 
 @click.command()
-@gate_id
+@gate_ids
 @click.option("--input", "text", metavar="JSON", help="The whole input, as one JSON object.")
 @click.option(
     "-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One field of the input; once for each."
@@ -37,15 +39,16 @@ _sign = click.option(
 @pass_session
 def approve(
     session: Session,
-    gate: str,
+    gates: tuple[str, ...],
     text: str | None,
     pairs: tuple[str, ...],
     reason: str,
     sign: str | None,
 ) -> None:
-    """Approve a gate: the run goes on.
+    """Approve gates: their runs go on.
 
-    `hitl show ID` tells what input it asks for.
+    `hitl show ID` tells what input a gate asks for. Several gates get the same input and reason,
+    and are recorded together.
     """
     from bridge.core.evaluation import Verdict
 
@@ -67,53 +70,83 @@ def approve(
                 (*error.faults, f"once corrected: {again}"),
             ) from None
 
-    _vote(session, gate, Verdict.APPROVE, reason, given, sign)
+    _vote(session, gates, Verdict.APPROVE, reason, given, sign)
 
 
 @click.command()
-@gate_id
+@gate_ids
 @click.option("--reason", metavar="TEXT", help="Goes into the record. A terminal asks for it.")
 @_sign
 @pass_session
-def reject(session: Session, gate: str, reason: str | None, sign: str | None) -> None:
-    """Reject a gate: the run ends there.
+def reject(session: Session, gates: tuple[str, ...], reason: str | None, sign: str | None) -> None:
+    """Reject gates: their runs end there.
 
-    Only a new run can ask again.
+    Only a new run can ask again. Several gates get the same reason, and are recorded together.
     """
     from bridge.core.evaluation import NO_REASON, Verdict
 
     if reason is None and sys.stdin.isatty() and on_terminal():
         reason = click.prompt("Reason", default="", show_default=False)
     said = (reason or "").strip() or NO_REASON
-    _vote(session, gate, Verdict.REJECT, said, lambda _: None, sign)
+    _vote(session, gates, Verdict.REJECT, said, lambda _: None, sign)
 
 
 def _vote(
     session: Session,
-    name: str,
+    names: Sequence[str],
     verdict: Verdict,
     reason: str,
     given: Callable[[Standing], dict[str, Any] | None],
     sign: str | None,
 ) -> None:
-    from bridge.gates.venue import Ballot
+    from bridge.gates.recording import record_each
+    from bridge.gates.venue import Ballot, Voted
 
-    standing = session.gate(name)
-    if standing.decision:
-        _already(standing, verdict)
-        return
-    ballot = Ballot(verdict, reason, given(standing), _signing(sign))
-    voted = session.venue_of(standing.request).vote(standing, ballot)
-    key, decision = standing.request.gate.key, voted.standing.decision
+    signing = _signing(sign)
+
+    def voting(found: Standing | Exception) -> Deciding[Voted]:
+        if isinstance(found, Exception):
+            raise found
+        if found.decision:
+            return Voted(found)
+        ballot = Ballot(verdict, reason, given(found), signing)
+        return (yield from session.venue_of(found.request).vote(found, ballot))
+
+    verbs = [voting(each) for each in session.gates(list(dict.fromkeys(names)))]
+    errors: list[Exception] = []
+    for voted in record_each(session.ledger, verbs):
+        try:
+            if isinstance(voted, Exception):
+                raise voted
+            _tell(session, voted, verdict, alone=len(verbs) == 1)
+        except Exception as error:  # noqa: BLE001 - the others are told first
+            errors.append(error)
+    if errors:
+        raise _of_all(errors, len(verbs))
+
+
+def _of_all(errors: Sequence[Exception], asked: int) -> Exception:
+    """What ends the command: it leaves with the exit code of the first."""
+    first = next((each for each in errors if not isinstance(each, BridgeError)), errors[0])
+    if len(errors) == 1 or not isinstance(first, BridgeError):
+        return first
+    every = Faults(f"{len(errors)} of {asked} gates were not answered", [*map(str, errors)])
+    every.exit_code = first.exit_code
+    return every
+
+
+def _tell(session: Session, voted: Voted, verdict: Verdict, *, alone: bool) -> None:
+    key, decision = voted.standing.request.gate.key, voted.standing.decision
     if voted.posted:
         click.echo(f"{key}: posted as your own answer at {voted.posted}")
         click.echo("The bridge replies there if it does not count; nothing is recorded until then.")
     elif decision and voted.vote in decision.votes:
-        from bridge.render import suggested_commands
-
         click.echo(f"{key}: {shown(decision.reason)}")
-        look = suggested_commands.show(standing.request, session.address)
-        click.echo(f"Recorded; to read it back: {look}")
+        if alone:
+            from bridge.render import suggested_commands
+
+            look = suggested_commands.show(voted.standing.request, session.address)
+            click.echo(f"Recorded; to read it back: {look}")
     else:
         _already(voted.standing, verdict)
 

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.output import shown
-from bridge.core.errors import BridgeError, NoSuchGate
+from bridge.core.errors import BridgeError, LedgerUnavailable, NoSuchGate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from bridge.core.model import ApprovalRequest, Standing
     from bridge.core.settings import Settings
     from bridge.gates.ports import Ledger, Notices
+    from bridge.gates.recording import Deciding
     from bridge.gates.venue import Venue
 
 
@@ -54,14 +56,41 @@ class Session:
 
     def gate(self, name: str) -> Standing:
         """The gate of this name, settled first (and that is said) where its deadline has passed."""
-        standing = self.ledger.read(self.ledger.resolve(name))
+        (found,) = self.gates([name])
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def gates(self, names: Sequence[str]) -> list[Standing | Exception]:
+        """The same of each name, or why there is none: read together, and settled together."""
+        from bridge.gates.recording import record_each
+
+        ids = [self._id_of(name) for name in names]
+        several = [each for each in ids if isinstance(each, str)] if len(names) > 1 else []
+        known = self.ledger.read_all(several) if several else {}
+        found = zip(names, ids, strict=True)
+        return record_each(self.ledger, [self._settled(name, each, known) for name, each in found])
+
+    def _id_of(self, name: str) -> str | BridgeError:
+        try:
+            return self.ledger.resolve(name)
+        except LedgerUnavailable:
+            raise
+        except BridgeError as error:
+            return error
+
+    def _settled(
+        self, name: str, gate_id: str | BridgeError, known: Mapping[str, Standing]
+    ) -> Deciding[Standing]:
+        if isinstance(gate_id, BridgeError):
+            raise gate_id
+        standing = known.get(gate_id) or self.ledger.read(gate_id)
         if standing is None:
             raise NoSuchGate(f"no gate is called {name!r} in {self.ledger.where}: see `hitl list`")
         if standing.decision:
             return standing
-        after = self.venue_of(standing.request).settle(standing)
-        if after.decision:
-            say_settled(after)
+        after = yield from self.venue_of(standing.request).settle(standing)
+        say_settled(after)
         return after
 
     def venue_of(self, request: ApprovalRequest) -> Venue:
@@ -96,4 +125,7 @@ def open_ids(context: click.Context, _: click.Parameter, typed: str) -> list[Any
 
 
 gate_id = click.argument("gate", metavar="ID", shell_complete=open_ids)
+gate_ids = click.argument(
+    "gates", metavar="ID...", nargs=-1, required=True, shell_complete=open_ids
+)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a script.")

@@ -25,6 +25,7 @@ from bridge.core.facts import weighed
 from bridge.core.input_fields import filled, objection
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.ports import Ledger, Notices
+from bridge.gates.recording import Deciding
 from bridge.policy.agreement import together
 from bridge.policy.approvers import Memberships, may_decide
 from bridge.policy.claims import as_asked
@@ -39,8 +40,8 @@ def decide(
     standing: Standing,
     evidence: Evidence,
     policy_source: str = "the request",
-) -> tuple[Evaluation, Standing]:
-    """The evaluation, and the gate as it stands after it. The first decision wins.
+) -> Deciding[tuple[Evaluation, Standing]]:
+    """The evaluation, and the gate as it is after it. The first decision wins.
 
     What is decided and what is objected is on record before anybody is answered.
     Where the standing's decision is not this evaluation's, somebody else was first.
@@ -56,7 +57,7 @@ def decide(
     if evaluation.outcome is Outcome.PENDING:
         return evaluation, _held(ledger, standing, evidence, evaluation)
     offered = decision_of(standing, evaluation, evidence, policy_source)
-    after = ledger.record(offered)
+    after = yield offered
     _tell(standing, evidence, evaluation, f"the ledger has the decision in {after.commit}")
     if after.decision and replace(after.decision, previous=None) == offered:
         notices.decided(after.request, after.decision)

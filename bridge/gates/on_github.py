@@ -26,6 +26,7 @@ from bridge.core.model import (
 from bridge.gates.open_page import Desk, ask, check_covered
 from bridge.gates.ports import Clock, Forge, Ledger, Notices
 from bridge.gates.post_answer import answer, explain
+from bridge.gates.recording import Deciding
 from bridge.gates.venue import Ballot, Explained, Opened, Voted, asked_anew
 from bridge.gates.verify import Compute, asked_again, verify_gate
 
@@ -85,7 +86,8 @@ class OnGitHub:
     def withdraw(self, standing: Standing, why: str) -> Standing:
         return standing  # the decider asks the cluster whether the run has ended
 
-    def vote(self, standing: Standing, ballot: Ballot) -> Voted:
+    def vote(self, standing: Standing, ballot: Ballot) -> Deciding[Voted]:
+        yield from ()  # it decides nothing
         posted = answer(
             self._forge, standing, ballot.verdict, ballot.reason, ballot.inputs, ballot.sign
         )
@@ -97,5 +99,6 @@ class OnGitHub:
     def unsettled(self) -> tuple[OpenGate, ...]:
         return ()
 
-    def settle(self, standing: Standing) -> Standing:
+    def settle(self, standing: Standing) -> Deciding[Standing]:
+        yield from ()
         return standing

@@ -89,6 +89,11 @@ class Ledger(Protocol):
         """
         ...
 
+    def record_all(self, decisions: Sequence[Decision]) -> Mapping[str, Standing | Exception]:
+        """Record them by one push of as many commits; by gate, the gate as it is now, or what
+        `record` would raise. One that cannot be recorded stops no other."""
+        ...
+
     def hold(
         self, gate_id: str, objections: tuple[Objection, ...] = (), facts: tuple[Fact, ...] = ()
     ) -> Standing:

@@ -7,7 +7,7 @@ doubled, late or cut off in the middle changes nothing after the next one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bridge.core.crash_report import report
@@ -30,6 +30,7 @@ from bridge.gates.evidence import evidence, heard, learned
 from bridge.gates.gate_issues import asked_since
 from bridge.gates.open_gate import compared
 from bridge.gates.open_page import Desk, not_here, own_page, pages, policy_for, put_up
+from bridge.gates.recording import Deciding, record_each, record_now
 from bridge.gates.whose_page import sorted_by_gate
 from bridge.pages import page_text as show
 from bridge.pages import votes as gather
@@ -75,19 +76,19 @@ class Tended:
 def tend(desk: Desk, number: int) -> Tended:
     """Look at page `number`, and do whatever is due there."""
     look = desk.forge.look(number)
-    page = look.pages[0]
+    page, alone = look.pages[0], True
     gate_id = gather.gate_of(page, look.site)
     if gate_id is None:
         return Tended(f"#{number} is not a page of the bridge: nothing to do", page=page)
     if page.branch and not (page.goes_on and page.state is State.OPEN):
         # It may have been asked again under another number since.
         look = desk.forge.find([page.branch.name])
-        return _tend(desk, look, own_page(look, gate_id) or page, gate_id)
-    return _tend(desk, look, page, gate_id, alone=True)
+        page, alone = own_page(look, gate_id) or page, False
+    return record_now(desk.ledger, _tend(desk, look, page, gate_id, alone=alone))
 
 
 def sweep(desk: Desk) -> tuple[Tended, ...]:
-    """Look at every gate that is not settled. What fails at one is told, and stops no other."""
+    """Look at every gate that is not settled, and record together what is decided."""
     gates = set(desk.ledger.open_heads())
     issues = desk.forge.waiting()
     every = sorted(gates | sorted_by_gate(issues, gates).now)
@@ -97,35 +98,34 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     branches = [f"{GATE_BRANCH}{each}" for each in every]
     found = desk.forge.find(branches, since, [each.number for each in issues.pages])
     whose = sorted_by_gate(replace(found, pages=issues.pages + found.pages), every)
-    done = [
-        _swept(desk, whose.of(each), each, known.get(each))
-        for each in every
-        if each not in whose.unread
-    ]
+    readable = [each for each in every if each not in whose.unread]
+    verbs = {each: _due(desk, whose.of(each), each, known.get(each)) for each in readable}
+    done = _each(desk, verbs)
     # Whose branch is gone is in no listing of branches: its page still says that it waits.
     stranded = sorted_by_gate(desk.forge.stranded(WAITING), gates)
-    for gate_id in sorted(stranded.now - gates):
-        look = desk.forge.find([f"{GATE_BRANCH}{gate_id}"])
-        done.append(_swept(desk, look, gate_id))
+    gone = stranded.now - gates
+    looks = {each: desk.forge.find([f"{GATE_BRANCH}{each}"]) for each in sorted(gone)}
+    done += _each(desk, {each: _due(desk, look, each, None) for each, look in looks.items()})
     unread = [f"gate {gate_id}: {why}" for gate_id, why in whose.unread.items()]
     strays = dict.fromkeys((*whose.strays, *stranded.strays))
     return (*done, *(Tended(why, failed=True) for why in (*unread, *strays)))
 
 
-def _swept(desk: Desk, look: Look, gate_id: str, known: Standing | None = None) -> Tended:
-    """Process one gate. Whatever fails there makes this gate red, and stops no other."""
-    try:
-        return _due(desk, look, gate_id, known)
-    except BridgeError as error:
-        return Tended(f"gate {gate_id}: {error}", failed=True)
-    except Exception as error:  # noqa: BLE001 - a bug that one page sets off is that page's alone
-        return Tended(f"gate {gate_id}: {report(error, os.environ)}", failed=True)
+def _each(desk: Desk, verbs: Mapping[str, Deciding[Tended]]) -> tuple[Tended, ...]:
+    """Process these gates. Whatever fails at one makes that gate red, and stops no other."""
+    done = zip(verbs, record_each(desk.ledger, verbs.values()), strict=True)
+    return tuple(each if isinstance(each, Tended) else _red(gate, each) for gate, each in done)
 
 
-def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Tended:
+def _red(gate_id: str, error: Exception) -> Tended:
+    says = str(error) if isinstance(error, BridgeError) else report(error, os.environ)
+    return Tended(f"gate {gate_id}: {says}", failed=True)
+
+
+def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Deciding[Tended]:
     page = own_page(look, gate_id)
     if page:
-        return _tend(desk, look, page, gate_id, known)
+        return (yield from _tend(desk, look, page, gate_id, known))
     standing = known or desk.ledger.read(gate_id)
     if standing is None:
         return Tended(f"gate {gate_id} is not decided here: the ledger has no request of it")
@@ -145,7 +145,7 @@ def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Tended
 def _tend(
     desk: Desk, look: Look, page: Page, gate_id: str, known: Standing | None = None, *,
     alone: bool = False,
-) -> Tended:  # fmt: skip
+) -> Deciding[Tended]:  # fmt: skip
     """`alone`: the look is at this page alone, and the gate may have others."""
     try:
         standing = known or desk.ledger.read(gate_id)
@@ -168,7 +168,7 @@ def _tend(
         return _gone(desk, look, page, gate_id)
     if page.via is not standing.request.policy.via:
         return _elsewhere(desk, look, page, standing)
-    return _Judging(desk, look, page, standing).outcome()
+    return (yield from _Judging(desk, look, page, standing).outcome())
 
 
 def _tell(desk: Desk, look: Look, page: Page, standing: Standing, says: str) -> Tended | None:
@@ -246,7 +246,7 @@ class _Judging:
         self._standing = standing
         self._unanswered: str | None = None  # what the cluster would not tell
 
-    def outcome(self) -> Tended:
+    def outcome(self) -> Deciding[Tended]:
         seen = gather.shown(self._page, self._site.voices)
         if seen is None:
             return self._put_back(None, "nothing here proves any more what was asked")
@@ -267,14 +267,14 @@ class _Judging:
         if trouble:
             self._hear()
             return self._still_pending(seen, gathered, None, trouble)
-        return self._judge(request, seen, gathered)
+        return (yield from self._judge(request, seen, gathered))
 
     def _is_of_now(self) -> bool:
         """Whether the page would show the branch's commit, had it been read after the push."""
         page = self._page  # a closed one follows no push, and an issue never does
         return page.state is State.CLOSED or page.head in (None, self._standing.head)
 
-    def _judge(self, request: ApprovalRequest, seen: Shown, gathered: Gathered) -> Tended:
+    def _judge(self, request: ApprovalRequest, seen: Shown, gathered: Gathered) -> Deciding[Tended]:
         desk = self._desk
         ended, failed = self._of_run(request)
         found = evidence(
@@ -284,7 +284,8 @@ class _Judging:
         found = replace(without_approval(found) if lie else found, ended=ended)
         source = f"{PATH} at {self._site.commit}"
         try:
-            evaluation, after = decide(desk.ledger, desk.notices, self._standing, found, source)
+            judged = decide(desk.ledger, desk.notices, self._standing, found, source)
+            evaluation, after = yield from judged
         except StaleBaseline:
             return self._compared_anew(request)
         except LostRequest as lost:

@@ -11,6 +11,7 @@ from bridge.core.errors import BridgeError, LedgerUnavailable
 from bridge.core.listing import OpenGate, Unreadable
 from bridge.core.model import Standing
 from bridge.gates.ports import Ledger
+from bridge.gates.recording import Deciding, record_each
 from bridge.gates.venue import Venue, VenueOf
 
 
@@ -41,23 +42,22 @@ def _settled(
     ledger: Ledger, venue_of: VenueOf, due: Sequence[str]
 ) -> Iterator[Standing | Unreadable]:
     known = ledger.read_all(due) if due else {}
-    for gate_id in due:
-        yield from _settled_one(ledger, venue_of, gate_id, known.get(gate_id))
+    verbs = [_settle(ledger, venue_of, gate_id, known.get(gate_id)) for gate_id in due]
+    done = record_each(ledger, verbs)
+    if done and all(isinstance(each, LedgerUnavailable) for each in done):
+        raise LedgerUnavailable(str(done[0]))
+    for gate_id, found in zip(due, done, strict=True):
+        if isinstance(found, Exception):
+            bug = None if isinstance(found, BridgeError) else report_once(found, os.environ)
+            yield Unreadable(gate_id, f"gate {gate_id}: {bug or found}")
+        elif found and found.decision:
+            yield found
 
 
-def _settled_one(
+def _settle(
     ledger: Ledger, venue_of: VenueOf, gate_id: str, known: Standing | None
-) -> Iterator[Standing | Unreadable]:
-    try:
-        standing = known or ledger.read(gate_id)  # which says what is wrong with it
-        after = venue_of(standing.request).settle(standing) if standing else None
-    except LedgerUnavailable:
-        raise
-    except BridgeError as error:
-        yield Unreadable(gate_id, f"gate {gate_id}: {error}")
-        return
-    except Exception as error:  # noqa: BLE001 - a bug that one gate sets off is that gate's alone
-        yield Unreadable(gate_id, f"gate {gate_id}: {report_once(error, os.environ)}")
-        return
-    if after and after.decision:
-        yield after
+) -> Deciding[Standing | None]:
+    standing = known or ledger.read(gate_id)  # which says what is wrong with it
+    if standing is None:
+        return None
+    return (yield from venue_of(standing.request).settle(standing))

@@ -17,6 +17,7 @@ from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Gate, 
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Asker, Clock, Ledger, Notices
+from bridge.gates.recording import Deciding, record_now
 from bridge.gates.venue import Ballot, Explained, Opened, Voted, asked_anew
 from bridge.gates.verify import Compute, verify_gate
 from bridge.policy.approvers import refusal
@@ -86,14 +87,16 @@ class ThisMachine:
     ) -> Standing:
         if standing.decision:
             return standing
-        evidence = Evidence(self.clock(), tuple(votes), condition)
-        return decide(self.ledger, self.notices, standing, evidence)[1]
+        return self._decided(standing, Evidence(self.clock(), tuple(votes), condition))
 
     def withdraw(self, standing: Standing, why: str) -> Standing:
-        evidence = Evidence(self.clock(), ended=why)
-        return decide(self.ledger, self.notices, standing, evidence)[1]
+        return self._decided(standing, Evidence(self.clock(), ended=why))
 
-    def vote(self, standing: Standing, ballot: Ballot) -> Voted:
+    def _decided(self, standing: Standing, evidence: Evidence) -> Standing:
+        verb = decide(self.ledger, self.notices, standing, evidence)
+        return record_now(self.ledger, verb)[1]
+
+    def vote(self, standing: Standing, ballot: Ballot) -> Deciding[Voted]:
         request = standing.request
         if ballot.sign:
             raise Refused(f"{request.gate.key} is decided on this machine: leave out --sign")
@@ -108,7 +111,7 @@ class ThisMachine:
             inputs=ballot.inputs,
         )
         evidence = Evidence(vote.at, (vote,))
-        evaluation, after = decide(self.ledger, self.notices, standing, evidence)
+        evaluation, after = yield from decide(self.ledger, self.notices, standing, evidence)
         if after.decision is None:
             why = [each.reason for each in evaluation.dismissals] or [evaluation.reason]
             raise Refused(f"{request.gate.key} stays open: {'; '.join(why)}")
@@ -125,11 +128,12 @@ class ThisMachine:
     def unsettled(self) -> tuple[OpenGate, ...]:
         return self.ledger.listing().gates
 
-    def settle(self, standing: Standing) -> Standing:
+    def settle(self, standing: Standing) -> Deciding[Standing]:
         """Doing it twice is doing it once. A gate that waits on past its deadline waits on."""
         if standing.decision is None and overdue(standing.request, self.clock()):
+            evidence = Evidence(self.clock())
             try:
-                standing = self.judge(standing)
+                _, standing = yield from decide(self.ledger, self.notices, standing, evidence)
             except LostRequest:
                 return self.ledger.read(standing.request.gate.id) or standing
         if standing.decision and standing.head:

@@ -16,6 +16,7 @@ from bridge.core.listing import OpenGate
 from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Gate, Standing, Subject
 from bridge.core.sanitize import one_line
 from bridge.gates.ports import Clock, Ledger, Notices
+from bridge.gates.recording import Deciding
 from bridge.gates.verify import Compute
 
 
@@ -134,7 +135,7 @@ class Venue(Protocol):
 
     # -- for a person --------------------------------------------------------------------------
 
-    def vote(self, standing: Standing, ballot: Ballot) -> Voted:
+    def vote(self, standing: Standing, ballot: Ballot) -> Deciding[Voted]:
         """Give this person's answer. Raises `Refused` if this person may not decide."""
         ...
 
@@ -148,7 +149,7 @@ class Venue(Protocol):
         """The open gates that `settle` and `withdraw` may end here, oldest first."""
         ...
 
-    def settle(self, standing: Standing) -> Standing:
+    def settle(self, standing: Standing) -> Deciding[Standing]:
         """The gate after the clock had its say, and without a branch that outlived its decision."""
         ...
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from bridge.core.errors import LedgerUnavailable
 from bridge.ledger.clone import GitClone
 from bridge.ledger.git import GitFailed
-from bridge.ledger.git_faults import is_lost_race, meaning
+from bridge.ledger.git_faults import is_declined, is_lost_race, meaning
 
 _MOST_TRIES = 40
 
@@ -22,6 +22,10 @@ T = TypeVar("T")
 
 class _LostRace(Exception):
     """Somebody else moved a ref first: read again."""
+
+
+class Declined(LedgerUnavailable):
+    """The server was reached, and refuses what a push holds."""
 
 
 class Exchanges:
@@ -36,6 +40,8 @@ class Exchanges:
         except GitFailed as error:
             if is_lost_race(error):
                 raise _LostRace from None
+            if is_declined(error) and not error.of_a_rotten_clone:
+                raise Declined(str(self.unavailable(error))) from None
             raise
 
     def repeat(self, attempt: Callable[[], T]) -> T:

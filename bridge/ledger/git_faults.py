@@ -17,6 +17,12 @@ _LOST_RACE = re.compile(
     r"|incorrect old value|reference already exists|remote ref does not exist"
 )
 
+#: A refusal that is the same for every push.
+_OF_THE_PLACE = re.compile(
+    r"[Pp]ermission denied|insufficient permission|Read-only file system|No space left"
+    r"|File too large|[Dd]isk quota|temporary object directory|currently checked out"
+)
+
 _CUT = "the connection was cut: try again, what was done already is found"
 
 #: What git says, and what it means to a person. The first that fits is told.
@@ -82,6 +88,11 @@ def is_lost_race(error: GitFailed) -> bool:
     return bool(_LOST_RACE.search(error.said)) and not _HOPELESS.search(error.said)
 
 
+def is_declined(error: GitFailed) -> bool:
+    """Whether the server refused a push for what it holds: another one may go through."""
+    return "[remote rejected]" in error.said and not _OF_THE_PLACE.search(error.said)
+
+
 def meaning(said: str) -> str:
     """What git's words mean to a person; else the most telling of them."""
     found = next((means for sign, means in _MEANINGS if sign.search(said)), None)
@@ -93,5 +104,6 @@ def meaning(said: str) -> str:
 
 def _most_telling(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("error: failed to push")] or lines
     told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "!"))]
     return (told or lines or ["git gave no reason"])[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from heapq import merge
 from itertools import islice, takewhile
 from pathlib import Path
@@ -20,7 +19,7 @@ from bridge.core.errors import (
     LedgerUnavailable,
     NoSuchGate,
 )
-from bridge.core.evaluation import Actor, Objection, Outcome
+from bridge.core.evaluation import Objection
 from bridge.core.facts import Fact
 from bridge.core.listing import ID_LENGTH, Listing
 from bridge.core.log_filter import Wanted
@@ -41,31 +40,27 @@ from bridge.ledger import many_gates
 from bridge.ledger.baselines import BaselineFiles
 from bridge.ledger.clone import ALL_HISTORY, GitClone
 from bridge.ledger.commit_message import (
-    decision_message,
-    git_name,
     objections_message,
     recorded,
     request_message,
 )
 from bridge.ledger.commit_trailers import first_parent
+from bridge.ledger.commits import BRIDGE, Commits
 from bridge.ledger.entries import entries
 from bridge.ledger.exchanges import Exchanges
 from bridge.ledger.gate_folders import (
     GateFolders,
-    as_asked,
     is_answer,
-    still_asked,
     with_facts,
     with_objections,
 )
 from bridge.ledger.git import BLOBS, GitFailed, Leaf, make_bare
 from bridge.ledger.open_gates import GATES, IS_ID, ids_of, listing, open_heads
 from bridge.ledger.readme import README
+from bridge.ledger.record_decisions import DecisionRecorder
 from bridge.ledger.recording import check_recorded
 from bridge.ledger.shard_refs import SHARDS, heads_in_one, home_of, ref_of, shards_of
 from bridge.ledger.signed_files import SignedFiles
-
-BRIDGE = Actor("approval bridge", "approval-bridge@localhost")
 
 #: Decisions that may have come since a deliverer looked last.
 _A_FEW = 8
@@ -96,8 +91,11 @@ class GitLedger:
         self._exchanges = Exchanges(self._clone)
         self._gates = GateFolders(self._clone, keys)
         self._baselines = BaselineFiles(self._clone)
-        self._sign = sign
+        self._commits = Commits(self._clone, sign)
         self._files = SignedFiles(self._clone, signature, keys)
+        self._decisions = DecisionRecorder(
+            self._clone, self._exchanges, self._gates, self._baselines, self._files, self._commits
+        )
         self._keys = keys
 
     @property
@@ -126,7 +124,7 @@ class GitLedger:
                 "request.md": self._clone.write_blob(page),
             }
             files = with_objections(asked, self._gates.of([ledger], request.gate.id)[ledger])
-            commit = self._commit(
+            commit = self._commits.make(
                 self._gates.with_files(ledger, request.gate.id, files),
                 [ledger],
                 request_message(request, headline(request)),
@@ -169,7 +167,7 @@ class GitLedger:
                 self._gates.of([ledger], gate_id)[ledger],
                 self._files.objections(found.request, whole, known),
             )
-            commit = self._commit(
+            commit = self._commits.make(
                 self._gates.with_files(ledger, gate_id, files),
                 [ledger],
                 objections_message(found.request, whole, known, headline(found.request)),
@@ -181,48 +179,13 @@ class GitLedger:
         return self._exchanges.repeat(attempt)
 
     def record(self, decision: Decision) -> Standing:
-        from bridge.render.request import headline
+        after = self.record_all([decision])[decision.gate_id]
+        if isinstance(after, Exception):
+            raise after
+        return after
 
-        def attempt() -> Standing:
-            refs = self._refs(decision.gate_id)
-            found = self._gates.standing(decision.gate_id, refs)
-            if found is None:
-                raise NoSuchGate(f"the ledger {self.where} has no gate {decision.gate_id}")
-            if found.decision:
-                return found
-            head = still_asked(found, decision)
-            home, ledger = home_of(found.request, refs)
-            final = replace(decision, previous=ledger)
-            folders = self._gates.of([head, ledger], decision.gate_id)
-            files = {
-                **with_objections(as_asked(folders[head]), folders[ledger]),
-                **self._files.decision(found.request, final),
-            }
-            # An approval joins the gate's own commit to the record, as a merged pull request does.
-            # Else a push sends all files: git sees what is there already by a commit's parents.
-            parents = [ledger, head] if final.outcome is Outcome.APPROVED else [ledger]
-            tree = self._gates.with_files(ledger, decision.gate_id, files)
-            if final.outcome is Outcome.APPROVED:
-                known = self._baselines.read(list(shards_of(refs).values()), found.request)
-                tree = self._baselines.after(tree, ledger, known, found.request, final)
-            else:
-                self._clone.bring(leaf.sha for leaf in files.values())
-            commit = self._commit(
-                tree,
-                parents,
-                decision_message(found.request, final, headline(found.request)),
-                author=final.votes[0].actor if final.votes else BRIDGE,
-                at=final.decided_at,
-            )
-            gate = f"refs/heads/{branch_of(decision.gate_id)}"
-            # One push for both, and the gate's branch must still be what was judged: a request
-            # replaced meanwhile cannot inherit this decision. A forge sees the merge first.
-            kept = head if found.request.forge else None
-            moved = {home: commit, gate: kept or ""}
-            self._exchanges.push(moved, lease={home: ledger, gate: head})
-            return replace(found, decision=final, commit=commit, head=kept)
-
-        return self._exchanges.repeat(attempt)
+    def record_all(self, decisions: Sequence[Decision]) -> Mapping[str, Standing | Exception]:
+        return self._decisions.record(decisions)
 
     def renew(self, gate_id: str, commit: str | None = None) -> Standing:
         from bridge.render.request import headline
@@ -240,7 +203,7 @@ class GitLedger:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
             before, files = self._gates.asked_at(source, gate_id, refs)
             home, ledger = home_of(before.request, refs)
-            made = self._commit(
+            made = self._commits.make(
                 self._gates.with_files(ledger, gate_id, files),
                 [ledger],
                 # A second commit of the same second upon the same record would be the first again.
@@ -428,29 +391,9 @@ class GitLedger:
     def _begin(self) -> str:
         """The ledger's first commit, where there is none."""
         root = self._clone.write_tree({"README.md": self._clone.write_blob(README)})
-        commit = self._commit(root.sha, [], "The ledger begins\n", author=BRIDGE)
+        commit = self._commits.make(root.sha, [], "The ledger begins\n", author=BRIDGE)
         self._exchanges.push({ref_of(FIRST): commit}, lease={ref_of(FIRST): ""})
         return commit
-
-    def _commit(
-        self,
-        tree: str,
-        parents: Sequence[str],
-        message: str,
-        *,
-        author: Actor,
-        at: datetime | None = None,
-    ) -> str:
-        env = {
-            "GIT_AUTHOR_NAME": git_name(author.name) or "unknown",
-            "GIT_AUTHOR_EMAIL": git_name(author.email or ""),
-            "GIT_COMMITTER_NAME": BRIDGE.name,
-            "GIT_COMMITTER_EMAIL": BRIDGE.email or "",
-        }
-        if at:
-            stamp = f"@{max(0, int(at.timestamp()))} +0000"
-            env["GIT_AUTHOR_DATE"] = env["GIT_COMMITTER_DATE"] = stamp
-        return self._clone.write_commit(tree, parents, message, env, sign=self._sign)
 
 
 def create(path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import regex
 
-from bridge.ledger.git_ledger import BRIDGE
+from bridge.ledger.commits import BRIDGE
 from bridge.setup.survey import BranchRule
 
 #: Seconds for somebody else's expression.
