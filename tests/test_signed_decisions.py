@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.core import ed25519, sshsig
+from bridge.core.comparison import path_of
 from bridge.core.decision_keys import (
     DecisionKey,
     NotSigned,
@@ -29,8 +30,22 @@ from bridge.core.evaluation import (
     Verdict,
 )
 from bridge.core.facts import About, Fact, Source
-from bridge.core.model import ApprovalRequest, Decision, Place, PlaceKind, on_github
-from bridge.core.records import decision_in, decision_out, objections_out, request_out
+from bridge.core.model import (
+    ApprovalRequest,
+    Baselines,
+    Decision,
+    Kind,
+    Place,
+    PlaceKind,
+    on_github,
+)
+from bridge.core.records import (
+    baselines_out,
+    decision_in,
+    decision_out,
+    objections_out,
+    request_out,
+)
 from bridge.core.rules import Actors, Approvals, Bars, Policy
 from bridge.core.sshsig import DECISION_NAMESPACE, OBJECTIONS_NAMESPACE, VOTE_NAMESPACE
 from bridge.gates.audit import audit
@@ -391,6 +406,30 @@ def test_an_audit_takes_what_was_recorded_under_a_former_name_and_nothing_of_ano
     at.decider.record(a_decision(at.open("Flow/9/gate/3", venue=sandbox)))
     [fault] = audit(reader, keys=keys).faults
     assert "it was made in github:acme/sandbox on github.com" in fault
+
+
+# -- what the next gate is compared with -----------------------------------------------------------
+
+
+def test_a_flattering_comparison_that_was_pushed_is_not_believed(at: Signed) -> None:
+    kind = Kind("Flow", "gate")
+    first = at.open(kind=kind)
+    at.decider.record(a_decision(first))
+    next_one = replace(first, gate=replace(first.gate, key="Flow/2/gate/3"))
+    [honest] = at.reader().baselines(next_one)
+    path = path_of(next_one)
+    assert path
+    worse = replace(honest, artifacts=(replace(honest.artifacts[0], value="0.10"),))
+    never = replace(honest, gate="0" * 16)
+    rejected = at.open("Flow/3/gate/3", kind=kind)
+    at.decider.record(a_rejection(rejected))
+    no = replace(honest, gate=rejected.gate.id, key=rejected.gate.key)
+    for forged in (worse, never, no):
+        text = baselines_out(Baselines(kind, (forged, honest)))
+        put(at.path, LEDGER, {path: text})
+        assert at.reader().baselines(next_one) == (honest,)
+        plain = GitLedger(str(at.path), at.folder / "plain")
+        assert forged in plain.baselines(next_one)  # who has no keys can't tell
 
 
 # -- objections ------------------------------------------------------------------------------------

@@ -10,18 +10,25 @@ from collections.abc import Sequence
 
 from bridge.core.comparison import baseline_of, is_stale, path_of, with_newest
 from bridge.core.errors import LedgerCorrupt, StaleBaseline
+from bridge.core.evaluation import Outcome
 from bridge.core.model import ApprovalRequest, Baseline, Baselines, Decision
 from bridge.core.records import baselines_in, baselines_out
 from bridge.ledger.clone import GitClone
+from bridge.ledger.gate_folders import GateFolders, record_ids
 from bridge.ledger.git import BLOBS, FOLDER, Leaf, Tree
 from bridge.policy.claims import asked_at
 
 
 class BaselineFiles:
-    """Reads them from one clone, and writes them to it."""
+    """Reads them from one clone, and writes them to it.
 
-    def __init__(self, clone: GitClone) -> None:
+    With `signed`, which checks signatures, one counts only if its gate's decision is on record and
+    says the same: whoever may push could flatter a request by what it is compared with.
+    """
+
+    def __init__(self, clone: GitClone, signed: GateFolders | None = None) -> None:
         self._clone = clone
+        self._signed = signed
 
     def read(self, commits: Sequence[str], request: ApprovalRequest) -> tuple[Baseline, ...]:
         """Those at hand on any of these branches, newest first.
@@ -35,8 +42,31 @@ class BaselineFiles:
         name = path.rpartition("/")[2]
         files = [each[name] for each in folders if name in each and each[name].mode in BLOBS]
         self._clone.bring_files(leaf.sha for leaf in files)
-        found = [each for leaf in files for each in self._approved(leaf, path)]
-        return tuple(sorted(dict.fromkeys(found), key=lambda each: each.decided_at, reverse=True))
+        told = dict.fromkeys(each for leaf in files for each in self._approved(leaf, path))
+        found = [each for each in told if self._is_on_record(each, commits, path)]
+        return tuple(sorted(found, key=lambda each: each.decided_at, reverse=True))
+
+    def _is_on_record(self, told: Baseline, commits: Sequence[str], path: str) -> bool:
+        return self._signed is None or any(
+            self._is_signed(self._signed, told, commit, path) for commit in commits
+        )
+
+    def _is_signed(self, gates: GateFolders, told: Baseline, commit: str, path: str) -> bool:
+        try:
+            files = gates.of([commit], told.gate)[commit]
+            if "decision.yaml" not in files:
+                return False
+            self._clone.bring_files(record_ids([files]))
+            found = gates.as_recorded(told.gate, files, commit, None)
+        except LedgerCorrupt:
+            return False
+        decision = found.decision
+        return (
+            decision is not None
+            and decision.outcome is Outcome.APPROVED
+            and path_of(found.request) == path
+            and baseline_of(found.request, decision) == told
+        )
 
     def _folders(self, commits: Sequence[str], path: str) -> list[Tree]:
         """One exchange a level, for however many commits."""

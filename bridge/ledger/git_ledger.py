@@ -90,7 +90,7 @@ class GitLedger:
         self._clone = GitClone(remote, cache)
         self._exchanges = Exchanges(self._clone)
         self._gates = GateFolders(self._clone, keys)
-        self._baselines = BaselineFiles(self._clone)
+        self._baselines = BaselineFiles(self._clone, self._gates if keys else None)
         self._commits = Commits(self._clone, sign)
         self._files = SignedFiles(self._clone, signature, keys)
         self._decisions = DecisionRecorder(
