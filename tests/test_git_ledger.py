@@ -19,7 +19,7 @@ from bridge.core.model import Gate, folder_of, on_github
 from bridge.core.records import decision_out, request_out
 from bridge.core.settings import from_environment
 from bridge.gates.audit import audit
-from bridge.ledger import git_ledger
+from bridge.ledger import names
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import (
     ANN,
@@ -395,7 +395,7 @@ def test_a_key_that_two_origins_use_is_ambiguous(ledger: GitLedger) -> None:
 def test_a_gate_whose_id_begins_as_that_of_another_key_is_not_taken_for_it(
     ledger: GitLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (model, git_ledger):
+    for module in (model, names):
         monkeypatch.setattr(module, "start_of_id", lambda _: "aaaaaaaa")
     one, other = decided(ledger), opened(ledger, "Flow/2/gate/3")
     assert ledger.resolve(one.request.gate.key) == one.request.gate.id

@@ -39,6 +39,7 @@ from bridge.core.model import (
     Subject,
 )
 from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, Bars, EachOf, Group, Policy
+from bridge.core.shards import Turn
 
 PAGE = Path(__file__).parents[1] / "docs" / "ledger.md"
 
@@ -72,6 +73,7 @@ NAMES: dict[Any, str] = {
     Objections: "objections",
     Objection: "objection",
     Lifting: "lifting",
+    Turn: "turn",
 }
 #: What the bridge computes, and no field holds.
 COMPUTED = {
@@ -81,7 +83,7 @@ COMPUTED = {
 #: These belong to a decision, to which nobody's approval is bound: their tables lack that column.
 DECIDED = {
     "baselines", "decision", "vote", "actor", "membership", "condition", "objections", "objection",
-    "lifting",
+    "lifting", "turn",
 }  # fmt: skip
 
 Row = tuple[str, ...]

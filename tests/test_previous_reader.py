@@ -12,10 +12,11 @@ from hypothesis import given
 
 from bridge.core.digest import digest_of
 from bridge.core.model import ApprovalRequest, Baseline, Baselines, Decision, Kind
-from bridge.core.records import baselines_out, decision_out, objections_out, request_out
+from bridge.core.records import baselines_out, decision_out, objections_out, request_out, turn_out
+from bridge.core.shards import first_turn
 from tests import test_ledger_page as page
 from tests import test_records as made
-from tests.ledgers import a_decision, a_request
+from tests.ledgers import NOON, a_decision, a_request
 from tests.readers import format_1
 
 
@@ -48,6 +49,11 @@ def test_it_reads_every_objection(gate_id: str, objection: Any) -> None:
 def test_it_reads_the_baselines_of_a_kind(kind: Kind, baseline: Baseline) -> None:
     found = format_1.baselines(baselines_out(Baselines(kind, (baseline,))))
     assert (found["kind"]["flow"], found["approved"][0]["by"]) == (kind.flow, baseline.by)
+
+
+def test_it_reads_when_the_next_branch_begins() -> None:
+    found = format_1.turn(turn_out(first_turn(NOON)))
+    assert (found["every"], found["begun"]) == ("year", f"{NOON:%Y-%m}")
 
 
 @pytest.mark.parametrize(

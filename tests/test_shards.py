@@ -11,12 +11,23 @@ from hypothesis import strategies as st
 
 from bridge.core.errors import LedgerCorrupt, LostRequest
 from bridge.core.evaluation import Outcome
-from bridge.core.model import ApprovalRequest
+from bridge.core.model import ApprovalRequest, Decision, on_github
 from bridge.core.records import request_in, request_out
-from bridge.core.shards import FIRST, asked_on, begin_of, is_shard, month, oldest_first
+from bridge.core.shards import (
+    FIRST,
+    Every,
+    Turn,
+    asked_on,
+    begin_of,
+    is_shard,
+    month,
+    next_branch,
+    oldest_first,
+)
 from bridge.gates.audit import Audit, audit
+from bridge.gates.open_gate import open_gate
 from bridge.gates.verify import verify
-from bridge.ledger.git_ledger import GitLedger
+from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import a_decision, a_rejection, a_request, git, key_of, ledger_of
 from tests.test_git_ledger import put
 from tests.test_objections_in_ledger import an_objection
@@ -72,7 +83,8 @@ LATER = f"{FIRST}-2027"
 def repository(tmp_path: Path) -> Path:
     """A ledger with two branches and a decided gate on the first."""
     repository = ledger_of(tmp_path / "ledger.git", 1)
-    put(repository, f"refs/heads/{LATER}", {"README.md": "The next year."})
+    follows = f"It begins\n\nFollows: {FIRST} {git(repository, 'rev-parse', FIRST)}"
+    put(repository, f"refs/heads/{LATER}", {"README.md": "The next year."}, follows)
     return repository
 
 
@@ -177,3 +189,174 @@ def test_nothing_is_recorded_on_a_branch_because_a_request_names_it(
 def test_a_request_that_names_no_branch_of_a_ledger_is_none(shard: str) -> None:
     with pytest.raises(LedgerCorrupt, match="is no branch of a ledger"):
         request_in(request_out(on(shard)))
+
+
+# -- the turn of the year --------------------------------------------------------------------------
+
+DECEMBER, JANUARY = datetime(2026, 12, 31, 23, 59, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+
+
+class Quiet:
+    def opened(self, request: ApprovalRequest) -> None: ...
+
+    def reminded(self, request: ApprovalRequest) -> None: ...
+
+    def decided(self, request: ApprovalRequest, decision: Decision) -> None: ...
+
+
+def asked(ledger: GitLedger, at: datetime, key: str = "Flow/1/gate/1") -> ApprovalRequest:
+    return open_gate(ledger, Quiet(), a_request(key, opened_at=at)).request
+
+
+def approved(ledger: GitLedger, request: ApprovalRequest) -> None:
+    assert ledger.record(a_decision(request)).decision
+    assert verify(ledger, request.draft)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> GitLedger:
+    create(tmp_path / "new.git")
+    return GitLedger(str(tmp_path / "new.git"), tmp_path / "cache")
+
+
+def branches(ledger: GitLedger) -> list[str]:
+    listed = git(Path(ledger.where), "for-each-ref", "--format=%(refname:lstrip=2)")
+    return [each for each in listed.split() if each.startswith(FIRST)]
+
+
+@given(MOMENTS, MOMENTS, st.sampled_from(Every))
+def test_the_next_branch_begins_with_the_year_or_the_month(
+    begun: datetime, at: datetime, every: Every
+) -> None:
+    name = next_branch(FIRST, Turn(every, month(begun)), at)
+    later = {
+        Every.YEAR: at.year > begun.year,
+        Every.MONTH: month(at) > month(begun),
+        Every.NEVER: False,
+    }[every]
+    assert (name is not None) == later
+    if name:
+        assert asked_on([FIRST, name], at) == name
+        assert asked_on([FIRST, name], begun) == FIRST
+        assert next_branch(name, Turn(every, begin_of(name)), at) is None
+
+
+def test_a_ledger_of_one_year_has_one_branch(empty: GitLedger) -> None:
+    approved(empty, asked(empty, DECEMBER))
+    approved(empty, asked(empty, DECEMBER, "Flow/2/gate/1"))
+    assert branches(empty) == [FIRST]
+
+
+def test_gates_that_are_open_over_the_turn_stay_on_their_branch(empty: GitLedger) -> None:
+    old = asked(empty, DECEMBER)
+    new = asked(empty, JANUARY, "Flow/2/gate/1")
+    assert (old.shard, new.shard) == (FIRST, LATER)
+    for request in (new, old):
+        approved(empty, request)
+    assert audit(empty) == Audit(2, ())
+
+
+def test_a_gate_that_is_opened_again_after_the_turn_is_the_first(empty: GitLedger) -> None:
+    first = asked(empty, DECEMBER)
+    asked(empty, JANUARY, "Flow/2/gate/1")
+    assert asked(empty, JANUARY) == first
+    approved(empty, first)
+    assert asked(empty, JANUARY) == first
+
+
+def test_two_openers_at_the_turn_make_one_branch(empty: GitLedger, tmp_path: Path) -> None:
+    asked(empty, DECEMBER)
+    other = GitLedger(empty.where, tmp_path / "other")
+    other.read(a_request().gate.id)  # and then the first one is quicker
+    assert asked(empty, JANUARY, "Flow/2/gate/1").shard == LATER
+    head = git(Path(empty.where), "rev-parse", LATER)
+    assert other.begin_branch(JANUARY) == LATER
+    assert git(Path(empty.where), "rev-parse", LATER) == head
+
+
+def test_whoever_may_not_make_a_branch_asks_on_the_old_one(empty: GitLedger) -> None:
+    asked(empty, DECEMBER)
+    request = a_request("Flow/2/gate/1", opened_at=JANUARY, venue=on_github("acme/models"))
+    assert open_gate(empty, Quiet(), request).request.shard == FIRST
+    assert branches(empty) == [FIRST]
+
+
+def test_a_clock_that_is_years_ahead_changes_nothing_for_others(empty: GitLedger) -> None:
+    requests = [
+        asked(empty, DECEMBER, "Flow/1/gate/1"),
+        asked(empty, datetime(2031, 5, 1, tzinfo=UTC), "Flow/2/gate/1"),
+        asked(empty, DECEMBER, "Flow/3/gate/1"),
+        asked(empty, JANUARY, "Flow/4/gate/1"),
+    ]
+    assert [each.shard for each in requests] == [FIRST, f"{FIRST}-2031", FIRST, LATER]
+    for request in requests:
+        approved(empty, request)
+    assert audit(empty) == Audit(4, ())
+
+
+def test_a_new_branch_has_what_is_no_record_of_the_one_before(
+    empty: GitLedger,
+) -> None:
+    repository = Path(empty.where)
+    approved(empty, asked(empty, DECEMBER))
+    put(repository, f"refs/heads/{FIRST}", {".github/workflows/relay.yml": "on: x\n"})
+    head = git(repository, "rev-parse", FIRST)
+    asked(empty, JANUARY, "Flow/2/gate/1")
+    assert git(repository, "ls-tree", "-r", "--name-only", LATER).split() == [
+        ".github/workflows/relay.yml",
+        "README.md",
+        "ledger.yaml",
+    ]
+    assert f"Follows: {FIRST} {head}" in git(repository, "log", "-1", "--format=%B", LATER)
+
+
+@pytest.mark.parametrize(
+    ("every", "made"), [("month", f"{FIRST}-2027-01"), ("year", LATER), ("never", FIRST)]
+)
+def test_the_ledger_says_how_often_a_branch_begins(empty: GitLedger, every: str, made: str) -> None:
+    asked(empty, DECEMBER)
+    text = f"format: 1\nevery: {every}\nbegun: 2026-12\n"
+    put(Path(empty.where), f"refs/heads/{FIRST}", {"ledger.yaml": text})
+    assert asked(empty, JANUARY, "Flow/2/gate/1").shard == made
+    assert audit(empty) == Audit(0, ())
+
+
+def test_a_ledger_that_does_not_say_it_never_begins_another_branch(ledger: GitLedger) -> None:
+    assert ledger.begin_branch(JANUARY.replace(year=2026)) == FIRST
+
+
+@pytest.mark.parametrize("text", ["every: year", "format: 1\nevery: week\nbegun: 2026-12", "["])
+def test_a_ledger_file_that_cannot_be_read_is_told(empty: GitLedger, text: str) -> None:
+    asked(empty, DECEMBER)
+    put(Path(empty.where), f"refs/heads/{FIRST}", {"ledger.yaml": text})
+    with pytest.raises(LedgerCorrupt, match=r"ledger\.yaml on approvals"):
+        asked(empty, JANUARY, "Flow/2/gate/1")
+
+
+@pytest.mark.parametrize("cut", [["-d"], []])
+def test_an_audit_finds_a_branch_that_was_cut_or_deleted(empty: GitLedger, cut: list[str]) -> None:
+    repository = Path(empty.where)
+    approved(empty, asked(empty, DECEMBER))
+    approved(empty, asked(empty, JANUARY, "Flow/2/gate/1"))
+    git(repository, "update-ref", *cut, f"refs/heads/{FIRST}", *([] if cut else [f"{FIRST}^"]))
+    (fault,) = audit(empty).faults
+    assert f"{FIRST} lacks commit" in fault
+
+
+def test_an_audit_finds_a_branch_that_somebody_made_by_hand(
+    empty: GitLedger,
+) -> None:
+    repository = Path(empty.where)
+    request = asked(empty, DECEMBER)
+    approved(empty, request)
+    git(repository, "update-ref", f"refs/heads/{FIRST}-2099", FIRST)
+    assert ledger_says(empty, request) == git(repository, "rev-parse", FIRST)
+    faults = audit(empty).faults
+    assert any("doesn't name the branches that it follows" in each for each in faults)
+    assert any("is on approvals too" in each for each in faults)
+
+
+def ledger_says(ledger: GitLedger, request: ApprovalRequest) -> str:
+    found = ledger.read(request.gate.id)
+    assert found
+    return found.commit

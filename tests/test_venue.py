@@ -34,6 +34,7 @@ MAY_ASK = {
     "gates/process_page.py",
     "gates/verify.py",
     "github/dispatch.py",
+    "ledger/git_ledger.py",
     "ledger/record_decisions.py",
     "metaflow/plugins/argo.py",
     "policy/approvers.py",

@@ -482,3 +482,4 @@ class Entry:
     joined: Mapping[str, str]  # the same for the requests it decides, as its second parent has them
     signature: str | None = None  # git's letter for it (G is good); None: none was seen
     shard: str = FIRST  # the branch that it is on
+    follows: tuple[str, ...] = ()  # of the first commit of a branch: each other branch, and a head

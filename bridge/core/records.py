@@ -16,7 +16,7 @@ from bridge.core.evaluation import Objection, Outcome
 from bridge.core.facts import Fact
 from bridge.core.model import FORMAT, ApprovalRequest, Baselines, Decision, Objections
 from bridge.core.sanitize import shortened
-from bridge.core.shards import is_shard
+from bridge.core.shards import LEDGER_FILE, Turn, is_shard
 from bridge.core.yaml_text import dump, load, too_large
 
 T = TypeVar("T")
@@ -97,6 +97,19 @@ def baselines_out(baselines: Baselines) -> str:
 def baselines_in(text: str, where: str) -> Baselines:
     """Raises `LedgerCorrupt` with every fault."""
     return _sound(where, *_read(Baselines, load(text, where), "baselines"))
+
+
+def turn_out(turn: Turn) -> str:
+    """`ledger.yaml`."""
+    return dump({"format": FORMAT, **plain(turn)})
+
+
+def turn_in(text: str, where: str = LEDGER_FILE) -> Turn:
+    """Raises `LedgerCorrupt` with every fault."""
+    turn, faults = _read(Turn, load(text, where), "turn")
+    if turn and not turn.is_sound():
+        faults.append(f"turn.begun is {shortened(turn.begun, 80)!r}; give a month, as in 2026-11")
+    return _sound(where, turn, faults)
 
 
 def _read(kind: type[T], record: dict[str, Any], name: str) -> tuple[T | None, list[str]]:

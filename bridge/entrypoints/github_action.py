@@ -38,6 +38,7 @@ from bridge.core.settings import (
 )
 from bridge.entrypoints import action_summary, github_job
 from bridge.entrypoints.github_job import Job, JobGate
+from bridge.gates.begin_branch import begun
 from bridge.gates.open_page import Desk, ask
 from bridge.gates.process_page import Tended, sweep, tend
 from bridge.pages.model import Page
@@ -78,7 +79,7 @@ def _tend(env: Mapping[str, str], runner: Runner) -> int:
     if number is not None and github_request.TOKEN in given:
         _learn(env, desk, number, given[github_request.TOKEN])
     try:
-        done = sweep(desk) if number is None else (tend(desk, number),)
+        done = (*begun(desk), *sweep(desk)) if number is None else (tend(desk, number),)
     except NoSuchPage:
         done = (Tended(f"#{number} is nothing of the bridge: nothing to do"),)
     runner.tell(done)

@@ -23,8 +23,10 @@ from bridge.core.model import (
     is_gate_file,
 )
 from bridge.core.records import decision_in, objections_in, request_in
+from bridge.core.shards import LEDGER_FILE
 from bridge.gates import audit_baselines
 from bridge.gates.audit_baselines import Decided, baseline_faults
+from bridge.gates.audit_branches import Branches
 from bridge.gates.audit_signatures import Signatures
 from bridge.gates.ports import Ledger
 from bridge.policy.claims import as_asked
@@ -32,7 +34,7 @@ from bridge.policy.evaluate import evaluate
 from bridge.policy.objections import lost, unlifted
 
 #: What may stand beside the gates: a page for people, and the forge's own files.
-_BESIDES = ("README.md", ".github/")
+_BESIDES = ("README.md", LEDGER_FILE, ".github/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,14 @@ def audit_entries(
 ) -> Audit:
     """The same, of entries that are at hand."""
     auditor = _Auditor(signed, signatures or Signatures((), ""))
+    branches = Branches()
     for entry in entries:
+        if branches.is_first_of(entry):
+            auditor.begin_branch()
+        branches.passed(entry)
         place = entry.commit[:12]
         auditor.faults.extend(f"commit {place}: {fault}" for fault in auditor.faults_of(entry))
+    auditor.faults.extend(branches.faults())
     auditor.faults.extend(auditor.signatures.left_over())
     if signed and auditor.decisions and not auditor.seen_signed:
         auditor.faults.append(
@@ -88,9 +95,14 @@ class _Auditor:
         self.faults: list[str] = []
         self.seen_signed = False
         self._signed = signed
+        self._decided: Decided | None = None  # by the entry at hand
+        self._gates: dict[str, str] = {}  # the branch of each gate's folder
+        self.begin_branch()
+
+    def begin_branch(self) -> None:
+        """What one branch holds is held against that branch alone."""
         self._waiting: dict[str, _Asked] = {}  # folders with a request and, so far, no decision
         self._seen: dict[str, Objections] = {}  # of folders without a decision
-        self._decided: Decided | None = None  # by the entry at hand
 
     def faults_of(self, entry: Entry) -> Iterator[str]:
         self._decided = None
@@ -112,6 +124,9 @@ class _Auditor:
         if len(gate_id) != ID_LENGTH or folder_of(gate_id) != folder:
             yield f"{folder or 'the top'} is no gate's folder"
             return
+        home = self._gates.setdefault(gate_id, entry.shard)
+        if home != entry.shard:
+            yield f"{folder} is on {home} too, and a gate is recorded on one branch"
         yield from _rewritten(entry, folder)
         yield from _unknown_files(entry, folder)
         self._remember(entry, folder)
@@ -235,6 +250,8 @@ _SIGNATURES = {
 def _mismatches(
     entry: Entry, folder: str, request: ApprovalRequest, decision: Decision
 ) -> Iterator[str]:
+    if request.shard != entry.shard:
+        yield f"request.yaml is to be recorded on {request.shard}, and this is {entry.shard}"
     if request.gate.folder != folder:
         yield f"request.yaml is that of gate {request.gate.id}"
     if decision.gate_id != request.gate.id:

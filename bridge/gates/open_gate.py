@@ -21,6 +21,12 @@ def compared(ledger: Ledger, request: ApprovalRequest, before: Standing | None) 
     return replace(request, baseline=next(iter(known), None))
 
 
+def placed(ledger: Ledger, request: ApprovalRequest, before: Standing | None) -> ApprovalRequest:
+    """The request with the branch that records it: the same if it was asked before."""
+    shard = before.request.shard if before else ledger.branch_for(request)
+    return replace(request, shard=shard)
+
+
 def open_gate(ledger: Ledger, notices: Notices, request: ApprovalRequest) -> Standing:
     """The gate as it stands: opening twice finds the first, and a decided one stays decided."""
     return open_after(ledger, notices, request, ledger.read(request.gate.id))
@@ -31,7 +37,7 @@ def open_after(
 ) -> Standing:
     """The same, for whoever read the gate as it was `before`."""
     check_policy(request.policy, request.schema)
-    request = compared(ledger, request, before)
+    request = compared(ledger, placed(ledger, request, before), before)
     standing = ledger.open(request, request_md(request))
     if standing.decision is None and (before is None or before.commit != standing.commit):
         notices.opened(standing.request)

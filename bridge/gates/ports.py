@@ -54,6 +54,17 @@ class Ledger(Protocol):
         """
         ...
 
+    def branch_for(self, request: ApprovalRequest) -> str:
+        """The branch that records a gate which nobody has opened yet: the newest that has begun.
+
+        If no forge is involved, the next one is made first, if its time has come.
+        """
+        ...
+
+    def begin_branch(self, at: datetime) -> str:
+        """The branch for gates that are opened now. It is made if its time has come."""
+        ...
+
     def read(self, gate_id: str) -> Standing | None:
         """The gate as it stands now; None where the ledger does not know it."""
         ...

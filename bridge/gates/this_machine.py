@@ -57,7 +57,7 @@ class ThisMachine:
 
     def _again(self, draft: Draft, recorded: ApprovalRequest) -> ApprovalRequest:
         """What the draft asks now, compared with what was shown."""
-        return replace(self._bound(draft), baseline=recorded.baseline)
+        return replace(self._bound(draft), shard=recorded.shard, baseline=recorded.baseline)
 
     def verify(self, gate: Gate, compute: Compute) -> Decision:
         return verify_gate(self.ledger, gate, compute)

@@ -61,6 +61,13 @@ def _entry(
     }
     joined = {path: thing.sha for path, thing in asked.items() if thing}
     signed = None if signature == "N" else signature
-    return Entry(
-        sha, tuple(each for each in parents if each), changes, texts, joined, signed, shard
-    )
+    known = tuple(each for each in parents if each)
+    follows = () if known else _follows(reader, sha)
+    return Entry(sha, known, changes, texts, joined, signed, shard, follows)
+
+
+def _follows(reader: ObjectReader, sha: str) -> tuple[str, ...]:
+    """What the trailers of a branch's first commit name: other branches, and a head of each."""
+    commit = _read(reader, sha)
+    text = commit.content.decode("utf-8", "replace") if commit else ""
+    return tuple(re.findall(r"^Follows: (\S+ [0-9a-f]{40})$", text, re.MULTILINE))

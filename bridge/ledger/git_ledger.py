@@ -7,9 +7,9 @@ open. A push is the compare-and-swap.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from heapq import merge
 from itertools import islice, takewhile
 from pathlib import Path
@@ -21,10 +21,9 @@ from bridge.core.errors import (
 )
 from bridge.core.evaluation import Objection
 from bridge.core.facts import Fact
-from bridge.core.listing import ID_LENGTH, Listing
+from bridge.core.listing import Listing
 from bridge.core.log_filter import Wanted
 from bridge.core.model import (
-    FOLDER_LEVELS,
     ApprovalRequest,
     Baseline,
     Decision,
@@ -32,11 +31,10 @@ from bridge.core.model import (
     Recorded,
     Standing,
     branch_of,
-    start_of_id,
 )
 from bridge.core.records import request_out
-from bridge.core.shards import FIRST, oldest_first
-from bridge.ledger import many_gates
+from bridge.core.shards import FIRST, asked_on, oldest_first
+from bridge.ledger import many_gates, names, new_branch
 from bridge.ledger.baselines import BaselineFiles
 from bridge.ledger.clone import ALL_HISTORY, GitClone
 from bridge.ledger.commit_message import (
@@ -54,9 +52,8 @@ from bridge.ledger.gate_folders import (
     with_facts,
     with_objections,
 )
-from bridge.ledger.git import BLOBS, GitFailed, Leaf, make_bare
-from bridge.ledger.open_gates import GATES, IS_ID, ids_of, listing, open_heads
-from bridge.ledger.readme import README
+from bridge.ledger.git import BLOBS, GitFailed, make_bare
+from bridge.ledger.open_gates import listing, open_heads
 from bridge.ledger.record_decisions import DecisionRecorder
 from bridge.ledger.recording import check_recorded
 from bridge.ledger.shard_refs import SHARDS, heads_in_one, home_of, ref_of, shards_of
@@ -64,10 +61,6 @@ from bridge.ledger.signed_files import SignedFiles
 
 #: Decisions that may have come since a deliverer looked last.
 _A_FEW = 8
-#: Gates of one natural key, of several origins, that are read to find one of them.
-_MOST_ALIKE = 20
-
-_PREFIX = re.compile(f"[0-9a-f]{{1,{ID_LENGTH - 1}}}")
 
 
 class GitLedger:
@@ -97,6 +90,7 @@ class GitLedger:
             self._clone, self._exchanges, self._gates, self._baselines, self._files, self._commits
         )
         self._keys = keys
+        self._seen: tuple[tuple[str, str], ...] = ()  # the branches, as of the last look at a gate
 
     @property
     def where(self) -> str:
@@ -108,13 +102,38 @@ class GitLedger:
 
     # -- writing -----------------------------------------------------------------------------
 
+    def branch_for(self, request: ApprovalRequest) -> str:
+        # On GitHub only the decider may make a branch.
+        return self._branch_at(request.opened_at, begin=request.forge is None)
+
+    def begin_branch(self, at: datetime) -> str:
+        return self._branch_at(at, begin=True)
+
+    def _branch_at(self, at: datetime, *, begin: bool) -> str:
+        def attempt() -> str:
+            shards = dict(self._seen) or shards_of(self._clone.remote_refs(SHARDS))
+            newest = asked_on(shards, at)
+            due = new_branch.due(self._clone, shards, at) if begin else None
+            if newest is None or due is None:
+                return newest or FIRST
+            name, turn = due
+            tree = new_branch.next_tree(self._clone, shards[newest], name, turn)
+            message = new_branch.first_message(name, shards)
+            commit = self._commits.make(tree, [], message, author=BRIDGE, at=at)
+            self._seen = ()
+            lease = {ref_of(newest): shards[newest], ref_of(name): ""}
+            self._exchanges.push({ref_of(name): commit}, lease=lease)
+            return name
+
+        return self._exchanges.repeat(attempt)
+
     def open(self, request: ApprovalRequest, page: str) -> Standing:
         from bridge.render.request import headline  # here, because reading does without it
 
         def attempt() -> Standing:
             refs = self._refs(request.gate.id)
             if not shards_of(refs):
-                refs = {**refs, ref_of(FIRST): self._begin()}
+                refs = {**refs, ref_of(FIRST): self._begin(request.opened_at)}
             home, ledger = home_of(request, refs)
             found = self._gates.standing(request.gate.id, refs)
             if found and is_answer(found, request):
@@ -305,64 +324,7 @@ class GitLedger:
             raise self._exchanges.unavailable(error) from None
 
     def resolve(self, name: str) -> str:
-        if IS_ID.fullmatch(name):
-            return name
-        matches = self._starting(name) if _PREFIX.fullmatch(name) else set()
-        matches |= self._called(name)
-        if len(matches) == 1:
-            return matches.pop()
-        if matches:
-            some = ", ".join(sorted(matches)[:5])
-            raise NoSuchGate(f"{name!r} means several gates in {self.where}, give more: {some}")
-        raise NoSuchGate(f"no gate is called {name!r} in {self.where}: see `hitl list`")
-
-    # -- names -------------------------------------------------------------------------------
-
-    def _called(self, key: str) -> set[str]:
-        """The gates of this natural key. Others' ids can begin alike, so each is read.
-
-        Anybody with the opener's key can push a branch whose name begins so. One that can't be read
-        is meant only if no other is, and so many as nobody needs are not read at all.
-        """
-        alike = {each for each in self._starting(start_of_id(key)) if IS_ID.fullmatch(each)}
-        if not alike or len(alike) > _MOST_ALIKE:
-            return alike
-        found = self.read_all(alike)
-        named = {each for each in found if found[each].request.gate.key == key}
-        return named or alike - found.keys()
-
-    def _starting(self, prefix: str) -> set[str]:
-        """Gates whose id starts so, open or decided: all, or enough to see that it is not one."""
-
-        def attempt() -> set[str]:
-            refs = self._clone.remote_refs(SHARDS, GATES)
-            found = {each for each in ids_of(refs) if each.startswith(prefix)}
-            return found | self._recorded_under(list(shards_of(refs).values()), prefix)
-
-        return self._exchanges.alone(attempt)
-
-    def _recorded_under(self, ledgers: Sequence[str], prefix: str) -> set[str]:
-        self._clone.bring_roots(ledgers)
-        tops = [self._clone.tree(self._clone.root(each)).get("gates") for each in ledgers]
-        fits = [("", top) for top in tops if top]
-        # Every folder holds at least one gate, so two that fit settle it; one is gone into.
-        for level in range(FOLDER_LEVELS):
-            fits = self._below(fits, prefix[level : level + 1], keep=True)
-            if len(ways := {way for way, _ in fits}) > 1:
-                return {f"{way}…" for way in ways}
-        return {name for name, _ in self._below(fits, prefix, keep=False)}
-
-    def _below(
-        self, folders: Sequence[tuple[str, Leaf]], start: str, *, keep: bool
-    ) -> list[tuple[str, Leaf]]:
-        """What in these folders begins so; `keep`: with the way there in its name."""
-        self._clone.bring(leaf.sha for _, leaf in folders)
-        return [
-            (way + name if keep else name, leaf)
-            for way, folder in folders
-            for name, leaf in self._clone.tree(folder.sha).items()
-            if name.startswith(start)
-        ]
+        return names.resolve(self._exchanges, self.read_all, name)
 
     def _newest_first(
         self, likely: int, head: str, until: Collection[str] = ()
@@ -386,12 +348,14 @@ class GitLedger:
     # -- one gate in git ---------------------------------------------------------------------
 
     def _refs(self, gate_id: str) -> dict[str, str]:
-        return self._clone.remote_refs(SHARDS, f"refs/heads/{branch_of(gate_id)}")
+        refs = self._clone.remote_refs(SHARDS, f"refs/heads/{branch_of(gate_id)}")
+        self._seen = tuple(shards_of(refs).items())
+        return refs
 
-    def _begin(self) -> str:
+    def _begin(self, at: datetime) -> str:
         """The ledger's first commit, where there is none."""
-        root = self._clone.write_tree({"README.md": self._clone.write_blob(README)})
-        commit = self._commits.make(root.sha, [], "The ledger begins\n", author=BRIDGE)
+        tree = new_branch.first_tree(self._clone, at)
+        commit = self._commits.make(tree, [], "The ledger begins\n", author=BRIDGE)
         self._exchanges.push({ref_of(FIRST): commit}, lease={ref_of(FIRST): ""})
         return commit
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from bridge.core.records import turn_out
 from bridge.core.rules import GroupKind
 from bridge.core.settings import APP_ID, APP_KEY, SIGNING_KEY
-from bridge.core.shards import FIRST, PATTERN
+from bridge.core.shards import FIRST, LEDGER_FILE, PATTERN, first_turn
 from bridge.ledger.readme import README
 from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile
@@ -75,7 +77,11 @@ def needs_key(steps: Sequence[Step]) -> bool:
 def _ledger(found: Found) -> Iterator[Step]:
     if found.has_ledger:
         return
-    files = {"README.md": README, RELAY: workflow_files.text(RELAY)}
+    files = {
+        "README.md": README,
+        LEDGER_FILE: turn_out(first_turn(datetime.now(UTC))),
+        RELAY: workflow_files.text(RELAY),
+    }
     requests = (
         *committed(found, files, "The ledger begins", tree=None, parents=[]),
         Request("POST", f"{found.home}/git/refs", {"ref": f"refs/heads/{FIRST}", "sha": COMMIT}),

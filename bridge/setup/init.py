@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from bridge.core.records import turn_out
+from bridge.core.shards import LEDGER_FILE, first_turn
 from bridge.ledger.readme import README
 from bridge.setup import workflow_files
 from bridge.setup.action_address import action_address
@@ -109,6 +112,7 @@ def _ledger(checkout: Checkout, overwrite: bool) -> Iterator[Done]:
     begins = not checkout.has_ledger()
     if begins:
         files["README.md"] = README
+        files[LEDGER_FILE] = turn_out(first_turn(datetime.now(UTC)))
     if files:
         message = "The ledger begins" if begins else "Write the relay that this bridge expects"
         checkout.add_to_ledger(files, message)

@@ -234,6 +234,11 @@ TABLES: dict[str, dict[str, Key]] = {
         "kind": needed("kind"),
         "approved": optional(["baseline"], []),
     },
+    "turn": {
+        "format": needed(NUMBER),
+        "every": needed(words("year, month, never")),
+        "begun": needed(TEXT),
+    },
     "objections": {
         "format": needed(NUMBER),
         "gate": needed(TEXT),
@@ -291,6 +296,11 @@ def decision(text: str) -> dict[str, Any]:
 def baselines(text: str) -> dict[str, Any]:
     """The record of `baselines/<ab>/<hash>.yaml`. Raises `Refused`."""
     return _record(text, "baselines")
+
+
+def turn(text: str) -> dict[str, Any]:
+    """The record of `ledger.yaml`. Raises `Refused`."""
+    return _record(text, "turn")
 
 
 def objections(text: str) -> dict[str, Any]:
