@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from bridge.core.errors import LedgerUnavailable
+from bridge.core.evaluation import Outcome
 from bridge.entrypoints.github_action import main
 from tests.actions import ROOT
-from tests.forge import DECIDER, World
+from tests.forge import DECIDER, POLICY, World
 from tests.github import GitHub
 from tests.github.shapes import node_id
 
@@ -107,6 +109,50 @@ def test_a_sweep_tells_of_every_gate(at: World, runner: Runner) -> None:
     assert runner.run() == 0
     assert all(f"Train/{number}/deploy/1" in runner.summary for number in (1, 2))
     assert runner.outputs == {}
+
+
+def test_an_event_at_one_gate_also_settles_another_whose_time_is_up(
+    at: World, runner: Runner
+) -> None:
+    at.write_policy(POLICY + "    timeout: 30m\n")
+    at.github.clock.advance(minutes=-40)
+    late = at.open("Train/1/deploy/1")
+    at.github.clock.advance(minutes=40)
+    waiting, own = at.open("Train/2/deploy/1"), at.open("Train/3/deploy/1")
+    own.review(at.alice, "APPROVED")
+    assert runner.run(own.number) == 0
+    assert at.recorded(own)
+    expired = at.recorded(late)
+    assert expired
+    assert expired.outcome is Outcome.EXPIRED
+    assert runner.outputs["outcome"] == "approved"
+    assert "Train/1/deploy/1" in runner.summary
+    assert "Train/2/deploy/1" not in runner.summary
+    assert at.recorded(waiting) is None
+
+
+def test_a_gate_that_only_reminds_is_not_processed_at_each_event(at: World, runner: Runner) -> None:
+    at.write_policy(POLICY + "    timeout: 30m\n    on_timeout: notify\n")
+    at.github.clock.advance(minutes=-40)
+    at.open("Train/1/deploy/1")
+    at.github.clock.advance(minutes=40)
+    own = at.open("Train/3/deploy/1")
+    assert runner.run(own.number) == 0
+    assert "Train/1/deploy/1" not in runner.summary
+
+
+def test_if_other_gates_cannot_be_listed_the_event_counts_all_the_same(
+    at: World, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise LedgerUnavailable("the ledger does not answer")
+
+    monkeypatch.setattr("bridge.ledger.git_ledger.GitLedger.listing", failing)
+    own = at.open()
+    own.review(at.alice, "APPROVED")
+    assert runner.run(own.number) == 0
+    assert at.recorded(own)
+    assert "whether other gates are due is not known" in runner.summary
 
 
 def test_a_sweep_in_which_one_gate_fails_is_red_and_tells_of_the_others(

@@ -40,6 +40,7 @@ from bridge.entrypoints import action_summary, github_job
 from bridge.entrypoints.github_job import Job, JobGate
 from bridge.gates.begin_branch import begun
 from bridge.gates.open_page import Desk, ask
+from bridge.gates.overdue import settle_overdue_pages
 from bridge.gates.process_page import Tended, sweep, tend
 from bridge.pages.model import Page
 from bridge.pages.votes import gate_of
@@ -82,10 +83,19 @@ def _tend(env: Mapping[str, str], runner: Runner) -> int:
         done = (*begun(desk), *sweep(desk)) if number is None else (tend(desk, number),)
     except NoSuchPage:
         done = (Tended(f"#{number} is nothing of the bridge: nothing to do"),)
-    runner.tell(done)
     if number is not None:
         runner.put(_outputs(done[0]))
+        done += _overdue(desk, done[0])
+    runner.tell(done)
     return 1 if any(each.failed for each in done) else 0
+
+
+def _overdue(desk: Desk, own: Tended) -> tuple[Tended, ...]:
+    """Other gates whose time is up. If they cannot be listed, the next run sees them."""
+    try:
+        return settle_overdue_pages(desk, own.standing.request.gate.id if own.standing else None)
+    except BridgeError as error:
+        return (Tended(f"whether other gates are due is not known: {error}"),)
 
 
 def _asked(env: Mapping[str, str], runner: Runner, desk: Desk, given: Mapping[str, str]) -> int:

@@ -99,19 +99,21 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     found = desk.forge.find(branches, since, [each.number for each in issues.pages])
     whose = sorted_by_gate(replace(found, pages=issues.pages + found.pages), every)
     readable = [each for each in every if each not in whose.unread]
-    verbs = {each: _due(desk, whose.of(each), each, known.get(each)) for each in readable}
-    done = _each(desk, verbs)
+    verbs = {each: when_due(desk, whose.of(each), each, known.get(each)) for each in readable}
+    done = process_each(desk, verbs)
     # Whose branch is gone is in no listing of branches: its page still says that it waits.
     stranded = sorted_by_gate(desk.forge.stranded(WAITING), gates)
     gone = stranded.now - gates
     looks = {each: desk.forge.find([f"{GATE_BRANCH}{each}"]) for each in sorted(gone)}
-    done += _each(desk, {each: _due(desk, look, each, None) for each, look in looks.items()})
+    done += process_each(
+        desk, {each: when_due(desk, look, each, None) for each, look in looks.items()}
+    )
     unread = [f"gate {gate_id}: {why}" for gate_id, why in whose.unread.items()]
     strays = dict.fromkeys((*whose.strays, *stranded.strays))
     return (*done, *(Tended(why, failed=True) for why in (*unread, *strays)))
 
 
-def _each(desk: Desk, verbs: Mapping[str, Deciding[Tended]]) -> tuple[Tended, ...]:
+def process_each(desk: Desk, verbs: Mapping[str, Deciding[Tended]]) -> tuple[Tended, ...]:
     """Process these gates. Whatever fails at one makes that gate red, and stops no other."""
     done = zip(verbs, record_each(desk.ledger, verbs.values()), strict=True)
     return tuple(each if isinstance(each, Tended) else _red(gate, each) for gate, each in done)
@@ -122,7 +124,7 @@ def _red(gate_id: str, error: Exception) -> Tended:
     return Tended(f"gate {gate_id}: {says}", failed=True)
 
 
-def _due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Deciding[Tended]:
+def when_due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Deciding[Tended]:
     page = own_page(look, gate_id)
     if page:
         return (yield from _tend(desk, look, page, gate_id, known))
