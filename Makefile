@@ -50,6 +50,11 @@ test-old-metaflow: setup
 test-ssh-keygen: setup
 	@$(PYTEST) -m ssh_keygen tests/test_ssh_keygen.py tests/test_signed_votes.py
 
+# Parsers of what others wrote, driven by what they cover; needs atheris, which no lock has.
+.PHONY: fuzz
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz_parsers -max_total_time=600
+
 # What people see on GitHub, as pictures to look at; needs chromium.
 .PHONY: eye
 eye: setup
