@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ import pytest
 from bridge import wiring
 from bridge.cli import main as cli
 from bridge.core.evaluation import Outcome
-from bridge.core.model import Gate, on_github
+from bridge.core.model import Gate, Link, on_github
 from bridge.core.rules import OnTimeout
 from bridge.ledger.clone import GitClone
 from bridge.render import request as render
@@ -168,8 +169,17 @@ def test_a_script_reads_open_gates_as_json(ledger: Path, run: Run) -> None:
             "opened_at": f"{request.opened_at:%Y-%m-%dT%H:%M:%SZ}",
             "expires_at": f"{request.expires_at:%Y-%m-%dT%H:%M:%SZ}",
             "initiator": None,
+            "run": None,
         }
     ]
+
+
+def test_a_listing_links_what_waits(ledger: Path, run: Run) -> None:
+    url = "https://argo.example/workflows/ml/release?tab=workflow"
+    request = opened(replace(a_request(KEY), links=(Link("the workflow in Argo", url),)))
+    assert run("list").out.splitlines()[-2:] == ["What waits:", f"{request.gate.id}  {url}"]
+    [gate] = json.loads(run("list", "--json").out)
+    assert gate["run"] == url
 
 
 # -- names ---------------------------------------------------------------------------------------

@@ -33,11 +33,12 @@ from bridge.core.settings import from_environment
 from bridge.entrypoints import argo_pod
 from bridge.gates.deliver import deliver
 from bridge.ledger.git_ledger import GitLedger
-from tests.argo.controller import Controller
+from tests.argo.controller import Controller, node_id
 from tests.argo.submit import submitted
 
 PLACE = "{{workflow.namespace}}/{{workflow.name}}/{{workflow.uid}}"
-PODS = Pods(env={"HITL_WORKFLOW": PLACE}, image="x")
+UI = "https://argo.example"
+PODS = Pods(env={"HITL_WORKFLOW": PLACE, "METAFLOW_HITL_ARGO_UI_URL": UI}, image="x")
 VERBS = {f"python -P -m bridge.entrypoints.argo_pod {verb}": verb for verb in ("open", "verify")}
 
 LEAF = "{name: deploy, container: {image: x, command: [echo, 'ran {{workflow.uid}}']}}"
@@ -219,6 +220,18 @@ class Run:
         self.controller.settle()
         return sorted(waiting(self.object))
 
+    def shows_where_it_waits(self, gate: str) -> None:
+        """Argo shows where to decide, and the page where it waits in Argo."""
+        waits = self.controller.nodes[waiting(self.object)[gate]]
+        given = {each["name"]: each["value"] for each in waits["inputs"]["parameters"]}
+        assert f"approve {gate}" in given["page"]
+        standing = self.ledger.read(gate)
+        assert standing
+        [link] = standing.request.links
+        name = self.object["metadata"]["name"]
+        node = node_id(name, waits["name"].removesuffix("(0)"))
+        assert link.url == f"{UI}/workflows/argo/{name}?tab=workflow&uid=u-1&nodeId={node}"
+
     def decide(self, gate: str, verb: str) -> None:
         assert cli.main([verb, gate, *(["--reason", "no"] if verb == "reject" else [])]) == 0
         self.deliver(gate)
@@ -272,6 +285,7 @@ def test_each_shape_runs_once_approved(run: Run, request: pytest.FixtureRequest)
         assert run.ran() == len(asked)
         asked += found
         for gate in found:
+            run.shows_where_it_waits(gate)
             run.decide(gate, "approve")
     assert run.phase == "Succeeded"
     assert run.ran() == len(asked) == GATES.get(shape, 1)

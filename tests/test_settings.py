@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.argo.pod_settings import pods_from_environment, run_links
+from bridge.argo.pod_settings import pods_from_environment
+from bridge.argo.ui import run_links
 from bridge.core.delivery import Workflow
 from bridge.core.errors import Faults
 from bridge.core.settings import from_environment, github_from_environment

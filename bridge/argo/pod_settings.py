@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from bridge.core.errors import BridgeError, Faults
-from bridge.core.model import Link
 from bridge.core.remote_url import names_path, part_secret
 from bridge.core.settings import (
     API_URL,
@@ -32,7 +30,6 @@ from bridge.core.settings import (
     TOKENS,
     VOICES,
     WORKFLOW,
-    Settings,
     faults_of_cluster,
     forge_of,
     is_on_github,
@@ -86,19 +83,6 @@ def install() -> str:
     return (
         f"python -P -c 'import bridge' 2>/dev/null || python -P -m pip install {options} {wanted}"
     )
-
-
-def run_links(settings: Settings) -> tuple[Link, ...]:
-    """The workflow that asks, in Argo's own pages; none if their address is not known."""
-    workflow = settings.workflow
-    if not (settings.argo_ui_url and workflow):
-        return ()
-    namespace, name, uid = (
-        quote(each, safe="") for each in (workflow.namespace, workflow.name, workflow.uid)
-    )
-    base = settings.argo_ui_url.rstrip("/")
-    url = f"{base}/workflows/{namespace}/{name}?tab=workflow&uid={uid}"
-    return (Link("the workflow in Argo", url),)
 
 
 def pods_from_environment(env: Mapping[str, str]) -> Pods:

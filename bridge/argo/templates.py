@@ -23,7 +23,7 @@ from bridge.argo.inject import (
 from bridge.argo.pod_settings import Pods
 from bridge.core.errors import Faults
 from bridge.core.rules import OnTimeout, Policy
-from bridge.core.settings import ASKED, LABELLED
+from bridge.core.settings import ASKED, LABELLED, NODE
 
 #: Where Metaflow's templates put what they hand on, a volume of their own.
 OUT: Final = "/mnt/out"
@@ -47,6 +47,9 @@ _RETRIES: Final = {
 
 #: Opening a gate takes seconds; what takes longer hangs, and is better tried again.
 _OPENING_TAKES: Final = 900
+
+#: By which the pod knows the node behind its own, for a link to it.
+_NODE_NAME: Final = {"name": NODE, "value": "{{node.name}}"}
 
 _OPENING_NEEDS: Final = {"cpu": "250m", "memory": "512Mi", "ephemeral-storage": "1Gi"}
 
@@ -154,6 +157,7 @@ def _container(verb: str, inputs: Mapping[str, str], pods: Pods, secret: str | N
         "env": [
             {"name": ASKED, "value": " ".join([*asked, _OF_WORKFLOW])},
             {"name": LABELLED, "value": "{{workflow.labels.json}}"},
+            _NODE_NAME,
         ],
         "resources": {"requests": _OPENING_NEEDS},
     }
@@ -248,6 +252,7 @@ def _notify_copied(template: Json, step: GatedStep, pods: Pods) -> Json:
         "container": {
             **container,
             "name": notify_name(step.name),
+            "env": [*container["env"], _NODE_NAME],
             "command": _after(step.before_opening, _opening(container["command"], step)),
             "resources": {
                 "requests": _OPENING_NEEDS,

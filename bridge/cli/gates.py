@@ -84,6 +84,11 @@ def _print_gates(gates: list[OpenGate], now: datetime) -> None:
         for gate in gates
     ]
     print_table(("ID", "ASKED", "DEADLINE", "GATE", "QUESTION"), rows)
+    linked = [gate for gate in gates if gate.run]
+    if linked:
+        click.echo("\nWhat waits:")
+    for gate in linked:
+        click.echo(f"{gate.id}  {shown(gate.run or '')}")
 
 
 def _gate_json(gate: OpenGate) -> dict[str, Any]:
@@ -96,6 +101,7 @@ def _gate_json(gate: OpenGate) -> dict[str, Any]:
         "opened_at": moment_out(gate.opened_at),
         "expires_at": moment_out(gate.expires_at) if gate.expires_at else None,
         "initiator": gate.initiator,
+        "run": gate.run,
     }
 
 

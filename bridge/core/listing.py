@@ -21,6 +21,7 @@ class OpenGate:
     opened_at: datetime
     expires_at: datetime | None
     initiator: str | None = None
+    run: str | None = None  # the address of what asks, as its opener says
 
 
 @dataclass(frozen=True, slots=True)

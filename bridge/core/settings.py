@@ -71,9 +71,11 @@ VALUES, FILES = "HITL_VALUES", "HITL_FILES"
 ASKED = "HITL_ASKED"
 LABELLED = "HITL_WORKFLOW_LABELS"
 OUT = "HITL_OUT"
+#: In the pod that opens a gate: the full name of its node.
+NODE = "HITL_NODE"
 
 INTERNAL = frozenset(
-    (MODE, NUMBER, GATE_ID, GATE, MESSAGE, INPUTS, VALUES, FILES, ASKED, LABELLED, OUT)
+    (MODE, NUMBER, GATE_ID, GATE, MESSAGE, INPUTS, VALUES, FILES, ASKED, LABELLED, OUT, NODE)
 )
 
 _REPOSITORY = re.compile(r"(?!\.{1,2}/)[\w.-]+/(?!\.{1,2}$)[\w.-]+", re.ASCII)

@@ -17,8 +17,8 @@ from typing import Any
 
 from bridge import wiring
 from bridge.argo.inject import GATE, PAGE
-from bridge.argo.pod_settings import run_links
 from bridge.argo.templates import ARTIFACT, OUT_FOLDER, PLACE
+from bridge.argo.ui import run_links
 from bridge.core import log
 from bridge.core.artifacts import comparable, ordered
 from bridge.core.comparison import kind_of
@@ -27,7 +27,7 @@ from bridge.core.errors import EXIT_SHUT, BridgeError, Faults, GateShut
 from bridge.core.facts import Source, started_by
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.model import Artifact, Draft, Gate, Subject
-from bridge.core.settings import ASKED, LABELLED, OUT, WORKFLOW, Settings, from_environment
+from bridge.core.settings import ASKED, LABELLED, NODE, OUT, WORKFLOW, Settings, from_environment
 from bridge.entrypoints.python import artifact
 
 FORM = Form(approvers="approvers", timeout="timeout", on_timeout="on-timeout", input="input")
@@ -112,7 +112,7 @@ def draft_from(env: Mapping[str, str], settings: Settings) -> Draft:
             next((labels[name] for name in _CREATOR if labels.get(name)), None),
             Source.CREATOR_LABEL,
         ),
-        links=run_links(settings),
+        links=run_links(settings, env.get(NODE, "")),
         subject=subject,
         declared=spec.declared,
         workflow=workflow,

@@ -21,6 +21,7 @@ def request_message(request: ApprovalRequest, headline: str) -> str:
         "Opened-At": moment_out(request.opened_at),
         "Expires-At": moment_out(request.expires_at) if request.expires_at else None,
         "Initiator": request.initiator,
+        "Run": request.links[0].url if request.links else None,
     }
     return message(f"Ask: {headline}", "", trailers)
 

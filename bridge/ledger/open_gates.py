@@ -53,6 +53,7 @@ def open_gate(gate_id: str, head: str, commit: str) -> OpenGate:
             opened_at=moment(trailers["Opened-At"]),
             expires_at=moment(trailers["Expires-At"]) if "Expires-At" in trailers else None,
             initiator=trailers.get("Initiator"),
+            run=trailers.get("Run"),
         )
     except (KeyError, ValueError):
         raise LedgerCorrupt(

@@ -7,13 +7,14 @@ the message names it or if it is small enough to show, and without running code 
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.argo.pod_settings import run_links
+from bridge.argo.ui import run_links
 from bridge.core import artifacts as shown
 from bridge.core import message_template, plain_pickle
 from bridge.core.approval import DECISION
@@ -25,7 +26,7 @@ from bridge.core.facts import started_by
 from bridge.core.gate_spec import GateSpec
 from bridge.core.model import Artifact, Draft, Gate, Subject
 from bridge.core.plain_pickle import NotPlain
-from bridge.core.settings import Settings
+from bridge.core.settings import NODE, Settings
 from metaflow_extensions.hitl.stored_bytes import StoredBytes
 
 from .properties import Compute, WithProperties
@@ -63,7 +64,7 @@ def draft_of(
         artifacts=declared_better(shown.ordered(_summaries(branches)), declared.better),
         schema=declared.schema,
         facts=started_by(initiator),
-        links=run_links(settings),
+        links=run_links(settings, os.environ.get(NODE, "")),
         subject=subject,
         declared=declared.declared,
         workflow=settings.workflow,
