@@ -32,7 +32,7 @@ gates:
     require: {teams: acme/ml}
 """
 WORKFLOW = workflow_files.workflow("acme/approval-bridge/action@0123", "approval-opener")
-LEDGER, GATES = "refs/heads/approvals", "refs/heads/gate/**/*"
+LEDGER, GATES = "refs/heads/approvals*", "refs/heads/gate/**/*"
 
 
 @dataclass
@@ -89,7 +89,7 @@ def acme(tmp_path: Path) -> Iterator[Installed]:
             "approvals", {"README.md": README, RELAY: workflow_files.text(RELAY)}, orphan=True
         )
         repo.ruleset("kept", "deletion", "non_fast_forward", branches=[LEDGER])
-        repo.ruleset("decided", "update", branches=[LEDGER], bypass=[decider])
+        repo.ruleset("decided", "creation", "update", branches=[LEDGER], bypass=[decider])
         rules = ("creation", "update", "deletion")
         repo.ruleset("gates", *rules, branches=[GATES], bypass=[opener, decider])
         environment = repo.environment("approvals", ["main"], {"HITL_APP_KEY", "HITL_SIGNING_KEY"})
@@ -182,7 +182,7 @@ def _idle(acme: Installed) -> None:
 
 
 def _no_ledger(acme: Installed) -> None:
-    acme.repo.push(acme.repo.owner, LEDGER, None)
+    acme.repo.push(acme.repo.owner, "refs/heads/approvals", None)
 
 
 def _blocked(acme: Installed) -> None:
@@ -405,7 +405,13 @@ def test_who_may_bypass_only_in_a_pull_request_cannot_push(acme: Installed) -> N
 
 def test_a_ruleset_that_is_switched_off_protects_nothing(acme: Installed) -> None:
     acme.ruleset("decided").enforcement = "evaluate"
-    assert [name for name, _, _ in acme.ailing()] == ["ledger rules"]
+    assert {name for name, _, _ in acme.ailing()} == {"ledger rules"}
+
+
+def test_a_writer_who_can_make_a_branch_of_a_later_year_is_told_of(acme: Installed) -> None:
+    for name in ("kept", "decided"):
+        acme.ruleset(name).include[:] = ["refs/heads/approvals"]
+    assert any("make a branch of the ledger" in says for _, _, says in acme.ailing())
 
 
 def test_the_variable_of_the_repository_or_its_organization_will_do(acme: Installed) -> None:
@@ -485,7 +491,7 @@ def test_the_command_leaves_with_1_where_it_is_not_and_says_the_fix(
     assert hitl_doctor(acme, monkeypatch) == 1
     told = capsys.readouterr()
     assert "✗ ledger rules: whoever can write can push the ledger, the opener too" in told.out
-    assert "    add a ruleset for the branch approvals: restrict update, bypass" in told.out
+    assert "    add a ruleset for the branch approvals*: restrict update, bypass" in told.out
     assert not [secret for secret in acme.github.secrets if secret in told.out + told.err]
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from bridge.core.shards import FIRST
+from bridge.core.shards import FIRST, PATTERN, is_shard
 from bridge.setup.checks import Level, Said, fault
 from bridge.setup.pattern_rules import refused_by
 from bridge.setup.survey import BranchRule, Bypass
 
 #: Of the form that every gate's branch has.
 A_GATE: Final = "gate/0000000000000000"
+#: The same of the branches that a ledger begins later. Who can make one can write decisions there.
+A_LATER: Final = f"{FIRST}-9999"
 
 NO_RULESETS: Final = fault(
     "a private repository on the Free plan has no rulesets: nothing keeps this branch from whoever"
@@ -53,7 +55,7 @@ class RuleBook:
     def __init__(
         self, branch: str, rules: Sequence[BranchRule], opener: int | None, decider: int | None
     ) -> None:
-        self._branch = branch if branch == FIRST else "gate/**/*"
+        self._branch = PATTERN if is_shard(branch) else "gate/**/*"
         self._one = branch
         self._rules = rules
         self._names = {opener: "the opener", decider: "the decider"}
@@ -97,7 +99,7 @@ class RuleBook:
         whom = " and ".join(sorted(self._names[each] for each in wanted))
         fix = f"a ruleset for the branch {self._branch}: restrict {words(kind)}, bypass {whom}"
         if not rules:
-            also = ", the opener too" if self._branch == FIRST else ""
+            also = ", the opener too" if self._branch == PATTERN else ""
             yield fault(f"whoever can write can {deed}{also}", f"add {fix}")
             return
         if any(each.bypass is None for each in rules):

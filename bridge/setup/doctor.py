@@ -19,6 +19,7 @@ from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files
 from bridge.setup.branch_rules import (
     A_GATE,
+    A_LATER,
     NO_RULESETS,
     REFUSE,
     REFUSING_PROTECTION,
@@ -383,21 +384,27 @@ class _Doctor:
         return RuleBook(branch, rules, opener.id if opener else None, self._decider_id())
 
     def ledger_rules(self) -> Iterator[Said]:
-        book = self._rule_book(FIRST)
-        if book is None:
-            yield NO_RULESETS
-            return
-        yield from book.without_bypass("deletion", "delete the ledger")
-        yield from book.without_bypass("non_fast_forward", "rewrite the ledger")
-        unknown = tuple(book.unknown(opener=False))
-        yield from unknown or book.only("update", "push the ledger", opener=False)
-        yield from book.refusing(REFUSE, "the decider's merge commit", opener=False)
+        # The same holds for the branches of later years, which aren't there yet.
+        found = [said for branch in (FIRST, A_LATER) for said in self._shard_rules(branch)]
+        yield from dict.fromkeys(found)
         for each in sorted(self._survey.protection(FIRST) & REFUSING_PROTECTION):
             yield fault(
                 f"the branch protection of {FIRST} asks for {words(each)}, and refuses the"
                 " decider's merge commit",
                 "remove it there: the rulesets protect the ledger",
             )
+
+    def _shard_rules(self, branch: str) -> Iterator[Said]:
+        book = self._rule_book(branch)
+        if book is None:
+            yield NO_RULESETS
+            return
+        yield from book.without_bypass("deletion", "delete the ledger")
+        yield from book.without_bypass("non_fast_forward", "rewrite the ledger")
+        unknown = tuple(book.unknown(opener=False))
+        yield from unknown or book.only("creation", "make a branch of the ledger", opener=False)
+        yield from unknown or book.only("update", "push the ledger", opener=False)
+        yield from book.refusing(REFUSE, "the decider's merge commit", opener=False)
 
     def gate_rules(self) -> Iterator[Said]:
         book = self._rule_book(A_GATE)

@@ -19,7 +19,7 @@ from bridge.github.transport import Denied, Json, Line
 from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files
 from bridge.setup.app_manifest import Role, name_of
-from bridge.setup.branch_rules import A_GATE, REFUSE, RuleBook
+from bridge.setup.branch_rules import A_GATE, A_LATER, REFUSE, RuleBook
 from bridge.setup.checks import Said
 from bridge.setup.github_plan import DECIDED, GATES, KEPT
 from bridge.setup.github_steps import (
@@ -205,11 +205,16 @@ class _Look:
 
     def _refusing(self, apps: dict[Role, FoundApp]) -> Iterator[str]:
         """Rules of others under which no decision can be recorded, whatever we set."""
-        for branch, kinds in ((FIRST, REFUSE), (A_GATE, REFUSE | {"non_fast_forward"})):
+        found: list[Said] = []
+        for branch, kinds in (
+            (FIRST, REFUSE),
+            (A_LATER, REFUSE),
+            (A_GATE, REFUSE | {"non_fast_forward"}),
+        ):
             book = self._book(branch, apps)
             opener = branch == A_GATE and Role.OPENER in apps
-            for _, says, fix in book.refusing(kinds, "the bridge's pushes", opener=opener):
-                yield f"{says}: {fix}"
+            found += book.refusing(kinds, "the bridge's pushes", opener=opener)
+        yield from (f"{says}: {fix}" for _, says, fix in dict.fromkeys(found))
 
     # -- what is there -------------------------------------------------------------------------
 
@@ -298,18 +303,24 @@ class _Look:
 
     def _held(self, apps: dict[Role, FoundApp]) -> Iterator[str]:
         """Which of our rulesets aren't needed, because somebody made the same by hand."""
-        ledger, gate = self._book(FIRST, apps), self._book(A_GATE, apps)
+        ledgers = [self._book(each, apps) for each in (FIRST, A_LATER)]
+        gate = self._book(A_GATE, apps)
         opener = Role.OPENER in apps
         kept: list[Said] = [
-            *ledger.without_bypass("deletion", ""),
-            *ledger.without_bypass("non_fast_forward", ""),
+            said
+            for ledger in ledgers
+            for kind in ("deletion", "non_fast_forward")
+            for said in ledger.without_bypass(kind, "")
         ]
         if not kept:
             yield KEPT
         if Role.DECIDER not in apps:
             return
         if not [
-            said for kind in ("creation", "update") for said in ledger.only(kind, "", opener=False)
+            said
+            for ledger in ledgers
+            for kind in ("creation", "update")
+            for said in ledger.only(kind, "", opener=False)
         ]:
             yield DECIDED
         kinds = ("creation", "update", "deletion")
