@@ -334,3 +334,34 @@ def test_a_policy_that_says_pull_request_now_closes_the_issue_and_asks_there(at:
     pull.review(at.alice, "APPROVED")
     at.sweep()
     assert recorded(at)
+
+
+def test_a_page_that_the_policy_left_does_not_hide_that_the_new_one_was_taken_away(
+    at: World,
+) -> None:
+    issue = opened(at)
+    at.write_policy(POLICY)
+    at.sweep()
+    (pull,) = at.repo.pulls
+    pull.retarget(at.mallory, "main")  # and the event of it is lost
+    at.sweep()
+    assert pull.state == "closed"
+    _, new = at.repo.pulls
+    new.review(at.alice, "APPROVED")
+    at.sweep()
+    assert recorded(at)
+    assert issue.labels == ["gate:withdrawn"]
+
+
+def test_a_page_that_the_policy_left_does_not_hide_that_the_new_one_was_deleted(at: World) -> None:
+    at.write_policy(POLICY)
+    pull = opened(at)
+    at.write_policy(ON_ISSUES)
+    at.sweep()
+    at.repo.issues.pop(max(at.repo.issues))
+    at.sweep()
+    issue = at.repo.issues[max(at.repo.issues)]
+    assert issue is not pull
+    issue.comment(at.alice, approve(at))
+    at.sweep()
+    assert recorded(at)

@@ -125,8 +125,9 @@ def _red(gate_id: str, error: Exception) -> Tended:
 
 
 def when_due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> Deciding[Tended]:
-    page = own_page(look, gate_id)
-    if page:
+    # A page that it left for another kind of page must not hide that one.
+    now = known and own_page(look, gate_id, known.request.policy.via)
+    if page := now or own_page(look, gate_id):
         return (yield from _tend(desk, look, page, gate_id, known))
     standing = known or desk.ledger.read(gate_id)
     if standing is None:
@@ -226,14 +227,15 @@ def _why_anew(page: Page, renewed: Standing) -> Callable[[str], str]:
 def _elsewhere(desk: Desk, look: Look, page: Page, standing: Standing) -> Tended:
     """The policy says `via` another kind of page now: this one makes room."""
     withdrawn = f"gate:{Outcome.WITHDRAWN}"
-    if page.state is not State.OPEN and withdrawn in page.labels:
-        standing = _heard(desk, look, standing)  # whoever objects here is heard all the same
+    left = page.state is not State.OPEN and withdrawn in page.labels
+    standing = _heard(desk, look, standing)  # whoever objects here is heard all the same
+    if left and own_page(look, standing.request.gate.id, standing.request.policy.via):
         return Tended(f"{page.url} asks nothing any more", standing, page=page)
-    standing = _heard(desk, look, standing)
-    there = pages(desk.forge, standing.request)
-    new = put_up(desk, there, standing)
-    writes: list[Write] = [Say(show.note_elsewhere(new.url)), Label(withdrawn)]
-    desk.forge.write(look.site, page, [*writes, Close()] if page.state is State.OPEN else writes)
+    new = put_up(desk, pages(desk.forge, standing.request), standing)
+    if not left:
+        close = [Close()] if page.state is State.OPEN else []
+        says = Say(show.note_elsewhere(new.url))
+        desk.forge.write(look.site, page, [says, Label(withdrawn), *close])
     return Tended(f"asked as {new.url} now", standing, page=new)
 
 
@@ -356,7 +358,7 @@ class _Judging:
         if self._page.state is State.CLOSED:
             yield Reopen()
             by = self._page.closing.by if self._page.closing else None
-            yield Say(show.note_reopened(_login(by), _why_no_close(gathered, evaluation)))
+            yield Say(show.note_reopened(_login(by), gathered, evaluation))
 
     def _remind(self, seen: Shown) -> Iterator[Write]:
         facts = learned(self._standing, self._look, seen)
@@ -491,10 +493,3 @@ def _label(page: Page, outcome: Outcome) -> list[Write]:
 
 def _login(account: Account | None) -> str:
     return f"`{account.login}`" if account else "somebody"
-
-
-def _why_no_close(gathered: Gathered, evaluation: Evaluation | None) -> str:
-    for each in evaluation.dismissals if evaluation else ():
-        if gathered.closing and each.vote == gathered.closing:
-            return each.reason
-    return "only the close of a person who may decide is a rejection"

@@ -400,8 +400,16 @@ def note_written_anew(by: str) -> str:
     )
 
 
-def note_reopened(by: str, why: str) -> str:
+def note_reopened(by: str, gathered: Gathered, evaluation: Evaluation | None) -> str:
+    why = _why_no_close(gathered, evaluation)
     return f"**Open again:** {by} closed this, and that decides nothing here ({why}).\n"
+
+
+def _why_no_close(gathered: Gathered, evaluation: Evaluation | None) -> str:
+    for each in evaluation.dismissals if evaluation else ():
+        if gathered.closing and each.vote == gathered.closing:
+            return each.reason
+    return "only the close of a person who may decide is a rejection"
 
 
 def note_merged_by_hand(url: str) -> str:
