@@ -75,6 +75,11 @@ def test_a_guarded_task_waits_for_its_suspended_node_and_verifies_in_its_own_pod
     assert {"secretRef": {"name": "hitl-reader"}} in check["envFrom"]
 
 
+def test_a_gate_that_cannot_open_says_why_on_its_node() -> None:
+    notify = template(gated(asking_for(ASKS)), "hitl-notify-deploy")
+    assert notify["container"]["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 def reading_inputs(name: str = "deploy") -> Any:
     """Its task is given what the approver filled in."""
     made = asking_for(ASKS)
@@ -597,7 +602,8 @@ def test_the_shipped_template_runs_what_the_injection_runs() -> None:
     for made in asking("gate", parameters, pods):
         own = template(shipped, made["name"])
         assert {**own, "container": None} == {**made, "container": None}
-        assert own["container"]["command"] == made["container"]["command"]
+        for each in ("command", "terminationMessagePolicy"):
+            assert own["container"][each] == made["container"][each]
         names = {each["name"]: each["value"] for each in made["container"]["env"]}
         for each in own["container"]["env"]:
             assert each["value"] == names[each["name"]]

@@ -23,6 +23,7 @@ from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
 from bridge.gates.recording import record_now
 from bridge.gates.verify import verify
+from bridge.ledger import git as git_layer
 from bridge.ledger.clone import is_whole
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import (
@@ -535,6 +536,12 @@ def test_where_there_is_no_git_one_sentence_says_so(repository: Path, tmp_path: 
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("git is not installed, or not on the PATH")
+
+
+def test_a_missing_package_is_not_taken_for_a_missing_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "git", None)
+    with pytest.raises(LedgerUnavailable, match="the Python package git is missing"):
+        git_layer._git()
 
 
 # -- strange places ------------------------------------------------------------------------------

@@ -115,10 +115,10 @@ def asking(name: str, parameters: Sequence[str], pods: Pods) -> tuple[Json, Json
 
 
 def checking(gated: GatedCall, pods: Pods) -> Json:
-    """The init container of a guarded template. Its log becomes the message of the node."""
+    """The init container of a guarded template."""
     inputs = {each: f"{GIVEN}{each}" for each in gated.parameters}
     container = _container("verify", inputs, pods, pods.reader)
-    return {"name": INIT, **container, "terminationMessagePolicy": "FallbackToLogsOnError"}
+    return {"name": INIT, **container}
 
 
 def _node(
@@ -160,6 +160,8 @@ def _container(verb: str, inputs: Mapping[str, str], pods: Pods, secret: str | N
             _NODE_NAME,
         ],
         "resources": {"requests": _OPENING_NEEDS},
+        # The end of its log becomes the message of the node, if it fails.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     return pods.given(container, secret)
 

@@ -328,6 +328,11 @@ def _descendants(pid: int) -> list[int]:
 def _git() -> Git:
     try:
         from git import Git
+    except ModuleNotFoundError as error:
+        raise LedgerUnavailable(
+            f"the Python package {error.name} is missing, with which the bridge runs git: install"
+            " approval-bridge in this environment or image with all that it needs"
+        ) from None
     except ImportError:  # GitPython looks for git as it is imported
         raise LedgerUnavailable(
             "git is not installed, or not on the PATH; the bridge keeps its ledger with it"
