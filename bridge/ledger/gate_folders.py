@@ -228,10 +228,11 @@ class GateFolders:
         return grow(self._clone.tree(self._clone.root(commit)), folder_of(gate_id).split("/")).sha
 
     def bring_records(self, gates: Sequence[str], refs: Mapping[str, str]) -> None:
+        shards = shards_of(refs).values()
         places = [
             (sha, gate_id)
             for gate_id in gates
-            for sha in (*shards_of(refs).values(), refs.get(f"refs/heads/{branch_of(gate_id)}"))
+            for sha in (*shards, refs.get(f"refs/heads/{branch_of(gate_id)}"))
             if sha
         ]
         self._clone.bring_files(record_ids(self.everywhere(places).values()))

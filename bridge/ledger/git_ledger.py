@@ -53,7 +53,7 @@ from bridge.ledger.gate_folders import (
     with_objections,
 )
 from bridge.ledger.git import BLOBS, GitFailed, make_bare
-from bridge.ledger.open_gates import listing, open_heads
+from bridge.ledger.open_gates import apart, listing, open_heads
 from bridge.ledger.record_decisions import DecisionRecorder
 from bridge.ledger.recording import check_recorded
 from bridge.ledger.shard_refs import SHARDS, heads_in_one, home_of, ref_of, shards_of
@@ -82,6 +82,7 @@ class GitLedger:
     ) -> None:
         self._clone = GitClone(remote, cache)
         self._exchanges = Exchanges(self._clone)
+        self._listing = apart(remote, cache)
         self._gates = GateFolders(self._clone, keys)
         self._baselines = BaselineFiles(self._clone, self._gates if keys else None)
         self._commits = Commits(self._clone, sign)
@@ -294,7 +295,7 @@ class GitLedger:
         return self._exchanges.told(lambda: self._refs(gate_id))
 
     def listing(self) -> Listing:
-        return listing(self._exchanges)
+        return listing(self._listing)
 
     def open_heads(self) -> Mapping[str, str]:
         return open_heads(self._exchanges)

@@ -7,12 +7,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bridge.core.errors import LedgerCorrupt
-from bridge.core.model import Standing
+from bridge.core.model import Standing, branch_of
 from bridge.ledger.exchanges import Exchanges
 from bridge.ledger.gate_folders import GateFolders, record_ids
 from bridge.ledger.git import Tree
 from bridge.ledger.open_gates import GATES
-from bridge.ledger.shard_refs import SHARDS, shards_of
+from bridge.ledger.shard_refs import SHARDS, ref_of, shards_of
 
 
 def read_all(
@@ -26,9 +26,13 @@ def read_all(
         with suppress(LedgerCorrupt):
             gates.bring_records(gate_ids, refs)
         found = {}
+        shards = {ref_of(name): sha for name, sha in shards_of(refs).items()}
         for gate_id in gate_ids:
+            # Without the other gates' branches: each gate would look through all of them.
+            ref = f"refs/heads/{branch_of(gate_id)}"
+            own = {**shards, ref: refs[ref]} if ref in refs else shards
             with suppress(LedgerCorrupt):
-                found[gate_id] = gates.standing(gate_id, refs)
+                found[gate_id] = gates.standing(gate_id, own)
         return {gate_id: standing for gate_id, standing in found.items() if standing}
 
     return exchanges.alone(attempt)
