@@ -56,12 +56,12 @@ def _raising(error: BaseException) -> Callable[[], Any]:
     return again
 
 
-def body_of(reply: Any, most: int | None = None, seconds: float | None = None) -> bytes:
+def body_of(reply: Any, most: int | None = None) -> bytes:
     """The body of an answer of `requests` that was asked for with `stream=True`.
 
     Raises `Endless`, or what `urllib3` raises.
     """
-    most, until = most or MOST_BYTES, time.monotonic() + (seconds or SECONDS)
+    most, until = most or MOST_BYTES, time.monotonic() + SECONDS
     body = bytearray()
     # Not `iter_content`, which waits until a part is full, however slowly the bytes come.
     while part := reply.raw.read1(_PART, decode_content=True):

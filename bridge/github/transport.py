@@ -349,10 +349,10 @@ def fetched(url: str, headers: Mapping[str, str] | None = None) -> tuple[Json | 
             url, headers=headers, timeout=_SECONDS, stream=True, allow_redirects=False
         ) as reply:
             status = reply.status_code
-            return status, whole_answer.body_of(reply, _LARGEST, _SECONDS) if status == 200 else b""
+            return status, whole_answer.body_of(reply, _LARGEST) if status == 200 else b""
 
     try:
-        status, body = whole_answer.within(_SECONDS, answer)
+        status, body = whole_answer.within(whole_answer.SECONDS, answer)
     except whole_answer.Endless as error:
         return None, str(error)
     except (requests.RequestException, HTTPError, OSError) as error:
