@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bridge.argo.argo_server import ArgoServer
-from bridge.argo.inject import GATE, LABEL
+from bridge.argo.inject import GATE, LABEL, PAGE
 from bridge.argo.kubernetes import Kubernetes
 from bridge.argo.nodes import nodes_of
 from bridge.argo.templates import suspend
@@ -65,7 +65,8 @@ class Run:
             if duration and request.policy.timeout == 1:
                 template["suspend"]["duration"] = "1"  # nobody waits for the grace here
             templates.append(template)
-            given = {"parameters": [{"name": GATE, "value": request.gate.id}]}
+            handed = {GATE: request.gate.id, PAGE: "https://page.example"}
+            given = {"parameters": [{"name": k, "value": v} for k, v in handed.items()]}
             waits = {"name": template["name"], "template": template["name"], "arguments": given}
             goes = {"name": f"deploy{number}", "template": "goes"}
             tasks += [waits, {**goes, "depends": f"{template['name']}.Succeeded"}]
