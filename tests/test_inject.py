@@ -138,15 +138,20 @@ def test_the_suspended_node_is_known_by_the_gate_that_notify_opened_and_says_whe
 
 
 def test_argos_list_of_workflows_says_that_a_person_decides() -> None:
-    after = with_gates(LINEAR, gated())
-    said = after["spec"]["workflowMetadata"]["annotations"]
-    assert said[TITLE].endswith("(approval: `deploy`)")
-    assert "the input `page` of `hitl-suspend-deploy` says where" in said[DESCRIPTION]
+    said = with_gates(LINEAR, gated())["spec"]["workflowMetadata"]["annotations"]
+    assert said[DESCRIPTION].endswith("the input `page` of `hitl-suspend-deploy` says where.")
+    assert TITLE not in said  # it would be the name of every run of this template
     own = copy.deepcopy(LINEAR)
-    own["spec"]["workflowMetadata"] = {"annotations": {TITLE: "Nightly"}}
+    own["spec"]["workflowMetadata"] = {"annotations": {TITLE: "Nightly", DESCRIPTION: "Mine."}}
     kept = with_gates(own, gated())["spec"]["workflowMetadata"]["annotations"]
     assert kept[TITLE] == "Nightly"
-    assert kept[DESCRIPTION] == said[DESCRIPTION]
+    assert kept[DESCRIPTION] == f"Mine.\n\n{said[DESCRIPTION]}"
+
+
+def test_a_workflow_that_runs_once_has_a_title_with_its_name() -> None:
+    once = {**copy.deepcopy(LINEAR), "kind": "Workflow", "metadata": {"name": "train-7"}}
+    said = with_gates(once, gated())["metadata"]["annotations"]
+    assert said[TITLE] == "train-7 (approval: `deploy`)"
 
 
 def test_a_branch_not_taken_opens_no_gate() -> None:

@@ -316,16 +316,20 @@ def borrows(found: object, lent: set[str]) -> bool:
 
 
 def _announced(manifest: Json, posts: Sequence[Post]) -> Json:
-    """Argo's list of workflows says that somebody is awaited, unless it says something already."""
+    """Argo's list of workflows says that somebody is awaited, behind what it says already.
+
+    A title is shown in place of the run's name, so only a workflow that has one name gets one.
+    """
     gates = ", ".join(f"`{post.name}`" for post in posts)
     nodes = ", ".join(f"`{suspend_name(post.name)}`" for post in posts)
-    says = {
-        TITLE: f"{name_of(manifest)} (approval: {gates})",
-        DESCRIPTION: f"A person decides. While it waits, the input `{PAGE}` of {nodes} says where.",
-    }
+    says = f"A person decides. While it waits, the input `{PAGE}` of {nodes} says where."
+    named = (manifest.get("metadata") or {}).get("name") if _is_one_run(manifest) else None
+    title = {TITLE: f"{named} (approval: {gates})"} if named else {}
 
     def announced(metadata: Json) -> Json:
-        return {**metadata, "annotations": {**says, **(metadata.get("annotations") or {})}}
+        own = metadata.get("annotations") or {}
+        description = "\n\n".join(filter(None, (own.get(DESCRIPTION), says)))
+        return {**metadata, "annotations": {**title, **own, DESCRIPTION: description}}
 
     return _of_each_run(manifest, announced)
 
@@ -335,9 +339,13 @@ def labelled(manifest: Json) -> Json:
     return _of_each_run(manifest, _with_label)
 
 
+def _is_one_run(manifest: Json) -> bool:
+    return manifest.get("kind") == "Workflow"
+
+
 def _of_each_run(manifest: Json, change: Callable[[Json], Json]) -> Json:
     """The manifest with the metadata of its workflows changed."""
-    if manifest.get("kind") == "Workflow":
+    if _is_one_run(manifest):
         return {**manifest, "metadata": change(manifest.get("metadata") or {})}
     spec = manifest["spec"]
     return {
