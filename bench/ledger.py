@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -53,11 +54,13 @@ MOST_BYTES = 65_536
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of wall and of the client's CPU (its git children included), bytes on the wire."""
+    """Seconds of wall, of the client's CPU (its git children included) and of the server's; bytes
+    on the wire."""
 
     wall: float
     cpu: float
     wire: int
+    server: float
 
 
 def main() -> int:
@@ -219,6 +222,7 @@ class Bench:
         place = Path(tempfile.mkdtemp(dir=self.work))
         url = self.serve.url(repository.name)
         self.serve.forget()
+        server = self.serve.cpu()
         start = time.perf_counter()
         pid = os.fork()
         if pid == 0:
@@ -228,7 +232,8 @@ class Bench:
         assert status == 0
         put_back(repository, before)
         shutil.rmtree(place)
-        return Cost(wall, used.ru_utime + used.ru_stime, self.serve.wire())
+        cpu, served = used.ru_utime + used.ru_stime, self.serve.cpu() - server
+        return Cost(wall, cpu, self.serve.wire(), served)
 
 
 Verb = Callable[[GitLedger, int], None]
@@ -249,6 +254,10 @@ class Server:
 
     def wire(self) -> int:
         return int(self._ask("wire"))
+
+    def cpu(self) -> float:
+        """Seconds of CPU of all git that it ever ran."""
+        return float(self._ask("cpu"))
 
     def requests(self) -> int:
         return int(self._ask("requests"))
@@ -279,10 +288,19 @@ def serve(folder: Path) -> None:
         print(state.url, flush=True)
         for line in sys.stdin:
             pushes = [each for each in state.requests if each.endswith("/git-receive-pack")]
-            counts = {"requests": len(state.requests), "pushes": len(pushes)}
+            counts = {
+                "requests": len(state.requests),
+                "pushes": len(pushes),
+                "cpu": _cpu_of_children(),
+            }
             print(counts.get(line.strip(), state.wire), flush=True)
             if line.strip() == "forget":
                 state.forget()
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def refs_of(repository: Path) -> list[str]:
@@ -298,6 +316,7 @@ def middle(costs: list[Cost]) -> Cost:
         statistics.median(each.wall for each in costs),
         statistics.median(each.cpu for each in costs),
         max(each.wire for each in costs),
+        statistics.median(each.server for each in costs),
     )
 
 

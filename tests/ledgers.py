@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from bridge.core.evaluation import (
 from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Standing
 from bridge.core.records import decision_out, request_out
 from bridge.core.rules import Actors, Approvals, Policy
+from bridge.core.shards import FIRST
 from bridge.ledger.commit_message import decision_message, request_message
 from bridge.ledger.git_ledger import GitLedger, create
 
@@ -114,8 +115,11 @@ def key_of(number: int) -> str:
     return f"Flow/{number}/gate/1"
 
 
-def ledger_of(path: Path, decisions: int, waiting: int = 0) -> Path:
-    """A ledger at `path` as the bridge would have left it: so many decided gates, so many open.
+def ledger_of(
+    path: Path, decisions: int, waiting: int = 0, shards: Sequence[str] = (FIRST,)
+) -> Path:
+    """A ledger at `path` as the bridge would have left it: so many decided gates on each branch, so
+    many open on the last.
 
     Gates are called `key_of(0)`, `key_of(1)` …; the open ones come after the decided ones.
     """
@@ -128,12 +132,15 @@ def ledger_of(path: Path, decisions: int, waiting: int = 0) -> Path:
     assert importer.stdin
     assert importer.stdout
     stream = _Stream(importer.stdin, importer.stdout)
-    stream.last = stream.commit(LEDGER, "The ledger begins\n", {"README.md": "A ledger.\n"})
-    for number in range(decisions):
-        _decide(stream, a_request(key_of(number)))
-    stream.forget("refs/heads/asked")
-    for number in range(decisions, decisions + waiting):
-        request = a_request(key_of(number))
+    for index, shard in enumerate(shards):
+        ref = f"refs/heads/{shard}"
+        stream.last = stream.commit(ref, "The ledger begins\n", {"README.md": "A ledger.\n"})
+        for number in range(index * decisions, (index + 1) * decisions):
+            _decide(stream, a_request(key_of(number), shard=shard))
+        stream.forget("refs/heads/asked")
+    decided = len(shards) * decisions
+    for number in range(decided, decided + waiting):
+        request = a_request(key_of(number), shard=shards[-1])
         _ask(stream, request, f"refs/heads/{request.gate.branch}")
     importer.stdin.close()
     importer.stdout.close()
@@ -160,6 +167,7 @@ class _Texts:
             text.replace(digest_of(self._sample), digest_of(request))
             .replace(f"gate: {self._sample.gate.id}", f"gate: '{request.gate.id}'")
             .replace(self._sample.gate.key, request.gate.key)
+            .replace(f"shard: {self._sample.shard}\n", f"shard: {request.shard}\n")
         )
 
 
@@ -183,7 +191,8 @@ def _decide(stream: _Stream, request: ApprovalRequest) -> None:
         f"{request.gate.folder}/decision.yaml": _TEXTS.decision(request, previous),
     }
     said = decision_message(request, a_decision(request), request.message)
-    stream.last = stream.commit(LEDGER, said, files, parent=last, joined=asked)
+    ref = f"refs/heads/{request.shard}"
+    stream.last = stream.commit(ref, said, files, parent=last, joined=asked)
 
 
 class _Stream:
