@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bridge.core.comparison import (
     MOST_ARTIFACTS,
     MOST_BASELINES,
+    MOST_CHARACTERS,
     Change,
     baseline_of,
     compared,
@@ -33,6 +34,7 @@ from bridge.core.model import (
     Subject,
     on_github,
 )
+from bridge.core.records import request_in, request_out
 from bridge.render.comparison import in_brief, same_besides, table
 from bridge.render.request import request_md, terminal
 
@@ -121,6 +123,27 @@ def test_what_is_no_number_has_no_difference(value: str) -> None:
     now = after(BEFORE, number("accuracy", value))
     assert compared(now).rows[0].difference is None  # type: ignore[union-attr]
     assert "+" not in in_brief(now)
+
+
+@pytest.mark.parametrize(
+    ("now", "before"),
+    [("9e999999", "-9e999999"), ("1e400", "1"), ("1_0", "1"), ("٣", "1"), ("1" * 5_000, "1")],
+)
+def test_a_number_that_nobody_reads_so_or_that_overflows_has_no_difference(
+    now: str, before: str
+) -> None:
+    request = after(approved(number("accuracy", before)), number("accuracy", now))
+    assert [each.change for each in table(request)] == ["changed"]
+    assert len(in_brief(request)) < 200
+
+
+def test_an_approved_gate_with_long_values_leaves_room_for_later_ones() -> None:
+    before = approved(*(bytes_of(f"{n:03}" + "x" * 9_000, "a") for n in range(150)))
+    request = after(before, *before.artifacts)
+    assert request.baseline is not None
+    assert len(request_out(replace(request, artifacts=()))) < 2 * MOST_CHARACTERS
+    assert request.baseline.left_out == 150 - len(request.baseline.artifacts)
+    assert request_in(request_out(request)) == request
 
 
 def test_a_baseline_without_room_for_an_artifact_does_not_call_it_new() -> None:

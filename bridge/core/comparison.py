@@ -33,8 +33,14 @@ from bridge.core.model import (
 
 #: Of the artifacts of a baseline; a join of thousands of branches would fill every later request.
 MOST_ARTIFACTS: Final = 200
+#: Of their names, types and values together: one approved gate with long ones must leave room for
+#: what later gates of its kind ask.
+MOST_CHARACTERS: Final = 100_000
 #: Approvals of a kind that the ledger keeps at hand, newest first.
 MOST_BASELINES: Final = 3
+
+#: What a float can hold, and the difference of two such.
+_LARGEST: Final = Decimal("1e300")
 
 
 class Change(StrEnum):
@@ -110,13 +116,15 @@ def _row(now: Artifact, before: Artifact | None, baseline: Baseline) -> Row:
 
 
 def _number(artifact: Artifact | None) -> Decimal | None:
-    if artifact is None or not artifact.metric:
+    text = (artifact.value if artifact and artifact.metric else None) or ""
+    if not text.isascii() or "_" in text:  # `Decimal` also takes other digits than people read
         return None
     try:
-        number = Decimal(artifact.value or "")
+        number = Decimal(text)
     except InvalidOperation:  # so long that it is shown in words
         return None
-    return number if number.is_finite() else None
+    # The difference of two larger ones overflows. `abs` would round, and may overflow itself.
+    return number if number.is_finite() and number.copy_abs() <= _LARGEST else None
 
 
 # -- kinds and baselines ---------------------------------------------------------------------------
@@ -165,18 +173,25 @@ def _repository(venue: Place) -> Iterator[tuple[str, str]]:
 def baseline_of(request: ApprovalRequest, decision: Decision) -> Baseline:
     """An approved request, as later ones are compared with it."""
     artifacts = [each for each in ordered(request.artifacts) if not _is_own(each)]
-    kept = artifacts[:MOST_ARTIFACTS]
+    kept = list(_with_room(artifacts[:MOST_ARTIFACTS]))
     by = ", ".join(dict.fromkeys(each.actor.name for each in decision.votes))
     return Baseline(
         gate=request.gate.id,
         key=request.gate.key,
         decided_at=decision.decided_at,
         by=by or ("the clock" if decision.by is Decider.CLOCK else f"a {decision.by}"),
-        artifacts=tuple(
-            replace(each, size=None, head=None, link=None, better=None) for each in kept
-        ),
+        artifacts=tuple(kept),
         left_out=len(artifacts) - len(kept),
     )
+
+
+def _with_room(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
+    """Those that have room, as a baseline keeps them."""
+    room = MOST_CHARACTERS
+    for each in artifacts:
+        room -= sum(len(text or "") for text in (each.name, each.type, each.digest, each.value))
+        if room >= 0:
+            yield replace(each, size=None, head=None, link=None, better=None)
 
 
 def is_stale(baseline: Baseline | None, known: Sequence[Baseline], asked_at: datetime) -> bool:

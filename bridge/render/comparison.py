@@ -25,7 +25,7 @@ def in_brief(request: ApprovalRequest) -> str:
     found = compared(request)
     if found is None:
         metrics = [each for each in ordered(request.artifacts) if each.metric][:_MOST_METRICS]
-        said = [f"{_name(each)} {each.value}" for each in metrics]
+        said = [f"{_name(each)} {in_table(each)}" for each in metrics]
         if request.kind and said:
             said.append("no earlier approval to compare with")
         return ", ".join(said)
@@ -36,10 +36,10 @@ def in_brief(request: ApprovalRequest) -> str:
         difference = difference_in_words(row)
         if row.now and difference and row.change is not Change.SAME:
             aside = " ".join(filter(None, (difference, since)))
-            said.append(f"{_name(row.now)} {row.now.value} ({aside})")
+            said.append(f"{_name(row.now)} {in_table(row.now)} ({aside})")
             since = ""
         elif row.now:
-            said.append(f"{_name(row.now)} {row.now.value}")
+            said.append(f"{_name(row.now)} {in_table(row.now)}")
     return "; ".join(filter(None, (", ".join(said), _counted(found, since))))
 
 
