@@ -424,9 +424,9 @@ def test_a_flattering_comparison_that_was_pushed_is_not_believed(at: Signed) -> 
     rejected = at.open("Flow/3/gate/3", kind=kind)
     at.decider.record(a_rejection(rejected))
     no = replace(honest, gate=rejected.gate.id, key=rejected.gate.key)
-    for forged in (worse, never, no):
+    for forged in (worse, never, no, replace(honest, gate="a")):
         text = baselines_out(Baselines(kind, (forged, honest)))
-        put(at.path, LEDGER, {path: text})
+        put(at.path, LEDGER, {path: text, "gates/a/a/note": "the way to a gate that is called a"})
         assert at.reader().baselines(next_one) == (honest,)
         plain = GitLedger(str(at.path), at.folder / "plain")
         assert forged in plain.baselines(next_one)  # who has no keys can't tell

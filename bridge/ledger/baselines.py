@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.core.comparison import baseline_of, is_stale, path_of, with_newest
+from bridge.core.comparison import MOST_BASELINES, baseline_of, is_stale, path_of, with_newest
 from bridge.core.errors import LedgerCorrupt, StaleBaseline
 from bridge.core.evaluation import Outcome
 from bridge.core.model import ApprovalRequest, Baseline, Baselines, Decision
@@ -16,6 +16,7 @@ from bridge.core.records import baselines_in, baselines_out
 from bridge.ledger.clone import GitClone
 from bridge.ledger.gate_folders import GateFolders, record_ids
 from bridge.ledger.git import BLOBS, FOLDER, Leaf, Tree
+from bridge.ledger.open_gates import IS_ID
 from bridge.policy.claims import asked_at
 
 
@@ -52,6 +53,8 @@ class BaselineFiles:
         )
 
     def _is_signed(self, gates: GateFolders, told: Baseline, commit: str, path: str) -> bool:
+        if not IS_ID.fullmatch(told.gate):
+            return False
         try:
             files = gates.of([commit], told.gate)[commit]
             if "decision.yaml" not in files:
@@ -81,7 +84,8 @@ class BaselineFiles:
 
     def _approved(self, leaf: Leaf, path: str) -> tuple[Baseline, ...]:
         try:
-            return baselines_in(self._clone.blob(leaf.sha), path).approved
+            # No more than the bridge writes: each one's record is looked up.
+            return baselines_in(self._clone.blob(leaf.sha), path).approved[:MOST_BASELINES]
         except LedgerCorrupt:
             return ()
 
