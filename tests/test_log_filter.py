@@ -30,8 +30,9 @@ from bridge.core.facts import About, Fact, Source
 from bridge.core.log_filter import Wanted, when
 from bridge.core.model import Decision, Kind, Recorded, Standing
 from bridge.core.rules import Group, GroupKind
+from bridge.core.sanitize import unseen
 from bridge.ledger.git_ledger import GitLedger, create
-from bridge.render.export import as_csv, row
+from bridge.render.export import FORMS, as_csv, as_json, row
 
 from .ledgers import ANN, NOON, a_decision, a_rejection, a_request
 
@@ -214,8 +215,22 @@ def test_who_approves_their_own_run_is_not_independent_and_a_name_alone_tells_no
     assert claimed["requester"] == "carol, as the run says"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\n=1", "\N{FULLWIDTH EQUALS SIGN}1"]
+)
 def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
     whole = "\r\n".join(as_csv([{"question": text, "key": "a\nb"}]))
     found = list(csv.reader(io.StringIO(whole, newline="")))
     assert found == [["question", "key"], [f"'{text}", "a\nb"]]
+    for blank in "\t\r":
+        (_, cells) = as_csv([{"question": f"{blank}=1"}])
+        assert cells.strip(' "\n').startswith("'")
+
+
+def test_no_export_moves_the_cursor_of_a_terminal_or_hides_something() -> None:
+    hostile = "a\x1b[2J\x9b2Jb\u202ec\U000e0041 Zürich"
+    for form in FORMS.values():
+        whole = "\n".join(form([{"question": hostile}]))
+        assert not unseen(whole)
+        assert "Zürich" in whole
+    assert json.loads("".join(as_json([{"question": hostile}]))) == [{"question": hostile}]

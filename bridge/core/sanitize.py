@@ -21,6 +21,17 @@ def harmless_terminal(text: str) -> str:
     return "\n".join("".join(filter(_is_shown, line)) for line in lines)
 
 
+def harmless_json(text: str) -> str:
+    """The same JSON, on a terminal too: what would move a cursor or hide something is escaped."""
+    if text.isascii():
+        return text
+    import json  # here, because a listing does without it
+
+    return "".join(
+        each if each in "\n" or _is_shown(each) else json.dumps(each)[1:-1] for each in text
+    )
+
+
 def _is_shown(character: str) -> bool:
     # Cc: escapes. Cf: bidi overrides, zero width, tags. Co, Cs: no one knows what is drawn.
     return character not in _UNSEEN and unicodedata.category(character) not in _HIDDEN_KINDS

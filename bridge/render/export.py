@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from bridge.core.evaluation import Actor, Answer, Decider, JudgedVote
 from bridge.core.facts import About, Fact, fact_of, in_words
 from bridge.core.log_filter import environment_of
 from bridge.core.model import Decision, Standing
+from bridge.core.sanitize import harmless_json, harmless_terminal
 from bridge.core.timestamps import moment_out
 from bridge.policy.claims import as_asked
 
@@ -87,12 +88,16 @@ def _independent(starter: Fact | None, counted: Sequence[JudgedVote]) -> bool | 
 # -- forms -----------------------------------------------------------------------------------------
 
 
+#: How a formula begins, also in the wide letters of Japanese; blanks before it don't matter to all.
+_FORMULA: Final = frozenset("=+-@＝＋－＠")
+
+
 def as_json(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    yield json.dumps(list(rows), indent=2, ensure_ascii=False)
+    yield harmless_json(json.dumps(list(rows), indent=2, ensure_ascii=False))
 
 
 def as_json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    yield from (json.dumps(each, ensure_ascii=False) for each in rows)
+    yield from (harmless_json(json.dumps(each, ensure_ascii=False)) for each in rows)
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -119,8 +124,8 @@ def _cell(value: Any) -> str:
         value = json.dumps(value, ensure_ascii=False, sort_keys=True)
     elif isinstance(value, bool):
         value = "yes" if value else "no"
-    text = "" if value is None else str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    text = "" if value is None else harmless_terminal(str(value))
+    return f"'{text}" if text.lstrip()[:1] in _FORMULA else text
 
 
 FORMS = {"json": as_json, "jsonl": as_json_lines, "csv": as_csv}
