@@ -12,14 +12,14 @@ import pytest
 from bridge import wiring
 from bridge.core.errors import Faults, GateShut, Refused
 from bridge.core.evaluation import Condition, Outcome, Verdict
-from bridge.core.model import HERE, Declared, Draft, Gate, Subject, on_github
+from bridge.core.model import HERE, Declared, Draft, Gate, Standing, Subject, on_github
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.settings import Settings, from_environment
 from bridge.entrypoints.python import approval
 from bridge.gates.on_github import OnGitHub
 from bridge.gates.recording import record_now
 from bridge.gates.this_machine import ThisMachine
-from bridge.gates.venue import Ballot
+from bridge.gates.venue import Ballot, Opened
 from tests.forge import POLICY, World, world
 from tests.gates import ROOT, Heard, a_request, a_vote, opened, this_machine
 
@@ -199,3 +199,12 @@ def test_plain_python_asks_where_the_ledger_says(
     decision = approval("deploy", "alice", artifacts={"accuracy": 0.94})
     assert decision.record.votes[0].actor.login == "alice"
     assert decision.page == f"{at.repo.url}/pull/1"
+
+
+@pytest.mark.parametrize("braces", range(2, 6))
+def test_argo_fills_in_nothing_where_it_shows_where_people_decide(braces: int) -> None:
+    how = f"hitl approve {'{' * braces}workflow.name{'}' * braces}\n--ledger x"
+    where = Opened(Standing(a_request(), None, "c" * 40), how).where
+    assert "{{" not in where
+    assert "\n" not in where
+    assert where.replace("{ ", "{").startswith("hitl approve {{")

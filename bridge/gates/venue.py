@@ -6,6 +6,7 @@ either, once; everybody else calls the venue and asks no further.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -31,7 +32,7 @@ class Opened:
     @property
     def where(self) -> str:
         """Where people decide, as one line that Argo shows and doesn't fill in."""
-        return one_line(self.page or self.how).replace("{{", "{ {")
+        return re.sub(r"{(?={)", "{ ", one_line(self.page or self.how))
 
 
 @dataclass(frozen=True, slots=True)
