@@ -28,13 +28,14 @@ from bridge.core.evaluation import (
 )
 from bridge.core.facts import About, Fact, Source
 from bridge.core.log_filter import Wanted, when
-from bridge.core.model import Decision, Kind, Recorded, Standing
+from bridge.core.model import Decision, Kind, Recorded, Standing, folder_of
 from bridge.core.rules import Group, GroupKind
 from bridge.core.sanitize import unseen
 from bridge.ledger.git_ledger import GitLedger, create
 from bridge.render.export import FORMS, as_csv, as_json, row
 
-from .ledgers import ANN, NOON, a_decision, a_rejection, a_request
+from .ledgers import ANN, LEDGER, NOON, a_decision, a_rejection, a_request
+from .test_git_ledger import put
 
 RECORDED = Recorded(
     "a" * 16, Outcome.APPROVED, Decider.PERSON, "Train/7/deploy/12", "Deploy?",
@@ -162,6 +163,17 @@ def test_an_export_is_the_same_in_each_form(
     assert {each["waited"] for each in whole} == {300}
     assert whole[0]["approvers"] == ["Ann <ann@example.org> (unverified)"]
     assert len({each["ledger_commit"] for each in whole}) == 3
+
+
+def test_an_export_of_one_environment_says_which_record_cannot_be_read(
+    ledger: GitLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rotten = ledger.history(1)[0].id
+    put(Path(ledger.where), LEDGER, {f"{folder_of(rotten)}/request.yaml": "not: [yaml"})
+    assert cli.main(["log", "--environment", "prod", "--export", "jsonl"]) != 0
+    out, err = capsys.readouterr()
+    assert [json.loads(each)["key"] for each in out.splitlines()] == ["A/2/deploy/1"]
+    assert f"1 of 2 decisions cannot be read: {rotten}" in " ".join(err.split())
 
 
 def test_a_fault_of_each_option_is_said_at_once(

@@ -111,7 +111,7 @@ def _wanted(said: Mapping[str, str | None]) -> Wanted:
 
 def _found(session: Session, limit: int, wanted: Wanted | None) -> Sequence[Recorded]:
     """The newest that are wanted. The environment is in no commit's message, so records are read
-    until there are enough."""
+    until there are enough. Of one that can't be read, nobody knows that it is of another one."""
     ledger = session.ledger
     if wanted is None or wanted.environment is None:
         return ledger.history(limit, wanted)
@@ -119,7 +119,9 @@ def _found(session: Session, limit: int, wanted: Wanted | None) -> Sequence[Reco
     while True:
         found = ledger.history(many, wanted)
         records = ledger.decided([each.id for each in found])
-        fits = [e for e in found if e.id in records and wanted.fits_request(records[e.id].request)]
+        fits = [
+            e for e in found if e.id not in records or wanted.fits_request(records[e.id].request)
+        ]
         if len(fits) >= limit or len(found) < many:
             return fits[:limit]
         many *= 4
