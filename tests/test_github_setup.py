@@ -263,7 +263,10 @@ MEMBERS = {"annlee": 7, "bob": 8, "root": 9}
             {},
         ),
         ([("Bob", "8+bob@users.noreply.github.com"), ("Bob", "x: y\n@corp")], {}),
-        ([("Bob", "8+bob@users.noreply.github.com"), ("Bob", "yes@corp")], {"yes@corp": "bob#8"}),
+        *(
+            ([("B", "8+bob@users.noreply.github.com"), ("B", f"{odd}@c")], {f"{odd}@c": "bob#8"})
+            for odd in ("yes", "0x1F", "1.5", "1e5", "2026-13-45", "1_000", "0o17")
+        ),
     ],
 )
 def test_accounts_are_proposed_only_where_one_member_fits(

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
+
+from bridge.core.yaml_meanings import two_meanings
 
 #: What GitHub gives people as an address that hides their own.
 _HIDDEN: Final = re.compile(r"([1-9][0-9]*)\+([A-Za-z0-9-]+)@users\.noreply\.\S+")
@@ -51,5 +53,9 @@ def propose(
 
 
 def _is_odd(name: str) -> bool:
-    """YAML reads these as something else than text."""
-    return name.isdecimal() or name.lower() in {"true", "false", "yes", "no", "on", "off", "null"}
+    """YAML reads these as something else than text, or the policy's reader refuses them."""
+    import yaml
+
+    loader: Any = yaml.SafeLoader("")
+    tag = loader.resolve(yaml.ScalarNode, name, (True, False))
+    return tag != "tag:yaml.org,2002:str" or two_meanings(name, is_switch=False) is not None
