@@ -104,6 +104,14 @@ def test_another_time_is_refused_with_the_forms_that_there_are(text: str) -> Non
         when(text, "--since", NOON)
 
 
+def test_the_first_and_the_last_day_there_is_are_times_like_others() -> None:
+    first, last = (datetime(year, 1, 1, tzinfo=UTC) for year in (1, 9999))
+    assert not Wanted(since=first).is_past(RECORDED)
+    assert Wanted(since=last).is_past(RECORDED)
+    end = replace(RECORDED, decided_at=datetime.max.replace(tzinfo=UTC))
+    assert not Wanted(since=last).is_past(end)
+
+
 # -- the command -----------------------------------------------------------------------------------
 
 

@@ -46,7 +46,8 @@ class Wanted:
 
     def is_past(self, found: Recorded) -> bool:
         """Whether it is so old that no decision before it fits."""
-        return self.since is not None and found.decided_at < self.since - _OVERTAKING
+        # A difference of two times never overflows, as one of them with a day more or less does.
+        return self.since is not None and self.since - found.decided_at > _OVERTAKING
 
 
 def environment_of(request: ApprovalRequest) -> str | None:
