@@ -167,7 +167,7 @@ def test_an_answer_on_this_machine_is_not_signed() -> None:
     ballot = Ballot(Verdict.APPROVE, sign=by(ALICES))
     venue = ThisMachine(None, None, None, None)  # type: ignore[arg-type]
     with pytest.raises(Refused, match="is decided on this machine: leave out --sign"):
-        venue.vote(Standing(a_request(), None, "c"), ballot)
+        next(venue.vote(Standing(a_request(), None, "c"), ballot))
     with pytest.raises(Faults, match="can't be signed"):
         vote_statement(a_request(), Verdict.APPROVE, None, 7, None)
 
