@@ -32,7 +32,7 @@ class HitlCard(MetaflowCard):
 
     def render(self, task: Any) -> str:
         found = getattr(task.data, "hitl_decision", None)
-        if not isinstance(found, dict):
+        if not isinstance(found, dict) or "key" not in found:  # or a flow's own of that name
             return _PAGE.format(title="No gate", body="<p>This step has no <code>@hitl</code>.</p>")
         rows = "".join(
             f"<tr><th>{label}</th><td>{_shown(found[name])}</td></tr>"
