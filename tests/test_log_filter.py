@@ -158,6 +158,12 @@ def test_log_lists_what_is_asked_for(
     assert [each["key"].split("/")[1] for each in found] == list(runs)
 
 
+def test_a_list_in_which_nothing_fits_does_not_say_that_nothing_was_decided(
+    ledger: GitLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "--flow", "Nope") == "No decision fits these options.\n"
+
+
 def test_an_export_is_the_same_in_each_form(
     ledger: GitLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,6 +77,8 @@ def log(
             for each in found
         ]
         print_table(("ID", "OUTCOME", "DECIDED (UTC)", "BY", "GATE", "QUESTION"), rows)
+    elif wanted:
+        click.echo("No decision fits these options.")
     else:
         click.echo("Nothing was decided yet. `hitl list` shows what waits.")
 

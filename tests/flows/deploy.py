@@ -19,6 +19,7 @@ class TrainAndDeploy(FlowSpec):
         input_schema={"target": "str = staging"},
         timeout="24h",
         auto_approve_if="environment == dev",
+        better={"accuracy": "higher"},
     )
     @step
     def deploy(self):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from bridge import wiring
 from bridge.core import input_fields
 from bridge.core.approval import Approval, approval_of
+from bridge.core.comparison import declared_better
 from bridge.core.conditions import Function, judge, parse
 from bridge.core.errors import BridgeError, Faults, GateShut, NoLedger
 from bridge.core.evaluation import Condition, Decider
@@ -35,7 +36,7 @@ def pass_task(
         verified.append(standing)
         # In this order: an object that is loaded could change what is looked at after it.
         _check_bytes(task, standing.request, watch)
-        _check_plain_values(task, standing.request)
+        _check_plain_values(task, declared, standing.request)
         _check_condition(settings, task, declared, standing.decision)
         return _draft(settings, task, declared)
 
@@ -83,10 +84,11 @@ def _check_bytes(task: GatedTask, approved: ApprovalRequest, watch: Watch | None
         watch.hold_to(now.digests, now.names)
 
 
-def _check_plain_values(task: GatedTask, approved: ApprovalRequest) -> None:
+def _check_plain_values(task: GatedTask, declared: GateSpec, approved: ApprovalRequest) -> None:
     """The page showed these values as they are, whatever the objects beside them do."""
     before = {each.name: each for each in approved.artifacts if each.is_read}
-    lies = [each.name for each in plain_artifacts(task) if before.get(each.name, each) != each]
+    now = declared_better(plain_artifacts(task), declared.better)
+    lies = [each.name for each in now if before.get(each.name, each) != each]
     if lies:
         raise GateShut(
             f"{task.gate.key} does not run: what was approved is not what is here now (the page"
