@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from bridge.core.comparison import compared
-from bridge.core.model import ApprovalRequest, Artifact, Baseline, Kind
+from bridge.core.comparison import compared, kind_of
+from bridge.core.errors import Faults
+from bridge.core.model import ApprovalRequest, Artifact, Baseline, CompareBy, Kind, Subject
 from bridge.gates.open_page import place_on, policy_for, put_up
 from bridge.render.request import request_md
 
@@ -18,6 +19,7 @@ from .forge import World, world
 from .github.pulls import PullRequest
 
 KIND = Kind("Train", "deploy")
+ABOUT = Subject("Train", "deploy")
 
 
 @pytest.fixture
@@ -98,13 +100,15 @@ def test_opening_again_keeps_what_was_shown(at: World) -> None:
     assert baseline(at, again).key == "Train/6/deploy/12"
 
 
-def forged(at: World, run: int, value: str, chosen: Baseline | None) -> PullRequest:
+def forged(
+    at: World, run: int, value: str, chosen: Baseline | None, kind: Kind = KIND
+) -> PullRequest:
     """Opened by an opener that chooses what its request is compared with."""
-    honest = at.request(f"Train/{run}/deploy/12", artifacts=accuracy(value), kind=KIND)
+    honest = at.request(f"Train/{run}/deploy/12", artifacts=accuracy(value))
     desk = at.desk(at.opener)
     look = desk.forge.find([honest.gate.branch])
     policy, place = policy_for(honest, look.site), place_on(desk.forge, look.site)
-    asked: ApprovalRequest = replace(honest, policy=policy, venue=place, baseline=chosen)
+    asked: ApprovalRequest = replace(honest, policy=policy, venue=place, kind=kind, baseline=chosen)
     page = put_up(desk, look, desk.ledger.open(asked, request_md(asked)))
     return at.repo.pull(page.number)
 
@@ -134,8 +138,36 @@ def test_an_opener_that_picks_a_flattering_comparison_gains_nothing(at: World, c
     assert old.number != pull.number
 
 
+def test_an_opener_cannot_be_what_another_flow_is_compared_with(at: World) -> None:
+    theirs = replace(KIND, flow="Other")
+    with pytest.raises(Faults, match="its `kind` is that of another flow, step or environment"):
+        at.open("Train/8/deploy/12", artifacts=accuracy("0.1"), kind=theirs)
+    pull = forged(at, 9, "0.1", None, theirs)
+    approve(at, pull)
+    assert at.recorded(pull) is None
+    assert "is that of another flow" in at.status(pull)
+
+
+def test_a_flattering_comparison_in_a_sweep_stops_no_other_gate(at: World) -> None:
+    approved(at, 5, "0.5")
+    older = baseline(at, opened(at, 50, "0.5"))
+    approved(at, 6, "0.929")
+    liar, honest = forged(at, 7, "0.6", older), opened(at, 8, "0.95")
+    at.github.clock.advance(minutes=1)
+    for pull in (liar, honest):
+        pull.review(at.alice, "APPROVED")
+    at.sweep()
+    assert at.recorded(liar) is None
+    assert at.recorded(honest)
+    assert baseline(at, liar).key == "Train/8/deploy/12"  # which this very sweep approved
+
+
 def test_gates_of_another_environment_or_key_are_not_compared(at: World) -> None:
     approved(at, 6, "0.929")
-    for kind in (replace(KIND, environment="staging"), replace(KIND, name="de")):
-        pull = at.open("Train/8/deploy/12", artifacts=accuracy("1"), kind=kind)
+    staging = Subject("Train", "deploy", "staging")
+    for kind, subject in (
+        (kind_of(staging, CompareBy()), staging),
+        (replace(KIND, name="de"), ABOUT),
+    ):
+        pull = at.open("Train/8/deploy/12", artifacts=accuracy("1"), kind=kind, subject=subject)
         assert at.standing(pull).request.baseline is None

@@ -14,7 +14,7 @@ from bridge.cli.main import main as hitl
 from bridge.core.delivery import Workflow
 from bridge.core.evaluation import Outcome
 from bridge.core.facts import About, Fact, Source
-from bridge.core.model import Declared, Subject
+from bridge.core.model import Declared, Kind, Subject
 from bridge.entrypoints import github_job
 from bridge.gates.open_page import ask
 from tests.forge import World
@@ -433,7 +433,10 @@ def _forged(at: Ci, **changes: Any) -> str:
             "other values than people were shown: accuracy",
         ),
         (
-            {"subject": Subject("deploy.yml", "production", "x", artifacts={"accuracy": 0.5})},
+            {
+                "subject": Subject("deploy.yml", "production", "x", artifacts={"accuracy": 0.5}),
+                "kind": Kind("deploy.yml", "production", "x"),
+            },
             "approved for the environment x",
         ),
         (

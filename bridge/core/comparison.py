@@ -139,6 +139,13 @@ def kind_of(
     return Kind(subject.flow, subject.step, subject.environment, project, branch, compare.name)
 
 
+def is_of(kind: Kind, subject: Subject) -> bool:
+    """Whether gates about this subject are of this kind. An opener could name another flow's, and
+    then its approval would be what that flow's next gate is compared with."""
+    own = (subject.flow, subject.step, subject.environment)
+    return (kind.flow, kind.step, kind.environment) == own
+
+
 def declared_better(
     artifacts: Iterable[Artifact], better: Mapping[str, Better]
 ) -> tuple[Artifact, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from bridge.core.comparison import is_of
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy
 from bridge.core.evaluation import Evidence
@@ -132,6 +133,11 @@ def policy_for(asked: Draft | ApprovalRequest, site: Site) -> Policy:
         raise Faults(
             f"the request of {asked.gate.key}",
             ["it does not say what it is about, so no policy can be found for it"],
+        )
+    if asked.kind and not is_of(asked.kind, asked.subject):
+        raise Faults(
+            f"the request of {asked.gate.key}",
+            ["its `kind` is that of another flow, step or environment: ask again in a new run"],
         )
     selected = _policies(site).select(asked.subject, asked.initiator)
     return replace(narrow(selected, asked.declared), via=selected.via)
