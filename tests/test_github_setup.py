@@ -25,7 +25,7 @@ from bridge.entrypoints.github_action import main as action
 from bridge.gates.open_page import ask
 from bridge.policy.policy_file import parse
 from bridge.setup import vendored_action, workflow_files
-from bridge.setup.action_address import action_address, of_release
+from bridge.setup.action_address import action_address, of_project, of_release
 from bridge.setup.app_manifest import Manifest, Role, code_in, name_of
 from bridge.setup.app_page import AppPage
 from bridge.setup.checks import Level
@@ -526,6 +526,24 @@ def test_the_action_is_where_the_release_was_installed_from(
     told: str | None, address: str | None
 ) -> None:
     assert of_release(told, "https://github.com") == address
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        (
+            f"Action, https://github.com/acme/bridge/tree/{'ab' * 20}/action",
+            f"acme/bridge/action@{'ab' * 20}",
+        ),
+        ("Action, https://github.com/acme/bridge/tree/main/action", None),
+        (f"Action, https://elsewhere.test/acme/bridge/tree/{'ab' * 20}/action", None),
+        (f"Homepage, https://github.com/acme/bridge/tree/{'ab' * 20}/action", None),
+    ],
+)
+def test_the_action_is_where_a_published_release_says_it_is(url: str, address: str | None) -> None:
+    assert of_project(["Homepage, https://github.com/acme/bridge", url], "https://github.com") == (
+        address
+    )
 
 
 # -- the first gate --------------------------------------------------------------------------------

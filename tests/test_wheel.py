@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+REPOSITORY = "https://github.com/acme/approval-bridge"
+COMMIT = "ab" * 20
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` of an environment that holds the wheel alone, and borrows its dependencies."""
     place = tmp_path_factory.mktemp("wheel")
     build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(place), str(ROOT)]
-    subprocess.run([sys.executable, *build], check=True, capture_output=True)
+    env = {**os.environ, "RELEASE_REPOSITORY": REPOSITORY, "RELEASE_COMMIT": COMMIT}
+    subprocess.run([sys.executable, *build], check=True, capture_output=True, env=env)
     (wheel,) = place.glob("*.whl")
     venv.create(place / "env", with_pip=False)
     python = place / "env" / "bin" / "python"
@@ -61,3 +65,18 @@ def test_the_wheel_carries_templates_and_the_metaflow_extension(
     shown = run(installed, tmp_path, "python", "-c", program)
     assert shown.returncode == 0, shown.stderr
     assert str(installed.parent) in shown.stdout, "the checkout was imported, not the wheel"
+
+
+def test_a_release_knows_the_address_of_its_action(installed: Path, tmp_path: Path) -> None:
+    program = (
+        "from bridge.setup.action_address import action_address;"
+        "print(action_address(None, 'https://github.com'))"
+    )
+    shown = run(installed, tmp_path, "python", "-c", program)
+    assert shown.stdout.strip() == f"acme/approval-bridge/action@{COMMIT}", shown.stderr
+
+
+def test_a_build_that_is_no_release_names_no_repository() -> None:
+    hook = runpy.run_path(str(ROOT / "hatch_build.py"))
+    asker = {"GITHUB_REPOSITORY": "eve/models", "GITHUB_SHA": COMMIT, "RELEASE_COMMIT": COMMIT}
+    assert hook["project_urls"](asker) == {}

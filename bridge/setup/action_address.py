@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ _PINNED: Final = re.compile(r"[\w.-]+/[\w.-]+(?:/[\w.-]+)*@[0-9a-f]{40}(?:[0-9a-
 _ARCHIVE: Final = re.compile(
     r"/([\w.-]+/[\w.-]+)/archive/([0-9a-f]{40})\.(?:zip|tar\.gz)", re.ASCII
 )
+_TREE: Final = re.compile(r"/([\w.-]+/[\w.-]+)/tree/([0-9a-f]{40})/action", re.ASCII)
 _REPOSITORY: Final = re.compile(r"/([\w.-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
@@ -34,12 +36,13 @@ def action_address(given: str | None, server: str) -> str:
             )
             raise Faults("--action", [fault])
         return given
-    found = of_release(_direct_url(), server)
+    direct_url, project_urls = _installed()
+    found = of_release(direct_url, server) or of_project(project_urls, server)
     if found is None:
         raise BridgeError(
-            "it is not known where this release's action is, because it was not installed from a"
-            f" repository on {urlsplit(server).netloc}: give --action, as in"
-            " acme/approval-bridge/action@COMMIT, for a copy of the bridge in your organization"
+            "it is not known where this release's action is: this is no published release, and it"
+            f" was not installed from a repository on {urlsplit(server).netloc}: give --action,"
+            " as in acme/approval-bridge/action@COMMIT, for a copy in your organization"
         )
     return found
 
@@ -62,8 +65,20 @@ def of_release(direct_url: str | None, server: str) -> str | None:
     return None
 
 
-def _direct_url() -> str | None:
+def of_project(urls: Sequence[str], server: str) -> str | None:
+    """The address among the `Project-URL` lines of a published release (hatch_build.py)."""
+    for label, _, url in (each.partition(", ") for each in urls):
+        parts = urlsplit(url)
+        tree = _TREE.fullmatch(parts.path)
+        if label == "Action" and tree and parts.hostname == urlsplit(server).hostname:
+            return f"{tree[1]}/action@{tree[2]}"
+    return None
+
+
+def _installed() -> tuple[str | None, list[str]]:
+    """What pip keeps of where it came from, and the addresses that the release names."""
     try:
-        return distribution("approval-bridge").read_text("direct_url.json")
+        here = distribution("approval-bridge")
     except PackageNotFoundError:
-        return None
+        return None, []
+    return here.read_text("direct_url.json"), here.metadata.get_all("Project-URL") or []
