@@ -102,6 +102,16 @@ test-argo: setup
 test-argo-pods: setup
 	@$(BIN)/python -m pytest -m argo_pods
 
+# The documentation as a site in build/site; a broken link or anchor fails it.
+.PHONY: site
+site: $(VENV)/site
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build
+
+$(VENV)/site: $(READY) docs/requirements.lock
+	$(PYTHON) -m venv --clear $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.lock
+	@printf '%s\n' $(CURDIR) $(abspath $(VENV))/lib/python3*/site-packages > $$(ls -d $@/lib/python3*/site-packages)/the-bridge.pth
+
 check: lint types imports test
 
 lint: setup
@@ -128,6 +138,10 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --no-header --constraint requirements-dev.lock \
 	  action/kubernetes.in -o action/kubernetes.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-annotate --no-header docs/requirements.in -o docs/requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-annotate --no-header .github/release.in -o .github/release.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --no-header \
 	  tests/apiserver/requirements.in -o tests/apiserver/requirements.lock
