@@ -252,7 +252,7 @@ def test_a_patch_of_the_pod_that_a_parameter_fills_in_could_remove_the_check(whe
         "spec": one(plain, podSpecPatch=PATCH),
         "defaults": one(plain, templateDefaults={"podSpecPatch": PATCH}),
     }[where]
-    assert "could replace the check of the gate deploy: write the patch out" in refusal(made)
+    assert "what is filled in there could replace the check" in refusal(made)
     fixed = json.loads(json.dumps(made).replace("{{workflow.parameters.image}}", "x"))
     assert checks(gated(fixed)) == ["hitl-verify"]
 
@@ -260,7 +260,59 @@ def test_a_patch_of_the_pod_that_a_parameter_fills_in_could_remove_the_check(whe
 def test_init_containers_of_the_defaults_could_run_before_the_check() -> None:
     first = {"initContainers": [{"name": "first", "image": "x"}]}
     said = refusal(one({"container": {"image": "x"}}, templateDefaults=first))
-    assert "could run before the check of the gate deploy" in said
+    assert "could run before the check of a gate" in said
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "initContainers: [{name: hitl-verify, command: ['true']}]",
+        "initContainers: [{name: init, command: [sh, -c, deploy]}]",
+        "initContainers: [{name: hitl-verify, $patch: delete}]",
+        "initContainers: [{name: hitl-verify, restartPolicy: Always}]",
+        "initContainers: [{name: hitl-verify, volumeMounts: [{name: x, mountPath: /usr/lib}]}]",
+        "initContainers: null",
+        "initContainers: []\ninitcontainers: []",
+        "INITCONTAINERS: []",
+        "initContainer\u017f: []",
+        "$patch: replace",
+        "$setElementOrder/initContainers: [{name: mine}]",
+        '{"init\\u0043ontainers": {}}',
+        "? !!binary aW5pdENvbnRhaW5lcnM=\n: []",
+        "&a initContainers: null",
+        "containers: [",
+        7,
+    ],
+)
+@pytest.mark.parametrize("where", ["template", "spec", "defaults"])
+def test_a_patch_that_could_take_the_check_out_of_the_pod_is_refused(
+    where: str, patch: object
+) -> None:
+    plain: dict[str, Any] = {"container": {"image": "x"}}
+    made = {
+        "template": one({**plain, "podSpecPatch": patch}),
+        "spec": one(plain, podSpecPatch=patch),
+        "defaults": one(plain, templateDefaults={"podSpecPatch": patch}),
+    }[where]
+    assert " has a podSpecPatch " in refusal(made)
+
+
+def test_a_patch_may_say_what_the_init_containers_need() -> None:
+    patch = "initContainers: [{name: init, resources: {limits: {memory: 1Gi}}}]"
+    made = gated(one({"container": {"image": "x"}, "podSpecPatch": patch}))
+    assert checks(made) == ["hitl-verify"]
+
+
+def test_what_is_memoized_would_end_by_the_outputs_of_an_earlier_run() -> None:
+    plain: dict[str, Any] = {"container": {"image": "x"}}
+    kept = {"memoize": {"key": "k", "cache": {"configMap": {"name": "c"}}}}
+    for made in (one({**plain, **kept}), one(plain, templateDefaults=kept)):
+        assert "has memoize: a hit ends the task" in refusal(made)
+
+
+def test_an_init_container_of_the_name_of_the_check_is_refused() -> None:
+    own = {"container": {"image": "x"}, "initContainers": [{"name": "hitl-verify", "image": "x"}]}
+    assert "give yours another name" in refusal(one(own))
 
 
 def test_the_names_of_what_a_gate_is_given_are_not_taken_over() -> None:
@@ -280,6 +332,7 @@ def test_a_task_as_metaflow_compiles_it_keeps_what_it_is_given() -> None:
         ("retryStrategy", 3, "spec.templates[1].retryStrategy is not a mapping"),
         ("inputs", {"parameters": ["x"]}, "spec.templates[1].inputs.parameters is not a list"),
         ("initContainers", "x", "spec.templates[1].initContainers is not a list"),
+        ("initContainers", ["x"], "spec.templates[1].initContainers is not a list of containers"),
     ],
 )
 def test_a_template_that_is_not_as_argo_has_it_is_a_fault_and_no_crash(

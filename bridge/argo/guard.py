@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.argo.inject import Json, calls
+from bridge.argo.pod_spec_patch import fault_of
 from bridge.core.errors import Faults
 
 #: Begins the inputs of a guarded template that its gate needs, beside those it has itself.
@@ -79,6 +80,14 @@ class _Guard:
 
     def __post_init__(self) -> None:
         self._named = {each["name"]: each for each in self.spec["templates"]}
+        defaults = self.spec.get("templateDefaults") or {}
+        self._check_pod("the spec", {"podSpecPatch": self.spec.get("podSpecPatch")})
+        self._check_pod("templateDefaults", defaults)
+        if defaults.get("initContainers"):
+            self.faults.append(
+                "templateDefaults has initContainers, which could run before the check of a gate:"
+                " give them to the templates that need them"
+            )
 
     def of(self, gated: GatedCall) -> None:
         """Everything that this call runs."""
@@ -153,22 +162,11 @@ class _Guard:
                 f"{gated.gate} runs {name}, in which it is itself: gate a template that does not"
                 " run the one around it"
             )
-        defaults = self.spec.get("templateDefaults") or {}
-        for where, holds in (
-            (f"the template {name}", template),
-            ("the spec", self.spec),
-            ("templateDefaults", defaults),
-        ):
-            # A parameter could write init containers of its own over ours.
-            if "{{" in str(holds.get("podSpecPatch") or ""):
-                self.faults.append(
-                    f"{where} has a podSpecPatch with a `{{{{…}}}}`, and what is filled in there"
-                    f" could replace the check of the gate {gated.gate}: write the patch out"
-                )
-        if defaults.get("initContainers"):
+        self._check_pod(f"the template {name}", template)
+        if any(each.get("name") == INIT for each in template.get("initContainers") or ()):
             self.faults.append(
-                "templateDefaults has initContainers, which could run before the check of the gate"
-                f" {gated.gate}: give them to the templates that need them"
+                f"the template {name} has an init container {INIT}, as the check of its gate is"
+                " called: give yours another name"
             )
         for each in _inputs(template):
             if str(each["name"]).startswith(GIVEN):
@@ -176,6 +174,17 @@ class _Guard:
                     f"the template {name} has an input {each['name']}: names with {GIVEN} are for"
                     " its gate, so give yours another"
                 )
+
+    def _check_pod(self, where: str, holds: Mapping[str, Any]) -> None:
+        """Nothing takes the check out of the pods of these templates, or lets them do without."""
+        said = fault_of(holds.get("podSpecPatch"))
+        if said:
+            self.faults.append(f"{where} has a podSpecPatch {said}")
+        if holds.get("memoize"):
+            self.faults.append(
+                f"{where} has memoize: a hit ends the task with the outputs of an earlier run, and"
+                " nothing checks the gate. Memoize a template that has no gate"
+            )
 
     def check_callers(self, gated: Sequence[GatedCall]) -> None:
         """Nobody else calls a guarded template: without the gate's arguments it would never run."""

@@ -165,8 +165,9 @@ def _template_faults(template: object, where: str) -> Iterator[str]:
         yield f"{where} has no name"
     yield from _not_mapping(template, "retryStrategy", where)
     yield from _parameter_faults(template, "inputs", where)
-    if not isinstance(template.get("initContainers") or [], list):
-        yield f"{where}.initContainers is not a list"
+    own = template.get("initContainers") or []
+    if not isinstance(own, list) or not all(isinstance(each, Mapping) for each in own):
+        yield f"{where}.initContainers is not a list of containers"
     dag = template.get("dag")
     if dag is not None:
         tasks = dag.get("tasks") if isinstance(dag, Mapping) else None
