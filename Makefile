@@ -78,6 +78,10 @@ eye: setup
 test-argo-shapes: setup
 	@$(PYTEST) -n $(WORKERS) --dist load --maxschedchunk 1 -m argo_shapes
 
+.PHONY: test-examples
+test-examples: setup
+	@$(PYTEST) $(BESIDE) -m examples tests/test_examples.py
+
 .PHONY: test-cluster
 # On a real API server: the cluster that KUBECONFIG names, which knows Argo's resource types; without
 # it, one of our own, made from Kubernetes' Go modules (minutes, once).

@@ -25,6 +25,7 @@ FROM_ROOT = {
     "contributing.md": "CONTRIBUTING.md",
     "vulnerabilities.md": "SECURITY.md",
     "changelog.md": "CHANGELOG.md",
+    "examples.md": "examples/README.md",
 }
 _ON_SITE = {ROOT / path: name for name, path in FROM_ROOT.items()}
 #: Where a file that is no page is copied to.
