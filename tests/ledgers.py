@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO
 
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import (
@@ -23,11 +22,10 @@ from bridge.core.evaluation import (
     Vote,
 )
 from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Standing
-from bridge.core.records import decision_out, request_out
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.shards import FIRST
-from bridge.ledger.commit_message import decision_message, request_message
 from bridge.ledger.git_ledger import GitLedger, create
+from tests.ledger_import import import_ledger
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEDGER = "refs/heads/approvals"
@@ -124,118 +122,16 @@ def ledger_of(
     Gates are called `key_of(0)`, `key_of(1)` …; the open ones come after the decided ones.
     """
     create(path)
-    importer = subprocess.Popen(
-        ["git", "-C", str(path), "fast-import", "--quiet", "--force"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+    import_ledger(
+        path,
+        lambda key, shard: a_request(key, shard=shard),
+        a_decision,
+        key_of,
+        decisions=decisions,
+        waiting=waiting,
+        shards=shards,
     )
-    assert importer.stdin
-    assert importer.stdout
-    stream = _Stream(importer.stdin, importer.stdout)
-    for index, shard in enumerate(shards):
-        ref = f"refs/heads/{shard}"
-        stream.last = stream.commit(ref, "The ledger begins\n", {"README.md": "A ledger.\n"})
-        for number in range(index * decisions, (index + 1) * decisions):
-            _decide(stream, a_request(key_of(number), shard=shard))
-        stream.forget("refs/heads/asked")
-    decided = len(shards) * decisions
-    for number in range(decided, decided + waiting):
-        request = a_request(key_of(number), shard=shards[-1])
-        _ask(stream, request, f"refs/heads/{request.gate.branch}")
-    importer.stdin.close()
-    importer.stdout.close()
-    assert importer.wait() == 0
     return path
-
-
-class _Texts:
-    """The records of many gates: YAML is written once, and then only what differs is put in."""
-
-    def __init__(self) -> None:
-        self._sample = a_request("Flow/SAMPLE/gate/1")
-        self._request = request_out(self._sample)
-        self._decision = decision_out(a_decision(self._sample, previous="PREVIOUS"))
-
-    def request(self, request: ApprovalRequest) -> str:
-        return self._fitted(self._request, request)
-
-    def decision(self, request: ApprovalRequest, previous: str) -> str:
-        return self._fitted(self._decision, request).replace("PREVIOUS", previous)
-
-    def _fitted(self, text: str, request: ApprovalRequest) -> str:
-        return (
-            text.replace(digest_of(self._sample), digest_of(request))
-            .replace(f"gate: {self._sample.gate.id}", f"gate: '{request.gate.id}'")
-            .replace(self._sample.gate.key, request.gate.key)
-            .replace(f"shard: {self._sample.shard}\n", f"shard: {request.shard}\n")
-        )
-
-
-_TEXTS = _Texts()
-
-
-def _ask(stream: _Stream, request: ApprovalRequest, ref: str) -> int:
-    files = {
-        f"{request.gate.folder}/request.yaml": _TEXTS.request(request),
-        f"{request.gate.folder}/request.md": request.message + "\n",
-    }
-    return stream.commit(ref, request_message(request, request.message), files, parent=stream.last)
-
-
-def _decide(stream: _Stream, request: ApprovalRequest) -> None:
-    last, previous = stream.last, stream.sha_of(stream.last)
-    asked = _ask(stream, request, "refs/heads/asked")
-    files = {
-        f"{request.gate.folder}/request.yaml": _TEXTS.request(request),
-        f"{request.gate.folder}/request.md": request.message + "\n",
-        f"{request.gate.folder}/decision.yaml": _TEXTS.decision(request, previous),
-    }
-    said = decision_message(request, a_decision(request), request.message)
-    ref = f"refs/heads/{request.shard}"
-    stream.last = stream.commit(ref, said, files, parent=last, joined=asked)
-
-
-class _Stream:
-    """The input of one `git fast-import`."""
-
-    def __init__(self, sink: IO[bytes], answers: IO[bytes]) -> None:
-        self._sink = sink
-        self._answers = answers
-        self._marks = 0
-        self.last = 0  # the mark of the ledger's head
-
-    def commit(
-        self,
-        ref: str,
-        message: str,
-        files: Mapping[str, str],
-        *,
-        parent: int = 0,
-        joined: int = 0,
-    ) -> int:
-        self._marks += 1
-        who = "committer approval bridge <approval-bridge@localhost> 1772366400 +0000"
-        lines = [f"commit {ref}", f"mark :{self._marks}", who, _data(message)]
-        if parent:
-            lines.append(f"from :{parent}")
-        if joined:
-            lines.append(f"merge :{joined}")
-        for path, content in files.items():
-            lines.append(f"M 100644 inline {path}\n{_data(content)}")
-        self._sink.write(("\n".join(lines) + "\n\n").encode())
-        return self._marks
-
-    def sha_of(self, mark: int) -> str:
-        self._sink.write(f"get-mark :{mark}\n".encode())
-        self._sink.flush()
-        return self._answers.readline().decode().strip()
-
-    def forget(self, ref: str) -> None:
-        self._sink.write(f"reset {ref}\nfrom {'0' * 40}\n\n".encode())
-
-
-def _data(text: str) -> str:
-    return f"data {len(text.encode())}\n{text}"
 
 
 def together(count: int, action: Callable[[int], None]) -> list[int]:

@@ -39,7 +39,7 @@ def test_a_commit_is_brought_without_its_tree_and_a_tree_without_what_is_beneath
         clone.bring_tips([head(repository)])
         assert kept(tmp_path) == ["commit"]
         root = clone.commit(head(repository)).split("\n")[0].split(" ")[1]
-        assert clone.tree(root).keys() == {"README.md", "gates"}
+        assert clone.tree(root).keys() == {"README.md", "gates", "ledger.yaml"}
         assert sorted(kept(tmp_path)) == ["commit", "tree"]
 
 

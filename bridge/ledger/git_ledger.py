@@ -356,7 +356,7 @@ class GitLedger:
     def _begin(self, at: datetime) -> str:
         """The ledger's first commit, where there is none."""
         tree = new_branch.first_tree(self._clone, at)
-        commit = self._commits.make(tree, [], "The ledger begins\n", author=BRIDGE)
+        commit = self._commits.make(tree, [], "The ledger begins\n", author=BRIDGE, at=at)
         self._exchanges.push({ref_of(FIRST): commit}, lease={ref_of(FIRST): ""})
         return commit
 
