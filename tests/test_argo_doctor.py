@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 
 from bridge.argo.admission import Admission, admission
-from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, ClusterSurvey
+from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, SERVER, ClusterSurvey
 from bridge.setup.argo_doctor import examine_cluster
 from bridge.setup.checks import Level, is_safe
 
 GOOD = ClusterSurvey(
     "argo",
     has_workflows=True,
-    may={**{(verb, "workflows"): True for verb in PULL}, **dict.fromkeys(NEEDLESS, False)},
+    may={
+        **{(verb, "workflows"): verb in PULL for verb in (*PULL, *SERVER)},
+        **dict.fromkeys(NEEDLESS, False),
+    },
     controller="quay.io/argoproj/workflow-controller:v4.1.2",
     admission=Admission(rewrites=False, delivers=True),
 )
@@ -41,6 +44,52 @@ def test_what_push_needs_must_be_there_and_what_pull_needs_besides_is_told(verb:
     without = replace(GOOD, may={**GOOD.may, (verb, "workflows"): False})
     assert level(without, "access") is (Level.FAULT if verb in PUSH else Level.FINE)
     assert any(f"{verb}" in each.says for each in examine_cluster(without))
+
+
+def test_the_account_of_argo_server_delivers_with_update_in_place_of_patch() -> None:
+    may = {**GOOD.may, **{(verb, "workflows"): verb in SERVER for verb in (*PULL, *SERVER)}}
+    served = replace(GOOD, may=may, admission=Admission())
+    [access] = [each for each in examine_cluster(served) if each.name == "access"]
+    assert access.level is Level.FINE
+    assert access.says.endswith("through Argo Server, with its token")
+    assert level(served, "admission") is Level.NOTE
+    neither = replace(served, may={**may, ("get", "workflows"): False})
+    assert level(neither, "access") is Level.FAULT
+
+
+STRICT = {"workflowRestrictions": "templateReferencing: Strict"}
+RETRIES = "spec: {templateDefaults: {retryStrategy: {limit: 2}}}"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "expected"),
+    [
+        ({}, (Level.FINE, Level.NOTE)),
+        (STRICT, (Level.FINE, Level.FINE)),
+        ({**STRICT, "workflowDefaults": RETRIES}, (Level.NOTE, Level.FINE)),
+        ({"workflowDefaults": "spec: {retryStrategy: {limit: 2}}"}, (Level.NOTE, Level.NOTE)),
+        ({"config": f"workflowDefaults:\n  {RETRIES}"}, (Level.NOTE, Level.NOTE)),
+        (
+            {"workflowDefaults": "spec: {podSpecPatch: 'initContainers: null'}"},
+            (Level.FAULT, Level.NOTE),
+        ),
+        (
+            {"workflowDefaults": "spec: {templateDefaults: {memoize: {key: k}}}"},
+            (Level.FAULT, Level.NOTE),
+        ),
+        ({"workflowDefaults": "spec: [3]"}, (Level.FINE, Level.NOTE)),
+    ],
+)
+def test_what_the_controllers_configuration_does_to_gates(
+    configuration: dict[str, str], expected: tuple[Level, Level]
+) -> None:
+    found = replace(GOOD, configuration=configuration)
+    assert (level(found, "defaults"), level(found, "referencing")) == expected
+
+
+def test_a_configuration_that_cannot_be_read_is_told_and_no_crash() -> None:
+    broken = replace(GOOD, configuration={"workflowDefaults": "spec: ["})
+    assert level(broken, "defaults") is Level.NOTE
 
 
 @pytest.mark.parametrize("right", NEEDLESS)

@@ -431,6 +431,8 @@ def test_the_shipped_manifests_are_taken_whole(at: Place) -> None:
          " pull"),
         ("hitl-push", "✓ access: this account delivers to workflows in {} by push; for pull it"
          " lacks list, watch"),
+        ("hitl-push-server", "✓ access: this account delivers to workflows in {} through Argo"
+         " Server, with its token"),
         ("default", "✗ access: this account may not get, patch, list, watch workflows in {}"),
     ],
 )  # fmt: skip
@@ -457,6 +459,26 @@ def test_the_doctor_warns_of_an_account_that_may_everything(
     assert cli.main(["doctor", "--kubernetes", "--namespace", at.name]) == 0
     said = capsys.readouterr().out
     assert "! least: this account may also create workflows, delete workflows, get secrets" in said
+    assert f"✓ access: this account delivers to workflows in {at.name}, by push and by pull" in said
+    assert "defaults:" not in said  # no controller is configured in this namespace
+
+
+def test_the_doctor_reads_the_controllers_configuration_as_an_administrator_alone(
+    at: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at.apply()
+    retries = "spec: {templateDefaults: {retryStrategy: {limit: 2}}}"
+    name = {"name": "workflow-controller-configmap"}
+    made = {"metadata": name, "data": {"workflowDefaults": retries}}
+    at.core.create_namespaced_config_map(at.name, made)
+    asked = ["doctor", "--kubernetes", "--namespace", at.name]
+    assert cli.main(asked) == 0
+    said = capsys.readouterr().out
+    assert "! defaults: the controller's workflowDefaults retry every template" in said
+    assert "! referencing: whoever may create workflows can write one without a gate" in said
+    monkeypatch.setenv("KUBECONFIG", at.kubeconfig("hitl-reconciler"))
+    assert cli.main(asked) == 0
+    assert "defaults:" not in capsys.readouterr().out
 
 
 def test_the_doctor_tries_the_policies_as_the_account_that_delivers(

@@ -80,14 +80,7 @@ class _Guard:
 
     def __post_init__(self) -> None:
         self._named = {each["name"]: each for each in self.spec["templates"]}
-        defaults = self.spec.get("templateDefaults") or {}
-        self._check_pod("the spec", {"podSpecPatch": self.spec.get("podSpecPatch")})
-        self._check_pod("templateDefaults", defaults)
-        if defaults.get("initContainers"):
-            self.faults.append(
-                "templateDefaults has initContainers, which could run before the check of a gate:"
-                " give them to the templates that need them"
-            )
+        self.faults += default_faults(self.spec)
 
     def of(self, gated: GatedCall) -> None:
         """Everything that this call runs."""
@@ -162,7 +155,7 @@ class _Guard:
                 f"{gated.gate} runs {name}, in which it is itself: gate a template that does not"
                 " run the one around it"
             )
-        self._check_pod(f"the template {name}", template)
+        self.faults += _pod_faults(f"the template {name}", template)
         if any(each.get("name") == INIT for each in template.get("initContainers") or ()):
             self.faults.append(
                 f"the template {name} has an init container {INIT}, as the check of its gate is"
@@ -174,17 +167,6 @@ class _Guard:
                     f"the template {name} has an input {each['name']}: names with {GIVEN} are for"
                     " its gate, so give yours another"
                 )
-
-    def _check_pod(self, where: str, holds: Mapping[str, Any]) -> None:
-        """Nothing takes the check out of the pods of these templates, or lets them do without."""
-        said = fault_of(holds.get("podSpecPatch"))
-        if said:
-            self.faults.append(f"{where} has a podSpecPatch {said}")
-        if holds.get("memoize"):
-            self.faults.append(
-                f"{where} has memoize: a hit ends the task with the outputs of an earlier run, and"
-                " nothing checks the gate. Memoize a template that has no gate"
-            )
 
     def check_callers(self, gated: Sequence[GatedCall]) -> None:
         """Nobody else calls a guarded template: without the gate's arguments it would never run."""
@@ -232,6 +214,32 @@ class _Guard:
             return {**template, "dag": {**template["dag"], "tasks": tasks}}
         steps = [[handed(each) for each in group] for group in template["steps"]]
         return {**template, "steps": steps}
+
+
+def default_faults(spec: Mapping[str, Any]) -> list[str]:
+    """What a spec says for all of its templates by which a pod would do without its check."""
+    defaults = spec.get("templateDefaults") or {}
+    faults = [
+        *_pod_faults("the spec", {"podSpecPatch": spec.get("podSpecPatch")}),
+        *_pod_faults("templateDefaults", defaults),
+    ]
+    if defaults.get("initContainers"):
+        faults.append(
+            "templateDefaults has initContainers, which could run before the check of a gate: give"
+            " them to the templates that need them"
+        )
+    return faults
+
+
+def _pod_faults(where: str, holds: Mapping[str, Any]) -> Iterator[str]:
+    said = fault_of(holds.get("podSpecPatch"))
+    if said:
+        yield f"{where} has a podSpecPatch {said}"
+    if holds.get("memoize"):
+        yield (
+            f"{where} has memoize: a hit ends the task with the outputs of an earlier run, and"
+            " nothing checks the gate. Memoize a template that has no gate"
+        )
 
 
 def _held(spec: Mapping[str, Any], template: Mapping[str, Any]) -> Json | None:

@@ -35,9 +35,15 @@ _DEEPEST = 11_000
 _SELECTOR = f"{LABEL}=true,workflows.argoproj.io/completed!=true"
 
 
+#: Where Argo's controller looks unless it is told otherwise:
+#: https://argo-workflows.readthedocs.io/en/latest/workflow-controller-configmap/
+_CONFIGURATION: Final = "workflow-controller-configmap"
+
 #: What each way of delivering asks of an account, of workflows in their namespace.
 PUSH: Final = ("get", "patch")
 PULL: Final = (*PUSH, "list", "watch")
+#: Argo Server writes with the token of the account that asks.
+SERVER: Final = ("get", "update")
 #: What no deliverer needs, as verb and resource.
 NEEDLESS: Final = (
     ("create", "workflows"),
@@ -56,6 +62,7 @@ class ClusterSurvey:
     may: Mapping[tuple[str, str], bool]  # by verb and resource, in the namespace
     controller: str | None
     admission: Admission
+    configuration: Mapping[str, str] | None = None  # of the controller; None: it may not see it
 
 
 class Kubernetes:
@@ -129,7 +136,7 @@ class Kubernetes:
         """What this account sees and may."""
         from kubernetes import client
 
-        asked = [*((verb, _PLURAL) for verb in PULL), *NEEDLESS]
+        asked = [*((verb, _PLURAL) for verb in (*PULL, *SERVER)), *NEEDLESS]
         may = {}
         reviews: Any = client.AuthorizationV1Api()
         with _told("review", "its own access"):
@@ -149,7 +156,8 @@ class Kubernetes:
         tried = Admission()
         if has and may["list", _PLURAL] and may["patch", _PLURAL]:
             tried = self._admission(namespace)
-        return ClusterSurvey(namespace, has, may, self._controller(namespace), tried)
+        controller, configuration = self._controller(namespace), self._configuration(namespace)
+        return ClusterSurvey(namespace, has, may, controller, tried, configuration)
 
     def _admission(self, namespace: str) -> Admission:
         from kubernetes.client import ApiException
@@ -203,6 +211,22 @@ class Kubernetes:
                 raise
         images = [each.spec.template.spec.containers[0].image for each in found.items]
         return images[0] if images else None
+
+    def _configuration(self, namespace: str) -> Mapping[str, str] | None:
+        """The controller's, where it is beside the workflows and may be seen."""
+        from kubernetes import client
+
+        core: Any = client.CoreV1Api()
+        with _told("get", "the controller's configuration"):
+            try:
+                found = core.read_namespaced_config_map(
+                    _CONFIGURATION, namespace, _request_timeout=_SECONDS
+                )
+            except client.ApiException as error:
+                if error.status in (403, 404):
+                    return None
+                raise
+        return dict(found.data or {})
 
     def _list(self, **how: Any) -> object:
         listing, *where = self._listing()

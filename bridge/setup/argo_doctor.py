@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, ClusterSurvey
+from bridge.argo.guard import default_faults
+from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, SERVER, ClusterSurvey
+from bridge.core.errors import BridgeError
+from bridge.core.yaml_text import load
 from bridge.setup.checks import Check, Level
 
 #: Whose controllers were tried.
@@ -14,7 +17,13 @@ _TRIED: Final = re.compile(r":v?(3\.7|4\.1)\.")
 
 
 def examine_cluster(survey: ClusterSurvey) -> tuple[Check, ...]:
-    return (_types(survey), *_access(survey), *_admission(survey), _controller(survey))
+    return (
+        _types(survey),
+        *_access(survey),
+        *_admission(survey),
+        _controller(survey),
+        *_configuration(survey),
+    )
 
 
 def _types(survey: ClusterSurvey) -> Check:
@@ -34,16 +43,19 @@ def _access(survey: ClusterSurvey) -> Iterator[Check]:
     if not lacks:
         says = f"this account delivers to {place}, by push and by pull"
         yield Check("access", Level.FINE, says)
-    elif set(lacks) & set(PUSH):
+    elif not set(lacks) & set(PUSH):
+        says = f"this account delivers to {place} by push; for pull it lacks {', '.join(lacks)}"
+        yield Check("access", Level.FINE, says)
+    elif all(survey.may[verb, "workflows"] for verb in SERVER):
+        says = f"this account delivers to {place} through Argo Server, with its token"
+        yield Check("access", Level.FINE, says)
+    else:
         yield Check(
             "access",
             Level.FAULT,
             f"this account may not {', '.join(lacks)} {place}",
             "apply kubernetes/reconciler.yaml or kubernetes/push.yaml (`hitl init --kubernetes`)",
         )
-    else:
-        says = f"this account delivers to {place} by push; for pull it lacks {', '.join(lacks)}"
-        yield Check("access", Level.FINE, says)
     more = [" ".join(each) for each in NEEDLESS if survey.may[each]]
     if more:
         yield Check(
@@ -56,7 +68,7 @@ def _access(survey: ClusterSurvey) -> Iterator[Check]:
 
 def _admission(survey: ClusterSurvey) -> Iterator[Check]:
     """The admission policies, as dry runs of this account showed them."""
-    if not survey.may["patch", "workflows"]:
+    if not any(survey.may[verb, "workflows"] for verb in ("patch", "update")):
         return
     tried, fix = survey.admission, "apply kubernetes/admission.yaml (`hitl init --kubernetes`)"
     if tried.delivers is False:
@@ -92,3 +104,57 @@ def _controller(survey: ClusterSurvey) -> Check:
         return Check("controller", Level.FINE, f"the controller is {image}")
     says = f"the controller is {image}; gates were tried with 3.7 and 4.1"
     return Check("controller", Level.NOTE, says)
+
+
+#: Under which a person starts the templates that are there, and no others.
+_RESTRICTED: Final = ("Strict", "Secure")
+
+
+def _configuration(survey: ClusterSurvey) -> Iterator[Check]:
+    """What the controller's configuration does to gates, if this account may read it."""
+    if survey.configuration is None:
+        return
+    try:
+        defaults = _mapping(_part(survey.configuration, "workflowDefaults").get("spec"))
+        around = _mapping(defaults.get("templateDefaults"))
+        restricts = _part(survey.configuration, "workflowRestrictions")
+        faults = default_faults({**defaults, "templateDefaults": around})
+    except BridgeError as error:
+        yield Check("defaults", Level.NOTE, f"the controller's configuration: {error}")
+        return
+    if faults:
+        says = f"the controller's workflowDefaults: {'; '.join(faults)}"
+        yield Check("defaults", Level.FAULT, says, "take it out of the controller's configuration")
+    elif defaults.get("retryStrategy") or around.get("retryStrategy"):
+        yield Check(
+            "defaults",
+            Level.NOTE,
+            "the controller's workflowDefaults retry every template: the pod of a shut gate is"
+            " started again, and shut again",
+            "give guarded templates a retryStrategy of their own",
+        )
+    else:
+        says = "the controller's workflowDefaults change nothing of a gate"
+        yield Check("defaults", Level.FINE, says)
+    if restricts.get("templateReferencing") in _RESTRICTED:
+        says = "a workflow can only refer to a template, and not replace what is in it"
+        yield Check("referencing", Level.FINE, says)
+    else:
+        yield Check(
+            "referencing",
+            Level.NOTE,
+            "whoever may create workflows can write one without a gate",
+            "set workflowRestrictions.templateReferencing to Strict, if people start templates",
+        )
+
+
+def _part(configuration: Mapping[str, str], key: str) -> Mapping[str, Any]:
+    """One setting. Older installations have all of them in one text, under `config`."""
+    if "config" in configuration:
+        return _mapping(load(configuration["config"], "its `config`").get(key))
+    text = configuration.get(key, "")
+    return load(text, f"its `{key}`") if text.strip() else {}
+
+
+def _mapping(found: object) -> Mapping[str, Any]:
+    return found if isinstance(found, Mapping) else {}
