@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
+import jwt
 import requests
 from github import Auth, Github
 from github.Requester import (
@@ -21,7 +23,7 @@ from github.Requester import (
     Requester,
     RequestsResponse,
 )
-from jwt import PyJWTError
+from jwt.algorithms import RSAAlgorithm
 from urllib3.exceptions import HTTPError
 
 from bridge.core import log, whole_answer
@@ -201,9 +203,12 @@ class Line:
     @staticmethod
     def _app_auth(app_id: str, key: str, why: str) -> Auth.AppAuth:
         try:
-            auth = Auth.AppAuth(app_id, key)
+            read = _read_key(key)
+            auth = Auth.AppAuth(
+                app_id, sign_func=lambda claims: jwt.encode(claims, read, algorithm="RS256")
+            )
             auth.create_jwt()
-        except (PyJWTError, ValueError, TypeError):
+        except (jwt.PyJWTError, ValueError, TypeError):
             raise ForgeUnavailable(f"{why}: {APP_KEY} is no private key in PEM form") from None
         return auth
 
@@ -229,6 +234,12 @@ class Line:
             raise ForgeUnavailable(f"{why}: {_OF_APP.get(denied.status, denied.said)}") from None
         except (KeyError, TypeError, ValueError):
             raise self._failed(why, "its answer is not what GitHub describes") from None
+
+
+@lru_cache(maxsize=8)
+def _read_key(pem: str) -> Any:
+    """OpenSSL checks the primes as it reads a key, which takes 40 ms: not for each request."""
+    return RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(pem)
 
 
 @dataclass(frozen=True, slots=True)
