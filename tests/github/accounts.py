@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -103,6 +103,12 @@ class Organisation(Account):
         self.members[account] = role
 
 
+@cache
+def _pair(app: int) -> rsa.RSAPrivateKey:
+    """A key takes a while to make: Apps of one number share it in all servers of a process."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 @dataclass(eq=False)
 class App:
     """A GitHub App; `key` is its private key (PEM), as a person would download it."""
@@ -121,7 +127,7 @@ class App:
 
     @cached_property
     def _pair(self) -> rsa.RSAPrivateKey:
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return _pair(self.id)
 
     @cached_property
     def key(self) -> str:
@@ -144,7 +150,7 @@ class App:
         """A token that proves to be this App, by the server's clock."""
         now = self.world.clock.now()
         asked = {"iat": now, "exp": now + timedelta(minutes=9), "iss": str(self.id), **claims}
-        return jwt.encode(asked, self.key, algorithm="RS256")
+        return jwt.encode(asked, self._pair, algorithm="RS256")
 
     def check(self, text: str, now: datetime) -> None:
         """Raises the 401 that GitHub answers to a JWT it does not take."""

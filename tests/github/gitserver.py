@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from tests.github import objects
 from tests.smart_http import answer
 
 NOTHING = "0" * 40
@@ -74,6 +76,9 @@ class Bare:
         self._kinds: dict[str, str] = {}
         self._blobs: dict[str, bytes] = {}
         self._at: dict[tuple[str, str], str] = {}  # (commit, path)
+        self._contains: dict[tuple[str, str], bool] = {}  # (tip, commit)
+        self._said: dict[tuple[str, str], str] = {}  # (commit, format)
+        self._objects = objects.Objects(path, environment({}))
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._git(["init", "--quiet", "--bare", "--template=", "-b", "main", str(path)])
@@ -90,29 +95,41 @@ class Bare:
 
     def read(self, sha: str) -> bytes:
         if sha not in self._blobs:
-            command = ["--git-dir", str(self.path), "cat-file", "blob", sha]
-            self._blobs[sha] = self._bytes(command, b"", None)
+            found = self._objects.find(sha)
+            if found is None or found.kind != "blob":
+                raise GitFailed(f"{sha} is no blob")
+            self._blobs[sha] = found.content
         return self._blobs[sha]
+
+    def store(self, contents: Sequence[str | bytes]) -> list[str]:
+        """The blobs of these contents, in their order."""
+        with tempfile.TemporaryDirectory(dir=self.path) as folder:
+            paths = [Path(folder, str(number)) for number in range(len(contents))]
+            for path, content in zip(paths, contents, strict=True):
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
+            lines = "".join(f"{path}\n" for path in paths)
+            return self.run(
+                "hash-object", "-w", "--no-filters", "--stdin-paths", stdin=lines
+            ).split()
+
+    def close(self) -> None:
+        self._objects.close()
 
     def _git(
         self, args: Sequence[str], stdin: str | bytes = "", env: Mapping[str, str] | None = None
     ) -> str:
         feed = stdin.encode() if isinstance(stdin, str) else stdin
-        return self._bytes(args, feed, env).decode("utf-8", "replace")
-
-    def _bytes(self, args: Sequence[str], stdin: bytes, env: Mapping[str, str] | None) -> bytes:
         done = subprocess.run(
-            ["git", *args], input=stdin, capture_output=True, env=environment(env or {})
+            ["git", *args], input=feed, capture_output=True, env=environment(env or {})
         )
         if done.returncode:
             raise GitFailed(done.stderr.decode("utf-8", "replace").strip())
-        return done.stdout
+        return done.stdout.decode("utf-8", "replace")
 
     # -- refs --------------------------------------------------------------------------------
 
     def refs(self, prefix: str = "refs/") -> dict[str, str]:
-        out = self.run("for-each-ref", "--format=%(refname) %(objectname)", prefix)
-        return dict(line.split(" ") for line in out.splitlines())
+        return objects.refs(self.path, prefix)
 
     def sha(self, name: str) -> str | None:
         """The object that a full ref name or an expression names."""
@@ -142,21 +159,23 @@ class Bare:
         return found
 
     def _parsed(self, name: str) -> str | None:
-        try:
-            return self.run("rev-parse", "--verify", "--quiet", name) or None
-        except GitFailed:
+        found = self._found(name)
+        return found.sha if found else None
+
+    def _found(self, name: str) -> objects.Thing | None:
+        if not name.strip() or "\n" in name:
             return None
+        found = self._objects.find(name)
+        if found:
+            self._kinds[found.sha] = found.kind
+        return found
 
     def kind(self, name: str) -> str | None:
-        if name in self._kinds:
-            return self._kinds[name]
-        try:
-            found = self.run("cat-file", "-t", name)
-        except GitFailed:
-            return None
-        if _SHA.fullmatch(name):
-            self._kinds[name] = found
-        return found
+        known = self._kinds.get(name)
+        if known:
+            return known
+        found = self._found(name)
+        return found.kind if found else None
 
     def set_ref(self, ref: str, new: str, old: str | None = None) -> None:
         """Raises `GitFailed` where `old` is given and no longer its value."""
@@ -183,11 +202,24 @@ class Bare:
     # -- history -----------------------------------------------------------------------------
 
     def contains(self, tip: str, commit: str) -> bool:
+        if (tip, commit) not in self._contains:
+            if self.kind(tip) is None or self.kind(commit) is None:
+                return False  # until somebody pushes it
+            self._contains[tip, commit] = tip == commit or self._is_ancestor(commit, tip)
+        return self._contains[tip, commit]
+
+    def _is_ancestor(self, commit: str, tip: str) -> bool:
         try:
             self.run("merge-base", "--is-ancestor", commit, tip)
         except GitFailed:
             return False
         return True
+
+    def about(self, commit: str, form: str) -> str:
+        """What a commit says, in a format of `git log`."""
+        if (commit, form) not in self._said:
+            self._said[commit, form] = self.run("log", "-1", f"--format={form}", commit)
+        return self._said[commit, form]
 
     def between(self, old: str, new: str) -> list[str]:
         """Commits that `new` has and `old` has not, newest first."""

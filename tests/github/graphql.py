@@ -727,7 +727,7 @@ simply("Tree", entries=_entries)
 
 
 def _log(form: str) -> Callable[[GitObject], str]:
-    return lambda commit: commit.repo.bare.run("log", "-1", f"--format={form}", commit.sha)
+    return lambda commit: commit.repo.bare.about(commit.sha, form)
 
 
 simply(

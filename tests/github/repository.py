@@ -342,7 +342,7 @@ class Repository:
                 self._unnoticed.append((pull, new, by))
         if is_default:
             for commit in arrived:
-                self.close_fixed(self.bare.run("log", "-1", "--format=%B", commit), by, commit)
+                self.close_fixed(self.bare.about(commit, "%B"), by, commit)
 
     def _head_moved(self, branch: str, old: str | None, new: str | None, by: Account) -> None:
         for pull in self.world.pulls_from(self, branch):

@@ -117,6 +117,8 @@ class GitHub(World):
                 connection.shutdown(socket.SHUT_RDWR)
         self._http.server_close()
         self._thread.join()
+        for bare in self.bares:
+            bare.close()
         shutil.rmtree(self._folder)
 
     def check(self) -> None:

@@ -87,6 +87,7 @@ class World:
         self.tokens: dict[str, Token] = {}
         self.accounts: dict[str, Account] = {}
         self.repositories: dict[str, Repository] = {}
+        self.bares: list[Bare] = []
         self._former_names: dict[str, Repository] = {}
         self.apps: dict[str, App] = {}
         #: The codes of Apps that were registered by a manifest, until somebody takes their keys.
@@ -192,6 +193,7 @@ class World:
             owner = self.find_account(login) or self.organisation(login)
             number = self.number()
             bare = Bare(self.folder / "git" / f"{number}.git")
+            self.bares.append(bare)
             made = Repository(number, self, owner, name, bare, private)
             self.repositories[full_name.lower()] = made
             with self.quietly():

@@ -120,7 +120,7 @@ def _create_blob(call: Call) -> Answer:
     content = call.data["content"].encode()
     if call.data.get("encoding") == "base64":
         content = base64.b64decode(content)
-    sha = call.repo.bare.run("hash-object", "-w", "--stdin", stdin=content)
+    [sha] = call.repo.bare.store([content])
     return Answer(201, {"sha": sha, "url": f"{_api(call.repo)}/git/blobs/{sha}"})
 
 
@@ -153,10 +153,9 @@ def _create_tree(call: Call) -> Answer:
     else:
         bare.run("read-tree", "--empty", env=index)
     lines = []
+    written = iter(bare.store([row["content"] for row in call.data["tree"] if "content" in row]))
     for row in call.data["tree"]:
-        sha = row.get("sha")
-        if "content" in row:
-            sha = bare.run("hash-object", "-w", "--stdin", stdin=row["content"])
+        sha = next(written) if "content" in row else row.get("sha")
         if sha is not None and bare.kind(sha) is None:
             raise Refusal(422, f"tree.sha {sha} is not a valid {row.get('type', 'blob')}")
         lines.append(f"{row['mode'] if sha else '0'} {sha or NOTHING}\t{row['path']}\n")

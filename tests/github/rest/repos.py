@@ -234,7 +234,7 @@ def _delete_ruleset(call: Call) -> Answer:
 def commit(repo: Repository, sha: str) -> dict[str, Any]:
     """A commit as `repos/get-commit` gives it."""
     form = "%T%x00%an%x00%ae%x00%aI%x00%P%x00%B"
-    told = repo.bare.run("log", "-1", f"--format={form}", sha).split("\0")
+    told = repo.bare.about(sha, form).split("\0")
     tree, name, mail, at, parents, message = told
     who = {"name": name, "email": mail, "date": at}
     api = f"{repo.world.api_url}/repos/{repo.full_name}"
