@@ -75,7 +75,8 @@ def test_the_log_goes_to_stderr_and_the_answer_alone_to_stdout(
     shown = hitl(tmp_path, *options, "log", "--json", HITL_LEDGER=ledger, **env)
     assert shown.stdout == quiet.stdout
     lines = shown.stderr.splitlines()
-    assert any("git ls-remote" in line and "exit 0" in line for line in lines)
+    assert any("git ls-refs" in line for line in lines)
+    assert any("git upload-pack" in line and "exit 0" in line for line in lines)
     assert all(LINE.fullmatch(line) for line in lines)
 
 
@@ -86,7 +87,7 @@ def test_a_level_that_does_not_exist_is_a_fault() -> None:
 
 def test_a_git_call_that_fails_is_shown_with_its_exit_code(tmp_path: Path) -> None:
     shown = hitl(tmp_path, "-v", "--ledger", str(tmp_path / "nowhere.git"), "list")
-    assert "git ls-remote" in shown.stderr
+    assert "git upload-pack" in shown.stderr
     assert "exit 128" in shown.stderr
 
 

@@ -16,12 +16,15 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.core.remote_url import fault_of, names_path, part_secret
 from bridge.core.shards import FIRST
+from bridge.ledger import wire
+from bridge.ledger.full_clone import FullClone
 from bridge.ledger.git import (
     MOST_BYTES,
     QUIET,
@@ -33,7 +36,6 @@ from bridge.ledger.git import (
     TooLarge,
     Tree,
     environment,
-    fields,
     make_bare,
     read_tree,
     run,
@@ -42,9 +44,6 @@ from bridge.ledger.git import (
 
 #: Each exchange leaves a pack behind; past so many the cache costs more than it saves.
 MOST_PACKS = 200
-
-#: A commit has a few hundred bytes, and a message of a few thousand.
-_MOST_OF_TIPS = 64 * 1024
 
 #: A fetch of commits and trees: from a server without filters, the tree of a whole ledger.
 _MOST_OF_FETCH = 512 * 1024 * 1024
@@ -108,12 +107,6 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _holds_trees(repository: Path) -> bool:
-    """Whether more came than one commit for each branch."""
-    packs = (repository / "objects" / "pack").glob("*.pack")
-    return sum(each.stat().st_size for each in packs) > _MOST_OF_TIPS
-
-
 class GitClone:
     """Plumbing commands on the cache of one remote repository."""
 
@@ -128,7 +121,8 @@ class GitClone:
         self._held: int | None = None
         self._reader: ObjectReader | None = None
         self._tips: list[str] = []
-        self._takes_filters = True
+        self._wire: wire.Wire | None = None
+        self._speaks = self._filters = True  # until it is seen that it doesn't
         self._settle_in(cache)
 
     def _settle_in(self, cache: Path) -> None:
@@ -172,6 +166,7 @@ class GitClone:
                 self._make_ready()
                 yield
             finally:
+                self._hang_up()
                 self._close_reader()
                 self._held = None
                 os.close(lock)
@@ -225,33 +220,39 @@ class GitClone:
     # -- the remote --------------------------------------------------------------------------
 
     def remote_refs(self, *patterns: str) -> dict[str, str]:
-        """Branches of the remote by full name, one round trip, no clone needed."""
+        """Branches of the remote by full name, one round trip, no clone needed.
+
+        A pattern is a branch, or the start of some with a star at its end.
+        """
+        with self._connected() as connection:
+            if connection:
+                return connection.refs(patterns)
         # --heads makes the server leave out refs/pull/*, of which there is one for every gate ever.
         args = ["ls-remote", "--quiet", "--heads", "--", self._url, *patterns]
         lines = self._run(args, remote=True).splitlines()
         return {name: sha for sha, _, name in (line.partition("\t") for line in lines)}
 
-    def tips(self, *branches: str) -> dict[str, str]:
-        """The same, of these branches alone: what the others are is not even sent.
-
-        `ls-remote` filters only what it got, and there is a branch for each open gate. A fetch
-        names what it wants: https://git-scm.com/docs/protocol-v2#_ls_refs
-        """
-        if not self._takes_filters:
-            return self.remote_refs(*branches)
-        with self.held(), tempfile.TemporaryDirectory(prefix="new-", dir=self._home) as folder:
-            path = Path(folder) / "tips.git"
-            make_bare(path, {}, self._lock_fds)
-            args = ["fetch", "--quiet", "--depth=1", "--no-tags", "--filter=tree:0", "--"]
-            args += [self._url, *(f"+{each}:{each}" for each in branches)]
+    @contextmanager
+    def _connected(self) -> Iterator[wire.Wire | None]:
+        """The connection, for as long as the clone is held. It is over once something fails."""
+        with self._alone:
+            if self._wire is None and self._speaks:
+                config = {**QUIET, **self._secret}
+                self._wire = wire.connect(self._url, environment(self._dir, config))
+                self._speaks = self._wire is not None
+                self._filters = self._wire is None or self._wire.takes_filters
             try:
-                run(args, environment(path, {**QUIET, **self._secret}), pass_fds=self._lock_fds)
-            except GitFailed:  # none of that name, or a server that can't: it is asked plainly
-                return self.remote_refs(*branches)
-            # A server without filters sends all that is in the record, each time.
-            self._takes_filters = not _holds_trees(path)
-            found = ((each.relative_to(path), each) for each in (path / "refs").rglob("*"))
-            return {str(name): each.read_text().strip() for name, each in found if each.is_file()}
+                yield self._wire
+            except BaseException:
+                self._hang_up()
+                raise
+            if self._held is None:
+                self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
 
     def bring(self, objects: Iterable[str], trees: int = 0) -> None:
         """Have just these here: a commit without its tree, a tree without what is beneath it. Of a
@@ -261,13 +262,24 @@ class GitClone:
             return
         self._ask(missing, trees, _MOST_OF_FETCH)
 
+    def bring_along(self, objects: Iterable[str], trees: int, most: int) -> None:
+        """Have these here with what is beneath, in one exchange in place of several: so many levels
+        of trees of a commit, and of a tree so many beneath it.
+
+        Beyond `most` bytes nothing comes of it, and each level is to be brought by itself.
+        """
+        missing = [each for each in dict.fromkeys(objects) if self._look(each) is None]
+        if missing and self._filters:
+            with suppress(LedgerCorrupt):
+                self._ask(missing, trees, most)
+
     def _ask(self, objects: Sequence[str], trees: int, most: int) -> None:
         try:
-            self._fetch(objects, 1, f"--filter=tree:{trees}", most=most)
+            self._fetch(objects, 1, trees, most=most)
         except GitFailed as error:
             if not any(sign in error.said for sign in NO_SUCH_OBJECT):
                 raise
-            self._fetch(self._tips, 1, "--no-filter")
+            self._fetch(self._tips, 1, None)
 
     def bring_files(self, objects: Iterable[str]) -> None:
         """The same of files that are going to be read, which costs no more than records can.
@@ -296,21 +308,41 @@ class GitClone:
 
     def deepen(self, commit: str, depth: int) -> None:
         """Have so many generations of commits from this one here, and no tree of them."""
-        self._fetch([commit], depth, "--filter=tree:0")
+        self._fetch([commit], depth, 0)
 
     def _fetch(
-        self, objects: Sequence[str], depth: int, *how: str, most: int = _MOST_OF_FETCH
+        self, objects: Sequence[str], depth: int, trees: int | None, *, most: int = _MOST_OF_FETCH
     ) -> None:
-        args = ["fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"]
-        args += ["--recurse-submodules=no", *how, "--stdin", "--", "origin"]
-        stdin = "".join(f"{each}\n" for each in objects)
+        """With so many levels of trees of each commit; None for all that is beneath."""
         try:
-            self._run(args, stdin=stdin, remote=True, promised=True, most=most)
+            with self._connected() as connection:
+                if connection and connection.takes_filters and trees is not None:
+                    self._take(connection, objects, depth, trees, most)
+                    return
+            self._fetch_by_git(objects, depth, trees, most)
         except TooLarge:
             some = objects[0] if len(objects) == 1 else f"{len(objects)} objects"
             raise LedgerCorrupt(
                 f"{some} of {self.where} take more than {most:,} bytes, and no record does"
             ) from None
+
+    def _take(
+        self, connection: wire.Wire, objects: Sequence[str], depth: int, trees: int, most: int
+    ) -> None:
+        with tempfile.TemporaryFile() as pack:
+            connection.fetch(objects, depth=depth, trees=trees, into=pack, most=most)
+            args = ["index-pack", "--stdin", "--threads=1"]
+            self._run(args, stdin=pack)
+
+    def _fetch_by_git(
+        self, objects: Sequence[str], depth: int, trees: int | None, most: int
+    ) -> None:
+        how = "--no-filter" if trees is None else f"--filter=tree:{trees}"
+        args = ["fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"]
+        args += ["--recurse-submodules=no", how, "--stdin", "--", "origin"]
+        stdin = "".join(f"{each}\n" for each in objects)
+        try:
+            self._run(args, stdin=stdin, remote=True, promised=True, most=most)
         finally:
             self._forget_edges()
             for left in (self._dir / "objects" / "pack").glob("tmp_*"):
@@ -432,7 +464,7 @@ class GitClone:
         self,
         args: Sequence[str],
         *,
-        stdin: str = "",
+        stdin: str | IO[bytes] = "",
         env: Mapping[str, str] | None = None,
         remote: bool = False,
         promised: bool = False,
@@ -450,31 +482,3 @@ class GitClone:
             config["remote.origin.partialCloneFilter"] = "tree:0"
         own = {**environment(self._dir, config), **(env or {})}
         return run(args, own, stdin=stdin, pass_fds=self._lock_fds, most=most)
-
-
-class FullClone:
-    """Whole branches with their history, to be read once."""
-
-    def __init__(self, path: Path) -> None:
-        self._environment = environment(path, {**QUIET, "log.showSignature": "false"})
-
-    def branches(self) -> list[str]:
-        return run(["for-each-ref", "--format=%(refname:lstrip=2)"], self._environment).split()
-
-    @contextmanager
-    def reader(self) -> Iterator[ObjectReader]:
-        reader = ObjectReader(self._environment, ())
-        try:
-            yield reader
-        finally:
-            reader.close()
-
-    def log(self, branch: str, wanted: str) -> Iterator[str]:
-        """The fields of `git log --raw -z`, first parents only, oldest first."""
-        args = ["log", "--first-parent", "-m", "--reverse", "--raw", "-z", "--root"]
-        args += ["--no-abbrev", "--no-renames", f"--format={wanted}"]
-        args += [f"refs/heads/{branch}"]
-        with tempfile.TemporaryFile() as out:
-            run(args, self._environment, out=out)
-            out.seek(0)
-            yield from fields(out)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bridge.core.errors import LedgerCorrupt
 from bridge.core.model import Change, Entry
-from bridge.ledger.clone import FullClone
+from bridge.ledger.full_clone import FullClone
 from bridge.ledger.git import ObjectReader, Thing
 
 _RECORD_PATH = re.compile(

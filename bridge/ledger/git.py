@@ -131,13 +131,7 @@ class ObjectReader:
         self._open()
 
     def _open(self) -> None:
-        self._process: Any = _git().execute(
-            _command(["cat-file", "--batch"], self._environment),
-            istream=-1,  # subprocess.PIPE
-            as_process=True,
-            env=self._environment,
-            pass_fds=self._pass_fds,
-        )
+        self._process = started(["cat-file", "--batch"], self._environment, self._pass_fds)
 
     def look(self, sha: str) -> Thing | None:
         """Like `read`, of an object that is going to be asked for again."""
@@ -188,6 +182,26 @@ class ObjectReader:
     def close(self) -> None:
         self._stop()
         _log.debug("git cat-file --batch: %d objects, %s", self._read, log.since(self._start))
+
+
+def started(
+    args: Sequence[str],
+    environment: Mapping[str, str],
+    pass_fds: Sequence[int] = (),
+    *,
+    stdin: Any = -1,  # subprocess.PIPE
+    most: int | None = None,
+) -> Any:
+    """A git that is spoken to by pipes. Hold it by its name: GitPython ends the process of one that
+    nobody holds any more."""
+    process: Any = _git().execute(
+        _command(args, environment, most),
+        istream=stdin,
+        as_process=True,
+        env=environment,
+        pass_fds=pass_fds,
+    )
+    return process
 
 
 def read_tree(content: bytes) -> Tree:
@@ -246,7 +260,7 @@ def run(
     args: Sequence[str],
     environment: Mapping[str, str],
     *,
-    stdin: str = "",
+    stdin: str | IO[bytes] = "",
     out: IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
     seconds: float | None = None,
@@ -259,19 +273,12 @@ def run(
     by its id: https://git-scm.com/docs/git-rev-list#Documentation/git-rev-list.txt---filterfilter-spec
     """
     start, bound = time.monotonic(), seconds or SECONDS
-    with tempfile.TemporaryFile() as feed:
-        sent = feed.write(stdin.encode("utf-8", "surrogateescape"))
+    with _fed(stdin) as feed:
+        sent = feed.tell()
         feed.seek(0)
-        # Held by its name: GitPython ends the process of one that nobody holds any more.
-        started: Any = _git().execute(
-            _command(args, environment, most),
-            istream=feed,
-            as_process=True,
-            env=environment,
-            pass_fds=pass_fds,
-        )
-        process = started.proc
-        with _ended_after(bound, process) as too_long:
+        git = started(args, environment, pass_fds, stdin=feed, most=most)
+        process = git.proc
+        with ended_after(bound, process) as too_long:
             if out:
                 shutil.copyfileobj(process.stdout, out)
             said, err = process.communicate()
@@ -291,7 +298,18 @@ def run(
 
 
 @contextmanager
-def _ended_after(seconds: float, process: Any) -> Iterator[threading.Event]:
+def _fed(stdin: str | IO[bytes]) -> Iterator[IO[bytes]]:
+    """A file to the end of which this is written."""
+    if not isinstance(stdin, str):
+        yield stdin
+        return
+    with tempfile.TemporaryFile() as feed:
+        feed.write(stdin.encode("utf-8", "surrogateescape"))
+        yield feed
+
+
+@contextmanager
+def ended_after(seconds: float, process: Any) -> Iterator[threading.Event]:
     """Within the block, a process that takes longer is killed; the event says whether it was."""
     too_long = threading.Event()
 

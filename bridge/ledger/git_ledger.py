@@ -260,7 +260,7 @@ class GitLedger:
 
     def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
         def attempt() -> tuple[Baseline, ...]:
-            shards = shards_of(self._clone.tips(SHARDS))
+            shards = shards_of(self._clone.remote_refs(SHARDS))
             return self._baselines.read(list(shards.values()), request) if shards else ()
 
         return self._exchanges.alone(attempt)
@@ -276,7 +276,7 @@ class GitLedger:
 
     def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
         def attempt() -> tuple[str | None, tuple[str, ...]]:
-            tips = self._clone.tips(SHARDS)
+            tips = self._clone.remote_refs(SHARDS)
             now = heads_in_one(tips)
             if head is None or now is None:
                 return now, ()

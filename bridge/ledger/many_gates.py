@@ -75,7 +75,7 @@ class _Recorded(NamedTuple):
 
 def _recorded(exchanges: Exchanges, gates: GateFolders, gate_ids: Sequence[str]) -> list[_Recorded]:
     """Their folders on all branches: of the gates that are open, nothing is fetched."""
-    shards = shards_of(exchanges.clone.tips(SHARDS)) if gate_ids else {}
+    shards = shards_of(exchanges.clone.remote_refs(SHARDS)) if gate_ids else {}
     places = [(commit, each) for commit in shards.values() for each in gate_ids]
     folders = gates.everywhere(places) if places else {}
     return [

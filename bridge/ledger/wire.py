@@ -1,0 +1,224 @@
+"""One connection to a git server: branches by the start of their name, then objects by their id.
+
+`git fetch` connects anew each time: two requests and five processes for one folder. This has git's
+own transport make the connection, so proxies, certificates and credentials are git's, and speaks
+version 2 of the protocol over it: https://git-scm.com/docs/protocol-v2. If an address, a server or
+a git can't do that, there is no connection, and the clone asks `git fetch` instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, Any, Final
+from urllib.parse import urlsplit
+
+from bridge.core import log
+from bridge.core.remote_url import TRANSPORTS, names_path
+from bridge.ledger import git
+from bridge.ledger.git import GitFailed, TooLarge, ended_after, run, started
+
+_log = log.logger("git")
+
+#: The marks between packets: the end of a request or of a list, of a section, of an answer.
+_FLUSH, _BETWEEN, _END = b"0000", b"0001", b"0002"
+_SERVICE: Final = "git-upload-pack"
+_HEADS: Final = "refs/heads/"
+_SHA: Final = re.compile("[0-9a-f]{40}")
+
+
+class Wire:
+    """What is asked on one connection. Every method raises `GitFailed`; it is of no use then."""
+
+    def __init__(self, process: Any, shown: str, *, stateless: bool) -> None:
+        self._process, self._shown, self._began = process, shown, time.monotonic()
+        self._stateless = stateless  # git's transport says then where an answer ends
+        self.takes_filters = False
+
+    def greet(self) -> bool:
+        """Whether it speaks version 2, which begins with what the server can do."""
+        with self._bounded():
+            if self._stateless:
+                self._process.stdin.write(f"stateless-connect {_SERVICE}\n".encode())
+                self._process.stdin.flush()
+                if (said := self._process.stdout.readline()) != b"\n":
+                    if said:
+                        return False  # `fallback`: the server speaks an older version alone
+                    raise self._failed("fatal: early EOF")
+            if self._packet() != b"version 2\n":
+                return False
+            features = [_text(each) for each in iter(self._packet, _FLUSH)]
+        fetch = next((each for each in features if each.startswith("fetch=")), "fetch=")
+        self.takes_filters = "filter" in fetch.removeprefix("fetch=").split()
+        return "object-format=sha1" in features or not any("object-format=" in f for f in features)
+
+    def refs(self, patterns: Sequence[str]) -> dict[str, str]:
+        """Branches by full name. A pattern is one, or the start of some with a star at its end.
+
+        The server sends no others, however many it has.
+        """
+        began = time.monotonic()
+        starts = [each.removesuffix("*") for each in patterns] or [_HEADS]
+        with self._asked("ls-refs", [f"ref-prefix {each}" for each in starts]):
+            lines = [_text(each) for each in iter(self._packet, _FLUSH)]
+        found = dict(self._ref(line) for line in lines)
+        found = {name: sha for name, sha in found.items() if _fits(name, patterns)}
+        _log.debug("git ls-refs %s: %d refs, %s", " ".join(starts), len(found), log.since(began))
+        return found
+
+    def _ref(self, line: str) -> tuple[str, str]:
+        sha, _, name = line.partition(" ")
+        if not _SHA.fullmatch(sha):
+            raise self._failed(f"fatal: the server names a commit {sha[:60]!r}")
+        return name.partition(" ")[0], sha  # attributes may follow
+
+    def fetch(
+        self, objects: Sequence[str], *, depth: int, trees: int, into: IO[bytes], most: int
+    ) -> None:
+        """A pack of these objects, with so many levels of trees of each commit.
+
+        Raises `TooLarge` beyond `most` bytes.
+        """
+        began = time.monotonic()
+        asked = ["no-progress", "ofs-delta", f"deepen {depth}", f"filter tree:{trees}"]
+        with self._asked("fetch", [*asked, *(f"want {each}" for each in objects), "done"]):
+            while (found := self._packet()) != b"packfile\n":
+                if found == _FLUSH:
+                    raise GitFailed("fetch", "fatal: the server sent no pack")
+            for data in iter(self._packet, _FLUSH):
+                _take(data, into)
+                if into.tell() > most:
+                    raise TooLarge("fetch", f"fatal: more than {most} bytes")
+        shown = (len(objects), trees, depth, log.since(began), into.tell())
+        _log.debug("git fetch, %d objects, tree:%d, depth %d: %s, %d bytes", *shown)
+
+    def close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with suppress(OSError):
+                stream.close()
+        try:  # it ends with its input, unless it is still busy with an answer
+            self._process.proc.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            self._process.proc.kill()
+            self._process.proc.wait()
+        status, took = self._process.proc.returncode, log.since(self._began)
+        _log.debug("%s: exit %d, %s", self._shown, status, took)
+
+    # -- packets: https://git-scm.com/docs/protocol-common#_pkt_line_format ----------------------
+
+    @contextmanager
+    def _asked(self, command: str, lines: Iterable[str]) -> Iterator[None]:
+        head = b"".join(map(_line, (f"command={command}", "object-format=sha1")))
+        with self._bounded():
+            body = b"".join(map(_line, lines))
+            try:
+                self._process.stdin.write(head + _BETWEEN + body + _FLUSH)
+                self._process.stdin.flush()
+            except BrokenPipeError:
+                raise self._failed("fatal: the connection was closed") from None
+            yield
+            if self._stateless and self._packet() != _END:
+                raise self._failed("fatal: the server's answer does not end")
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """The block fails if it takes longer than git may."""
+        with ended_after(git.SECONDS, self._process.proc) as too_long:
+            try:
+                yield
+            except GitFailed:
+                if too_long.is_set():
+                    said = f"fatal: gave up after {git.SECONDS:g} seconds"
+                    raise GitFailed("fetch", said) from None
+                raise
+
+    def _packet(self) -> bytes:
+        """What the next packet holds, or which of the marks it is."""
+        head: bytes = self._process.stdout.read(4)
+        if head in (_FLUSH, _BETWEEN, _END):
+            return head
+        try:
+            size = int(head, 16) - 4
+        except ValueError:
+            raise self._failed("fatal: early EOF") from None
+        content: bytes = self._process.stdout.read(max(size, 0))
+        if not content or len(content) < size:
+            raise self._failed("fatal: early EOF")
+        if content.startswith(b"ERR "):
+            raise GitFailed("fetch", f"fatal: remote error: {_text(content[4:])}")
+        return content
+
+    def _failed(self, otherwise: str) -> GitFailed:
+        """What git said as it ended; else this."""
+        self._process.proc.kill()
+        said = self._process.stderr.read().decode("utf-8", "replace").strip()
+        return GitFailed("fetch", said or otherwise)
+
+
+def connect(address: str, environment: Mapping[str, str]) -> Wire | None:
+    """A connection to the repository at this address, which is an absolute path if it is one.
+
+    None if it is not spoken like this: over SSH, or with a server of before 2018. Raises
+    `GitFailed`.
+    """
+    command = _command_for(address, environment)
+    if command is None:
+        return None
+    own = command[0] == "upload-pack"  # which is to know nothing of the clone
+    plain = {"LC_ALL": "C", "GIT_NO_LAZY_FETCH": "1"} if own else environment
+    process = started(command, {**plain, "GIT_PROTOCOL": "version=2"})
+    wire = Wire(process, shlex.join(["git", *command]), stateless=not own)
+    try:
+        if wire.greet():
+            return wire
+    except BaseException:
+        wire.close()
+        raise
+    wire.close()
+    return None
+
+
+def _command_for(address: str, environment: Mapping[str, str]) -> list[str] | None:
+    """The git that speaks to this address: a transport, or on this machine the server's half."""
+    if names_path(address):
+        return ["upload-pack", address] if _may_speak("file") else None
+    # A person's settings may lead an address elsewhere: `url.<base>.insteadOf`.
+    address = run(["ls-remote", "--get-url", address], environment)
+    scheme = urlsplit(address).scheme if "://" in address else ""
+    if scheme not in ("http", "https") or not _may_speak(scheme):
+        return None
+    # https://git-scm.com/docs/gitremote-helpers: with two arguments, the second is the address.
+    return [f"remote-{scheme}", "origin", address]
+
+
+def _may_speak(scheme: str) -> bool:
+    return scheme in os.environ.get("GIT_ALLOW_PROTOCOL", TRANSPORTS).split(":")
+
+
+def _line(text: str) -> bytes:
+    content = f"{text}\n".encode()
+    return b"%04x%s" % (len(content) + 4, content)
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def _take(data: bytes, into: IO[bytes]) -> None:
+    """One packet of the answer with the pack, whose first byte says what follows."""
+    if data[:1] == b"\1":
+        into.write(data[1:])
+    elif data[:1] == b"\3":
+        raise GitFailed("fetch", f"fatal: {_text(data[1:])}")
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(
+        name.startswith(each[:-1]) if each.endswith("*") else name == each
+        for each in patterns or [f"{_HEADS}*"]
+    )
