@@ -32,10 +32,10 @@ BESIDE  := -n $(WORKERS) --dist worksteal
 test: setup
 	@$(PYTEST) $(or $(T),$(BESIDE))
 
-# The real workflow files, run by act: minutes, and what the action installs comes from an index.
+# The real workflow files, run by act, and the recipe of the image: minutes, and an index.
 .PHONY: test-act
 test-act: setup
-	@$(PYTEST) $(BESIDE) tests/test_act.py tests/test_release.py
+	@$(PYTEST) $(BESIDE) tests/test_act.py tests/test_release.py tests/test_image.py
 
 # Beside a Metaflow that is too old for a gate, from an index: make test-old-metaflow METAFLOW=2.18.13
 .PHONY: test-old-metaflow
@@ -142,6 +142,9 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --no-header --constraint requirements-dev.lock \
 	  action/kubernetes.in -o action/kubernetes.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-annotate --no-header --constraint requirements-dev.lock \
+	  --extra argo pyproject.toml -o templates/kubernetes/requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --no-header docs/requirements.in -o docs/requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

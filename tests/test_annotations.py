@@ -267,7 +267,7 @@ def test_the_command_prints_the_manifest_with_its_gates(
     path = tmp_path / "wf.yaml"
     path.write_text(yaml.safe_dump(asking_for(ASKS)))
     url = "https://git.example/l.git"
-    assert cli.main(["--ledger", url, "inject", "--image", "mine", "--no-setup", str(path)]) == 0
+    assert cli.main(["--ledger", url, "inject", "--image", "mine", str(path)]) == 0
     [made] = yaml.safe_load_all(capsys.readouterr().out)
     notify = template(made, "hitl-notify-deploy")["container"]
     assert notify["image"] == "mine"
@@ -280,7 +280,7 @@ def test_a_file_that_is_no_manifest_is_one_sentence(
 ) -> None:
     path = tmp_path / "wf.yaml"
     path.write_text("- just\n- a list\n")
-    code = cli.main(["--ledger", "https://g.example/l", "inject", "--no-setup", str(path)])
+    code = cli.main(["--ledger", "https://g.example/l", "inject", "--image", "x", str(path)])
     assert code == 2
     assert "it holds something that is no manifest" in capsys.readouterr().err
 
@@ -397,12 +397,12 @@ def test_a_file_without_a_gate_is_passed_on_with_a_warning(
 ) -> None:
     path = tmp_path / "wf.yaml"
     path.write_text("kind: Workflow\nspec: {templates: null}\n")
-    assert cli.main(["--ledger", "https://g.example/l", "inject", "--no-setup", str(path)]) == 0
+    assert cli.main(["--ledger", "https://g.example/l", "inject", "--image", "x", str(path)]) == 0
     said = capsys.readouterr()
     assert yaml.safe_load(said.out) == {"kind": "Workflow", "spec": {"templates": None}}
     assert said.err == f"{path} has no gate: it has no annotation approval-bridge/TASK\n"
     path.write_bytes(b"kind: \xff")
-    assert cli.main(["--ledger", "https://g.example/l", "inject", "--no-setup", str(path)]) == 2
+    assert cli.main(["--ledger", "https://g.example/l", "inject", "--image", "x", str(path)]) == 2
     assert "it is not UTF-8 text" in capsys.readouterr().err
 
 

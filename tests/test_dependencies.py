@@ -48,6 +48,7 @@ LOCKS = {
     "requirements-dev.lock": "",
     "action/requirements.lock": "action/requirements.in",
     "action/kubernetes.lock": "action/kubernetes.in",
+    "templates/kubernetes/requirements.lock": "action/kubernetes.in",
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from bridge.cli.main import main
 from bridge.core.errors import Faults
 from bridge.setup.kubernetes_manifests import NAMES, Deployed, files
 
+INIT = ("init", "--kubernetes", "--image", "registry.test/bridge:1")
 ASKED = Deployed("ml", "registry.test/bridge:1", "github:acme/models")
 
 
@@ -135,18 +138,40 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_run_twice_it_changes_nothing_and_what_was_changed_by_hand_is_kept(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["init", "--kubernetes"]) == 0
+    assert main([*INIT]) == 0
     said = capsys.readouterr().out
     assert said.count(": written") == len(NAMES)
     assert "the decisions of github:acme/models to the workflows in argo" in said
     assert not (checkout / ".github").exists()
     own = checkout / "kubernetes" / "reconciler.yaml"
     own.write_text(own.read_text() + "# mine\n")
-    assert main(["init", "--kubernetes"]) == 0
+    assert main([*INIT]) == 0
     assert "reconciler.yaml: changed by hand, and kept" in capsys.readouterr().out
     assert own.read_text().endswith("# mine\n")
-    assert main(["init", "--kubernetes", "--overwrite"]) == 0
+    assert main([*INIT, "--overwrite"]) == 0
     assert "# mine" not in own.read_text()
+
+
+def test_an_image_is_named_for_a_name_that_nobody_owns_could_be_anybodys(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", "--kubernetes"]) == 2
+    assert "--image registry.example.com/approval-bridge:1" in capsys.readouterr().err
+    assert not (checkout / "kubernetes").exists()
+
+
+def test_the_recipe_takes_the_bridge_from_the_wheel_beside_it_and_all_else_by_its_hash() -> None:
+    made = files(ASKED)
+    runs = re.findall(r"(?m)^RUN (pip .*)$", made["kubernetes/Containerfile"])
+    lock, wheel = (run.split()[-1].rpartition("/")[2] for run in runs)
+    assert wheel == f"approval_bridge-{version('approval-bridge')}-py3-none-any.whl"
+    assert "--require-hashes" in runs[0]
+    assert "--no-index" in runs[1]
+    assert f"COPY {lock} {wheel} " in made["kubernetes/Containerfile"]
+    pinned = re.findall(r"(?m)^([\w.-]+)==", made[f"kubernetes/{lock}"])
+    assert "approval-bridge" not in pinned
+    extras = {each.split(">")[0] for each in requires("approval-bridge") or () if "argo" in each}
+    assert {each.lower() for each in extras} <= set(pinned)
 
 
 def test_the_reconciler_is_told_what_its_cluster_is_called(
@@ -154,7 +179,7 @@ def test_the_reconciler_is_told_what_its_cluster_is_called(
 ) -> None:
     name = "arn:aws:eks:eu-west-1:123:cluster/ml"  # must stay text in YAML
     monkeypatch.setenv("HITL_CLUSTER", name)
-    assert main(["init", "--kubernetes"]) == 0
+    assert main([*INIT]) == 0
     written = (checkout / "kubernetes" / "reconciler.yaml").read_text()
     [deployment] = [each for each in yaml.safe_load_all(written) if each["kind"] == "Deployment"]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
@@ -165,7 +190,7 @@ def test_the_namespace_is_the_one_of_the_environment_unless_it_is_named(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("METAFLOW_HITL_ARGO_NAMESPACE", "ml")
-    assert main(["init", "--kubernetes"]) == 0
+    assert main([*INIT]) == 0
     assert "to the workflows in ml:" in capsys.readouterr().out
-    assert main(["init", "--kubernetes", "--overwrite", "--namespace", "training"]) == 0
+    assert main([*INIT, "--overwrite", "--namespace", "training"]) == 0
     assert "to the workflows in training:" in capsys.readouterr().out

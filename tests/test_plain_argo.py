@@ -208,7 +208,7 @@ def injected(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str = WOR
     """What the command prints for this file, read as a cluster reads it."""
     path = tmp_path / "workflow.yaml"
     path.write_text(text)
-    assert cli.main(["inject", "--no-setup", "--image", "x", str(path)]) == 0
+    assert cli.main(["inject", "--image", "x", str(path)]) == 0
     return yaml.safe_load(capsys.readouterr().out)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.core.errors import BridgeError, Faults
+from bridge.core.errors import Faults
 from bridge.core.remote_url import names_path, part_secret
 from bridge.core.settings import (
     API_URL,
@@ -55,8 +55,7 @@ class Pods:
     env: Mapping[str, str] = field(default_factory=dict)
     opener: str | None = None
     reader: str | None = None
-    image: str = "python:3.11"  # of the pods that have no step of their own to take it from
-    setup: str = ""  # the shell command that brings the bridge to it, empty where it has it
+    image: str = ""  # of the pods that have no step of their own to take it from: it has the bridge
 
     def given(self, container: dict[str, Any], secret: str | None) -> dict[str, Any]:
         """The container with the variables, and with the secret of its role."""
@@ -66,23 +65,6 @@ class Pods:
         if secret:
             sources.append({"secretRef": {"name": secret}})
         return {**container, "env": env, "envFrom": sources}
-
-
-def install() -> str:
-    """Brings the bridge to an image that lacks it, at the version that is here."""
-    from importlib.metadata import PackageNotFoundError, version  # 15 ms of each start
-
-    try:
-        wanted = f"approval-bridge=={version('approval-bridge')}"
-    except PackageNotFoundError:
-        raise BridgeError(
-            "this bridge runs from a checkout, so pods cannot be told which version to install:"
-            " name an image that has it, with --image and --no-setup"
-        ) from None
-    options = "-qqq --no-cache-dir --disable-pip-version-check"
-    return (
-        f"python -P -c 'import bridge' 2>/dev/null || python -P -m pip install {options} {wanted}"
-    )
 
 
 def pods_from_environment(env: Mapping[str, str]) -> Pods:

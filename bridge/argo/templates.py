@@ -153,7 +153,7 @@ def _container(verb: str, inputs: Mapping[str, str], pods: Pods, secret: str | N
     run = f"python -P -m bridge.entrypoints.argo_pod {verb}"
     container = {
         "image": pods.image,
-        "command": ["sh", "-c", f"{pods.setup} && {run}" if pods.setup else run],
+        "command": ["sh", "-c", run],
         "env": [
             {"name": ASKED, "value": " ".join([*asked, _OF_WORKFLOW])},
             {"name": LABELLED, "value": "{{workflow.labels.json}}"},

@@ -36,12 +36,14 @@ def resume(session: Session, gate: str) -> None:
 
 @click.command()
 @click.argument("manifests", nargs=-1, required=True, type=click.File("r", encoding="utf-8"))
-@click.option("--image", metavar="IMAGE", help="Of the pods that open and verify.")
 @click.option(
-    "--no-setup", is_flag=True, help="That image has the bridge: install nothing as a pod starts."
+    "--image",
+    metavar="IMAGE",
+    required=True,
+    help="Of the pods that open and verify: it has the bridge.",
 )
 @pass_session
-def inject(session: Session, manifests: tuple[Any, ...], image: str | None, no_setup: bool) -> None:
+def inject(session: Session, manifests: tuple[Any, ...], image: str) -> None:
     """Put gates before the tasks of Argo workflows that an annotation names; print the result.
 
     The annotation is `approval-bridge/TASK`. Injecting twice changes nothing.
@@ -49,11 +51,10 @@ def inject(session: Session, manifests: tuple[Any, ...], image: str | None, no_s
     from dataclasses import replace
 
     from bridge.argo.annotations import injected
-    from bridge.argo.pod_settings import install, pods_from_environment
+    from bridge.argo.pod_settings import pods_from_environment
 
     env = {**os.environ, "HITL_LEDGER": session.address} if session.address else os.environ
-    pods = pods_from_environment(env)
-    pods = replace(pods, image=image or pods.image, setup="" if no_setup else install())
+    pods = replace(pods_from_environment(env), image=image)
     for file in manifests:
         try:
             made = injected(file.read(), file.name, pods)

@@ -261,25 +261,36 @@ def init(
 def _deploy(namespace: str, image: str | None, overwrite: bool) -> None:
     from pathlib import Path
 
-    from bridge.core.settings import CLUSTER, FORGE, LEDGER
+    from bridge.core.settings import CLUSTER, FORGE, LEDGER, SERVER_URL
+    from bridge.setup.action_address import own_source
     from bridge.setup.checkout import Checkout
     from bridge.setup.init import deploy
     from bridge.setup.kubernetes_manifests import Deployed
 
+    if not image:
+        raise click.UsageError(
+            "name the image, in a registry of yours: --image registry.example.com/approval-bridge:1"
+        )
     checkout = Checkout(Path.cwd())
     of_checkout = f"{FORGE}{checkout.repository}" if checkout.repository else ""
     ledger = os.environ.get(LEDGER) or of_checkout
     cluster = os.environ.get(CLUSTER, "")
-    wanted = Deployed(namespace, image or "approval-bridge:latest", ledger, cluster)
+    source = own_source(os.environ.get(SERVER_URL) or "https://github.com")
+    wanted = Deployed(namespace, image, ledger, cluster, source or "SOURCE")
     for each in deploy(checkout, wanted, overwrite=overwrite):
         click.echo(f"{each.path}: {each.deed}")
     click.echo(
         f"\nTo deliver the decisions of {ledger} to the workflows in {namespace}:\n"
-        f"  1. build the image:    docker build -t {wanted.image} -f kubernetes/Containerfile .\n"
-        f"  2. who reads:          kubectl -n {namespace} create secret generic hitl-reader"
+        f"  1. the bridge's wheel: pip wheel --no-deps --wheel-dir kubernetes {wanted.source}\n"
+        f"  2. build the image:    docker build -t {image} -f kubernetes/Containerfile kubernetes\n"
+        f"  3. who reads:          kubectl -n {namespace} create secret generic hitl-reader"
         " --from-literal=HITL_TOKEN=…\n"
-        "  3. and go:             kubectl apply -k kubernetes"
+        "  4. and go:             kubectl apply -k kubernetes"
     )
+    if not source:
+        click.echo(
+            "SOURCE is the bridge's repository at a commit (git+https://…@COMMIT), or its checkout"
+        )
 
 
 # -- doctor ----------------------------------------------------------------------------------------

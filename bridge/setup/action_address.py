@@ -47,6 +47,16 @@ def action_address(given: str | None, server: str) -> str:
     return found
 
 
+def own_source(server: str) -> str | None:
+    """What pip installs this release from: its repository at its commit. None if nobody says it."""
+    direct_url, project_urls = _installed()
+    found = of_release(direct_url, server) or of_project(project_urls, server)
+    if found is None:
+        return None
+    action, _, commit = found.partition("@")
+    return f"git+{server}/{action.removesuffix('/action')}@{commit}"
+
+
 def of_release(direct_url: str | None, server: str) -> str | None:
     """The address in what pip keeps of an installation (PEP 610). None if it names no commit."""
     try:

@@ -24,6 +24,7 @@ NAMES: Final = (
     "push.yaml",
     "admission.yaml",
     "Containerfile",
+    "requirements.lock",
 )
 
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -38,6 +39,7 @@ class Deployed:
     image: str
     ledger: str
     cluster: str = ""  # what it is called, where several have gates in one ledger
+    source: str = "SOURCE"  # what pip makes the bridge's wheel of
 
 
 def files(deployed: Deployed) -> Mapping[str, str]:
@@ -71,6 +73,7 @@ def files(deployed: Deployed) -> Mapping[str, str]:
         "LEDGER": deployed.ledger,
         "CLUSTER": json.dumps(deployed.cluster),
         "VERSION": own,
+        "SOURCE": deployed.source,
     }
     fill = re.compile(r"\b(?:" + "|".join(words) + r")\b")
     return {
