@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.model import ApprovalRequest, Gate, Standing
+from bridge.core.model import ApprovalRequest, Gate, Kind, Standing
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.gates.gate_issues import asked_since
 from bridge.gates.open_page import ask
@@ -83,6 +83,19 @@ def test_deciding_takes_two_more_for_what_was_edited(at: World) -> None:
     pull.review(at.alice, "APPROVED", "/approve")
     assert asked(at, lambda: at.tend(pull)) <= 6 + 2  # each look reads it
     assert at.recorded(pull)
+
+
+def test_a_decision_on_a_runner_without_a_clone_takes_eight_exchanges_with_git(at: World) -> None:
+    taken = []
+    for run in range(2):  # the second is compared with the first
+        pull = at.open(f"Train/{run}/deploy/1", kind=Kind("Train", "deploy"))
+        pull.review(at.alice, "APPROVED", "/approve")
+        at.folder = at.folder / "another runner"
+        at.github.forget_requests()
+        at.tend(pull)
+        taken.append(at.github.counts["git"])
+        assert at.recorded(pull)
+    assert taken == [7, 8]
 
 
 def test_waiting_takes_none(at: World) -> None:

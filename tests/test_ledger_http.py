@@ -80,7 +80,7 @@ def test_a_verification_from_nothing_brings_one_gate_and_no_other(
     assert server.wire < MOST
     # Of gates, one folder with its request, its message and its decision; else what leads there.
     assert folders_of_gates(tmp_path) == [a_request(key_of(7)).gate.id]
-    assert len(files(tmp_path)) == 4  # the fourth is the ledger's README
+    assert len(files(tmp_path)) == 5  # and the two at the root: README.md, ledger.yaml
 
 
 def test_a_decision_from_nothing_brings_and_sends_one_gate(

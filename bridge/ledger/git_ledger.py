@@ -92,6 +92,7 @@ class GitLedger:
         )
         self._keys = keys
         self._seen: tuple[tuple[str, str], ...] = ()  # the branches, as of the last look at a gate
+        self._last: tuple[str, dict[str, str]] | None = None  # the same with that gate's, and which
 
     @property
     def where(self) -> str:
@@ -159,6 +160,7 @@ class GitLedger:
                 folder = self._gates.of([before], request.gate.id)[before]
                 self._clone.bring(leaf.sha for leaf in folder.values() if leaf.mode in BLOBS)
             self._exchanges.push({ref: commit}, lease={home: ledger, ref: before or ""})
+            self._last = request.gate.id, {**refs, ref: commit}
             if found:
                 new = replace(found, request=request, commit=commit, head=commit)
                 return with_facts(new, found.facts + found.other_facts)
@@ -194,6 +196,7 @@ class GitLedger:
                 author=BRIDGE,
             )
             self._exchanges.push({home: commit}, lease={home: ledger})
+            self._last = gate_id, {**refs, home: commit}
             return with_facts(replace(found, objections=whole), known)
 
         return self._exchanges.repeat(attempt)
@@ -205,7 +208,10 @@ class GitLedger:
         return after
 
     def record_all(self, decisions: Sequence[Decision]) -> Mapping[str, Standing | Exception]:
-        return self._decisions.record(decisions)
+        # It is pushed upon what it was judged by: the push finds out whether that still is so.
+        last, self._last = self._last, None
+        alone = len(decisions) == 1 and last is not None and last[0] == decisions[0].gate_id
+        return self._decisions.record(decisions, last[1] if last and alone else None)
 
     def renew(self, gate_id: str, commit: str | None = None) -> Standing:
         from bridge.render.request import headline
@@ -251,9 +257,12 @@ class GitLedger:
 
     def read(self, gate_id: str) -> Standing | None:
         def attempt() -> Standing | None:
-            found = self._gates.standing(gate_id, self._refs(gate_id))
+            refs = self._refs(gate_id)
+            found = self._gates.standing(gate_id, refs)
             if found and self._clone.here and not self._keys:
                 check_recorded(self._clone.here, found)
+            if found and not found.decision:  # who decides it needs them, on this connection
+                self._baselines.read(list(shards_of(refs).values()), found.request)
             return found
 
         return self._exchanges.alone(attempt)
@@ -351,6 +360,7 @@ class GitLedger:
     def _refs(self, gate_id: str) -> dict[str, str]:
         refs = self._clone.remote_refs(SHARDS, f"refs/heads/{branch_of(gate_id)}")
         self._seen = tuple(shards_of(refs).items())
+        self._last = gate_id, refs
         return refs
 
     def _begin(self, at: datetime) -> str:

@@ -19,7 +19,7 @@ from bridge.ledger.commits import BRIDGE, Commits
 from bridge.ledger.exchanges import Declined, Exchanges
 from bridge.ledger.gate_folders import GateFolders, as_asked, still_asked, with_objections
 from bridge.ledger.git import GitFailed, Tree
-from bridge.ledger.shard_refs import SHARDS, home_of, shards_of
+from bridge.ledger.shard_refs import SHARDS, home_of, ref_of, shards_of
 from bridge.ledger.signed_files import SignedFiles
 
 #: What became of each gate.
@@ -50,6 +50,7 @@ class _Due:
 class _Tries:
     """What is remembered from one try to the next."""
 
+    known: Mapping[str, str] | None  # the branches, for the first of them
     heads: dict[str, str | None] = field(default_factory=dict)
     restless: set[str] = field(default_factory=set)
 
@@ -78,13 +79,20 @@ class DecisionRecorder:
         self._files = files
         self._commits = commits
 
-    def record(self, decisions: Sequence[Decision]) -> Recorded:
-        """What became of each, by gate: the gate as it is now, or why nothing was recorded."""
-        wanted = {each.gate_id: each for each in reversed(decisions)}  # the first of each gate
-        return self._together(list(wanted.values())[::-1])
+    def record(
+        self, decisions: Sequence[Decision], known: Mapping[str, str] | None = None
+    ) -> Recorded:
+        """What became of each, by gate: the gate as it is now, or why nothing was recorded.
 
-    def _together(self, decisions: Sequence[Decision]) -> Recorded:
-        tries = _Tries()
+        `known`: the branches as somebody has just seen them.
+        """
+        wanted = {each.gate_id: each for each in reversed(decisions)}  # the first of each gate
+        return self._together(list(wanted.values())[::-1], known)
+
+    def _together(
+        self, decisions: Sequence[Decision], known: Mapping[str, str] | None = None
+    ) -> Recorded:
+        tries = _Tries(known)
         try:
             done = self._exchanges.repeat(lambda: self._try(decisions, tries))
         except Declined as error:
@@ -101,13 +109,22 @@ class DecisionRecorder:
         return done
 
     def _try(self, decisions: Sequence[Decision], tries: _Tries) -> Recorded:
+        known, tries.known = tries.known, None
+        if known:
+            done: _Done = {}
+            made = self._made(self._due(decisions, known, done), known, done)
+            # Nothing but a push is believed of it, and it must find every branch as it was.
+            if made:
+                shards = {ref_of(name): sha for name, sha in shards_of(known).items()}
+                self._push(made, known, shards)
+                return done
         refs = self._clone.remote_refs(SHARDS, *(_branch(each.gate_id) for each in decisions))
         for each in decisions:
             tries.saw(each, refs)
         if len(decisions) > 1:
             # Whoever keeps pushing to one gate's branch would make all lose each race.
             decisions = [each for each in decisions if each.gate_id not in tries.restless]
-        done: _Done = {}
+        done = {}
         self._push(self._made(self._due(decisions, refs, done), refs, done), refs)
         return done
 
@@ -174,13 +191,18 @@ class DecisionRecorder:
         kept = due.head if request.forge else None
         return replace(due.found, decision=final, commit=commit, head=kept)
 
-    def _push(self, made: Sequence[tuple[_Due, Standing]], refs: Mapping[str, str]) -> None:
+    def _push(
+        self,
+        made: Sequence[tuple[_Due, Standing]],
+        refs: Mapping[str, str],
+        others: Mapping[str, str] | None = None,
+    ) -> None:
         """All in one, and each gate's branch must still be what was judged: a request replaced
-        meanwhile cannot inherit this decision."""
+        meanwhile cannot inherit this decision. `others` must be as they were, too."""
         if made:
             moved = {due.home: after.commit for due, after in made}  # the last of each
             moved.update({due.branch: after.head or "" for due, after in made})
-            lease = {due.home: refs[due.home] for due, _ in made}
+            lease = {**(others or {}), **{due.home: refs[due.home] for due, _ in made}}
             self._exchanges.push(moved, {**lease, **{due.branch: due.head for due, _ in made}})
 
 
