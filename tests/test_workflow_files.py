@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bridge.setup.action_address import EXAMPLE
 from bridge.setup.workflow_files import (
     MAIN,
     POLICY,
@@ -230,6 +231,31 @@ def test_nothing_that_is_written_has_a_placeholder() -> None:
     assert action_of(written(MAIN)) == action_of(workflow(USED)) == USED
     assert "voices: approval-opener[bot]\n" in written(MAIN)
     assert 'voices: ""\n' in workflow(USED)
+
+
+def test_nothing_that_people_copy_has_a_placeholder_or_an_action_of_no_commit() -> None:
+    assert used_in(f"- uses: {EXAMPLE}") == [EXAMPLE]
+    named = re.compile(r"\b(?:OWNER|REF)\b|@(?:COMMIT|SHA|TAG|VERSION|REF|main|latest)\b")
+    faults = []
+    for each in copied():
+        said = each.read_text()
+        where = str(each.relative_to(ROOT))
+        faults += [f"{where}: {word[0]}" for word in named.finditer(said)]
+        faults += [f"{where}: {uses}" for uses in used_in(said) if uses != EXAMPLE]
+    assert not faults
+
+
+def copied() -> list[Path]:
+    """What people read and copy: not what this project's own jobs use."""
+    folders = ("docs", "examples", "templates", "action")
+    kinds = {".md", ".yml", ".yaml", ".py", ".j2", ".sh"}
+    found = [path for name in folders for path in (ROOT / name).rglob("*") if path.suffix in kinds]
+    assert len(found) > 30
+    return [ROOT / "README.md", *found]
+
+
+def used_in(said: str) -> list[str]:
+    return re.findall(r"[\w.-]+/approval-bridge/action@?[\w.-]*", said)
 
 
 @pytest.mark.parametrize("name", ["requirements", "kubernetes"])

@@ -35,7 +35,9 @@ _part = click.Choice(_PARTS)
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @click.option("--only", type=_part, multiple=True, help="Do this part alone; can be repeated.")
 @click.option("--skip", type=_part, multiple=True, help="Leave this part out; can be repeated.")
-@click.option("--action", metavar="USES", help="Where the action is: acme/bridge/action@COMMIT.")
+@click.option(
+    "--action", metavar="USES", help="Where the action is: its repository, folder and whole commit."
+)
 @click.option("--vendor", is_flag=True, help="Put the action into this repository instead.")
 @click.option(
     "--opener",

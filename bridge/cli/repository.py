@@ -211,7 +211,9 @@ def simulate(
 @click.command()
 @click.option("--push", is_flag=True, help="Also push the ledger's branch to origin.")
 @click.option("--overwrite", is_flag=True, help="Also write workflows that were changed by hand.")
-@click.option("--action", metavar="USES", help="Where the action is: acme/bridge/action@COMMIT.")
+@click.option(
+    "--action", metavar="USES", help="Where the action is: its repository, folder and whole commit."
+)
 @click.option("--opener", metavar="SLUG", help="The GitHub App that opens gates.")
 @click.option(
     "--kubernetes", is_flag=True, help="Write the manifests for a cluster, and only them."

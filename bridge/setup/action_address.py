@@ -22,6 +22,9 @@ _TREE: Final = re.compile(r"/([\w.-]+/[\w.-]+)/tree/([0-9a-f]{40})/action", re.A
 _REPOSITORY: Final = re.compile(r"/([\w.-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
+#: The address that the documentation uses. Whole: who copies a part of one pins nothing.
+EXAMPLE: Final = f"acme/approval-bridge/action@{'0123456789' * 4}"
+
 
 def action_address(given: str | None, server: str) -> str:
     """What `uses:` says: what was given, else where this release was installed from.
@@ -31,8 +34,8 @@ def action_address(given: str | None, server: str) -> str:
     if given is not None:
         if _PINNED.fullmatch(given) is None:
             fault = (
-                f"{given!r} names no commit: write OWNER/NAME/action@COMMIT with all 40 digits, so"
-                " that nobody can put another action in its place"
+                f"{given!r} names no commit: give all 40 digits of one, as in"
+                f" {EXAMPLE}, so that nobody can put another action in its place"
             )
             raise Faults("--action", [fault])
         return given
@@ -42,7 +45,7 @@ def action_address(given: str | None, server: str) -> str:
         raise BridgeError(
             "it is not known where this release's action is: this is no published release, and it"
             f" was not installed from a repository on {urlsplit(server).netloc}: give --action,"
-            " as in acme/approval-bridge/action@COMMIT, for a copy in your organization"
+            f" as in {EXAMPLE}, for a copy in your organization"
         )
     return found
 
