@@ -16,7 +16,7 @@ import pytest
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
-from bridge.core.evaluation import Decider, Outcome
+from bridge.core.evaluation import Decider, Outcome, ReasonCode
 from bridge.core.facts import About, Source, started_by
 from bridge.core.model import Artifact, Declared, Subject
 from bridge.core.records import request_out
@@ -329,6 +329,7 @@ def test_a_policy_written_into_the_gates_branch_is_not_read(at: World) -> None:
     at.repo.commit(pull.head_ref, mine, "Let me", by=at.mallory)
     pull.review(at.mallory, "APPROVED")
     at.tend(pull)
+    at.github.clock.advance(minutes=1)
     pull.review(at.mallory, "APPROVED")
     assert "mallory is not among those who may decide" in why_not(at, pull)
 
@@ -339,6 +340,7 @@ def test_what_is_no_request_on_the_gates_branch_is_put_back_and_stops_nothing(at
     at.repo.commit(pull.head_ref, {path: "[" * 60_000}, "Stop it", by=at.mallory)
     at.sweep()
     assert any("somebody pushed" in note for note in at.notes(pull))
+    at.github.clock.advance(minutes=1)
     pull.review(at.alice, "APPROVED")
     at.sweep()
     assert at.recorded(pull)
@@ -374,6 +376,67 @@ def test_an_approval_under_a_title_that_somebody_changed_does_not_count(at: Worl
     assert pull.title == true
     assert "changed the text of the request" in why_not(at, pull)
     assert "changed by `mallory`" in at.notes(pull)[-1]
+
+
+@pytest.mark.parametrize("what", ["title", "body"])
+def test_an_approval_of_other_words_by_the_opener_than_its_request_says_does_not_count(
+    at: World, what: str
+) -> None:
+    pull = at.open()
+    true = getattr(pull, what)
+    lie = true.replace("93", "99")
+    for text in (lie, true):  # put right again before anybody looks
+        at.github.clock.advance(minutes=1)
+        pull.edit(at.opener.bot, **{what: text})
+        if text == lie:
+            at.github.clock.advance(minutes=1)
+            pull.review(at.alice, "APPROVED", "/approve")
+            pull.comment(at.bob, "/hold not yet")
+    status = why_not(at, pull)
+    assert "the page showed other words than its request says" in status
+    assert "bob" in status
+    at.github.clock.advance(minutes=1)
+    pull.comment(at.bob, "/unhold")
+    pull.review(at.alice, "APPROVED", "/approve")
+    at.tend(pull)
+    decision = at.recorded(pull)
+    assert decision
+    assert ReasonCode.OTHER_WORDS in [each.code for each in decision.considered]
+
+
+def test_words_that_the_opener_wrote_in_the_place_of_its_requests_are_written_anew_by_the_decider(
+    at: World,
+) -> None:
+    pull = at.open()
+    true = pull.body
+    pull.author, pull.body = at.opener.bot, "An older bridge: " + true  # as it was made
+    pull.review(at.alice, "APPROVED")
+    assert "other words than its request says" in why_not(at, pull)
+    assert pull.body == true
+    (note,) = at.notes(pull)
+    assert "showed other words than its request says** and has been written anew" in note
+    at.github.clock.advance(minutes=1)
+    pull.review(at.alice, "APPROVED")
+    at.tend(pull)
+    assert at.recorded(pull)
+
+
+def test_the_clock_approves_nothing_by_the_time_in_which_a_page_showed_other_words(
+    at: World,
+) -> None:
+    at.write_policy(POLICY + "    timeout: 10m\n    on_timeout: approve\n")
+    pull = at.open()
+    at.tend(pull)
+    true = pull.body
+    pull.edit(at.opener.bot, "Nothing to see here")
+    at.github.clock.advance(minutes=9)
+    pull.edit(at.opener.bot, true)
+    at.github.clock.advance(minutes=5)
+    at.tend(pull)
+    assert at.recorded(pull) is None
+    at.github.clock.advance(minutes=6)
+    at.tend(pull)
+    assert at.recorded(pull)
 
 
 @pytest.mark.parametrize("what", ["title", "body"])

@@ -181,6 +181,7 @@ def test_opening_takes_five_and_deciding_six_beside_a_thousand_issues_that_wait(
     issue = at.repo.issue(page.number)
     sealed = seal_of(issue.body)
     assert sealed
+    at.github.clock.advance(minutes=1)
     issue.comment(at.alice, f"/approve {sealed.digest.removeprefix('sha256:')}")
     assert asked(at, lambda: at.tend(issue)) <= 6
     assert issue.labels == ["gate:approved"]

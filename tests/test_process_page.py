@@ -221,6 +221,7 @@ def test_opening_again_with_other_artifacts_asks_anew_and_votes_start_anew(at: W
     assert at.recorded(pull) is None
     assert "older version" in at.status(pull)
     assert "before this version" in at.status(pull)
+    at.github.clock.advance(minutes=1)
     pull.review(at.bob, "APPROVED", named(at, pull))
     at.tend(pull)
     assert at.recorded(pull)
@@ -661,6 +662,7 @@ def test_a_push_to_the_gates_branch_is_put_back_and_votes_start_anew(at: World) 
     assert any("somebody pushed" in note for note in at.notes(pull))
     at.tend(pull)
     assert at.recorded(pull) is None
+    at.github.clock.advance(minutes=1)
     pull.review(at.alice, "APPROVED")
     at.tend(pull)
     assert at.recorded(pull)
@@ -739,6 +741,7 @@ def test_another_policy_on_the_default_branch_asks_anew_and_votes_start_anew(at:
     assert any("asked anew" in note for note in at.notes(pull))
     at.tend(pull)
     assert at.recorded(pull) is None
+    at.github.clock.advance(minutes=1)
     pull.review(at.bob, "APPROVED", named(at, pull))
     at.tend(pull)
     assert at.recorded(pull)

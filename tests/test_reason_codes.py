@@ -21,6 +21,7 @@ from bridge.core.evaluation import (
 from bridge.core.model import Standing
 from bridge.core.rules import Actors, Bars, Initiator
 from bridge.gates.decide import decision_of
+from bridge.pages import votes
 from bridge.pages.model import Edit
 from tests import test_policy_forge as forge
 from tests import test_votes as pages
@@ -59,6 +60,14 @@ def altered() -> Iterable[Dismissal]:
     return told(pages.comment("/approve", minutes=5), edits=edits)
 
 
+def misworded() -> Iterable[Dismissal]:
+    request, of = pages.request(), pages.page(pages.comment("/approve", minutes=5))
+    seen = pages.shown(of, pages.VOICES)
+    assert seen
+    seen = replace(seen, misworded=((pages.at(3), pages.at(7)),))
+    return votes.gather(request, of, seen, pages.HEAD, pages.VOICES).dismissed
+
+
 REASONS: dict[ReasonCode, Callable[[], Iterable[Dismissal]]] = {
     ReasonCode.SUPERSEDED: lambda: judged(ANN, (ANN, Verdict.APPROVE, 2)),
     ReasonCode.LIFTS_NOTHING: lambda: judged((BOB, HOLD, 1), (ANN, RELEASE, 2)),
@@ -76,6 +85,7 @@ REASONS: dict[ReasonCode, Callable[[], Iterable[Dismissal]]] = {
     ),
     ReasonCode.BRANCH_MOVED: lambda: told(pages.comment("/approve"), head=pages.OLD),
     ReasonCode.TEXT_ALTERED: altered,
+    ReasonCode.OTHER_WORDS: misworded,
     ReasonCode.BOT: lambda: judged(replace(ANN, bot=True)),
     ReasonCode.NOT_PROVEN: lambda: judged(replace(ANN, proven=False)),
     ReasonCode.NOT_AN_APPROVER: lambda: judged(EVE),

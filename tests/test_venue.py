@@ -37,6 +37,7 @@ MAY_ASK = {
     "ledger/git_ledger.py",
     "ledger/record_decisions.py",
     "metaflow/plugins/argo.py",
+    "pages/false_words.py",  # what the repository was called then
     "policy/approvers.py",
     "policy/claims.py",
     "policy/simulate.py",

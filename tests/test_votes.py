@@ -14,6 +14,8 @@ from bridge.core.digest import digest_of
 from bridge.core.evaluation import Channel, Verdict
 from bridge.core.model import ApprovalRequest, Gate, on_github
 from bridge.core.rules import Actors, Approvals, Policy
+from bridge.pages import status_comment
+from bridge.pages.body_history import Shown
 from bridge.pages.marker import Part, Seal, short
 from bridge.pages.model import (
     Account,
@@ -35,11 +37,9 @@ from bridge.pages.model import (
 from bridge.pages.objections import said_on
 from bridge.pages.votes import (
     Gathered,
-    Shown,
     gate_of,
     gather,
     shown,
-    status_comments,
     unanswered,
 )
 
@@ -396,7 +396,7 @@ def test_a_comment_of_that_person_that_somebody_deleted_may_have_objected() -> N
 
 def test_a_persons_edited_comment_is_no_status_comment_of_the_bridge() -> None:
     of = hers(comment("/hold", edited=Edit(ALICE, at(6))))
-    assert [each.node for each in status_comments(of, HERS)] == ["status"]
+    assert [each.node for each in status_comment.every(of, HERS)] == ["status"]
 
 
 # -- input -----------------------------------------------------------------------------------------
@@ -534,7 +534,7 @@ def test_an_own_status_comment_that_somebody_changed_proves_nothing() -> None:
     forged = status(body=seal(Part.STATUS, head=OLD), edited=Edit(MALLORY, at(2)))
     of = page(comments=(forged,), edits=(Edit(MALLORY, at(2)),), body=seal(Part.BODY, head=OLD))
     assert shown(of, VOICES) is None
-    assert status_comments(of, VOICES) == [forged]
+    assert status_comment.every(of, VOICES) == [forged]
 
 
 def test_a_seal_counts_on_the_last_line_alone_and_in_its_own_place() -> None:

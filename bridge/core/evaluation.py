@@ -203,6 +203,7 @@ class ReasonCode(StrEnum):
     NOT_YET_SHOWN = "not-yet-shown"  # the page does not show the newest version yet
     BRANCH_MOVED = "branch-moved"
     TEXT_ALTERED = "text-altered"
+    OTHER_WORDS = "other-words"  # the opener showed what its request does not say
     # who said it
     BOT = "bot"
     NOT_PROVEN = "not-proven"

@@ -19,10 +19,10 @@ from bridge.core.sshsig import VOTE_NAMESPACE, BadSignature, parse_key, verify
 from bridge.core.timestamps import moment_out
 from bridge.gates.ports import Forge, Ledger
 from bridge.pages import votes as gather
-from bridge.pages.body_history import gates_shown
+from bridge.pages.body_history import Shown, gates_shown
 from bridge.pages.model import Kind, Look, Page
 from bridge.pages.objections import said_on
-from bridge.pages.votes import Gathered, Shown
+from bridge.pages.votes import Gathered
 from bridge.policy.approvers import Memberships, may_decide
 from bridge.policy.lookups import questions
 from bridge.policy.objections import key, latest_no, raised
@@ -46,7 +46,7 @@ def evidence(
         dismissed=gathered.dismissed,
         said=objected(standing, look),
         objections=standing.objections,
-        facts=_by_now(standing, page, learned(standing, look, seen), now),
+        facts=_by_now(standing, page, seen, learned(standing, look, seen), now),
     )
     found = replace(found, memberships=forge.memberships(questions(standing.request, found)))
     return replace(found, votes=tuple(_checked(forge, standing.request, seen, found)))
@@ -95,11 +95,12 @@ def learned(standing: Standing, look: Look, seen: Shown | None) -> tuple[Fact, .
 
 
 def _by_now(
-    standing: Standing, page: Page, facts: tuple[Fact, ...], now: datetime
+    standing: Standing, page: Page, seen: Shown, facts: tuple[Fact, ...], now: datetime
 ) -> tuple[Fact, ...]:
-    """The clock approves nothing by the time in which a page asked nobody: with the opener's key
-    one could be closed until its deadline. A deadline that rejects goes on."""
-    if not page.shut or not _clock_approves(standing):
+    """The clock approves nothing by the time in which a page asked nobody, or asked something else:
+    with the opener's key it could be so until its deadline. A deadline that rejects goes on."""
+    is_asked = not (page.shut or seen.altered_now or seen.misworded_now)
+    if is_asked or not _clock_approves(standing):
         return facts
     asked = _asked_at(now)
     return tuple(asked if each.name is About.ASKED_AT else each for each in facts)

@@ -17,7 +17,7 @@ from bridge.gates.evidence import learned
 from bridge.gates.gate_issues import asked_since
 from bridge.gates.open_gate import open_after
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
-from bridge.pages import page_text, votes
+from bridge.pages import page_text, status_comment, votes
 from bridge.pages.body_history import was_replaced
 from bridge.pages.model import (
     WAITING,
@@ -211,7 +211,7 @@ def _first_words(
     look: Look, page: Page, standing: Standing, *, replaced: bool = False
 ) -> Iterator[Write]:
     site, head = look.site, standing.head or ""
-    for old in votes.status_comments(page, site.voices):
+    for old in status_comment.every(page, site.voices):
         yield Remove(old.node)
     facts = learned(standing, replace(look, pages=(*look.pages, page)), None)
     author = votes.actor_of(page.author)

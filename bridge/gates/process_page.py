@@ -33,8 +33,10 @@ from bridge.gates.open_page import Desk, not_here, own_page, pages, policy_for, 
 from bridge.gates.recording import Deciding, record_each, record_now
 from bridge.gates.whose_page import sorted_by_gate
 from bridge.pages import page_text as show
+from bridge.pages import status_comment
 from bridge.pages import votes as gather
-from bridge.pages.body_history import last_stranger
+from bridge.pages.body_history import Shown, last_stranger
+from bridge.pages.false_words import with_misworded
 from bridge.pages.model import (
     GATE_BRANCH,
     WAITING,
@@ -55,7 +57,7 @@ from bridge.pages.model import (
     Write,
 )
 from bridge.pages.reactions import late, reactions
-from bridge.pages.votes import Gathered, Shown
+from bridge.pages.votes import Gathered
 from bridge.policy.claims import as_asked, as_shown
 from bridge.policy.evaluate import overdue
 from bridge.policy.policy_file import PATH
@@ -180,7 +182,7 @@ def _tell(desk: Desk, look: Look, page: Page, standing: Standing, says: str) -> 
     if seen is None or standing.decision or page.state is not State.OPEN:
         return None
     text = show.status(standing, seen.head, look.site, None, Gathered(), f"waiting: {says}")
-    desk.forge.write(look.site, page, list(_status_writes(page, look.site, text)))
+    desk.forge.write(look.site, page, list(status_comment.writes(page, look.site, text)))
     return Tended(says, standing, page=page, failed=True)
 
 
@@ -256,6 +258,8 @@ class _Judging:
             return self._put_back(None, "nothing here proves any more what was asked")
         if self._standing.head != seen.head and self._is_of_now():
             return self._put_back(seen.head, "somebody pushed to the gate's branch")
+        facts = learned(self._standing, self._look, seen)
+        seen = with_misworded(seen, self._standing, self._page, self._site, facts)
         trouble: str | None = None
         try:
             policy = policy_for(self._standing.request, self._site)
@@ -329,10 +333,10 @@ class _Judging:
             self._standing, seen.head, self._site, evaluation, gathered, trouble, note, facts,
             replaced=seen.replaced,
         )  # fmt: skip
-        writes += _status_writes(self._page, self._site, text)
+        writes += status_comment.writes(self._page, self._site, text)
         if self._page.branch and any(isinstance(each, Say | Amend) for each in writes):
             writes.append(show.light(self._standing, evaluation, seen.head))
-        writes += _label(self._page, Outcome.PENDING)
+        writes += status_comment.label(self._page, Outcome.PENDING)
         writes += self._remind(seen)
         self._write(writes)
         says = trouble or (evaluation.reason if evaluation else "waiting")
@@ -353,7 +357,9 @@ class _Judging:
         if seen.altered_now:
             by = last_stranger(self._page, self._site.voices)
             yield Say(show.note_restored(_login(by)))
-        for edit in gather.strange_edits(self._page, self._site.voices):
+        elif seen.misworded_now:
+            yield Say(show.note_other_words())
+        for edit in status_comment.strange_edits(self._page, self._site.voices):
             yield Say(show.note_written_anew(_login(edit.by)))
         if self._page.state is State.CLOSED:
             yield Reopen()
@@ -364,7 +370,7 @@ class _Judging:
         facts = learned(self._standing, self._look, seen)
         request = as_asked(self._standing.request, facts)
         late = not self._page.shut and overdue(request, self._desk.clock())
-        if late and not gather.reminded(self._page, digest_of(request), self._site.voices):
+        if late and not status_comment.reminded(self._page, digest_of(request), self._site.voices):
             self._desk.notices.reminded(request)
             yield Say(show.note_reminder(request, seen.head))
 
@@ -419,11 +425,11 @@ def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: De
     """Show a recorded decision; where the page shows it already, the gate's branch may go."""
     seen = gather.shown(page, site.voices)
     head = standing.head or page.head or (seen.head if seen else standing.commit)
-    current = gather.status_comment(page, site.voices)
+    current = status_comment.newest(page, site.voices)
     approved = decision.outcome is Outcome.APPROVED
     brought = Brought()
     # Only what was done is told, so what is told here need not be done again.
-    is_mine = current is not None and gather.is_mine(current, site.voices)
+    is_mine = current is not None and status_comment.is_mine(current, site.voices)
     if current and is_mine and show.tells(current, decision.outcome):
         text = current.body
     else:
@@ -431,13 +437,13 @@ def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: De
             desk.engine.resume(standing)
         brought = _bring(desk, standing)
         text = show.status(standing, head, site, None, Gathered(), note=brought.note)
-    writes = list(_status_writes(page, site, text))
+    writes = list(status_comment.writes(page, site, text))
     if current and not is_mine and current.body.strip() == text.strip():
         writes = [Remove(current.node), Say(text), *writes]  # the next look believes this one
     if writes and page.head:
         writes.append(show.light(standing, None, page.head))
     writes += late(page, site, decision)
-    writes += _label(page, decision.outcome)
+    writes += status_comment.label(page, decision.outcome)
     merges = approved and page.branch is not None and page.is_into(standing.request.shard)
     if page.state is State.OPEN and not merges:
         writes.append(Close(approved))
@@ -472,23 +478,6 @@ def _bring(desk: Desk, standing: Standing) -> Brought:
     wrong = amiss(found, standing)
     withdrawn = standing.decision and standing.decision.outcome is Outcome.WITHDRAWN
     return Brought(found.says, show.word_amiss(wrong) if wrong and not withdrawn else "")
-
-
-def _status_writes(page: Page, site: Site, text: str) -> Iterator[Write]:
-    current = gather.status_comment(page, site.voices)
-    for old in gather.status_comments(page, site.voices):
-        if old is not current:
-            yield Remove(old.node)
-    if current is None:
-        yield Say(text)
-    elif current.body.strip() != text.strip():
-        yield Amend(current.node, text)
-
-
-def _label(page: Page, outcome: Outcome) -> list[Write]:
-    wanted = f"gate:{outcome}"
-    ours = {name for name in page.labels if name.startswith("gate:")}
-    return [] if ours == {wanted} else [Label(wanted)]
 
 
 def _login(account: Account | None) -> str:

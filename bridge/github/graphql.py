@@ -115,7 +115,7 @@ def _voices(configured: Sequence[str], viewer: Json) -> Voices:
     numbers = {viewer["databaseId"]} - {None}
     people = {int(number) for _, mark, number in (e.partition("#") for e in configured) if mark}
     apps = frozenset(each.casefold() for each in configured if "#" not in each)
-    return Voices(frozenset(numbers | people), apps)
+    return Voices(frozenset(numbers | people), apps, viewer["databaseId"])
 
 
 def page(node: Json) -> Page:

@@ -7,8 +7,10 @@ and so date a new request back to an old one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from bridge.core.evaluation import ReasonCode, Why
 from bridge.pages.marker import Part, Seal, seal_of
 from bridge.pages.model import Account, Page, Voices
 
@@ -18,6 +20,59 @@ States = Sequence[tuple[datetime, Seal | None]]
 
 #: Times in which a text was not the bridge's: from one moment to the next, or until now.
 Spans = tuple[tuple[datetime, datetime | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the bridge can prove that it showed: this request at this commit, since this moment.
+
+    `since` is the forge's own time, None where nothing proves it. `asked` is since when the page
+    shows this request, at whatever commit; `unshut`, since when it was neither closed nor locked
+    besides. `replaced`: it may have shown another one before.
+    `altered` are the times in which the title or the body was not the bridge's; `misworded`, those
+    in which they were not what the decider makes of the request, whoever wrote them.
+    """
+
+    head: str
+    digest: str
+    since: datetime | None
+    asked: datetime
+    unshut: datetime
+    replaced: bool = False
+    altered: Spans = ()
+    misworded: Spans = ()
+
+    @property
+    def altered_now(self) -> bool:
+        return _is_open(self.altered)
+
+    @property
+    def misworded_now(self) -> bool:
+        return _is_open(self.misworded)
+
+    def why_void(self, at: datetime) -> Why | None:
+        """Why a vote of this moment does not count, whoever cast it."""
+        if _within(self.altered, at):
+            return Why(
+                ReasonCode.TEXT_ALTERED,
+                "it came while somebody had changed the text of the request: read it again"
+                " and say it again",
+            )
+        if _within(self.misworded, at):
+            return Why(
+                ReasonCode.OTHER_WORDS,
+                "it came while the page showed other words than its request says: read it again"
+                " and say it again",
+            )
+        return None
+
+
+def _is_open(spans: Spans) -> bool:
+    return any(end is None for _, end in spans)
+
+
+def _within(spans: Spans, at: datetime) -> bool:
+    return any(start <= at and (end is None or at <= end) for start, end in spans)
 
 
 def altered(page: Page, voices: Voices) -> Spans:

@@ -46,10 +46,12 @@ class Voices:
     """The bridge's own accounts, opener and decider: by number, or as `name` and `name[bot]`.
 
     A login names a kind of account as well: a user may call himself what an App is called.
+    `me` is the account that looks now.
     """
 
     ids: frozenset[int] = frozenset()
     logins: frozenset[str] = frozenset()
+    me: int | None = None
 
     def own(self, account: Account | None) -> bool:
         if account is None or account.id is None:
@@ -60,9 +62,9 @@ class Voices:
 
     def mine(self, account: Account | None) -> bool:
         """Whether this is the account that looks now, and not the bridge's other one."""
-        if not self.ids:
+        if self.me is None:
             return self.own(account)
-        return account is not None and account.id in self.ids
+        return account is not None and account.id == self.me
 
     def wrote(self, account: Account | None, text: str) -> bool:
         """Whether a text is the bridge's own, and nobody's answer.

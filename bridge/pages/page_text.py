@@ -393,6 +393,14 @@ def note_restored(by: str) -> str:
     )
 
 
+def note_other_words() -> str:
+    return (
+        "**This page showed other words than its request says** and has been written anew: whoever"
+        " opened it wrote something else, or runs another version of the approval bridge."
+        " Answers that were given before do not count: please read it again and answer again.\n"
+    )
+
+
 def note_written_anew(by: str) -> str:
     return (
         f"**A comment of the approval bridge was changed by {by}** and has been written anew."

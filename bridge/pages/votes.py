@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from bridge.core.digest import digest_of
@@ -25,9 +24,9 @@ from bridge.core.evaluation import (
     Why,
 )
 from bridge.core.model import ApprovalRequest
-from bridge.pages import approve_button, comment_commands, taken_back
+from bridge.pages import approve_button, comment_commands, status_comment, taken_back
 from bridge.pages.body_history import (
-    Spans,
+    Shown,
     altered,
     gates_shown,
     history,
@@ -41,7 +40,6 @@ from bridge.pages.model import (
     GATE_BRANCH,
     Account,
     Comment,
-    Edit,
     Kind,
     Page,
     Review,
@@ -76,29 +74,6 @@ class Gathered:
     closing: Vote | None = None  # also among the votes
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What the bridge can prove that it showed: this request at this commit, since this moment.
-
-    `since` is the forge's own time, None where nothing proves it. `asked` is since when the page
-    shows this request, at whatever commit; `unshut`, since when it was neither closed nor locked
-    besides. `replaced`: it may have shown another one before.
-    `altered` are the times in which the title or the body was not the bridge's.
-    """
-
-    head: str
-    digest: str
-    since: datetime | None
-    asked: datetime
-    unshut: datetime
-    replaced: bool = False
-    altered: Spans = ()
-
-    @property
-    def altered_now(self) -> bool:
-        return any(end is None for _, end in self.altered)
-
-
 def gate_of(page: Page, site: Site) -> str | None:
     """The id of the gate that this page shows; None where it is none of the bridge's.
 
@@ -125,7 +100,7 @@ def gate_of(page: Page, site: Site) -> str | None:
 def shown(page: Page, voices: Voices) -> Shown | None:
     """What was shown, by the seals of body and status; None where neither can be trusted."""
     body, on_status = _seals(page, voices)
-    status = status_comment(page, voices)
+    status = status_comment.newest(page, voices)
     seal = body or on_status
     if seal is None:
         return None
@@ -143,53 +118,11 @@ def shown(page: Page, voices: Voices) -> Shown | None:
     return Shown(seal.head, seal.digest, since, asked, unshut, replaced, changed)
 
 
-def status_comments(page: Page, voices: Voices) -> list[Comment]:
-    """The bridge's own status comments, oldest first, also those that somebody else changed."""
-    return [each for each in page.comments if _is_status(each, voices)]
-
-
-def _is_status(comment: Comment, voices: Voices) -> bool:
-    if not voices.wrote(comment.author, comment.body):
-        return False
-    is_app = comment.author is not None and comment.author.kind is not Kind.USER
-    return "<!-- approval-bridge status " in comment.body or (is_app and comment.edited is not None)
-
-
-def status_comment(page: Page, voices: Voices) -> Comment | None:
-    """The newest status comment that is the bridge's word for word."""
-    for comment in reversed(status_comments(page, voices)):
-        seal = seal_of(comment.body)
-        if seal and seal.part is Part.STATUS and _untouched(comment.edited, voices):
-            return comment
-    return None
-
-
-def strange_edits(page: Page, voices: Voices) -> Iterator[Edit]:
-    """What somebody else made of the bridge's own comments."""
-    for each in status_comments(page, voices):
-        if each.edited and not _untouched(each.edited, voices):
-            yield each.edited
-
-
-def is_mine(comment: Comment, voices: Voices) -> bool:
-    """Whether the account that looks wrote the text as it is now.
-
-    The opener's key lies beside the initiator's code, so what it says was done may not be.
-    """
-    return voices.mine(comment.edited.by if comment.edited else comment.author)
-
-
-def reminded(page: Page, digest: str, voices: Voices) -> bool:
-    """Whether people were told here that this request waits on past its deadline."""
-    seals = [seal_of(each.body) for each in page.comments if voices.own(each.author)]
-    return any(each and each.part is Part.REMINDER and each.digest == digest for each in seals)
-
-
 def _seals(page: Page, voices: Voices) -> tuple[Seal | None, Seal | None]:
     """Those of the body and of the status comment, where each is the bridge's own word for word."""
     spans = altered(page, voices)
     body = None if spans and spans[-1][1] is None else seal_of(page.body)
-    status = status_comment(page, voices)
+    status = status_comment.newest(page, voices)
     return (
         body if body and body.part is Part.BODY else None,
         seal_of(status.body) if status else None,
@@ -198,10 +131,6 @@ def _seals(page: Page, voices: Voices) -> tuple[Seal | None, Seal | None]:
 
 def _same(one: Seal, other: Seal) -> bool:
     return (one.gate_id, one.digest, one.head) == (other.gate_id, other.digest, other.head)
-
-
-def _untouched(edited: Edit | None, voices: Voices) -> bool:
-    return edited is None or voices.own(edited.by)
 
 
 # -- votes -----------------------------------------------------------------------------------------
@@ -425,14 +354,7 @@ class _VoteReader:
         if said.edited:
             says = "it was edited after it was written: say it again in a new one"
             return Why(ReasonCode.EDITED, says)
-        for start, end in self._seen.altered:
-            if start <= said.at and (end is None or said.at <= end):
-                return Why(
-                    ReasonCode.TEXT_ALTERED,
-                    "it came while somebody had changed the text of the request: read it again"
-                    " and say it again",
-                )
-        return None
+        return self._seen.why_void(said.at)
 
     def _take(self, vote: Vote, command: Command | Unreadable | None, void: Why | None) -> None:
         if not void and vote.verdict is Verdict.APPROVE:

@@ -205,8 +205,8 @@ TABLES: dict[str, dict[str, Key]] = {
             words(
                 "approved, rejected, superseded, lifts-nothing, edited, dismissed, bad-input, late,"
                 " older-version, other-version, unnamed-version, not-yet-shown, branch-moved,"
-                " text-altered, bot, not-proven, not-signed, not-an-approver, not-named,"
-                " membership-unknown,"
+                " text-altered, other-words, bot, not-proven, not-signed, not-an-approver,"
+                " not-named, membership-unknown,"
                 " initiator-unknown, initiator-not-proven, author-unknown, barred-initiator,"
                 " barred-author, barred-user"
             )
