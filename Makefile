@@ -102,7 +102,8 @@ test-argo: setup
 
 .PHONY: test-argo-pods
 # In pods: KUBECONFIG names a node of this machine with Argo Workflows on it, whose pods share the
-# machine's network; HITL_TEST_IMAGE an image there with Python and git.
+# machine's network; HITL_TEST_IMAGE an image there with Python and git, HITL_TEST_GATE_IMAGE one
+# that has the bridge. Argo's own command line is on the PATH.
 test-argo-pods: setup
 	@$(BIN)/python -m pytest -m argo_pods
 
