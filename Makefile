@@ -66,10 +66,15 @@ test-ssh-keygen: setup
 fuzz: setup
 	@$(BIN)/python -m tests.fuzz_parsers -max_total_time=600
 
-# What people see on GitHub, as pictures to look at; needs chromium.
-.PHONY: eye
-eye: setup
-	@$(BIN)/python -m tests.eye
+# What people see on GitHub, in Chromium: `make test-browser DRAW=1` also draws docs/pictures anew.
+.PHONY: test-browser
+test-browser: $(VENV)/browser
+	@$(if $(DRAW),DRAW=1) PYTHONDONTWRITEBYTECODE= $(VENV)/browser/bin/python -m pytest tests/test_browser.py
+
+$(VENV)/browser: $(READY) tests/browser.lock
+	$(PYTHON) -m venv --clear $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/browser.lock
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(\"" + sysconfig.get_path("purelib") + "\")")' > $$(ls -d $@/lib/python3*/site-packages)/the-bridge.pth
 
 .PHONY: test-argo-shapes
 # Minutes: all shapes of a flow on the stand-in for Argo, where `make test` takes a few; on a plain
@@ -148,6 +153,8 @@ lock:
 	  --extra argo pyproject.toml -o templates/kubernetes/requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --no-header docs/requirements.in -o docs/requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-annotate --no-header tests/browser.in -o tests/browser.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --no-header .github/release.in -o .github/release.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -31,6 +31,7 @@ _ON_SITE = {ROOT / path: name for name, path in FROM_ROOT.items()}
 #: Where a file that is no page is copied to.
 _FILES = "files"
 _LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)(#[^)\s]*)?(\))")
+_PICTURE = re.compile(r'((?:src|srcset)=")(?!\w+:)([^"#]+)()(")')
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -81,7 +82,7 @@ def moved(text: str, source: Path, name: str) -> str:
             on_site = _ON_SITE.get(target) or f"{_FILES}/{target.relative_to(ROOT).as_posix()}"
         return f"{found[1]}{ups}{on_site}{found[3] or ''}{found[4]}"
 
-    return _LINK.sub(link, text)
+    return _PICTURE.sub(link, _LINK.sub(link, text))
 
 
 def _linked() -> Iterator[Path]:

@@ -1,26 +1,24 @@
-"""What people see: a gate's page rendered as GitHub renders it, in a real browser.
+"""What people see: the pages of gates, in HTML that looks like GitHub's.
 
-    make eye                      # needs chromium on the PATH
-
-Pictures of the pull request's body and of its status comment in three states, light and dark, on a
-desktop and on a phone, in build/eye. They are to be looked at; nothing is asserted.
+`make test-browser` looks at them in a real browser, and draws them into build/eye. docs/pictures
+has those that the documentation shows, each with the Markdown that it was drawn from.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-import tempfile
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cmarkgfm
 import pandas as pd
 from cmarkgfm.cmark import Options
 
 from bridge.core.artifacts import summarise
-from bridge.core.model import Link
-from tests.forge import World, world
+from bridge.core.model import Artifact, Kind, Link
+from tests.forge import World
+from tests.github.pulls import PullRequest
 
 ROOT = Path(__file__).parent.parent
 POLICY = """\
@@ -40,82 +38,119 @@ SCHEMA = {
     "required": ["target"],
     "additionalProperties": False,
 }
-VALUES = {
-    "accuracy": 0.9312345,
-    "loss": 0.21,
-    "model_name": "resnet-50-imagenet-finetuned-on-fruit-2026",
-    "confusion": pd.DataFrame({"was": ["apple", "pear"], "apple": [91, 4], "pear": [3, 102]}),
-    "weights": [0.1] * 2000,
-}
 MESSAGE = """\
-Deploy **resnet-50** with accuracy 93.1 %?
+Deploy **resnet-50** with accuracy 94.1 %?
 
-It was trained on the fruit of last week; the last approved one had 91.8 %."""
+It was trained on the fruit of last week."""
+KIND = Kind("Train", "deploy")
 
-#: Colours of text, page, lines and soft ground, near enough to GitHub's.
+#: Colours of text, page, lines, soft ground and links, near enough to GitHub's.
 THEMES = {
-    "light": ("#1f2328", "#ffffff", "#d1d9e0", "#f6f8fa"),
-    "dark": ("#f0f6fc", "#0d1117", "#3d444d", "#151b23"),
+    "light": ("#1f2328", "#ffffff", "#d1d9e0", "#f6f8fa", "#0969da"),
+    "dark": ("#f0f6fc", "#0d1117", "#3d444d", "#151b23", "#4493f8"),
 }
-#: Chromium makes no window narrower than 500.
-WIDTHS = {"desktop": 900, "phone": 500}
 STYLE = """
-body {{ font: 16px/1.5 sans-serif; color: {0}; background: {1}; margin: 0; padding: 16px }}
+* {{ box-sizing: border-box }}
+body {{ font: 16px/1.5 "Liberation Sans", sans-serif; color: {0}; background: {1}; margin: 0;
+        padding: 16px }}
+article {{ border: 1px solid {2}; border-radius: 6px; padding: 0 16px; margin: 0 0 16px;
+           overflow-wrap: break-word; font-size: 14px }}
 table {{ display: block; overflow: auto; border-collapse: collapse; width: max-content;
          max-width: 100% }}
 td, th {{ border: 1px solid {2}; padding: 6px 13px }}
-code, pre {{ background: {3}; border-radius: 6px; padding: .2em .4em; font: 85% monospace }}
+code, pre {{ background: {3}; border-radius: 6px; padding: .2em .4em;
+             font: 85% "Liberation Mono", monospace }}
 pre {{ padding: 16px; overflow: auto }} pre code {{ padding: 0 }}
 blockquote {{ border-left: .25em solid {2}; margin: 0 0 16px; padding: 0 1em }}
-h1, h3 {{ line-height: 1.25 }} a {{ color: #4493f8 }}
+.read-aloud {{ position: absolute; clip-path: inset(50%); width: 1px; height: 1px }}
+h1, h3 {{ line-height: 1.25 }} a {{ color: {4} }} img {{ max-width: 100% }}
 """
 
 
-def main() -> int:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        print("no chromium is on the PATH: install it, then `make eye`", file=sys.stderr)
-        return 1
-    out = ROOT / "build" / "eye"
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, world(Path(folder), POLICY) as at:
-        for name, markdown in states(at):
-            draw(browser, out, name, markdown)
-    print(f"look at {out.relative_to(ROOT)}/*.png")
-    return 0
+@dataclass(frozen=True)
+class Seen:
+    """A page as a person has it on the screen: its title, and what the bridge wrote, in order."""
+
+    name: str
+    title: str
+    texts: tuple[str, ...]
+
+    def html(self, theme: str) -> str:
+        made = "".join(f"<article>{_rendered(each)}</article>" for each in self.texts)
+        style = STYLE.format(*THEMES[theme])
+        return (
+            f'<!doctype html><html lang="en"><meta charset="utf-8">'
+            f'<meta name="viewport" content="width=device-width">'
+            f"<title>{self.name}</title><style>{style}</style>"
+            f"<main><h1>{_rendered(self.title)[3:-4]}</h1>"
+            # GitHub has this heading for readers of a screen between the title and the comments.
+            f'<h2 class="read-aloud">Conversation</h2>{made}</main>'
+        )
+
+    def source(self) -> str:
+        """The Markdown, without what differs from run to run."""
+        text = "\n\n---\n\n".join((f"# {self.title}", *self.texts))
+        text = re.sub(r"\b[0-9a-f]{7,64}\b", "…", text)
+        text = re.sub(r"127\.0\.0\.1:\d+", "github.example", text)
+        return re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?", "(a time)", text) + "\n"
 
 
-def states(at: World) -> list[tuple[str, str]]:
-    artifacts = tuple(
-        summarise(name, value, digest=f"sha256:{name:0<64}") for name, value in VALUES.items()
-    )
-    links = (Link("the run", "https://argo.example/run/7"),)
-    pull = at.open(schema=SCHEMA, artifacts=artifacts, links=links, message=MESSAGE)
-    seen = [("body", f"# {pull.title}\n\n{pull.body}")]
-    pull.comment(at.mallory, "/approve target=staging")
-    pull.review(at.bob, "APPROVED", "")
-    at.tend(pull)
-    seen.append(("refused", at.status(pull)))
-    pull.comment(at.bob, "/approve target=staging share=0.2")
-    at.tend(pull)
-    seen.append(("halfway", at.status(pull)))
+def _rendered(markdown: str) -> str:
+    html: str = cmarkgfm.github_flavored_markdown_to_html(markdown, Options.CMARK_OPT_UNSAFE)
+    return html.strip()
+
+
+def pages(at: World) -> list[Seen]:
+    """A page from its first look to its decision, and a rejected one; both have a baseline."""
     at.repo.grant(at.alice, "maintain")
-    pull.comment(at.alice, "/approve target=staging share=0.2")
+    _decided(at, _opened(at, 6, accuracy=0.929, loss=0.22, rows=1000))
+    first = _opened(at, 7, accuracy=0.941, loss=0.21, rows=1200)
+    seen = [_seen("first-look", first)]
+    first.comment(at.mallory, "/approve target=staging")
+    first.review(at.bob, "APPROVED", "")
+    first.comment(at.bob, "/approve target=staging share=0.2")
+    at.tend(first)
+    seen.append(_seen("half-approved", first, at.status(first)))
+    first.comment(at.alice, "/approve target=staging share=0.2")
+    at.tend(first)
+    seen.append(_seen("approved", first, at.status(first)))
+    other = _opened(at, 8, accuracy=0.7, loss=0.5, rows=1200)
+    seen.append(_seen("worse", other))
+    at.github.clock.advance(minutes=1)
+    other.comment(at.alice, "/reject the accuracy fell by a quarter")
+    at.tend(other)
+    return [*seen, _seen("rejected", other, at.status(other))]
+
+
+def _seen(name: str, pull: PullRequest, *status: str) -> Seen:
+    return Seen(name, pull.title, (pull.body, *status))
+
+
+def _opened(at: World, run: int, *, accuracy: float, loss: float, rows: int) -> PullRequest:
+    values: dict[str, Any] = {
+        "accuracy": accuracy,
+        "loss": loss,
+        "model_name": "resnet-50-imagenet-finetuned-on-fruit-2026",
+        "fruit": pd.DataFrame({"was": ["apple", "pear"] * (rows // 2), "weight": [0.1] * rows}),
+        "weights": [0.1] * 2000,
+    }
+    artifacts: tuple[Artifact, ...] = tuple(
+        summarise(name, value, digest=f"sha256:{name + str(value)[:40]:0<64}")
+        for name, value in values.items()
+    )
+    return at.open(
+        f"Train/{run}/deploy/12",
+        schema=SCHEMA,
+        artifacts=artifacts,
+        links=(Link("the run", f"https://argo.example/run/{run}"),),
+        message=MESSAGE,
+        kind=KIND,
+    )
+
+
+def _decided(at: World, pull: PullRequest) -> None:
+    for person in (at.bob, at.alice):
+        at.github.clock.advance(minutes=1)
+        pull.comment(person, "/approve target=staging")
     at.tend(pull)
-    return [*seen, ("approved", at.status(pull))]
-
-
-def draw(browser: str, out: Path, name: str, markdown: str) -> None:
-    html = cmarkgfm.github_flavored_markdown_to_html(markdown, Options.CMARK_OPT_UNSAFE)
-    for theme, colours in THEMES.items():
-        page = out / f"{name}-{theme}.html"
-        page.write_text(f"<meta charset=utf-8><style>{STYLE.format(*colours)}</style>{html}")
-        for device, width in WIDTHS.items():
-            shot = out / f"{name}-{theme}-{device}.png"
-            flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-            flags += [f"--window-size={width},1100", f"--screenshot={shot}", page.as_uri()]
-            subprocess.run([browser, *flags], check=True, capture_output=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    assert at.recorded(pull)

@@ -97,7 +97,7 @@ def test_the_table_puts_each_value_beside_the_last_approved_one() -> None:
     ]
     assert same_besides(now) == 1  # the model
     page = request_md(now)
-    assert "| accuracy | 0.941 | 0.929 | +0.012 |" in page
+    assert "| accuracy | 0.941 (+0.012) | 0.929 |" in page
     assert "1 more is the same, byte by byte." in page
 
 

@@ -66,7 +66,7 @@ def test_a_page_says_first_what_changed_since_the_last_approved_run(at: World) -
         "**accuracy 0.941 (+0.012 since run 6, approved by alice); 1 of 1 artifact changed**"
         in (second.body)
     )
-    assert "| accuracy | 0.941 | 0.929 | +0.012 |" in second.body
+    assert "| accuracy | 0.941 (+0.012) | 0.929 |" in second.body
     approve(at, second)
     assert at.recorded(second)
 
