@@ -291,6 +291,12 @@ def test_notify_is_small_and_ends_soon_and_holds_no_gpu() -> None:
     }
 
 
+def test_the_node_of_a_notify_that_fails_says_why() -> None:
+    notify = template(with_gates(LINEAR, gated()), "hitl-notify-deploy")
+    assert notify["container"]["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert "terminationMessagePolicy" not in template(LINEAR, "deploy")["container"]
+
+
 def test_notify_has_limits_where_the_step_has_for_a_quota_may_ask_for_them() -> None:
     limited = copy.deepcopy(LINEAR)
     template(limited, "deploy")["container"]["resources"]["limits"] = {"memory": "64Gi", "cpu": "9"}

@@ -84,6 +84,11 @@ QUIET = "{name: quiet, container: {image: x, command: ['true']}}"
 IDLE = "{name: main, dag: {tasks: [{name: idle, template: quiet}]}}"
 STEPS = "{name: main, steps: [[{name: idle, template: quiet}], [{name: deploy, template: deploy}]]}"
 INNER = "{name: inner, dag: {tasks: [{name: deploy, template: deploy}]}}"
+#: A hook of any name runs as soon as its expression holds.
+WHILE = (
+    '{{running: {{expression: \'{0}.status == "Running" || {0}.status == "Succeeded"\','
+    " template: inner}}}}"
+)
 ITEMS = "withItems: [eu, us]"
 
 SHAPES = {
@@ -102,6 +107,16 @@ SHAPES = {
     "hook of a task": manifest(
         "{name: main, dag: {tasks: [{name: idle, template: quiet,"
         " hooks: {exit: {template: inner}}}]}}",
+        QUIET,
+        INNER,
+        LEAF,
+    ),
+    "hook while the workflow runs": manifest(
+        IDLE, QUIET, INNER, LEAF, more=f"  hooks: {WHILE.format('workflow')}\n"
+    ),
+    "hook while a task runs": manifest(
+        f"{{name: main, dag: {{tasks: [{{name: idle, template: quiet,"
+        f" hooks: {WHILE.format('tasks.idle')}}}]}}}}",
         QUIET,
         INNER,
         LEAF,

@@ -254,6 +254,8 @@ def _notify_copied(template: Json, step: GatedStep, pods: Pods) -> Json:
         "container": {
             **container,
             "name": notify_name(step.name),
+            # The end of its log becomes the message of the node, if it fails.
+            "terminationMessagePolicy": "FallbackToLogsOnError",
             "env": [*container["env"], _NODE_NAME],
             "command": _after(step.before_opening, _opening(container["command"], step)),
             "resources": {

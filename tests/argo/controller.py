@@ -35,8 +35,8 @@ _KNOWN = {
     "task": {
         "name", "template", "arguments", "depends", "when", "withParam", "withItems", "hooks",
     },
-    "hooks": {"exit"},
     "hook": {"template", "arguments"},
+    "hook while it runs": {"template", "arguments", "expression"},
     "suspend": {"duration"},
     "status": {"phase", "message", "nodes"},
     "dag": {"tasks", "failFast"},
@@ -73,10 +73,8 @@ def _strict(kind: str, value: Mapping[str, Any]) -> None:
 
 
 def _strict_hooks(owner: Mapping[str, Any]) -> None:
-    hooks = owner.get("hooks") or {}
-    _strict("hooks", hooks)
-    for hook in hooks.values():
-        _strict("hook", hook)
+    for key, hook in (owner.get("hooks") or {}).items():
+        _strict("hook" if key == "exit" else "hook while it runs", hook)
 
 
 @dataclass
@@ -209,7 +207,9 @@ class Controller:
         call = {"template": spec["entrypoint"], **given}
         root = self._run(self.name, self.name, call, None, {})
         phase = root["phase"]
-        if phase not in _DONE:
+        state = {"workflow": {"status": self.status["phase"]}}
+        hooked = self._hooked_meanwhile(spec, self.name, self.name, None, state)
+        if phase not in _DONE or not hooked:
             return
         hook = (spec.get("hooks") or {}).get("exit")
         last = hook or (spec.get("onExit") and {"template": spec["onExit"], **given})
@@ -406,8 +406,30 @@ class Controller:
         node = self.node(name)
         if node is None or node["phase"] not in _DONE:
             node = self._begun(dag, task, name, scope)
-        if node and node["phase"] in _DONE and self._hooked(dag, task, node, scope, "tasks"):
+        if node is None or node["phase"] in ("Skipped", "Omitted"):
+            hooked = True
+        else:
+            state = {"tasks": {task["name"]: {"status": node["phase"]}}}
+            hooked = self._hooked_meanwhile(task, name, task["name"], dag["id"], state)
+        if not node or node["phase"] not in _DONE or not hooked:
+            return
+        if self._hooked(dag, task, node, scope, "tasks"):
             scope[task["name"]] = _as_scope(node)
+
+    def _hooked_meanwhile(
+        self, owner: Json, name: str, display: str, boundary: str | None, state: Json
+    ) -> bool:
+        """Start the hooks whose expression holds. Whether those that began are over."""
+        over = True
+        for key, hook in (owner.get("hooks") or {}).items():
+            own = f"{name}.hooks.{key}"
+            if key == "exit" or not (self.node(own) or evaluate(hook["expression"], state)):
+                continue
+            call = {each: hook[each] for each in hook if each != "expression"}
+            call = filled(call, self.globals, _nested(self.globals))
+            made = self._run(own, f"{display}.hooks.{key}", call, boundary, {})
+            over = over and made["phase"] in _DONE
+        return over
 
     def _hooked(self, parent: Json, call: Json, node: Json, scope: Json, kind: str) -> bool:
         """Whether the exit hook of this call is over, or it has none. One left out has none."""
