@@ -9,13 +9,13 @@ import pytest
 from bridge.core.facts import About, Fact, Source, fact_of, in_words, started_by, weighed
 from bridge.core.model import (
     HERE,
-    Picture,
     Place,
     PlaceKind,
     is_asked_file,
     is_gate_file,
     on_github,
 )
+from bridge.core.picture import Picture
 from tests.ledgers import a_request
 
 

@@ -101,8 +101,7 @@ def test_of_a_gates_branch_only_the_files_that_the_bridge_knows_are_recorded(
     ledger.record(a_decision(request))
     listed = git(repository, "ls-tree", "-r", "--format=%(objectmode) %(path)", LEDGER, folder)
     assert sorted(listed.splitlines()) == [
-        f"100644 {folder}/{name}"
-        for name in ("decision.yaml", "figure-1.png", "request.md", "request.yaml")
+        f"100644 {folder}/{name}" for name in ("decision.yaml", "request.md", "request.yaml")
     ]
     assert audit(ledger).faults == ()
 

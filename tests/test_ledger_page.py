@@ -34,10 +34,10 @@ from bridge.core.model import (
     Kind,
     Link,
     Objections,
-    Picture,
     Place,
     Subject,
 )
+from bridge.core.picture import Picture
 from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, Bars, EachOf, Group, Policy
 from bridge.core.shards import Turn
 

@@ -43,12 +43,12 @@ from bridge.core.model import (
     Gate,
     Kind,
     Link,
-    Picture,
     Place,
     PlaceKind,
     Standing,
     on_github,
 )
+from bridge.core.picture import Picture
 from bridge.core.records import (
     baselines_in,
     baselines_out,
@@ -154,7 +154,12 @@ places = st.builds(on_github, word, word) | st.builds(
     Place, st.just(PlaceKind.GITHUB), word, word, st.none() | st.integers(0, 2**40)
 )
 pictures = st.builds(
-    Picture, st.integers(1, 99).map(lambda n: f"figure-{n}.png"), text, st.just("") | text
+    Picture,
+    st.integers(1, 99).map(lambda n: f"figure-{n}.png"),
+    text,
+    st.just("") | text,
+    text,
+    st.booleans(),
 )
 requests = st.builds(
     ApprovalRequest,

@@ -275,7 +275,10 @@ def test_a_page_holds_all_and_its_summary_no_more_than_github_takes(character: s
             }
         ),
     )
-    short = render.message(request), render.summary(request)
+    short = (
+        render.message(request),
+        render.summary(request, "https://github.example/o/r/blob/abc/gates/x"),
+    )
     assert sum(map(len, short)) <= 60_000
     assert "more are in `request.md`" in short[1]
     page = render.request_md(request)

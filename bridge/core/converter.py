@@ -16,6 +16,7 @@ A field's `metadata` may say:
 
 from __future__ import annotations
 
+import base64
 import functools
 import math
 import re
@@ -86,6 +87,8 @@ def plain(value: Any, *, bound: bool = False) -> Any:
         return value.value
     if isinstance(value, datetime):
         return moment_out(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     if isinstance(value, tuple):
         return [plain(each, bound=bound) for each in value]
     if isinstance(value, Mapping):
@@ -169,6 +172,10 @@ def _read_moment(raw: object, at: str, faults: Faults) -> Any:
     return _parsed(moment, raw, at, faults)
 
 
+def _read_bytes(raw: object, at: str, faults: Faults) -> Any:
+    return _parsed(functools.partial(base64.b64decode, validate=True), raw, at, faults)
+
+
 def _read_word(kind: type[StrEnum], raw: object, at: str, faults: Faults) -> Any:
     return _parsed(kind, raw, at, faults)
 
@@ -188,6 +195,7 @@ _SCALARS: Final[Mapping[Any, Reader]] = {
     str: _read_text,
     int: _read_int,
     bool: _read_bool,
+    bytes: _read_bytes,
     datetime: _read_moment,
 }
 

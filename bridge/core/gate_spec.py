@@ -47,6 +47,7 @@ class Form:
     notifier: str | None = None
     compare: str | None = None
     better: str | None = None
+    pictures: str | None = None
     timeout_default: str | int | None = None
     approvers_required: bool = False
     functions: bool = False  # whether a condition may be a function
@@ -56,7 +57,7 @@ class Form:
     def keys(self) -> tuple[str, ...]:
         own = (self.message, self.approvers, self.timeout, self.on_timeout, self.input,
                self.auto_approve_if, self.notifier, self.compare, self.better,
-               *self.others)  # fmt: skip
+               self.pictures, *self.others)  # fmt: skip
         return tuple(each for each in own if each is not None)
 
 
@@ -75,6 +76,7 @@ class GateSpec:
     notify: tuple[str, ...] | None = field(default=None, repr=False)
     compare: CompareBy = field(default_factory=CompareBy)
     better: Mapping[str, Better] = field(default_factory=dict)  # by the name of a metric
+    pictures: tuple[str, ...] = ()  # artifacts that are drawn
 
     @property
     def auto_approve_if(self) -> str | None:
@@ -117,6 +119,7 @@ def read(
         notify=reader.notify(),
         compare=reader.compare(),
         better=reader.better(),
+        pictures=reader.pictures(),
     )
     faults = [*besides, *reader.faults]
     faults += [] if reader.faults else _together(spec, form)
@@ -308,6 +311,22 @@ class _SpecReader:
                 metric = shortened(metric, 60)
                 self._fault(name, f"says {_shown(says)} of {metric}; use {' or '.join(words)}")
         return {metric: Better(says) for metric, says in value.items() if says in words}
+
+    def pictures(self) -> tuple[str, ...]:
+        name = self._form.pictures
+        value = self._value(name)
+        listed = () if value is None else (value,) if isinstance(value, str) else value
+        if not isinstance(listed, list | tuple) or not all(isinstance(e, str) for e in listed):
+            self._fault(name, f"is {_shown(value)}; list the names of artifacts, as in ['losses']")
+            return ()
+        known = self._known
+        if known and not known.branches and known.artifacts is not None:
+            there = known.artifacts | (known.params or frozenset())
+            for each in listed:
+                if each not in there:
+                    called = shortened(each, 60)
+                    self._fault(name, f"has {called}, which does not exist{_near(each, there)}")
+        return tuple(dict.fromkeys(listed))
 
 
 #: Of the name of a kind.

@@ -6,7 +6,6 @@ Nothing here does I/O, and nothing here knows a vendor.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +26,8 @@ from bridge.core.evaluation import (
 )
 from bridge.core.facts import About, Fact, claims, fact_of, initiator_of
 from bridge.core.listing import ID_LENGTH
+from bridge.core.picture import FILE as PICTURE_FILE
+from bridge.core.picture import Drawn, Picture
 from bridge.core.rules import OnTimeout, Policy
 from bridge.core.shards import FIRST
 
@@ -88,12 +89,15 @@ SIGNATURE: Final = "decision.yaml.sig"
 OBJECTIONS_SIGNATURE: Final = "objections.yaml.sig"
 _ASKED: Final = frozenset(("request.yaml", "request.md"))
 _DECIDED: Final = frozenset(("decision.yaml", SIGNATURE, OBJECTIONS, OBJECTIONS_SIGNATURE))
-_PICTURE: Final = re.compile(r"figure-[1-9][0-9]?\.png")
+
+
+def is_picture_file(name: str) -> bool:
+    return PICTURE_FILE.fullmatch(name) is not None
 
 
 def is_asked_file(name: str) -> bool:
     """Whether a file of this name is recorded from a gate's branch, to which its opener pushes."""
-    return name in _ASKED or _PICTURE.fullmatch(name) is not None
+    return name in _ASKED or is_picture_file(name)
 
 
 def is_gate_file(name: str) -> bool:
@@ -238,19 +242,6 @@ class Baselines:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture in the gate's folder, under a fixed name."""
-
-    file: str
-    sha256: str
-    alt: str = ""  # what it shows, for those who cannot see it
-
-    def __post_init__(self) -> None:
-        if not _PICTURE.fullmatch(self.file):
-            raise ValueError(f"{self.file!r} is not called figure-1.png, figure-2.png, …")
-
-
-@dataclass(frozen=True, slots=True)
 class Subject:
     """What a gate is about: a policy file selects by it, and the gated step computes it again.
 
@@ -292,6 +283,8 @@ class Draft:
     declared: Declared | None = None
     workflow: Workflow | None = None
     kind: Kind | None = None  # None: it is compared with nothing
+    drawn: tuple[Drawn, ...] = ()
+    not_drawn: tuple[str, ...] = ()  # why, for the log of the run
 
     @property
     def initiator(self) -> str | None:
@@ -315,6 +308,7 @@ class Draft:
             declared=self.declared if file else None,
             workflow=self.workflow,
             kind=self.kind,
+            pictures=tuple(each.picture for each in self.drawn),
         )
 
 

@@ -35,6 +35,7 @@ def approval(
     on_timeout: str = "reject",
     compare: bool | Mapping[str, str] | None = None,
     better: Mapping[str, str] | None = None,
+    pictures: Sequence[str] | None = None,
 ) -> ApprovalStep:
     """A step that every step added to the pipeline after it waits for.
 

@@ -11,6 +11,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bridge.core.artifacts import comparable, ordered, summarise
 from bridge.core.comparison import declared_better, kind_of
 from bridge.core.conditions import Readable, judge
 from bridge.core.digest import canonical
+from bridge.core.draw import pictures
 from bridge.core.errors import Faults, GateShut, NoLedger
 from bridge.core.facts import started_by
 from bridge.core.gate_spec import Form, GateSpec, read
@@ -46,6 +48,7 @@ FORM = Form(
     auto_approve_if="auto_approve_if",
     compare="compare",
     better="better",
+    pictures="pictures",
     approvers_required=True,
     functions=True,
 )
@@ -63,6 +66,7 @@ def approval(
     on_timeout: str = "reject",
     compare: bool | Mapping[str, str] | None = None,
     better: Mapping[str, str] | None = None,
+    pictures: Sequence[str] | None = None,
     run: str | None = None,
 ) -> Approval:
     """Ask a person, wait, and return the recorded approval; its input is `approval.inputs`.
@@ -72,9 +76,9 @@ def approval(
     `auto_approve_if` is a condition such as `accuracy >= 0.9`, or a function that is given the
     artifacts (and `environment`) that its parameters name. The page compares the artifacts with the
     last approved run's: `compare=False` turns that off, `compare={"key": "de"}` compares only with
-    gates of this key, and `better={"accuracy": "higher"}` says which values are better. `run` names
-    this run, so that the same run, started again, finds its decisions; otherwise each process is a
-    run of its own.
+    gates of this key, and `better={"accuracy": "higher"}` says which values are better.
+    `pictures=["losses"]` draws these artifacts. `run` names this run, so that the same run, started
+    again, finds its decisions; otherwise each process is a run of its own.
 
     Raises `Faults` if an argument is invalid, and `GateShut` if the gate is not approved.
     """
@@ -130,6 +134,8 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
     flow, step = gate.key.split("/")[0], gate.key.rsplit("/", 2)[1]
     subject = Subject(flow, step, settings.environment, settings.labels, plain)
     shown = ordered(artifact(key, value) for key, value in values.items())
+    named = [each for each in spec.pictures if each in values]
+    drawn = pictures((each, partial(values.__getitem__, each)) for each in named)
     draft = Draft(
         gate=gate,
         message=spec.message,
@@ -140,7 +146,10 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
         subject=subject,
         declared=spec.declared,
         kind=kind_of(subject, spec.compare),
+        drawn=drawn.drawn,
     )
+    for says in drawn.left_out:
+        print(f"hitl: {says}", file=sys.stderr)
     readable = Readable(values, settings.environment)
     condition = judge(spec.condition, readable) if spec.condition else None
     verified: list[Standing] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bridge.core.model import ApprovalRequest, Standing
+from bridge.core.picture import Drawn
 from bridge.gates.ports import Ledger, Notices
 from bridge.policy.narrow import check_policy
 from bridge.render.request import request_md
@@ -27,18 +29,24 @@ def placed(ledger: Ledger, request: ApprovalRequest, before: Standing | None) ->
     return replace(request, shard=shard)
 
 
-def open_gate(ledger: Ledger, notices: Notices, request: ApprovalRequest) -> Standing:
+def open_gate(
+    ledger: Ledger, notices: Notices, request: ApprovalRequest, drawn: Sequence[Drawn] = ()
+) -> Standing:
     """The gate as it stands: opening twice finds the first, and a decided one stays decided."""
-    return open_after(ledger, notices, request, ledger.read(request.gate.id))
+    return open_after(ledger, notices, request, ledger.read(request.gate.id), drawn)
 
 
 def open_after(
-    ledger: Ledger, notices: Notices, request: ApprovalRequest, before: Standing | None
+    ledger: Ledger,
+    notices: Notices,
+    request: ApprovalRequest,
+    before: Standing | None,
+    drawn: Sequence[Drawn] = (),
 ) -> Standing:
     """The same, for whoever read the gate as it was `before`."""
     check_policy(request.policy, request.schema)
     request = compared(ledger, placed(ledger, request, before), before)
-    standing = ledger.open(request, request_md(request))
+    standing = ledger.open(request, request_md(request), drawn)
     if standing.decision is None and (before is None or before.commit != standing.commit):
         notices.opened(standing.request)
     return standing

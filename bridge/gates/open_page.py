@@ -61,7 +61,7 @@ def ask(desk: Desk, draft: Draft, facts: tuple[Fact, ...] = ()) -> tuple[Standin
     place = place_on(desk.forge, look.site)
     request = draft.bound(policy_for(draft, look.site), desk.clock(), place)
     before = desk.ledger.read(request.gate.id)
-    standing = open_after(desk.ledger, desk.notices, request, before)
+    standing = open_after(desk.ledger, desk.notices, request, before, draft.drawn)
     if standing.decision or standing.head is None:
         return standing, None
     if facts:

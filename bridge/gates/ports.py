@@ -20,6 +20,7 @@ from bridge.core.model import (
     Recorded,
     Standing,
 )
+from bridge.core.picture import Drawn
 from bridge.pages.model import Look, Page, Run, Site, Write
 
 
@@ -46,8 +47,9 @@ class Ledger(Protocol):
         """Whether it is on this machine, where a look costs next to nothing."""
         ...
 
-    def open(self, request: ApprovalRequest, page: str) -> Standing:
-        """Put the request and its page (request.md) on the gate's branch.
+    def open(self, request: ApprovalRequest, page: str, drawn: Sequence[Drawn] = ()) -> Standing:
+        """Put the request, its page (request.md) and its pictures on the gate's branch. A picture
+        that is not among those `drawn` is there already.
 
         Finds the first where it was opened before with the same digest; replaces a pending one
         whose digest differs; returns the standing decision untouched where it was decided.

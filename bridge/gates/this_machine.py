@@ -14,6 +14,7 @@ from bridge.core.errors import Faults, GateShut, LostRequest, Refused
 from bridge.core.evaluation import Actor, Channel, Condition, Evidence, Vote
 from bridge.core.listing import OpenGate
 from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Gate, Standing, Subject
+from bridge.core.picture import as_recorded
 from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
 from bridge.gates.ports import Asker, Clock, Ledger, Notices
@@ -43,7 +44,7 @@ class ThisMachine:
         """The flow's own policy was checked as it was declared."""
 
     def open(self, draft: Draft) -> Opened:
-        standing = open_gate(self.ledger, self.notices, self._bound(draft))
+        standing = open_gate(self.ledger, self.notices, self._bound(draft), draft.drawn)
         command = suggested_commands.approve(standing.request, self.ledger.where)
         return Opened(standing, f"to decide, in any shell: {command}")
 
@@ -57,7 +58,12 @@ class ThisMachine:
 
     def _again(self, draft: Draft, recorded: ApprovalRequest) -> ApprovalRequest:
         """What the draft asks now, compared with what was shown."""
-        return replace(self._bound(draft), shard=recorded.shard, baseline=recorded.baseline)
+        return replace(
+            self._bound(draft),
+            shard=recorded.shard,
+            baseline=recorded.baseline,
+            pictures=as_recorded(draft.drawn, recorded.pictures),
+        )
 
     def verify(self, gate: Gate, compute: Compute) -> Decision:
         return verify_gate(self.ledger, gate, compute)

@@ -11,6 +11,7 @@ from bridge.core.errors import BridgeError, GateShut
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import left_out
 from bridge.core.model import HERE, ApprovalRequest, Decision, Draft, Gate, Place, Standing
+from bridge.core.picture import as_recorded as pictures_as_recorded
 from bridge.gates.ports import Ledger
 from bridge.policy.evaluate import evaluate
 from bridge.policy.objections import lost
@@ -79,7 +80,7 @@ def asked_again(draft: Draft, recorded: ApprovalRequest, venue: Place) -> Approv
         links=recorded.links,
         shard=recorded.shard,
         baseline=recorded.baseline,
-        pictures=recorded.pictures,
+        pictures=pictures_as_recorded(draft.drawn, recorded.pictures),
     )
 
 
@@ -100,6 +101,8 @@ def _difference(approved: ApprovalRequest, now: ApprovalRequest) -> str:
     )
     if other:
         return f"the page showed other values of: {', '.join(other)}"
+    if approved.pictures != now.pictures:
+        return "the page showed other pictures"
     return "the input schema or the gate differs"
 
 

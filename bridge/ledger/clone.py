@@ -429,8 +429,12 @@ class GitClone:
     def tree(self, sha: str) -> Tree:
         return read_tree(self._content(sha, "tree"))
 
-    def write_blob(self, content: str) -> Leaf:
-        return Leaf("100644", self._write("blob", content.encode()))
+    def data(self, sha: str) -> bytes:
+        return self._content(sha, "blob")
+
+    def write_blob(self, content: str | bytes) -> Leaf:
+        data = content.encode() if isinstance(content, str) else content
+        return Leaf("100644", self._write("blob", data))
 
     def write_tree(self, entries: Tree) -> Leaf:
         # git sorts a folder as if its name ended in a slash

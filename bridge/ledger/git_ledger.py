@@ -32,6 +32,7 @@ from bridge.core.model import (
     Standing,
     branch_of,
 )
+from bridge.core.picture import Drawn
 from bridge.core.records import request_out
 from bridge.core.shards import FIRST, asked_on, oldest_first
 from bridge.ledger import many_gates, names, new_branch
@@ -52,8 +53,9 @@ from bridge.ledger.gate_folders import (
     with_facts,
     with_objections,
 )
-from bridge.ledger.git import BLOBS, GitFailed, make_bare
+from bridge.ledger.git import BLOBS, GitFailed, Tree, make_bare
 from bridge.ledger.open_gates import apart, listing, open_heads
+from bridge.ledger.picture_files import check_pictures
 from bridge.ledger.record_decisions import DecisionRecorder
 from bridge.ledger.recording import check_recorded
 from bridge.ledger.shard_refs import SHARDS, heads_in_one, home_of, ref_of, shards_of
@@ -129,7 +131,7 @@ class GitLedger:
 
         return self._exchanges.repeat(attempt)
 
-    def open(self, request: ApprovalRequest, page: str) -> Standing:
+    def open(self, request: ApprovalRequest, page: str, drawn: Sequence[Drawn] = ()) -> Standing:
         from bridge.render.request import headline  # here, because reading does without it
 
         def attempt() -> Standing:
@@ -143,6 +145,7 @@ class GitLedger:
             asked = {
                 "request.yaml": self._clone.write_blob(request_out(request)),
                 "request.md": self._clone.write_blob(page),
+                **self._pictures(request, drawn, found),
             }
             files = with_objections(asked, self._gates.of([ledger], request.gate.id)[ledger])
             commit = self._commits.make(
@@ -362,6 +365,17 @@ class GitLedger:
         self._seen = tuple(shards_of(refs).items())
         self._last = gate_id, refs
         return refs
+
+    def _pictures(
+        self, request: ApprovalRequest, drawn: Sequence[Drawn], found: Standing | None
+    ) -> Tree:
+        new = {each.picture: self._clone.write_blob(each.png) for each in drawn}
+        before: Tree = {}
+        if found and any(each not in new for each in request.pictures):
+            before = self._gates.of([found.commit], request.gate.id)[found.commit]
+        files = {**before, **{picture.file: leaf for picture, leaf in new.items()}}
+        check_pictures(self._clone, request, files)
+        return {each.file: files[each.file] for each in request.pictures}
 
     def _begin(self, at: datetime) -> str:
         """The ledger's first commit, where there is none."""

@@ -19,6 +19,7 @@ from bridge.ledger.commits import BRIDGE, Commits
 from bridge.ledger.exchanges import Declined, Exchanges
 from bridge.ledger.gate_folders import GateFolders, as_asked, still_asked, with_objections
 from bridge.ledger.git import GitFailed, Tree
+from bridge.ledger.picture_files import check_pictures, without_other_pictures
 from bridge.ledger.shard_refs import SHARDS, home_of, ref_of, shards_of
 from bridge.ledger.signed_files import SignedFiles
 
@@ -150,6 +151,9 @@ class DecisionRecorder:
         home, ledger = home_of(found.request, refs)
         folders = self._gates.of([head, ledger], decision.gate_id)
         files = with_objections(as_asked(folders[head]), folders[ledger])
+        files = without_other_pictures(found.request, files)
+        if decision.outcome is Outcome.APPROVED:
+            check_pictures(self._clone, found.request, files)
         return _Due(found, head, home, files, decision)
 
     def _made(

@@ -71,10 +71,11 @@ def body(
     `facts` are the proven ones on record. `replaced`: the page showed another request before, so
     that an approval must name this one.
     """
-    whole = f"{site.url}/blob/{head}/{request.gate.folder}/request.md"
+    folder = f"{site.url}/blob/{head}/{request.gate.folder}"
+    whole = f"{folder}/request.md"
     rest = f"*It is too long for this page: [read it whole]({whole}).*"
     for text, what, asks in (
-        (message(request), summary(request), "\n".join(_asks(request))),
+        (message(request), summary(request, folder), "\n".join(_asks(request))),
         (message(request), rest, "\n".join(_asks(request))),
         (f"> {harmless_line(headline(request))}", rest, ""),
     ):

@@ -36,7 +36,7 @@ from bridge.core.sanitize import (
 )
 from bridge.policy.claims import as_asked, starters
 from bridge.policy.rule_words import takes
-from bridge.render import comparison
+from bridge.render import comparison, pictures
 from bridge.render.shipped_templates import filled
 
 __all__ = [
@@ -88,7 +88,7 @@ def request_md(request: ApprovalRequest, decision: Decision | None = None) -> st
     All of it: it is a committed file, to which a page that has to be short can link.
     """
     view = {
-        **_summary(request, inf, inf),
+        **_summary(request, inf, inf, pictures.BESIDE),
         "title": shortened(request.gate.key, 120),
         "message": _quotation(request.message, None),
         "brief": comparison.in_brief(request),
@@ -113,9 +113,11 @@ def message(request: ApprovalRequest) -> str:
     return str(_quotation(request.message, _MESSAGE)) + cut_off
 
 
-def summary(request: ApprovalRequest) -> str:
-    """Artifacts, first rows and links, cut to what a body can take, and said where they are."""
-    return filled("summary.md.j2", _summary(request, _ROWS, _HEADS), _shown).strip()
+def summary(request: ApprovalRequest, folder: str) -> str:
+    """Artifacts, pictures, first rows and links, cut to what a body can take, and said where they
+    are. `folder` is the address of the gate's folder."""
+    view = _summary(request, _ROWS, _HEADS, pictures.Folder(folder, "?raw=true"))
+    return filled("summary.md.j2", view, _shown).strip()
 
 
 def brief(request: ApprovalRequest) -> str:
@@ -123,7 +125,9 @@ def brief(request: ApprovalRequest) -> str:
     return harmless_line(comparison.in_brief(request))
 
 
-def _summary(request: ApprovalRequest, most_rows: float, most_heads: float) -> dict[str, Any]:
+def _summary(
+    request: ApprovalRequest, most_rows: float, most_heads: float, folder: pictures.Folder
+) -> dict[str, Any]:
     artifacts = ordered(request.artifacts)
     values = list(map(asdict, comparison.table(request)))
     shown = _within(most_rows / 2, values)
@@ -135,6 +139,10 @@ def _summary(request: ApprovalRequest, most_rows: float, most_heads: float) -> d
         "values": shown,
         "values_left": len(values) - len(shown),
         "same": comparison.same_besides(request),
+        "pictures": [
+            {"image": Ready(each.image), "caption": each.caption}
+            for each in pictures.shown(request.pictures, folder)
+        ],
         "rows": rows,
         "rows_left": len(artifacts) - len(rows),
         "count": len(artifacts),
@@ -313,6 +321,7 @@ def _facts(
     yield "it takes", _line(takes(request.policy.require))
     if who := started_by(request, proven):
         yield "started by", who
+    yield from (("picture", _line(each.alt)) for each in request.pictures if not each.dark)
     for link in request.links:
         yield "link", _line(f"{link.label}: {link.url}")
     if not decision:

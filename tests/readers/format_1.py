@@ -126,7 +126,13 @@ TABLES: dict[str, dict[str, Key]] = {
         "artifacts": optional(["artifact"], []),
         "left_out": optional(NUMBER, 0),
     },
-    "picture": {"file": needed(TEXT), "sha256": needed(TEXT), "alt": optional(TEXT, "")},
+    "picture": {
+        "file": needed(TEXT),
+        "sha256": needed(TEXT),
+        "alt": optional(TEXT, ""),
+        "of": optional(TEXT, ""),
+        "dark": optional(FLAG, False),
+    },
     "link": {"label": needed(TEXT), "url": needed(TEXT)},
     "fact": {
         "name": needed(

@@ -17,6 +17,7 @@ FORM: Final = Form(
     notifier="notifier",
     compare="compare",
     better="better",
+    pictures="pictures",
     functions=True,
     others=("poll_interval",),
 )

@@ -78,6 +78,8 @@ class HitlDecorator(StepDecorator):
         `{"key": "de"}` compares only with gates of this key, such as one for each country.
     better : Dict[str, str], optional, default None
         Which values of a metric are the better ones, such as `{"accuracy": "higher"}`.
+    pictures : List[str], optional, default None
+        Artifacts that the page draws, such as `["losses"]`: lists or arrays of numbers.
     poll_interval : int, optional, default None
         Of metaflow-hitl. It has no effect: the bridge chooses how often to look.
     """
@@ -94,6 +96,7 @@ class HitlDecorator(StepDecorator):
         "auto_approve_if": None,
         "compare": None,
         "better": None,
+        "pictures": None,
         "poll_interval": None,
     }
 

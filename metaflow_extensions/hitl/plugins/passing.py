@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -67,7 +68,7 @@ def _asked(
     if watch:
         watch.end()
     condition = condition_of(task, declared, settings.environment)
-    return _draft(settings, task, declared), condition
+    return _said(_draft(settings, task, declared)), condition
 
 
 def _check_bytes(task: GatedTask, approved: ApprovalRequest, watch: Watch | None) -> None:
@@ -120,7 +121,7 @@ def _check_condition(
 def open_task(settings: Settings, task: GatedTask, declared: GateSpec) -> Opened:
     """Open the gate of a task that runs elsewhere, later. Raises `BridgeError`s."""
     venue = wiring.existing_venue(_telling(settings, declared))
-    opened = venue.open(_draft(settings, task, declared))
+    opened = venue.open(_said(_draft(settings, task, declared)))
     condition = condition_of(task, declared, settings.environment)
     return replace(opened, standing=venue.judge(opened.standing, condition=condition))
 
@@ -148,6 +149,12 @@ def _telling(settings: Settings, declared: GateSpec) -> Settings:
 def _draft(settings: Settings, task: GatedTask, declared: GateSpec) -> Draft:
     """What is asked, computed in each process of the task anew, and the same in all of them."""
     return draft_of(task, declared, settings, initiator())
+
+
+def _said(draft: Draft) -> Draft:
+    for says in draft.not_drawn:
+        print(f"hitl: {says}", file=sys.stderr)
+    return draft
 
 
 def initiator() -> str | None:

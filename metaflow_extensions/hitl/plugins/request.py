@@ -12,11 +12,12 @@ import pickle
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bridge.argo.ui import run_links
 from bridge.core import artifacts as shown
-from bridge.core import message_template, plain_pickle
+from bridge.core import draw, message_template, plain_pickle
 from bridge.core.approval import DECISION
 from bridge.core.comparison import declared_better, kind_of
 from bridge.core.conditions import Readable, Test, judge
@@ -57,6 +58,7 @@ def draft_of(
     """Raises `Faults` if the message cannot be rendered."""
     branches = _branches(task)
     subject = _subject_of(task, settings)
+    pictures = _pictures(branches, declared.pictures)
     return Draft(
         gate=task.gate,
         message=message_template.render(declared.message, _scope(task, branches)),
@@ -69,6 +71,19 @@ def draft_of(
         declared=declared.declared,
         workflow=settings.workflow,
         kind=kind_of(subject, declared.compare, *task.project),
+        drawn=pictures.drawn,
+        not_drawn=pictures.left_out,
+    )
+
+
+def _pictures(branches: Sequence[_Branch], wanted: Sequence[str]) -> draw.Pictures:
+    """On a join `losses` is that of each branch, and `train.losses` is that of one."""
+    listed = [*_listed(branches)] if wanted else []
+    return draw.pictures(
+        (label, partial(branch.__getitem__, name))
+        for each in wanted
+        for name, label, branch in listed
+        if each in (name, label)
     )
 
 

@@ -1,0 +1,277 @@
+"""Pictures of a request: drawn by us, bound to the approval, shown with their numbers in words."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.core.artifacts import summarise
+from bridge.core.chart import charts, in_words, series_of
+from bridge.core.converter import plain, read
+from bridge.core.draw import MOST, Pictures, pictures
+from bridge.core.errors import GateShut, LedgerCorrupt
+from bridge.core.evaluation import Outcome
+from bridge.core.model import ApprovalRequest, Draft
+from bridge.core.picture import as_recorded
+from bridge.gates.open_gate import open_gate
+from bridge.gates.verify import verify
+from bridge.ledger.git_ledger import GitLedger, create
+from bridge.pages import page_text
+from bridge.pages.model import Site, Voices
+from bridge.render.request import request_md, summary
+from tests.gates import Heard
+from tests.ledgers import a_decision, a_rejection, a_request, git
+from tests.test_git_ledger import put
+
+FOLDER = "https://github.example/acme/models/blob/abc/gates/x"
+LOSSES = [0.9, 0.5, 0.3, 0.25, 0.24]
+
+
+def drawn_of(**values: Any) -> Pictures:
+    return pictures((name, lambda value=value: value) for name, value in values.items())
+
+
+def a_draft(**values: Any) -> Draft:
+    shown = tuple(summarise(name, value, digest="sha256:1") for name, value in values.items())
+    return replace(a_request(artifacts=shown).draft, drawn=drawn_of(**values).drawn)
+
+
+def asked(draft: Draft) -> ApprovalRequest:
+    assert draft.policy
+    return draft.bound(draft.policy, a_request().opened_at)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    create(tmp_path / "ledger.git")
+    return tmp_path / "ledger.git"
+
+
+@pytest.fixture
+def ledger(repository: Path, tmp_path: Path) -> GitLedger:
+    return GitLedger(str(repository), tmp_path / "cache")
+
+
+# -- the chart -----------------------------------------------------------------------------------
+
+
+def pixels(png: bytes) -> list[bytes]:
+    """The rows of a file as another program reads them: each pixel is a number of its palette."""
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    at, data = 8, b""
+    while at < len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        kind, content = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        (check,) = struct.unpack_from(">I", png, at + 8 + length)
+        assert check == zlib.crc32(kind + content)
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack_from(">IIBB", content)
+            assert (depth, colour) == (2, 3)
+        data += content * (kind == b"IDAT")
+        at += 12 + length
+    packed = zlib.decompress(data)
+    size = 1 + width // 4
+    rows = [packed[row * size + 1 : (row + 1) * size] for row in range(height)]
+    return [bytes(each >> shift & 3 for each in row for shift in (6, 4, 2, 0)) for row in rows]
+
+
+def line_in(rows: Sequence[bytes]) -> list[int]:
+    """The highest row of the line in each column; -1 if it has none."""
+    return [next((y for y, row in enumerate(rows) if row[x] == 2), -1) for x in range(len(rows[0]))]
+
+
+def test_a_line_goes_down_as_its_numbers_do_in_both_colourings() -> None:
+    light, dark = (pixels(each) for each in charts([3.0, 2.0, 1.0]))
+    assert light == dark
+    line = [each for each in line_in(light) if each >= 0]
+    assert line == sorted(line)
+    assert (line[0], line[-1]) == (7, len(light) - 10)
+
+
+def test_a_number_that_is_not_finite_is_a_gap() -> None:
+    line = line_in(pixels(charts([1.0, 2.0, math.nan, 2.0, 1.0])[0]))
+    assert line[8] >= 0
+    assert line[len(line) // 2] == -1
+
+
+def test_the_same_numbers_are_the_same_file_on_every_machine() -> None:
+    light, _ = charts(LOSSES)
+    assert (
+        hashlib.sha256(light).hexdigest()
+        == "c6857cd1ca0bb2fda3fd24247b1080f5b1963e80671ecb1669dcb9b458c7235c"
+    )
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats() | st.integers(), max_size=40))
+def test_whatever_numbers_there_are_can_be_drawn_or_are_no_series(numbers: list[float]) -> None:
+    series = series_of(numbers)
+    if series:
+        assert in_words(series).isprintable()
+        assert all(map(pixels, charts(series)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[], [1], [1, True], [1, "2"], "12", {1: 2}, [10**400, 1], [math.nan, 1], [1e308, -1e308], 5],
+    ids=repr,
+)
+def test_what_is_no_series_is_not_drawn_and_says_why(value: Any) -> None:
+    made = drawn_of(x=value)
+    assert not made.drawn
+    assert made.left_out[0].startswith("x is not drawn: it is ")
+
+
+def test_an_array_is_a_series_if_it_has_one_dimension() -> None:
+    numpy = pytest.importorskip("numpy")
+    assert series_of(numpy.array([1, 2.5])) == (1.0, 2.5)
+    assert series_of(numpy.zeros((2, 2))) is None
+
+
+def test_the_words_have_the_numbers_and_a_line_of_text() -> None:
+    assert in_words(LOSSES) == "5 values, from 0.9 to 0.24, lowest 0.24, highest 0.9 █▄▂▁▁"
+    assert "1 not finite" in in_words([1.0, math.inf, 2.0])
+
+
+def test_a_page_has_a_bounded_number_of_pictures_and_none_of_a_secret() -> None:
+    many = drawn_of(api_token=[1, 2], **{f"s{n}": [1, 2] for n in range(MOST)})
+    assert len(many.drawn) == 2 * (MOST - 1)
+    assert many.left_out == (
+        "api_token is not drawn: it looks like a secret",
+        f"s{MOST - 1} is not drawn: a page has {MOST} pictures at most",
+    )
+
+
+def test_a_picture_survives_the_way_out_of_the_process_that_drew_it() -> None:
+    draft = a_draft(losses=LOSSES)
+    assert read(Draft, plain(draft), "draft") == (draft, [])
+
+
+# -- the page ------------------------------------------------------------------------------------
+
+
+def test_a_page_shows_a_picture_for_each_theme_by_an_absolute_address_with_its_numbers() -> None:
+    page = summary(asked(a_draft(losses=LOSSES)), FOLDER)
+    words = "losses: 5 values, from 0.9 to 0.24, lowest 0.24, highest 0.9 █▄▂▁▁"
+    assert (
+        "<picture>\n"
+        '<source media="(prefers-color-scheme: dark)"'
+        f' srcset="{FOLDER}/figure-2.png?raw=true">\n'
+        f'<img alt="{words}" src="{FOLDER}/figure-1.png?raw=true">\n'
+        "</picture>\n\n"
+        f"{words}"
+    ) in page
+
+
+def test_the_address_names_the_commit_that_was_pushed() -> None:
+    request = asked(a_draft(losses=LOSSES))
+    url = "https://github.example/acme/models"
+    site = Site("acme/models", 1, url, "main", "c" * 40, None, Voices())
+    shown = page_text.body(request, "f" * 40, site)
+    assert f"/blob/{'f' * 40}/{request.gate.folder}/figure-1.png?raw=true" in shown
+
+
+def test_the_committed_page_shows_the_file_beside_it() -> None:
+    assert 'src="figure-1.png"' in request_md(asked(a_draft(losses=LOSSES)))
+
+
+def test_the_words_of_a_picture_cannot_end_their_tag() -> None:
+    hostile = drawn_of(**{'x"><img src=//evil.example/?a @ann `': [1, 2]})
+    request = replace(a_request(), pictures=tuple(each.picture for each in hostile.drawn))
+    page = summary(request, FOLDER)
+    assert len(re.findall("<img", page)) == 1
+    assert "@ann" not in page.split("</picture>")[1]
+
+
+# -- what an approval is bound to ------------------------------------------------------------------
+
+
+def git_name(content: bytes) -> str:
+    whole = b"blob %d\0" % len(content) + content
+    return hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+
+
+def recorded(ledger: GitLedger, draft: Draft) -> ApprovalRequest:
+    request = open_gate(ledger, Heard(), asked(draft), draft.drawn).request
+    ledger.record(a_decision(request))
+    return request
+
+
+def test_the_pictures_are_recorded_beside_their_request(
+    ledger: GitLedger, repository: Path
+) -> None:
+    request = recorded(ledger, a_draft(losses=LOSSES))
+    names = git(repository, "ls-tree", "--name-only", f"{request.shard}:{request.gate.folder}")
+    assert names.split() == ["decision.yaml", "figure-1.png", "figure-2.png", "request.md",
+                             "request.yaml"]  # fmt: skip
+    found = git(repository, "ls-tree", f"{request.shard}:{request.gate.folder}", "figure-1.png")
+    png = charts(LOSSES)[0]
+    assert found.split()[2] == git_name(png)
+
+
+def test_a_step_that_draws_another_chart_does_not_run(ledger: GitLedger) -> None:
+    draft = a_draft(losses=LOSSES)
+    recorded(ledger, draft)
+    assert verify(ledger, draft).outcome is Outcome.APPROVED
+    lie = replace(draft, drawn=drawn_of(losses=[1, 2]).drawn)
+    with pytest.raises(GateShut, match="the page showed other pictures"):
+        verify(ledger, lie)
+
+
+def test_a_step_that_cannot_draw_takes_the_picture_of_the_record(ledger: GitLedger) -> None:
+    draft = a_draft(losses=LOSSES)
+    recorded(ledger, draft)
+    assert verify(ledger, replace(draft, drawn=())).outcome is Outcome.APPROVED
+
+
+def test_a_picture_that_the_page_did_not_show_is_no_reason_to_refuse() -> None:
+    assert as_recorded(drawn_of(losses=LOSSES).drawn, ()) == ()
+
+
+def test_a_request_that_is_asked_anew_keeps_its_pictures(ledger: GitLedger) -> None:
+    draft = a_draft(losses=LOSSES)
+    request = open_gate(ledger, Heard(), asked(draft), draft.drawn).request
+    anew = replace(request, policy=replace(request.policy, timeout=60))
+    assert ledger.open(anew, "page").request.pictures == request.pictures
+    assert ledger.record(a_decision(anew)).decision
+
+
+def test_a_picture_that_nobody_has_is_not_asked_about(ledger: GitLedger) -> None:
+    with pytest.raises(LedgerCorrupt, match=r"figure-1\.png is not the picture that the request"):
+        ledger.open(asked(a_draft(losses=LOSSES)), "page")
+
+
+def test_another_picture_under_its_name_is_never_approved_and_can_be_rejected(
+    ledger: GitLedger, repository: Path
+) -> None:
+    draft = a_draft(losses=LOSSES)
+    request = open_gate(ledger, Heard(), asked(draft), draft.drawn).request
+    # Its opener may push to its branch: the same request, and another file.
+    path = f"{request.gate.folder}/figure-1.png"
+    put(repository, f"refs/heads/{request.gate.branch}", {path: "another"})
+    with pytest.raises(LedgerCorrupt, match=r"figure-1\.png is not the picture that the request"):
+        ledger.record(a_decision(request))
+    assert ledger.record(a_rejection(request)).decision
+
+
+def test_a_picture_that_the_request_does_not_list_is_not_recorded(
+    ledger: GitLedger, repository: Path
+) -> None:
+    draft = a_draft(losses=LOSSES)
+    request = open_gate(ledger, Heard(), asked(draft), draft.drawn).request
+    path = f"{request.gate.folder}/figure-3.png"
+    put(repository, f"refs/heads/{request.gate.branch}", {path: "another"})
+    ledger.record(a_decision(request))
+    names = git(repository, "ls-tree", "--name-only", f"{request.shard}:{request.gate.folder}")
+    assert "figure-3.png" not in names
