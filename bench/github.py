@@ -57,6 +57,8 @@ def rows(many: int, rounds: int) -> Iterator[tuple[str, int, Cost]]:
     with tempfile.TemporaryDirectory() as folder, world(Path(folder), BY_PERMISSION) as at:
         yield "decide a gate, two permissions read", 7, typical(at, rounds, _two_votes)
     with tempfile.TemporaryDirectory() as folder, world(Path(folder), POLICY) as at:
+        yield from on_new_runners(at, rounds)
+    with tempfile.TemporaryDirectory() as folder, world(Path(folder), POLICY) as at:
         pulls = [at.open(f"Train/{n}/deploy/1") for n in range(many)]
         yield f"sweep {many} unchanged gates", 25, cost_of(at, at.sweep)
         pulls[many // 2].review(at.alice, "APPROVED")
@@ -73,6 +75,20 @@ def one_gate(at: World, rounds: int) -> Iterator[tuple[str, int, Cost]]:
     yield "decide a gate by a review", 5, typical(at, rounds, _one_vote)
     pull = at.open("Look/1/deploy/1")
     yield "look at a gate where nothing changed", 1, cost_of(at, lambda: at.tend(pull))
+
+
+def on_new_runners(at: World, rounds: int) -> Iterator[tuple[str, int, Cost]]:
+    """As in Actions, where each run starts without a clone."""
+
+    def ready(at: World, number: int) -> Callable[[], object]:
+        act = _one_vote(at, number)
+        at.folder = at.folder / "another"
+        return act
+
+    yield "decide a gate on a runner without a clone", 6, typical(at, rounds, ready)
+    at.github.faults.run(lambda: time.sleep(0.15), times=None)
+    others = typical(at, rounds, lambda at, number: ready(at, number + rounds + 1))
+    yield "the same, 150 ms a request", 6, others
 
 
 def _one_vote(at: World, number: int) -> Callable[[], object]:

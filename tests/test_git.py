@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from bridge.core.errors import LedgerUnavailable
+from bridge.core.evaluation import Actor
 from bridge.ledger.clone import MOST_PACKS, GitClone
+from bridge.ledger.commit_message import git_name
+from bridge.ledger.commits import BRIDGE, Commits
 from bridge.ledger.git import GitFailed, Leaf, make_bare, read_tree
 from tests.ledgers import LEDGER, git, ledger_of, threads_of
 
@@ -107,12 +111,38 @@ def test_a_branch_that_moved_since_it_was_read_is_not_overwritten(
     with clone.held():
         before = head(repository)
         clone.bring_tips([before])
-        made = clone.write_commit(clone.write_tree({}).sha, [before], "another", {})
+        made = a_commit(clone, before, "Ann")
         with pytest.raises(GitFailed, match="stale info"):
             clone.push({"refs/heads/gate": made}, {"refs/heads/gate": made})
         with pytest.raises(GitFailed, match="stale info"):  # upon a record that has moved
             clone.push({"refs/heads/gate": made}, {"refs/heads/gate": before, LEDGER: made})
     assert git(repository, "rev-parse", "gate") == before
+
+
+def a_commit(clone: GitClone, before: str, name: str) -> str:
+    tree = clone.write_tree({}).sha
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    return Commits(clone, False).make(
+        tree, [before, before], "x\n", author=Actor(name, name), at=at
+    )
+
+
+@pytest.mark.parametrize("name", ["Ann", "", "Ä <a@b>", "<a>", ".\"x'", "a\n\0b\x1b[2J"])
+def test_a_commit_is_the_one_that_git_would_make(
+    clone: GitClone, repository: Path, name: str
+) -> None:
+    before = head(repository)
+    with clone.held():
+        made = a_commit(clone, before, name)
+        tree = clone.root(made)
+    own = clone._dir
+    when = "1772323200 +0000"
+    env = {f"GIT_{who}_DATE": when for who in ("AUTHOR", "COMMITTER")}
+    env |= {"GIT_AUTHOR_NAME": git_name(name) or "unknown", "GIT_AUTHOR_EMAIL": git_name(name)}
+    env |= {"GIT_COMMITTER_NAME": BRIDGE.name, "GIT_COMMITTER_EMAIL": BRIDGE.email or ""}
+    git(own, "fetch", "-q", "--depth=1", str(repository), before)
+    assert git(own, "commit-tree", tree, "-p", before, stdin="x\n", env=env) == made
+    git(own, "fsck", "--strict", made)
 
 
 def test_one_thread_at_a_time_holds_the_clone(clone: GitClone) -> None:

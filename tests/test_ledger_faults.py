@@ -141,7 +141,7 @@ def test_an_opening_killed_anywhere_is_finished_by_the_next(
         assert [each.id for each in ledger.listing().gates] == [a_request().gate.id]
         assert git(place / "ledger.git", "rev-list", "--count", "--all") == "2"
         whole(place / "ledger.git")
-    assert boundaries > 5
+    assert boundaries > 4
 
 
 def test_a_decision_killed_anywhere_is_finished_by_the_next(
@@ -157,7 +157,7 @@ def test_a_decision_killed_anywhere_is_finished_by_the_next(
         assert len(ledger.history(9)) == 1
         assert git(place / "ledger.git", "for-each-ref", "--format=%(refname)") == LEDGER
         whole(place / "ledger.git")
-    assert boundaries > 8
+    assert boundaries > 5
 
 
 def answer_all(ledger: GitLedger) -> None:

@@ -448,19 +448,14 @@ class GitClone:
     def _write(self, kind: str, content: bytes) -> str:
         return write_object(self._dir, kind, content)
 
-    def write_commit(
-        self,
-        tree: str,
-        parents: Sequence[str],
-        message: str,
-        env: Mapping[str, str],
-        *,
-        sign: bool = False,
+    def write_commit(self, content: str) -> str:
+        return self._write("commit", content.encode("utf-8", "surrogateescape"))
+
+    def write_signed_commit(
+        self, tree: str, parents: Sequence[str], message: str, env: Mapping[str, str]
     ) -> str:
-        args = ["commit-tree", tree, *(["-S"] if sign else [])]
-        for parent in parents:
-            args += ["-p", parent]
-        return self._run(args, stdin=message, env=env)
+        ancestors = [part for each in parents for part in ("-p", each)]
+        return self._run(["commit-tree", tree, "-S", *ancestors], stdin=message, env=env)
 
     # -- one git -----------------------------------------------------------------------------
 

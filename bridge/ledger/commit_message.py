@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from bridge.core.digest import digest_of
@@ -82,5 +83,5 @@ def recorded(sha: str, commit: str) -> Recorded | None:
 
 
 def git_name(text: str) -> str:
-    """A name as git takes one: it refuses what has no letter left once its own marks are gone."""
-    return one_line(text).strip(" .,:;<>\"\\'")
+    """A name as git writes one into a commit: without the marks that would end it."""
+    return one_line(re.sub("[<>]", "", text)).strip(" .,:;\"\\'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bridge.core.evaluation import Actor
 from bridge.ledger.clone import GitClone
@@ -28,13 +28,19 @@ class Commits:
         author: Actor,
         at: datetime | None = None,
     ) -> str:
-        env = {
-            "GIT_AUTHOR_NAME": git_name(author.name) or "unknown",
-            "GIT_AUTHOR_EMAIL": git_name(author.email or ""),
-            "GIT_COMMITTER_NAME": BRIDGE.name,
-            "GIT_COMMITTER_EMAIL": BRIDGE.email or "",
-        }
-        if at:
-            stamp = f"@{max(0, int(at.timestamp()))} +0000"
-            env["GIT_AUTHOR_DATE"] = env["GIT_COMMITTER_DATE"] = stamp
-        return self._clone.write_commit(tree, parents, message, env, sign=self._sign)
+        stamp = f"@{max(0, int((at or datetime.now(UTC)).timestamp()))} +0000"
+        name, email = git_name(author.name) or "unknown", git_name(author.email or "")
+        if self._sign:
+            env = {
+                "GIT_AUTHOR_NAME": name,
+                "GIT_AUTHOR_EMAIL": email,
+                "GIT_COMMITTER_NAME": BRIDGE.name,
+                "GIT_COMMITTER_EMAIL": BRIDGE.email or "",
+                "GIT_AUTHOR_DATE": stamp,
+                "GIT_COMMITTER_DATE": stamp,
+            }
+            return self._clone.write_signed_commit(tree, parents, message, env)
+        head = [f"tree {tree}", *(f"parent {each}" for each in dict.fromkeys(parents))]
+        head += [f"author {name} <{email}> {stamp[1:]}"]
+        head += [f"committer {BRIDGE.name} <{BRIDGE.email}> {stamp[1:]}"]
+        return self._clone.write_commit("\n".join([*head, "", message]))

@@ -232,22 +232,27 @@ def write_object(git_dir: Path, kind: str, content: bytes) -> str:
     return sha
 
 
+#: As `git init --bare` leaves a repository with files for refs; what it tries out of a file system
+#: besides is for work trees.
+_BARE: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+
+
 def make_bare(path: Path, settings: Mapping[str, str], pass_fds: Sequence[int] = ()) -> None:
     """A new bare repository, in one step: it is whole or it is not there. Raises `OSError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.parent / f"new-{os.urandom(4).hex()}"
     fresh.mkdir()  # not mkdtemp, which hides what it makes from everybody else
-    own = environment(fresh, QUIET)
     try:
-        init = ["init", "--bare", "--quiet", "--template=", f"--initial-branch={FIRST}"]
-        run([*init, str(fresh)], own, pass_fds=pass_fds)
+        for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
+            (fresh / folder).mkdir(parents=True)
+        (fresh / "HEAD").write_text(f"ref: refs/heads/{FIRST}\n", encoding="utf-8")
+        parts = (key.partition(".")[::2] for key in settings)
+        pairs = zip(parts, settings.values(), strict=True)
         # These are constants, which need no quoting: one process checks them, none writes each.
-        with (fresh / "config").open("a", encoding="utf-8") as config:
-            for key, value in settings.items():
-                section, _, name = key.partition(".")
-                config.write(f"[{section}]\n\t{name} = {value}\n")
+        config = "".join(f"[{section}]\n\t{name} = {value}\n" for (section, name), value in pairs)
+        (fresh / "config").write_text(_BARE + config, encoding="utf-8")
         if settings:
-            run(["config", "--local", "--list"], own, pass_fds=pass_fds)
+            run(["config", "--local", "--list"], environment(fresh, QUIET), pass_fds=pass_fds)
         fresh.rename(path)
     except OSError:
         if not path.exists():  # else another process was first, and made the same
