@@ -60,7 +60,8 @@ def test_the_action_imports_nothing_of_the_jobs_folder_when_it_installs(folder: 
     (tools / "python3").chmod(0o755)
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
     said = ran(["bash", str(ROOT / "action" / "install.sh")], folder,
-               PATH=path, PYTHONPATH=str(folder), PYTHONHOME="")  # fmt: skip
+               PATH=path, PYTHONPATH=str(folder), PYTHONHOME="", PIP_NO_INDEX="1")  # fmt: skip
+    assert "pip is configured with no-index" in said
     assert (folder.parent / "temp" / "approval-bridge" / "ready").exists(), said
 
 
