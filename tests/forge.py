@@ -19,9 +19,10 @@ from bridge.core.model import (
 )
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.settings import GitHubSettings
+from bridge.gates.finish_page import Tended
 from bridge.gates.on_github import OnGitHub
 from bridge.gates.open_page import Desk, ask
-from bridge.gates.process_page import Tended, sweep, tend
+from bridge.gates.process_page import sweep, tend
 from bridge.github.client import GitHub
 from bridge.ledger.git_ledger import GitLedger
 from bridge.local.notify import Silent

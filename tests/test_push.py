@@ -115,7 +115,7 @@ def test_an_openers_forged_word_that_it_was_delivered_is_not_believed(
     at.tend(pull)
     pull.review(at.alice, "APPROVED")
     with monkeypatch.context() as cut:  # the decider is killed once the decision is recorded
-        cut.setattr(process_page, "_finish", lambda *_: sys.exit())
+        cut.setattr(process_page, "finish", lambda *_: sys.exit())
         with pytest.raises(SystemExit):
             at.tend(pull)
     decided = at.standing(pull)

@@ -21,7 +21,8 @@ from bridge.core.errors import BridgeError, GateShut
 from bridge.core.message_template import Scope, render
 from bridge.core.settings import from_environment
 from bridge.entrypoints import action_summary, argo_pod
-from bridge.gates.process_page import Tended, tend
+from bridge.gates.finish_page import Tended
+from bridge.gates.process_page import tend
 from bridge.gates.wait import Run
 from bridge.ledger.git_ledger import GitLedger
 from bridge.local.notify import Told

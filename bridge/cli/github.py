@@ -10,8 +10,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bridge.gates.finish_page import Tended
     from bridge.gates.open_page import Desk
-    from bridge.gates.process_page import Tended
 
 
 @click.command()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bridge.core.evaluation import Outcome
 from bridge.core.sanitize import harmless_line, one_line
-from bridge.gates.process_page import Tended
+from bridge.gates.finish_page import Tended
 from bridge.pages import page_text
 
 #: GitHub takes a megabyte of summary and drops a longer one whole.

@@ -39,9 +39,10 @@ from bridge.core.settings import (
 from bridge.entrypoints import action_summary, github_job
 from bridge.entrypoints.github_job import Job, JobGate
 from bridge.gates.begin_branch import begun
+from bridge.gates.finish_page import Tended
 from bridge.gates.open_page import Desk, ask
 from bridge.gates.overdue import settle_overdue_pages
-from bridge.gates.process_page import Tended, sweep, tend
+from bridge.gates.process_page import sweep, tend
 from bridge.pages.model import Page
 from bridge.pages.votes import gate_of
 

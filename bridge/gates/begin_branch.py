@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bridge.core.errors import BridgeError
+from bridge.gates.finish_page import Tended
 from bridge.gates.open_page import Desk
-from bridge.gates.process_page import Tended
 
 
 def begun(desk: Desk) -> tuple[Tended, ...]:

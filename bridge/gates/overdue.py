@@ -10,9 +10,10 @@ from typing import Final
 
 from bridge.core.model import Standing
 from bridge.core.rules import OnTimeout
+from bridge.gates.finish_page import Tended
 from bridge.gates.gate_issues import asked_since
 from bridge.gates.open_page import Desk
-from bridge.gates.process_page import Tended, process_each, when_due
+from bridge.gates.process_page import process_each, when_due
 from bridge.gates.whose_page import sorted_by_gate
 from bridge.pages.model import GATE_BRANCH
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bridge.core.crash_report import report
 from bridge.core.digest import digest_of
@@ -22,11 +22,12 @@ from bridge.core.errors import (
     StaleBaseline,
 )
 from bridge.core.evaluation import Evaluation, Outcome
-from bridge.core.model import ApprovalRequest, Decision, Standing
+from bridge.core.model import ApprovalRequest, Standing
 from bridge.gates.asking_run import untrue, without_approval
 from bridge.gates.decide import decide
-from bridge.gates.deliver import amiss, deliver, over
+from bridge.gates.deliver import over
 from bridge.gates.evidence import evidence, heard, learned
+from bridge.gates.finish_page import Tended, bring, finish
 from bridge.gates.gate_issues import asked_since
 from bridge.gates.open_gate import compared
 from bridge.gates.open_page import Desk, not_here, own_page, pages, policy_for, put_up
@@ -48,31 +49,18 @@ from bridge.pages.model import (
     Page,
     React,
     Reaction,
-    Remove,
     Reopen,
     Rewrite,
     Say,
-    Site,
     State,
     Write,
 )
-from bridge.pages.reactions import late, reactions
+from bridge.pages.reactions import reactions
 from bridge.pages.votes import Gathered
 from bridge.policy.claims import as_asked, as_shown
 from bridge.policy.evaluate import overdue
 from bridge.policy.policy_file import PATH
 from bridge.render.request import request_md
-
-
-@dataclass(frozen=True, slots=True)
-class Tended:
-    """What a look came to, for whoever reads the run's summary."""
-
-    says: str
-    standing: Standing | None = None
-    evaluation: Evaluation | None = None
-    page: Page | None = None
-    failed: bool = False
 
 
 def tend(desk: Desk, number: int) -> Tended:
@@ -137,7 +125,7 @@ def when_due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> De
     if says := not_here(desk.forge, look.site, gate_id, standing.request.venue):
         return Tended(says, standing)
     if standing.decision:
-        brought = _bring(desk, standing)
+        brought = bring(desk, standing)
         if brought.failed:
             return Tended(brought.says, standing, failed=True)
         desk.ledger.settle(gate_id)
@@ -162,7 +150,7 @@ def _tend(
     if standing and (says := not_here(desk.forge, look.site, gate_id, standing.request.venue)):
         return _tell(desk, look, page, standing, says) or Tended(says, standing, page=page)
     if standing and standing.decision:
-        return _finish(desk, look.site, page, standing, standing.decision)
+        return finish(desk, look.site, page, standing, standing.decision)
     if alone:  # an older page's objections hold as well
         since = asked_since([standing] if standing else [], [page], desk.clock())
         found = desk.forge.find([f"{GATE_BRANCH}{gate_id}"], since, [page.number]).pages
@@ -189,7 +177,7 @@ def _tell(desk: Desk, look: Look, page: Page, standing: Standing, says: str) -> 
 def _mend(desk: Desk, look: Look, page: Page, renewed: Standing) -> Tended:
     """Somebody had pushed what is no request: that must not stop a gate for good."""
     if renewed.decision:
-        return _finish(desk, look.site, page, renewed, renewed.decision)
+        return finish(desk, look.site, page, renewed, renewed.decision)
     why = "somebody pushed to the gate's branch"
     renewed = _heard(desk, look, renewed)
     new = put_up(desk, look, renewed, show.note_asked_anew(why))
@@ -206,7 +194,7 @@ def _gone(desk: Desk, look: Look, page: Page, gate_id: str) -> Tended:
     seen = gather.shown(page, look.site.voices)
     renewed = desk.ledger.renew(gate_id, seen.head if seen else page.head)
     if renewed.decision:
-        return _finish(desk, look.site, page, renewed, renewed.decision)
+        return finish(desk, look.site, page, renewed, renewed.decision)
     renewed = _heard(desk, look, renewed)
     policy = renewed.request.policy
     there = look if policy.via is page.via else pages(desk.forge, renewed.request)
@@ -300,7 +288,7 @@ class _Judging:
             return Tended(str(lost), self._standing, page=self._page)
         if after.decision:
             self._write(list(reactions(self._page, gathered, evaluation, after.decision)))
-            return _finish(desk, self._site, self._page, after, after.decision)
+            return finish(desk, self._site, self._page, after, after.decision)
         self._standing = after
         note = show.word_lost(failed) if failed else ""
         return self._still_pending(seen, gathered, evaluation, lie, note)
@@ -402,7 +390,7 @@ class _Judging:
 
     def _show(self, why: str) -> Tended:
         if self._standing.decision:
-            return _finish(
+            return finish(
                 self._desk, self._site, self._page, self._standing, self._standing.decision
             )
         if self._page.via is not self._standing.request.policy.via:
@@ -416,68 +404,6 @@ class _Judging:
     def _write(self, writes: list[Write]) -> None:
         if writes:
             self._desk.forge.write(self._site, self._page, writes)
-
-
-# -- answers ---------------------------------------------------------------------------------------
-
-
-def _finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: Decision) -> Tended:
-    """Show a recorded decision; where the page shows it already, the gate's branch may go."""
-    seen = gather.shown(page, site.voices)
-    head = standing.head or page.head or (seen.head if seen else standing.commit)
-    current = status_comment.newest(page, site.voices)
-    approved = decision.outcome is Outcome.APPROVED
-    brought = Brought()
-    # Only what was done is told, so what is told here need not be done again.
-    is_mine = current is not None and status_comment.is_mine(current, site.voices)
-    if current and is_mine and show.tells(current, decision.outcome):
-        text = current.body
-    else:
-        if approved and desk.engine:
-            desk.engine.resume(standing)
-        brought = _bring(desk, standing)
-        text = show.status(standing, head, site, None, Gathered(), note=brought.note)
-    writes = list(status_comment.writes(page, site, text))
-    if current and not is_mine and current.body.strip() == text.strip():
-        writes = [Remove(current.node), Say(text), *writes]  # the next look believes this one
-    if writes and page.head:
-        writes.append(show.light(standing, None, page.head))
-    writes += late(page, site, decision)
-    writes += status_comment.label(page, decision.outcome)
-    merges = approved and page.branch is not None and page.is_into(standing.request.shard)
-    if page.state is State.OPEN and not merges:
-        writes.append(Close(approved))
-    if writes:
-        desk.forge.write(site, page, writes)
-    # GitHub shows an approval as merged only while it can still see the branch that was.
-    if standing.head and not brought.failed and (page.state is not State.OPEN or not merges):
-        desk.ledger.settle(standing.request.gate.id)
-    says = "; ".join(filter(None, (decision.reason, brought.says)))
-    return Tended(says, standing, page=page, failed=brought.failed)
-
-
-@dataclass(frozen=True, slots=True)
-class Brought:
-    """What came of bringing a decision to the cluster: for the run's summary, and for the page."""
-
-    says: str = ""
-    note: str = ""
-    failed: bool = False
-
-
-def _bring(desk: Desk, standing: Standing) -> Brought:
-    """Deliver to the cluster, if this desk has one. What fails is tried again with each look."""
-    if desk.cluster is None or standing.request.workflow is None:
-        return Brought()
-    try:
-        found = deliver(desk.cluster, standing, desk.clock())
-    except ClusterUnavailable as error:
-        return Brought(str(error), show.word_undelivered(str(error)), failed=True)
-    if not found.done:
-        return Brought(found.says, show.word_undelivered(found.says), failed=True)
-    wrong = amiss(found, standing)
-    withdrawn = standing.decision and standing.decision.outcome is Outcome.WITHDRAWN
-    return Brought(found.says, show.word_amiss(wrong) if wrong and not withdrawn else "")
 
 
 def _login(account: Account | None) -> str:

@@ -1,0 +1,87 @@
+"""Show what became of a gate on its page: the record's outcome, once it is delivered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.core.errors import ClusterUnavailable
+from bridge.core.evaluation import Evaluation, Outcome
+from bridge.core.model import Decision, Standing
+from bridge.gates.deliver import amiss, deliver
+from bridge.gates.open_page import Desk
+from bridge.pages import page_text as show
+from bridge.pages import status_comment
+from bridge.pages import votes as gather
+from bridge.pages.model import Close, Page, Remove, Say, Site, State
+from bridge.pages.reactions import late
+from bridge.pages.votes import Gathered
+
+
+@dataclass(frozen=True, slots=True)
+class Tended:
+    """What a look came to, for whoever reads the run's summary."""
+
+    says: str
+    standing: Standing | None = None
+    evaluation: Evaluation | None = None
+    page: Page | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What came of bringing a decision to the cluster: for the run's summary, and for the page."""
+
+    says: str = ""
+    note: str = ""
+    failed: bool = False
+
+
+def finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: Decision) -> Tended:
+    """Show a recorded decision; where the page shows it already, the gate's branch may go."""
+    seen = gather.shown(page, site.voices)
+    head = standing.head or page.head or (seen.head if seen else standing.commit)
+    current = status_comment.newest(page, site.voices)
+    approved = decision.outcome is Outcome.APPROVED
+    brought = Brought()
+    # Only what was done is told, so what is told here need not be done again.
+    is_mine = current is not None and status_comment.is_mine(current, site.voices)
+    if current and is_mine and show.tells(current, decision.outcome):
+        text = current.body
+    else:
+        if approved and desk.engine:
+            desk.engine.resume(standing)
+        brought = bring(desk, standing)
+        text = show.status(standing, head, site, None, Gathered(), note=brought.note)
+    writes = list(status_comment.writes(page, site, text))
+    if current and not is_mine and current.body.strip() == text.strip():
+        writes = [Remove(current.node), Say(text), *writes]  # the next look believes this one
+    if writes and page.head:
+        writes.append(show.light(standing, None, page.head))
+    writes += late(page, site, decision)
+    writes += status_comment.label(page, decision.outcome)
+    merges = approved and page.branch is not None and page.is_into(standing.request.shard)
+    if page.state is State.OPEN and not merges:
+        writes.append(Close(approved))
+    if writes:
+        desk.forge.write(site, page, writes)
+    # GitHub shows an approval as merged only while it can still see the branch that was.
+    if standing.head and not brought.failed and (page.state is not State.OPEN or not merges):
+        desk.ledger.settle(standing.request.gate.id)
+    says = "; ".join(filter(None, (decision.reason, brought.says)))
+    return Tended(says, standing, page=page, failed=brought.failed)
+
+
+def bring(desk: Desk, standing: Standing) -> Brought:
+    """Deliver to the cluster, if this desk has one. What fails is tried again with each look."""
+    if desk.cluster is None or standing.request.workflow is None:
+        return Brought()
+    try:
+        found = deliver(desk.cluster, standing, desk.clock())
+    except ClusterUnavailable as error:
+        return Brought(str(error), show.word_undelivered(str(error)), failed=True)
+    if not found.done:
+        return Brought(found.says, show.word_undelivered(found.says), failed=True)
+    wrong = amiss(found, standing)
+    withdrawn = standing.decision and standing.decision.outcome is Outcome.WITHDRAWN
+    return Brought(found.says, show.word_amiss(wrong) if wrong and not withdrawn else "")
