@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.core import png
 from bridge.core.artifacts import summarise
 from bridge.core.chart import charts, in_words, series_of
 from bridge.core.converter import plain, read
@@ -42,9 +44,13 @@ def drawn_of(**values: Any) -> Pictures:
     return pictures((name, lambda value=value: value) for name, value in values.items())
 
 
+def with_pictures(draft: Draft, made: Pictures) -> Draft:
+    return replace(draft, drawn=made.drawn, not_drawn=made.not_drawn)
+
+
 def a_draft(**values: Any) -> Draft:
     shown = tuple(summarise(name, value, digest="sha256:1") for name, value in values.items())
-    return replace(a_request(artifacts=shown).draft, drawn=drawn_of(**values).drawn)
+    return with_pictures(a_request(artifacts=shown).draft, drawn_of(**values))
 
 
 def asked(draft: Draft) -> ApprovalRequest:
@@ -130,7 +136,7 @@ def test_whatever_numbers_there_are_can_be_drawn_or_are_no_series(numbers: list[
 def test_what_is_no_series_is_not_drawn_and_says_why(value: Any) -> None:
     made = drawn_of(x=value)
     assert not made.drawn
-    assert made.left_out[0].startswith("x is not drawn: it is ")
+    assert made.not_drawn[0].why.startswith("x is not drawn: it is ")
 
 
 def test_an_array_is_a_series_if_it_has_one_dimension() -> None:
@@ -147,15 +153,131 @@ def test_the_words_have_the_numbers_and_a_line_of_text() -> None:
 def test_a_page_has_a_bounded_number_of_pictures_and_none_of_a_secret() -> None:
     many = drawn_of(api_token=[1, 2], **{f"s{n}": [1, 2] for n in range(MOST)})
     assert len(many.drawn) == 2 * (MOST - 1)
-    assert many.left_out == (
+    assert [each.why for each in many.not_drawn] == [
         "api_token is not drawn: it looks like a secret",
         f"s{MOST - 1} is not drawn: a page has {MOST} pictures at most",
-    )
+    ]
 
 
 def test_a_picture_survives_the_way_out_of_the_process_that_drew_it() -> None:
     draft = a_draft(losses=LOSSES)
     assert read(Draft, plain(draft), "draft") == (draft, [])
+
+
+# -- figures -------------------------------------------------------------------------------------
+
+
+def filtered(rows: Sequence[bytes], ways: Sequence[int], size: int) -> bytes:
+    """The rows as an encoder writes them, each in one of the five ways of the format."""
+    out, above = b"", bytes(len(rows[0]))
+    for row, way in zip(rows, ways, strict=True):
+        shifted, corner = (bytes(size) + line[:-size] for line in (row, above))
+        guess = [
+            (0, a, b, (a + b) // 2, min((a, b, c), key=lambda n, p=a + b - c: abs(p - n)))[way]
+            for a, b, c in zip(shifted, above, corner, strict=True)
+        ]
+        out += bytes([way]) + bytes(x - g & 255 for x, g in zip(row, guess, strict=True))
+        above = row
+    return out
+
+
+def a_file(kind: int, rows: Sequence[bytes], width: int, ways: Sequence[int], size: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, len(rows), 8, kind, 0, 0, 0)
+    data = zlib.compress(filtered(rows, ways, size))
+    return png.write(header, [(b"tEXt", b"Comment\0secret"), (b"IDAT", data)])
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_a_file_is_read_as_it_was_drawn_and_written_anew_without_its_comments(
+    data: st.DataObject,
+) -> None:
+    width, height = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
+    of = st.binary(min_size=3 * width, max_size=3 * width)
+    rows = tuple(data.draw(of) for _ in range(height))
+    ways = [data.draw(st.integers(0, 4)) for _ in range(height)]
+    image = png.read_image(a_file(2, rows, width, ways, 3))
+    assert image == png.Image(width, rows)
+    again = png.write_image(image)
+    assert png.read_image(again) == image
+    assert b"secret" not in again
+
+
+@pytest.mark.parametrize(
+    ("kind", "pixel", "seen"),
+    [
+        (0, b"\x10", b"\x10\x10\x10"),
+        (4, b"\x10\x00", b"\xff\xff\xff"),
+        (6, b"\x00\x64\xff\x80", b"\x7f\xb1\xff"),
+    ],
+    ids=["grey", "clear grey", "half clear colour"],
+)
+def test_a_picture_is_on_a_white_page(kind: int, pixel: bytes, seen: bytes) -> None:
+    image = png.read_image(a_file(kind, [pixel], 1, [0], len(pixel)))
+    assert image.rows == (seen,)
+
+
+FIGURE = a_file(2, [bytes(range(6))] * 2, 2, [0, 2], 3)
+
+
+class Plot:
+    """What a plotting library draws."""
+
+    axes = ()
+
+    def __init__(self, file: bytes = FIGURE) -> None:
+        self.file = file
+
+    def savefig(self, target: Any, **_: Any) -> None:
+        target.write(self.file)
+
+
+@pytest.mark.parametrize("value", [FIGURE, Plot()], ids=["bytes", "figure"])
+def test_a_figure_is_one_picture_for_both_themes(value: Any) -> None:
+    (made,) = drawn_of(x=1, plot=value).drawn
+    assert (made.picture.file, made.picture.dark) == ("figure-3.png", False)
+    assert made.picture.alt == "plot: a picture of 2 × 2 pixels"
+    assert made.png == png.write_image(png.read_image(FIGURE))
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (Plot(b"GIF"), "it is no PNG file"),
+        (FIGURE[:-24], "it ends too early"),
+        (b"\xff\xd8\xff JPEG", "to read a JPEG file takes Pillow: pip install pillow"),
+        (
+            png.write(struct.pack(">IIBBBBB", 0, 1, 8, 2, 0, 0, 0), ()),
+            "it has 0 × 1 pixels: draw it smaller",
+        ),
+        (
+            png.write(struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0), ()),
+            "it has 60,000 × 60,000 pixels: draw it smaller",
+        ),
+    ],
+    ids=["no PNG", "cut", "JPEG", "empty", "bomb"],
+)
+def test_what_cannot_be_read_is_left_out_and_says_why(
+    value: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    made = drawn_of(x=value)
+    assert [each.why for each in made.not_drawn] == [f"x is not drawn: {why}"]
+    assert not made.drawn
+
+
+def test_a_figure_that_raises_is_left_out() -> None:
+    made = drawn_of(x=Plot(None))  # type: ignore[arg-type]
+    assert made.not_drawn[0].why.startswith("x is not drawn: TypeError: ")
+
+
+def test_a_figure_that_is_drawn_otherwise_elsewhere_is_that_of_the_record(
+    ledger: GitLedger,
+) -> None:
+    draft = a_draft(plot=Plot())
+    recorded(ledger, draft)
+    other = drawn_of(plot=Plot(a_file(2, [bytes(3)], 1, [0], 3)))
+    assert verify(ledger, with_pictures(draft, other)).outcome is Outcome.APPROVED
 
 
 # -- the page ------------------------------------------------------------------------------------
@@ -224,7 +346,7 @@ def test_a_step_that_draws_another_chart_does_not_run(ledger: GitLedger) -> None
     draft = a_draft(losses=LOSSES)
     recorded(ledger, draft)
     assert verify(ledger, draft).outcome is Outcome.APPROVED
-    lie = replace(draft, drawn=drawn_of(losses=[1, 2]).drawn)
+    lie = with_pictures(draft, drawn_of(losses=[1, 2]))
     with pytest.raises(GateShut, match="the page showed other pictures"):
         verify(ledger, lie)
 
@@ -232,11 +354,26 @@ def test_a_step_that_draws_another_chart_does_not_run(ledger: GitLedger) -> None
 def test_a_step_that_cannot_draw_takes_the_picture_of_the_record(ledger: GitLedger) -> None:
     draft = a_draft(losses=LOSSES)
     recorded(ledger, draft)
-    assert verify(ledger, replace(draft, drawn=())).outcome is Outcome.APPROVED
+    assert (
+        verify(ledger, with_pictures(draft, drawn_of(losses=object()))).outcome is Outcome.APPROVED
+    )
 
 
-def test_a_picture_that_the_page_did_not_show_is_no_reason_to_refuse() -> None:
-    assert as_recorded(drawn_of(losses=LOSSES).drawn, ()) == ()
+def test_a_page_may_lack_a_picture_that_can_be_drawn_here() -> None:
+    assert as_recorded(drawn_of(losses=LOSSES).drawn, (), ()) == ()
+
+
+def test_a_page_that_showed_a_picture_which_the_flow_does_not_draw_lets_nothing_run(
+    ledger: GitLedger,
+) -> None:
+    recorded(ledger, a_draft(losses=LOSSES))
+    with pytest.raises(GateShut, match="the page showed other pictures"):
+        verify(ledger, with_pictures(a_draft(losses=LOSSES), drawn_of(accuracies=[1, 2])))
+
+
+def test_a_request_is_verified_with_its_own_pictures(ledger: GitLedger) -> None:
+    request = recorded(ledger, a_draft(losses=LOSSES))
+    assert verify(ledger, request.draft).outcome is Outcome.APPROVED
 
 
 def test_a_request_that_is_asked_anew_keeps_its_pictures(ledger: GitLedger) -> None:

@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from bridge.core import png
+
 #: Of a series; a longer one is not drawn.
 MOST_POINTS: Final = 100_000
 _WIDTH: Final = 640
@@ -131,8 +133,7 @@ def _png(rows: Sequence[bytes | bytearray], colours: Sequence[Rgb]) -> bytes:
     packed = b"".join(b"\0" + _packed(row) for row in rows)
     header = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 2, 3, 0, 0, 0)
     palette = b"".join(map(bytes, colours))
-    parts = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", _stored(packed)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in parts)
+    return png.write(header, [(b"PLTE", palette), (b"IDAT", _stored(packed))])
 
 
 def _packed(row: bytes | bytearray) -> bytes:
@@ -151,8 +152,3 @@ def _stored(data: bytes) -> bytes:
         for index, block in enumerate(blocks)
     )
     return b"\x78\x01" + made + struct.pack(">I", zlib.adler32(data))
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    """A part of a PNG file."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bridge.core.artifacts import type_name
 from bridge.core.chart import charts, in_words, series_of
 from bridge.core.errors import Faults
-from bridge.core.picture import Drawn, Picture
+from bridge.core.figure import is_figure, picture
+from bridge.core.picture import Drawn, NotDrawn, Picture
+from bridge.core.png import NotReadable
 from bridge.core.sanitize import is_secret, shortened_name
 
 #: Of the values that a request draws.
@@ -22,20 +24,21 @@ class Pictures:
     """What was drawn, and of what was not, why."""
 
     drawn: tuple[Drawn, ...] = ()
-    left_out: tuple[str, ...] = ()
+    not_drawn: tuple[NotDrawn, ...] = ()
 
 
 def pictures(values: Iterable[tuple[str, Callable[[], Any]]]) -> Pictures:
     """The named values as pictures, in this order. A value is read when it is drawn."""
     drawn: list[Drawn] = []
-    left_out: list[str] = []
+    not_drawn: list[NotDrawn] = []
     for place, (name, value) in enumerate(values):
         called = shortened_name(name, 80)
         try:
             drawn += _drawn(place, called, value)
         except Faults as faults:
-            left_out.append(f"{called} is not drawn: {'; '.join(faults.faults)}")
-    return Pictures(tuple(drawn), tuple(left_out))
+            why = f"{called} is not drawn: {'; '.join(faults.faults)}"
+            not_drawn.append(NotDrawn(called, why))
+    return Pictures(tuple(drawn), tuple(not_drawn))
 
 
 def _drawn(place: int, name: str, read: Callable[[], Any]) -> Iterator[Drawn]:
@@ -45,12 +48,25 @@ def _drawn(place: int, name: str, read: Callable[[], Any]) -> Iterator[Drawn]:
     value = read()
     if is_secret(name, value):
         raise Faults(name, ["it looks like a secret"])
-    series = series_of(value)
-    if series is None:
+    if series := series_of(value):
+        alt = f"{name}: {in_words(series)}"
+        for number, png in enumerate(charts(series)):
+            yield _made(2 * place + number + 1, png, alt, name)
+    elif is_figure(value):
+        try:
+            png, words = picture(value)
+        except NotReadable as error:
+            raise Faults(name, [str(error)]) from error
+        yield replace(_made(2 * place + 1, png, f"{name}: {words}", name), exact=False)
+    else:
         kind = type_name(value)
-        raise Faults(name, [f"it is {kind}; draw a list or an array of 2 to 100,000 numbers"])
-    alt = f"{name}: {in_words(series)}"
-    for number, png in enumerate(charts(series)):
-        file = f"figure-{2 * place + number + 1}.png"
-        made = Picture(file, hashlib.sha256(png).hexdigest(), alt, name, dark=bool(number))
-        yield Drawn(made, png)
+        raise Faults(
+            name,
+            [f"it is {kind}; draw a list or an array of 2 to 100,000 numbers, or a figure"],
+        )
+
+
+def _made(number: int, png: bytes, alt: str, name: str) -> Drawn:
+    digest = hashlib.sha256(png).hexdigest()
+    dark = number % 2 == 0  # a chart has two, one after the other
+    return Drawn(Picture(f"figure-{number}.png", digest, alt, name, dark), png)

@@ -27,7 +27,7 @@ from bridge.core.evaluation import (
 from bridge.core.facts import About, Fact, claims, fact_of, initiator_of
 from bridge.core.listing import ID_LENGTH
 from bridge.core.picture import FILE as PICTURE_FILE
-from bridge.core.picture import Drawn, Picture
+from bridge.core.picture import Drawn, NotDrawn, Picture
 from bridge.core.rules import OnTimeout, Policy
 from bridge.core.shards import FIRST
 
@@ -284,7 +284,7 @@ class Draft:
     workflow: Workflow | None = None
     kind: Kind | None = None  # None: it is compared with nothing
     drawn: tuple[Drawn, ...] = ()
-    not_drawn: tuple[str, ...] = ()  # why, for the log of the run
+    not_drawn: tuple[NotDrawn, ...] = ()
 
     @property
     def initiator(self) -> str | None:
@@ -369,6 +369,7 @@ class ApprovalRequest:
             declared=self.declared,
             workflow=self.workflow,
             kind=self.kind,
+            not_drawn=tuple(NotDrawn(each.of, "only its file is known") for each in self.pictures),
         )
 
 

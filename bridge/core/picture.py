@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,13 +31,34 @@ class Drawn:
 
     picture: Picture
     png: bytes = field(repr=False)
+    exact: bool = True  # whether every machine draws it byte by byte the same
 
 
-def as_recorded(now: Iterable[Drawn], shown: Sequence[Picture]) -> tuple[Picture, ...]:
+@dataclass(frozen=True, slots=True)
+class NotDrawn:
+    """An artifact that was to be drawn, and why it was not, in a sentence."""
+
+    of: str
+    why: str
+
+
+def as_recorded(
+    drawn: Iterable[Drawn], not_drawn: Iterable[NotDrawn], shown: Iterable[Picture]
+) -> tuple[Picture, ...]:
     """The pictures as they are drawn now, to be compared with those that were shown.
 
     One that cannot be drawn here is the shown one: a package may be missing in one place and not
-    in the other. It is bound to its artifact, whose bytes are compared.
+    in the other. So is a figure, which another version of its library draws in another way. Both
+    are bound to their artifacts, whose bytes are compared. What the flow does not draw is left out.
     """
-    drawn = {(each.picture.of, each.picture.dark): each.picture for each in now}
-    return tuple(drawn.get((each.of, each.dark), each) for each in shown)
+    now = {(each.picture.of, each.picture.dark): each for each in drawn}
+    unknown = {each.of for each in not_drawn}
+    found: dict[tuple[str, bool], Picture] = {}
+    for each in shown:
+        key = (each.of, each.dark)
+        made = now.get(key)
+        if made and made.exact:
+            found.setdefault(key, made.picture)
+        elif made or each.of in unknown:
+            found.setdefault(key, each)
+    return tuple(found.values())

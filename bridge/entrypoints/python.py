@@ -147,9 +147,10 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
         declared=spec.declared,
         kind=kind_of(subject, spec.compare),
         drawn=drawn.drawn,
+        not_drawn=drawn.not_drawn,
     )
-    for says in drawn.left_out:
-        print(f"hitl: {says}", file=sys.stderr)
+    for each in drawn.not_drawn:
+        print(f"hitl: {each.why}", file=sys.stderr)
     readable = Readable(values, settings.environment)
     condition = judge(spec.condition, readable) if spec.condition else None
     verified: list[Standing] = []

@@ -62,7 +62,7 @@ class ThisMachine:
             self._bound(draft),
             shard=recorded.shard,
             baseline=recorded.baseline,
-            pictures=as_recorded(draft.drawn, recorded.pictures),
+            pictures=as_recorded(draft.drawn, draft.not_drawn, recorded.pictures),
         )
 
     def verify(self, gate: Gate, compute: Compute) -> Decision:

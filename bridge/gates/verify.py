@@ -80,7 +80,7 @@ def asked_again(draft: Draft, recorded: ApprovalRequest, venue: Place) -> Approv
         links=recorded.links,
         shard=recorded.shard,
         baseline=recorded.baseline,
-        pictures=pictures_as_recorded(draft.drawn, recorded.pictures),
+        pictures=pictures_as_recorded(draft.drawn, draft.not_drawn, recorded.pictures),
     )
 
 

@@ -79,7 +79,8 @@ class HitlDecorator(StepDecorator):
     better : Dict[str, str], optional, default None
         Which values of a metric are the better ones, such as `{"accuracy": "higher"}`.
     pictures : List[str], optional, default None
-        Artifacts that the page draws, such as `["losses"]`: lists or arrays of numbers.
+        Artifacts that the page draws, such as `["losses"]`: lists or arrays of numbers,
+        and figures.
     poll_interval : int, optional, default None
         Of metaflow-hitl. It has no effect: the bridge chooses how often to look.
     """

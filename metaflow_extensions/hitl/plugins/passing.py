@@ -152,8 +152,8 @@ def _draft(settings: Settings, task: GatedTask, declared: GateSpec) -> Draft:
 
 
 def _said(draft: Draft) -> Draft:
-    for says in draft.not_drawn:
-        print(f"hitl: {says}", file=sys.stderr)
+    for each in draft.not_drawn:
+        print(f"hitl: {each.why}", file=sys.stderr)
     return draft
 
 

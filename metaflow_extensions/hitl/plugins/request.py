@@ -72,7 +72,7 @@ def draft_of(
         workflow=settings.workflow,
         kind=kind_of(subject, declared.compare, *task.project),
         drawn=pictures.drawn,
-        not_drawn=pictures.left_out,
+        not_drawn=pictures.not_drawn,
     )
 
 
