@@ -23,13 +23,14 @@ from bridge.core.records import request_out
 from bridge.core.rules import Actors, Approvals
 from bridge.core.timestamps import moment_out
 from bridge.gates.audit import audit
-from bridge.gates.open_page import Desk, ask
+from bridge.gates.open_page import Desk, ask, place_on, policy_for, put_up
 from bridge.gates.process_page import tend
 from bridge.github.client import GitHub
 from bridge.ledger.git_ledger import GitLedger
 from bridge.local.notify import Silent
 from bridge.pages.marker import short
 from bridge.pages.model import LONGEST_BODY
+from bridge.render.request import is_request_md, request_md
 from tests.forge import OPENER, POLICY, World, world
 from tests.github.conversation import Review
 from tests.github.pulls import PullRequest
@@ -415,6 +416,30 @@ def test_words_that_the_opener_wrote_in_the_place_of_its_requests_are_written_an
     assert pull.body == true
     (note,) = at.notes(pull)
     assert "showed other words than its request says** and has been written anew" in note
+    at.github.clock.advance(minutes=1)
+    pull.review(at.alice, "APPROVED")
+    at.tend(pull)
+    assert at.recorded(pull)
+
+
+def test_a_request_md_that_says_something_else_than_its_request_is_written_anew(
+    at: World,
+) -> None:
+    opener = at.desk(at.opener)
+    look = opener.forge.find([])
+    draft = at.request(message="Deploy? " + "x" * 20_000 + " Or not.").draft
+    request = draft.bound(policy_for(draft, look.site), at.now(), place_on(opener.forge, look.site))
+    true = request_md(request)
+    standing = opener.ledger.open(request, true.replace("Or not.", "Yes."))
+    pull = at.repo.pull(put_up(opener, look, standing).number)
+    assert "it is too long" in pull.body.casefold() or "the rest is in `request.md`" in pull.body
+    pull.review(at.alice, "APPROVED")
+    at.tend(pull)
+    assert at.recorded(pull) is None
+    assert "`request.md` said something else than its request" in at.notes(pull)[-1]
+    renewed = at.standing(pull)
+    assert is_request_md(renewed.request, renewed.page)
+    assert renewed.request == request
     at.github.clock.advance(minutes=1)
     pull.review(at.alice, "APPROVED")
     at.tend(pull)

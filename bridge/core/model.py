@@ -431,7 +431,7 @@ class Standing:
 
     `commit` holds them; `head` is the open gate branch's commit, None where the branch is gone.
     `objections` and `facts` are those on record. `other_facts` are too, and are proven of what was
-    asked here before.
+    asked here before. `page` is git's name of the `request.md` beside the request.
     """
 
     request: ApprovalRequest
@@ -441,6 +441,7 @@ class Standing:
     objections: tuple[Objection, ...] = ()
     facts: tuple[Fact, ...] = ()
     other_facts: tuple[Fact, ...] = ()
+    page: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ from bridge.pages.votes import Gathered
 from bridge.policy.claims import as_asked, as_shown
 from bridge.policy.evaluate import overdue
 from bridge.policy.policy_file import PATH
-from bridge.render.request import request_md
+from bridge.render.request import is_request_md, request_md
 
 
 def tend(desk: Desk, number: int) -> Tended:
@@ -246,6 +246,9 @@ class _Judging:
             return self._put_back(None, "nothing here proves any more what was asked")
         if self._standing.head != seen.head and self._is_of_now():
             return self._put_back(seen.head, "somebody pushed to the gate's branch")
+        standing = self._standing
+        if standing.head == seen.head and not is_request_md(standing.request, standing.page):
+            return self._put_back(seen.head, "`request.md` said something else than its request")
         facts = learned(self._standing, self._look, seen)
         seen = with_misworded(seen, self._standing, self._page, self._site, facts)
         trouble: str | None = None

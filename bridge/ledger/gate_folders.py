@@ -48,6 +48,7 @@ _FEW: Final = 3
 _MOST_FOLDERS: Final = 64 * 1024
 #: All files of one gate's folder, its pictures among them.
 _MOST_FILES: Final = 1024 * 1024
+REQUEST_PAGE: Final = "request.md"
 RECORDS = ("request.yaml", OBJECTIONS, OBJECTIONS_SIGNATURE, "decision.yaml", SIGNATURE)
 
 
@@ -135,7 +136,9 @@ class GateFolders:
             if self._keys:
                 self._check_signature(request, decision, text, files)
         seen = self._objections(request, files)
-        found = Standing(request, decision, commit, gate, seen.objections)
+        page = files.get(REQUEST_PAGE)
+        shown = page.sha if page and page.mode in BLOBS else None
+        found = Standing(request, decision, commit, gate, seen.objections, page=shown)
         return with_facts(found, seen.facts)
 
     def _check_signature(

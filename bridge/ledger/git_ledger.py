@@ -217,7 +217,7 @@ class GitLedger:
         return self._decisions.record(decisions, last[1] if last and alone else None)
 
     def renew(self, gate_id: str, commit: str | None = None) -> Standing:
-        from bridge.render.request import headline
+        from bridge.render.request import headline, request_md
 
         def attempt() -> Standing:
             refs = self._refs(gate_id)
@@ -232,8 +232,10 @@ class GitLedger:
                 raise NoSuchGate(f"the ledger {self.where} has no gate {gate_id}")
             before, files = self._gates.asked_at(source, gate_id, refs)
             home, ledger = home_of(before.request, refs)
+            # Its opener wrote the other one, and it may say what the request does not.
+            page = self._clone.write_blob(request_md(before.request))
             made = self._commits.make(
-                self._gates.with_files(ledger, gate_id, files),
+                self._gates.with_files(ledger, gate_id, {**files, "request.md": page}),
                 [ledger],
                 # A second commit of the same second upon the same record would be the first again.
                 request_message(before.request, headline(before.request))

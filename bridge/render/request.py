@@ -6,6 +6,7 @@ All that comes from artifacts, people and runs passes through `harmless`; the la
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Iterable
@@ -105,6 +106,13 @@ def request_md(request: ApprovalRequest, decision: Decision | None = None) -> st
         "digest": _code(digest_of(request)),
     }
     return filled("request.md.j2", view, _shown)
+
+
+def is_request_md(request: ApprovalRequest, blob: str | None) -> bool:
+    """Whether git's name of a file says that it is this request's `request.md`."""
+    made = request_md(request).encode()
+    how = hashlib.sha256 if len(blob or "") == 64 else hashlib.sha1
+    return how(b"blob %d\0%b" % (len(made), made)).hexdigest() == blob
 
 
 def message(request: ApprovalRequest) -> str:
