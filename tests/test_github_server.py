@@ -568,8 +568,11 @@ def test_one_unknown_reviewer_fails_the_whole_request(
     reply = rest(github, token, "POST", path, reviewers=["ann", "nobody"])
     assert reply.status_code == 422
     assert not pull.requested
-    asked = rest(github, token, "POST", path, reviewers=["ann"], team_reviewers=["approvers"])
-    assert asked.status_code == 201
+    both = {"reviewers": ["ann"], "team_reviewers": ["approvers"]}
+    assert rest(github, token, "POST", path, **both).status_code == 422  # it reads no members
+    app.installations[0].permissions = {**app.permissions, "members": "read"}
+    reader = github.installation_token(app.installations[0])
+    assert rest(github, reader, "POST", path, **both).status_code == 201
     assert (pull.requested, pull.requested_teams) == ([ann], [team])
     pull.review(ann, "APPROVED")
     assert pull.requested == []

@@ -196,17 +196,6 @@ def test_whoever_cannot_be_asked_for_a_review_leaves_the_others_asked(at: World)
     assert pull.requested == [at.alice, at.bob]
 
 
-def test_a_team_is_asked_for_its_review(at: World) -> None:
-    team = at.github.organisation("acme").team("ml", at.bob)
-    at.repo.grant(team, "write")
-    at.write_policy(POLICY.replace("{users: [alice, bob]}", "{teams: [acme/ml]}"))
-    pull = at.open()
-    assert pull.requested_teams == [team]
-    pull.review(at.bob, "APPROVED")
-    at.tend(pull)
-    assert at.recorded(pull)
-
-
 def test_opening_again_with_other_artifacts_asks_anew_and_votes_start_anew(at: World) -> None:
     model = Artifact("model", "Model", "sha256:" + "a" * 64, 9, "one")
     pull = at.open(artifacts=(model,))

@@ -19,6 +19,7 @@ from bridge.gates.open_gate import open_after
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
 from bridge.pages import page_text, status_comment, votes
 from bridge.pages.body_history import was_replaced
+from bridge.pages.invitations import left_to_ask, word_not_asked
 from bridge.pages.model import (
     WAITING,
     Label,
@@ -176,10 +177,8 @@ def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:
     writes: list[Write] = []
     if page is None:
         page = desk.forge.create(request, title, body)
-        if page.branch:
-            users, teams = page_text.invited(request.policy.require)
-            desk.forge.invite(page, users, [each.rpartition("/")[2] for each in teams])
-        writes += _first_words(look, page, standing)
+        refused = invite(desk.forge, request, page)
+        writes += _first_words(look, page, standing, note=word_not_asked(refused))
     else:
         seen = votes.shown(page, look.site.voices)
         if page.state is State.CLOSED:
@@ -192,6 +191,12 @@ def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:
     if writes:
         desk.forge.write(look.site, page, writes)
     return page
+
+
+def invite(forge: Forge, request: ApprovalRequest, page: Page) -> tuple[str, ...]:
+    """Ask those for a review whom nobody asked yet. Returns those whom this account may not ask."""
+    left = left_to_ask(request, page)
+    return forge.invite(page, left) if left else ()
 
 
 def own_page(look: Look, gate_id: str, via: Via | None = None) -> Page | None:
@@ -208,7 +213,7 @@ def own_page(look: Look, gate_id: str, via: Via | None = None) -> Page | None:
 
 
 def _first_words(
-    look: Look, page: Page, standing: Standing, *, replaced: bool = False
+    look: Look, page: Page, standing: Standing, *, note: str = "", replaced: bool = False
 ) -> Iterator[Write]:
     site, head = look.site, standing.head or ""
     for old in status_comment.every(page, site.voices):
@@ -218,7 +223,7 @@ def _first_words(
     nobody_yet = Evidence(standing.request.opened_at, author=author, facts=facts)
     evaluation = evaluate(standing.request, nobody_yet)
     text = page_text.status(
-        standing, head, site, evaluation, Gathered(), facts=facts, replaced=replaced
+        standing, head, site, evaluation, Gathered(), note=note, facts=facts, replaced=replaced
     )
     yield Say(text)
     yield Label(WAITING)

@@ -229,8 +229,9 @@ class Forge(Protocol):
         """All of these, in as few requests as can be. Writing the same twice changes nothing."""
         ...
 
-    def invite(self, page: Page, users: Sequence[str], teams: Sequence[str]) -> None:
-        """Ask these for a review: best effort, whoever cannot be asked is left out."""
+    def invite(self, page: Page, names: Sequence[str]) -> tuple[str, ...]:
+        """Ask these users and teams, `ann` and `acme/ml`, for a review. Returns those that the
+        forge does not let this account ask."""
         ...
 
     def approve(self, page: Page, commit: str | None, text: str) -> str:

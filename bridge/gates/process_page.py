@@ -30,7 +30,7 @@ from bridge.gates.evidence import evidence, heard, learned
 from bridge.gates.finish_page import Tended, bring, finish
 from bridge.gates.gate_issues import asked_since
 from bridge.gates.open_gate import compared
-from bridge.gates.open_page import Desk, not_here, own_page, pages, policy_for, put_up
+from bridge.gates.open_page import Desk, invite, not_here, own_page, pages, policy_for, put_up
 from bridge.gates.recording import Deciding, record_each, record_now
 from bridge.gates.whose_page import sorted_by_gate
 from bridge.pages import page_text as show
@@ -38,6 +38,7 @@ from bridge.pages import status_comment
 from bridge.pages import votes as gather
 from bridge.pages.body_history import Shown, last_stranger
 from bridge.pages.false_words import with_misworded
+from bridge.pages.invitations import left_to_ask, were_refused, word_refused
 from bridge.pages.model import (
     GATE_BRANCH,
     WAITING,
@@ -319,7 +320,7 @@ class _Judging:
         writes += self._put_right(seen, gathered, evaluation)
         facts = learned(self._standing, self._look, seen)
         locked = show.word_locked(self._page) if self._page.locked else ""
-        note = "\n\n".join(filter(None, (note, locked)))
+        note = "\n\n".join(filter(None, (note, locked, word_refused(self._invite()))))
         text = show.status(
             self._standing, seen.head, self._site, evaluation, gathered, trouble, note, facts,
             replaced=seen.replaced,
@@ -335,6 +336,14 @@ class _Judging:
             says = f"{says}; {self._unanswered}"
         failed = self._unanswered is not None
         return Tended(says, self._standing, evaluation, self._page, failed)
+
+    def _invite(self) -> tuple[str, ...]:
+        """Those who are named and whom no account of the bridge may ask for a review."""
+        page, request = self._page, self._standing.request
+        left = left_to_ask(request, page)
+        if were_refused(page, self._site.voices, left):
+            return left
+        return invite(self._desk.forge, request, page)
 
     def _put_right(
         self, seen: Shown, gathered: Gathered, evaluation: Evaluation | None

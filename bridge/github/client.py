@@ -14,15 +14,16 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from bridge.core.errors import ForgeUnavailable, NoSuchPage, NothingToShow
-from bridge.core.evaluation import Answer, Membership, Question
+from bridge.core.evaluation import Membership, Question
 from bridge.core.model import ApprovalRequest, Place
 from bridge.core.remote_url import of_repository
-from bridge.core.rules import Group, GroupKind, Via
+from bridge.core.rules import Via
 from bridge.core.settings import GitHubSettings
 from bridge.core.timestamps import moment_out
 from bridge.github import graphql as words
 from bridge.github import queries
 from bridge.github.asking_run import read_run
+from bridge.github.memberships import Memberships
 from bridge.github.queries import LABELS
 from bridge.github.transport import Denied, Json, Line, told
 from bridge.pages.model import (
@@ -224,54 +225,7 @@ class GitHub:
         return found
 
     def memberships(self, questions: Sequence[Question]) -> tuple[Membership, ...]:
-        permissions: dict[str, Json | str] = {}
-        return tuple(self._membership(each, permissions) for each in questions)
-
-    def _membership(self, question: Question, permissions: dict[str, Json | str]) -> Membership:
-        actor, group = question.actor, question.group
-        login, number = actor.login, actor.id
-        if login is None or number is None:
-            return Membership(0, group, Answer.UNKNOWN, f"{actor} is no account")
-        who = quote(login, safe="[]")
-        if group.kind is GroupKind.TEAM:
-            answer, why = self._in_team(group, who)
-        elif group.kind is GroupKind.ORGANIZATION:
-            answer, why = self._in_organization(group, who)
-        else:
-            if login not in permissions:
-                path = f"/repos/{self._repository}/collaborators/{who}/permission"
-                permissions[login] = self._lookup(path)
-            answer, why = _on_repository(group, permissions[login], number)
-        return Membership(number, group, answer, why)
-
-    def _in_team(self, group: Group, who: str) -> tuple[Answer, str]:
-        organisation, _, slug = group.name.rpartition("/")
-        organisation = organisation or self._repository.partition("/")[0]
-        found = self._lookup(f"/orgs/{organisation}/teams/{quote(slug.lower())}/memberships/{who}")
-        if isinstance(found, str):
-            return Answer.UNKNOWN, f"GitHub does not show {who} in team {group.name} ({found})"
-        if found.get("state") != "active":
-            return Answer.NOT, f"{who} is invited to team {group.name}, and has not accepted"
-        return Answer.MEMBER, ""
-
-    def _in_organization(self, group: Group, who: str) -> tuple[Answer, str]:
-        found = self._lookup(f"/orgs/{group.name}/memberships/{who}")
-        if isinstance(found, str):
-            return Answer.UNKNOWN, f"GitHub does not show {who} in {group.name} ({found})"
-        active = found.get("state") == "active"
-        return (Answer.MEMBER, "") if active else (Answer.NOT, f"{who} is only invited")
-
-    def _lookup(self, path: str) -> Json | str:
-        """The answer, or why there is none. A 404 may be a no, or a token that cannot see."""
-        try:
-            found = self._line.get(path, "a membership cannot be read")
-        except Denied as denied:
-            if denied.status == 404:
-                return "it is not so, or the bridge's token may not see it"
-            return f"it answered {denied.status}"
-        except ForgeUnavailable:
-            return "it could not be reached"
-        return found if isinstance(found, dict) else "it answered nothing"
+        return Memberships(self._line, self._repository).answers(questions)
 
     def number_of(self, repository: str) -> int | None:
         owner, _, name = repository.partition("/")
@@ -334,17 +288,16 @@ class GitHub:
         made = self._line.post(f"/repos/{self._repository}/issues", given, why, again=False)
         return self._understood(lambda: words.new_page(made))
 
-    def invite(self, page: Page, users: Sequence[str], teams: Sequence[str]) -> None:
-        if not users and not teams:
-            return
+    def invite(self, page: Page, names: Sequence[str]) -> tuple[str, ...]:
         path = f"/repos/{self._repository}/pulls/{page.number}/requested_reviewers"
-        together = {"reviewers": list(users), "team_reviewers": [each.lower() for each in teams]}
-        # One unknown name fails the whole request, so after that each is asked alone.
-        one_by_one = [{"reviewers": [each]} for each in users]
-        one_by_one += [{"team_reviewers": [each.lower()]} for each in teams]
-        if not self._invited(path, together) and len(one_by_one) > 1:
-            for each in one_by_one:
-                self._invited(path, each)
+        owner = self._repository.partition("/")[0].lower()
+        # A team of another organization could be taken for one of this that has its name.
+        here = [each for each in names if each.partition("/")[0] == owner or "/" not in each]
+        if not here or self._invited(path, here):
+            done = here
+        else:  # one unknown name fails the whole request
+            done = [each for each in here if len(here) > 1 and self._invited(path, [each])]
+        return tuple(each for each in names if each not in done)
 
     def approve(self, page: Page, commit: str | None, text: str) -> str:
         given = {"event": "APPROVE", "body": text, "commit_id": commit}
@@ -358,9 +311,13 @@ class GitHub:
         made = self._line.post(path, given, "your answer was not posted", again=False)
         return self._understood(lambda: str(made["html_url"]))
 
-    def _invited(self, path: str, who: Json) -> bool:
+    def _invited(self, path: str, names: Sequence[str]) -> bool:
+        given = {
+            "reviewers": [each for each in names if "/" not in each],
+            "team_reviewers": [each.partition("/")[2] for each in names if "/" in each],
+        }
         try:
-            self._line.post(path, who, "a review cannot be asked for", again=True)
+            self._line.post(path, given, "a review cannot be asked for", again=True)
         except ForgeUnavailable:
             return False
         return True
@@ -474,12 +431,6 @@ class GitHub:
 
 
 _MISSING = (["page", "issueOrPullRequest"], ["named"])
-
-
-def _on_repository(group: Group, found: Json | str, number: int) -> tuple[Answer, str]:
-    if isinstance(found, str):
-        return Answer.UNKNOWN, f"GitHub does not tell the permission on the repository ({found})"
-    return words.permission(group, found, number)
 
 
 def _titles(found: Json, since: datetime) -> dict[int, str]:

@@ -143,6 +143,7 @@ def page(node: Json) -> Page:
         renames=tuple(_renames(node)),
         deletions=tuple(_deletions(node)),
         closing=_closing(node),
+        invited=frozenset(_invited(node)),
         locked=node["locked"],
         shut_until=max(_openings(node), default=None),
         labels=tuple(each["name"] for each in node["labels"]["nodes"]),
@@ -235,6 +236,14 @@ def _deletions(node: Json) -> Iterator[Deletion]:
         if each["__typename"] == "CommentDeletedEvent":
             of, by = _account(each["deletedCommentAuthor"]), _account(each["actor"])
             yield Deletion(of, by, moment(each["createdAt"]))
+
+
+def _invited(node: Json) -> Iterator[str]:
+    for each in node["timelineItems"]["nodes"]:
+        who = each.get("requestedReviewer") or {}
+        name = who.get("login") or who.get("combinedSlug")
+        if name:
+            yield str(name).lower()
 
 
 def _closing(node: Json) -> Closing | None:

@@ -27,6 +27,11 @@ _RENAMED = f"... on RenamedTitleEvent {{ createdAt actor {_WHO} previousTitle cu
 _DISMISSED = (
     f"... on ReviewDismissedEvent {{ createdAt actor {_WHO} previousReviewState review {{ id }} }}"
 )
+#: The reviewer is null if the credential may not see the team.
+_INVITED = (
+    "... on ReviewRequestedEvent { requestedReviewer"
+    " { __typename ... on User { login } ... on Team { combinedSlug } } }"
+)
 _DELETED = f"... on CommentDeletedEvent {{ createdAt actor {_WHO} deletedCommentAuthor {_WHO} }}"
 #: What may be longer than one answer holds: name, further arguments, fields. All of it counts: an
 #: edit that is left out hides what a voter saw, a deletion that is left out hides an objection.
@@ -41,8 +46,8 @@ LISTS = {
         (
             "timelineItems",
             ", itemTypes: [CLOSED_EVENT, REOPENED_EVENT, UNLOCKED_EVENT, COMMENT_DELETED_EVENT,"
-            " RENAMED_TITLE_EVENT, REVIEW_DISMISSED_EVENT]",
-            f"__typename {_CLOSED} {_OPENED} {_DELETED} {_RENAMED} {_DISMISSED}",
+            " RENAMED_TITLE_EVENT, REVIEW_DISMISSED_EVENT, REVIEW_REQUESTED_EVENT]",
+            f"__typename {_CLOSED} {_OPENED} {_DELETED} {_RENAMED} {_DISMISSED} {_INVITED}",
         ),
     ),
     "Issue": (

@@ -224,6 +224,7 @@ class Page:
     deletions: tuple[Deletion, ...] = ()
     closing: Closing | None = None
     labels: tuple[str, ...] = ()
+    invited: frozenset[str] = frozenset()  # ever asked for a review: `ann`, `acme/ml`
     locked: bool = False  # then only those with write access can answer
     shut_until: datetime | None = None  # the last time it was reopened or unlocked
 

@@ -22,14 +22,14 @@ from bridge.core.evaluation import (
 )
 from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest, Decision, Standing
-from bridge.core.rules import GroupKind, OnTimeout, Rule, Via
+from bridge.core.rules import OnTimeout, Via
 from bridge.core.sanitize import harmless_line, harmless_subject, in_code, shortened
 from bridge.pages.comment_commands import Word
+from bridge.pages.invitations import mentions, named
 from bridge.pages.marker import Part, Seal, short
 from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Page, Site
 from bridge.pages.votes import Gathered, Unread
 from bridge.policy.agreement import disagreement
-from bridge.policy.approvers import leaves, login_of
 from bridge.policy.claims import starters
 from bridge.policy.rule_words import takes
 from bridge.render.request import brief, headline, message, started_by, summary
@@ -106,7 +106,7 @@ def _body(
         summary=what,
         who=_who(request, facts),
         # An issue asks nobody for a review: whoever is named there hears of it by that.
-        asked=" ".join(_mentions(request)) if is_issue else "",
+        asked=mentions(named(request)) if is_issue else "",
         is_issue=is_issue,
         named=is_issue or replaced,
         approve=approve_line(request, replaced),
@@ -129,11 +129,6 @@ def _who(request: ApprovalRequest, facts: Sequence[Fact]) -> str:
     return " ".join([*said, "What is still missing stands in the comment below."])
 
 
-def _mentions(request: ApprovalRequest) -> Iterator[str]:
-    users, teams = invited(request.policy.require)
-    return (f"@{each}" for each in [*users, *teams])
-
-
 def approve_line(request: ApprovalRequest, replaced: bool = False) -> str:
     """The command that approves, with a place for each input that has to be given."""
     named = replaced or request.policy.via is Via.ISSUE
@@ -148,18 +143,6 @@ def _asks(request: ApprovalRequest) -> Iterator[str]:
         must = "" if field.name in owed else ", may be left out"
         told = harmless_line("; ".join(filter(None, [field.description, field.hint])))
         yield f"- `{in_code(field.name, 200)}` ({field.kind}{must}){': ' + told if told else ''}"
-
-
-def invited(rule: Rule) -> tuple[list[str], list[str]]:
-    """The users and teams whose answer is asked for; GitHub takes fifteen of each, no more."""
-    users: dict[str, None] = {}
-    teams: dict[str, None] = {}
-    for actors in leaves(rule):
-        users |= dict.fromkeys(login_of(each) for each in actors.users)
-        teams |= dict.fromkeys(
-            group.name for group in actors.groups if group.kind is GroupKind.TEAM
-        )
-    return list(users)[:15], list(teams)[:15]
 
 
 def _deadline(request: ApprovalRequest) -> str:
@@ -383,7 +366,7 @@ def note_reminder(request: ApprovalRequest, head: str) -> str:
     seal = Seal(Part.REMINDER, request.gate.id, digest_of(request), head)
     return (
         f"**Still waiting:** the deadline, {request.expires_at:%Y-%m-%d %H:%M} UTC, has passed, and"
-        f" this goes on waiting for an answer. {' '.join(_mentions(request))}\n\n{seal}\n"
+        f" this goes on waiting for an answer. {mentions(named(request))}\n\n{seal}\n"
     )
 
 

@@ -1005,7 +1005,11 @@ simply(
     previousReviewState=_fact("previous"),
     dismissalMessage=_fact("message"),
 )
-simply(
-    "ReviewRequestedEvent",
-    requestedReviewer=lambda item: item.facts.get("reviewer") or item.facts.get("team"),
-)
+
+
+@resolves("ReviewRequestedEvent", "requestedReviewer")
+def _requested(item: TimelineItem, asked: Asked) -> Any:
+    team = item.facts.get("team")
+    if team is not None:
+        return team if sees_members(asked.token, team.organisation) else None
+    return item.facts.get("reviewer")

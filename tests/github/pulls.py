@@ -168,7 +168,8 @@ class PullRequest(Issue):
     def _team(self, slug: str) -> Team:
         for team in self.repository.teams:
             if team.slug == slug:
-                if self.world.via and self.world.via.kind is Kind.ACTIONS:
+                via = self.world.via
+                if via and (via.kind is Kind.ACTIONS or not via.allows("members", "read")):
                     raise Refusal(
                         422, "Could not resolve to a node with the global id of the team."
                     )

@@ -306,6 +306,9 @@ def pull(found: PullRequest, full: bool = True) -> Body:
     }
     if not full:
         given.pop("comments")
+        # Described as text there, and as text or null everywhere else.
+        labels = [{**each, "description": each["description"] or ""} for each in given["labels"]]
+        given["labels"] = labels
         return REST.filled("pull-request-simple", given, repo.world.api_url)
     given |= {
         "merged": found.merged,
