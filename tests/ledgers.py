@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bridge.core.digest import digest_of
+from bridge.core.entry import Entry
 from bridge.core.evaluation import (
     Actor,
     Channel,
@@ -178,3 +179,15 @@ def threads_of(actions: Iterable[Callable[[], None]]) -> None:
         each.start()
     for each in running:
         each.join()
+
+
+def entries_of(ledger: GitLedger, *, signatures: bool = False) -> list[Entry]:
+    """Every commit of the record, branch by branch."""
+    with ledger.whole() as record:
+        stretches = [record.stretch(each) for each in record.heads]
+        return [
+            entry
+            for each in stretches
+            if each
+            for entry in record.entries(each, signatures=signatures)
+        ]

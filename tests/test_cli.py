@@ -491,7 +491,11 @@ def test_the_log_shows_the_newest_first_and_at_most_so_many(ledger: Path, run: R
 def test_verify_proves_a_ledger_and_finds_what_was_forged(ledger: Path, run: Run) -> None:
     opened(a_request(KEY))
     run("approve", KEY)
-    assert run("verify").out == f"{ledger}: 1 decision, no fault\n"
+    said = run("ledger", "verify").out
+    assert said.startswith(f"{ledger}: 1 decision, no fault (signatures not checked")
+    former = run("verify")
+    assert former.out == said
+    assert former.err == "`hitl verify` without ID is now called `hitl ledger verify`\n"
     git = ["git", "--git-dir", str(ledger)]
     made = ["-c", "user.name=x", "-c", "user.email=x", "commit-tree", "-p", "approvals", "-m", "x"]
     tree = subprocess.run(
@@ -501,9 +505,9 @@ def test_verify_proves_a_ledger_and_finds_what_was_forged(ledger: Path, run: Run
         [*git, *made, tree], capture_output=True, text=True, check=True
     ).stdout.strip()
     subprocess.run([*git, "update-ref", "refs/heads/approvals", forged], check=True)
-    ran = run("verify")
+    ran = run("ledger", "verify")
     assert ran.code == 7
-    assert "not to be trusted" in ran.err
+    assert "do not trust it" in ran.err
 
 
 def test_verify_of_one_gate_says_whether_its_step_may_run(ledger: Path, run: Run) -> None:

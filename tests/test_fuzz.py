@@ -27,9 +27,14 @@ from bridge.core import sshsig
 from bridge.core.converter import plain, read
 from bridge.core.decision_keys import DecisionKey, parse_keys
 from bridge.core.delivery import Delivery, Move, Workflow
+from bridge.core.entry import Change, Entry
 from bridge.core.errors import BridgeError, LedgerCorrupt
 from bridge.core.evaluation import Evidence, Outcome
-from bridge.core.model import FORMAT, ApprovalRequest, Change, Entry, Standing
+from bridge.core.model import (
+    FORMAT,
+    ApprovalRequest,
+    Standing,
+)
 from bridge.core.records import (
     decision_in,
     decision_out,
@@ -39,7 +44,8 @@ from bridge.core.records import (
     request_out,
 )
 from bridge.core.rules import Actors, Approvals, Policy
-from bridge.gates.audit import audit_entries
+from bridge.gates.audit import Auditor
+from bridge.gates.audit_signatures import Signatures
 from bridge.github import graphql, oidc
 from bridge.ledger.commit_message import recorded, request_message
 from bridge.ledger.git import read_tree
@@ -197,9 +203,10 @@ def test_what_is_read_as_a_decision_can_be_audited(number: int) -> None:
     path, asked = f"{folder}/decision.yaml", f"{folder}/request.yaml"
     texts = {path: changed(decision_out(DECISION), number), asked: request_out(a_request())}
     changes = (Change("A", asked, "1" * 40), Change("A", path, "2" * 40))
-    found = audit_entries([Entry("c" * 40, ("p" * 40,), changes, texts, {asked: "1" * 40})])
-    assert found.decisions == 1
-    assert found.faults
+    auditor = Auditor(Signatures((), ""))
+    entry = Entry("c" * 40, ("p" * 40,), changes, texts, {asked: "1" * 40})
+    assert list(auditor.faults_of(entry))
+    assert auditor.decisions == 1
 
 
 # -- what people write -----------------------------------------------------------------------------

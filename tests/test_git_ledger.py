@@ -29,6 +29,7 @@ from tests.ledgers import (
     a_rejection,
     a_request,
     decided,
+    entries_of,
     git,
     key_of,
     ledger_of,
@@ -463,7 +464,7 @@ def test_an_empty_ledger_has_nothing_to_show(ledger: GitLedger) -> None:
     assert ledger.head() is None
     assert ledger.listing().gates == ()
     assert ledger.history(5) == ()
-    assert list(ledger.entries()) == []
+    assert entries_of(ledger) == []
     assert ledger.read(a_request().gate.id) is None
 
 
@@ -639,8 +640,8 @@ def test_where_signing_is_asked_for_git_signs_what_is_written(
     assert "\ngpgsig -----BEGIN SSH SIGNATURE" in git(repository, "cat-file", "-p", standing.commit)
     allowed = {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
     git(repository, "verify-commit", standing.commit, env=allowed)
-    assert [each.signature for each in ledger.entries(signatures=True)] == ["G", "G"]
-    assert [each.signature for each in ledger.entries()] == [None, None]
+    assert [each.signature for each in entries_of(ledger, signatures=True)] == ["G", "G"]
+    assert [each.signature for each in entries_of(ledger)] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from tests.ledgers import (
     a_vote,
     alone,
     decided,
+    entries_of,
     git,
     in_child,
     opened,
@@ -367,7 +368,7 @@ def test_a_ledger_that_is_gone_opens_nothing_decides_nothing_and_keeps_the_gate_
         lambda: ledger.settle(a_request().gate.id),
         lambda: ledger.resolve("Flow/1/gate/3"),
         lambda: ledger.history(3),
-        lambda: list(ledger.entries()),
+        lambda: entries_of(ledger),
         ledger.listing,
         ledger.head,
     ):

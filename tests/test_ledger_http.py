@@ -25,6 +25,7 @@ from tests.ledgers import (
     a_decision,
     a_request,
     decided,
+    entries_of,
     git,
     key_of,
     ledger_of,
@@ -302,7 +303,7 @@ def each_verb(ledger: GitLedger) -> list[Callable[[], object]]:
         lambda: ledger.record(a_decision(WAITING)),
         lambda: ledger.read(DECIDED.gate.id),
         lambda: ledger.history(3),
-        lambda: list(ledger.entries()),
+        lambda: entries_of(ledger),
         lambda: ledger.resolve(DECIDED.gate.key),
         ledger.listing,
         ledger.head,
@@ -420,7 +421,7 @@ def test_a_credential_is_seen_nowhere(
     verify(ledger, DECIDED.draft)
     ledger.record(a_decision(WAITING))
     ledger.history(1)
-    list(ledger.entries())
+    entries_of(ledger)
     server.answer = lambda method, path: 403
     told = []
     for verb in each_verb(ledger):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli.ledger_verify import prove
 from bridge.cli.output import print_json, print_table, shown
 from bridge.cli.session import Session, as_json_option, open_ids, pass_session, say_settled
 from bridge.core.errors import LedgerCorrupt
@@ -144,7 +145,7 @@ def _export(session: Session, found: Sequence[Recorded], form: str) -> None:
     if lost:
         raise LedgerCorrupt(
             f"{len(lost)} of {len(found)} decisions cannot be read: {', '.join(lost[:5])}; run"
-            " `hitl verify` to see why"
+            " `hitl ledger verify` to see why"
         )
 
 
@@ -172,10 +173,10 @@ def _recorded_json(recorded: Recorded) -> dict[str, Any]:
 )
 @pass_session
 def verify(session: Session, gate: str | None, signed: bool) -> None:
-    """Prove the ledger, or that one gate's step may run.
+    """Check that one gate's step may run.
 
-    Without ID the whole ledger is read, commit by commit, and every fault is listed. If HITL_KEYS
-    is set, a decision counts only if one of these keys signed it.
+    If HITL_KEYS is set, a decision counts only if one of these keys signed it. To prove the whole
+    ledger, run `hitl ledger verify`, which is what this does without ID.
     """
     if gate is not None:  # an empty one is a variable that was not set, and proves nothing
         standing = session.gate(gate)
@@ -183,16 +184,8 @@ def verify(session: Session, gate: str | None, signed: bool) -> None:
         decision = session.venue_of(request).verify(request.gate, lambda _: request.draft)
         click.echo(f"{standing.request.gate.key}: {shown(decision.reason)}; the record holds")
         return
-    from bridge.gates.audit import audit
-
-    result = audit(session.ledger, signed=signed, keys=session.settings.keys)
-    for fault in result.faults:
-        click.echo(f"  - {shown(fault)}", err=True)
-    counted = f"{result.decisions} decision{'' if result.decisions == 1 else 's'}"
-    if result.faults:
-        faults = f"{len(result.faults)} faults; it is not to be trusted"
-        raise LedgerCorrupt(f"{session.ledger.where}: {counted}, {faults}")
-    click.echo(f"{session.ledger.where}: {counted}, no fault")
+    click.echo("`hitl verify` without ID is now called `hitl ledger verify`", err=True)
+    prove(session, signed=signed)
 
 
 @click.command()

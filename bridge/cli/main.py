@@ -20,6 +20,7 @@ from bridge.cli.gates import explain, list_, show
 from bridge.cli.github import open_, sweep, tend
 from bridge.cli.github_setup import github
 from bridge.cli.ledger import log, reconcile, verify
+from bridge.cli.ledger_verify import ledger
 from bridge.cli.repository import doctor, init, policy
 from bridge.cli.session import Session, pass_session
 from bridge.core.errors import BridgeError, Faults
@@ -161,7 +162,7 @@ def completion(context: click.Context, shell: str) -> None:
 
 _READING = (list_, show, explain, log)
 _DECIDING = (approve, reject)
-_KEEPING = (verify, reconcile, resume, inject, completion)
+_KEEPING = (ledger, verify, reconcile, resume, inject, completion)
 _ON_GITHUB = (open_, tend, sweep, policy, github, init, doctor)
 for _command in (*_READING, *_DECIDING, *_KEEPING, *_ON_GITHUB):
     hitl.add_command(_command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -64,3 +65,30 @@ def print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Non
             else:
                 line = click.style(row[0], fg="cyan") + line.removeprefix(row[0])
         click.echo(line)
+
+
+class Progress:
+    """How far a long command is, on a terminal: one line on stderr, from the first second on."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._next = 0.0
+        self._shown = False
+
+    def __enter__(self) -> Progress:
+        self._next = time.monotonic() + 1 if _watched() else float("inf")
+        return self
+
+    def tell(self, done: int, total: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + 0.2
+            click.echo(f"\r{done:,} of {total:,} {self._what} ", nl=False, err=True)
+            self._shown = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            click.echo("\r\033[K", nl=False, err=True)
+
+
+def _watched() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

@@ -456,26 +456,3 @@ class Recorded:
     approvers: str  # who voted, in words; empty where nobody did
     decided_at: datetime
     commit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One path that a commit changed. `status` is git's letter: A added, M modified, D deleted …"""
-
-    status: str
-    path: str
-    blob: str  # the id of what is there now
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One commit of the record, as an audit reads it."""
-
-    commit: str
-    parents: tuple[str, ...]
-    changes: tuple[Change, ...]  # against the first parent
-    texts: Mapping[str, str]  # path to content, of the records that it added
-    joined: Mapping[str, str]  # the same for the requests it decides, as its second parent has them
-    signature: str | None = None  # git's letter for it (G is good); None: none was seen
-    shard: str = FIRST  # the branch that it is on
-    follows: tuple[str, ...] = ()  # of the first commit of a branch: each other branch, and a head

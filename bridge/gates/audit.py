@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bridge.core.decision_keys import DecisionKey
 from bridge.core.digest import digest_of, holding
+from bridge.core.entry import REGULAR, Entry, Stretch
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import in_words, left_out
@@ -17,32 +18,35 @@ from bridge.core.model import (
     OBJECTIONS_SIGNATURE,
     ApprovalRequest,
     Decision,
-    Entry,
     Objections,
     folder_of,
     is_gate_file,
 )
 from bridge.core.records import decision_in, objections_in, request_in
 from bridge.core.shards import LEDGER_FILE
+from bridge.core.witness import Head, Witness, checked_by
 from bridge.gates import audit_baselines
 from bridge.gates.audit_baselines import Decided, baseline_faults
-from bridge.gates.audit_branches import Branches
+from bridge.gates.audit_branches import link_faults, starts
 from bridge.gates.audit_signatures import Signatures
-from bridge.gates.ports import Ledger
+from bridge.gates.ports import Ledger, WholeRecord
 from bridge.policy.claims import as_asked
 from bridge.policy.evaluate import evaluate
 from bridge.policy.objections import lost, unlifted
 
 #: What may stand beside the gates: a page for people, and the forge's own files.
-_BESIDES = ("README.md", LEDGER_FILE, ".github/")
+_FORGE = ".github/"
+_BESIDES = ("README.md", LEDGER_FILE, _FORGE)
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What a whole ledger amounts to: how many decisions, and every fault, with commit and path."""
+    """What a ledger amounts to: how many decisions were read, and every fault, with commit and
+    path. If there is none, `witness` is where the next audit may go on."""
 
     decisions: int
     faults: tuple[str, ...]
+    witness: Witness
 
 
 class _Asked(NamedTuple):
@@ -52,57 +56,83 @@ class _Asked(NamedTuple):
     blob: str
 
 
-def audit(ledger: Ledger, *, signed: bool = False, keys: Sequence[DecisionKey] = ()) -> Audit:
-    """Read every commit of the ledger once, oldest first, and judge it.
+def audit(
+    ledger: Ledger,
+    *,
+    signed: bool = False,
+    keys: Sequence[DecisionKey] = (),
+    earlier: Sequence[Witness | str] = (),
+    keep: bool = False,
+    tell: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Audit:
+    """Read the ledger's commits once, oldest first, and judge each.
 
     `keys`: every decision must be signed by one of them. `signed`: every decision from the first
     signed one on must be recorded by a commit with a signature that git calls good
-    (`gpg.ssh.allowedSignersFile`, or the GPG keyring, names whose). Raises `LedgerUnavailable`
-    where the ledger cannot be read; an empty `faults` is the proof.
+    (`gpg.ssh.allowedSignersFile`, or the GPG keyring, names whose). `earlier`: witnesses, and
+    commits that somebody noted down. The ledger must have them still, and what came after them is
+    read. `tell` is called with the commits that are read, and with all there are.
+
+    Raises `LedgerUnavailable` if the ledger cannot be read; an empty `faults` is the proof.
     """
-    entries = ledger.entries(signatures=signed)
-    return audit_entries(entries, signed=signed, signatures=Signatures(keys, ledger.where))
+    with ledger.whole(keep=keep) as record:
+        start = starts(record, earlier, checked_by(keys, signed=signed))
+        auditor = Auditor(Signatures(keys, ledger.where), signed=signed, seen_signed=start.goes_on)
+        auditor.faults.extend(start.faults)
+        auditor.read(record, start.stretches, tell)
+        heads = tuple(Head(branch, commit) for branch, commit in record.heads.items())
+        witness = Witness(ledger.where, heads, checked_by(keys, signed=signed))
+    return Audit(auditor.decisions, tuple(auditor.faults), witness)
 
 
-def audit_entries(
-    entries: Iterable[Entry], *, signed: bool = False, signatures: Signatures | None = None
-) -> Audit:
-    """The same, of entries that are at hand."""
-    auditor = _Auditor(signed, signatures or Signatures((), ""))
-    branches = Branches()
-    for entry in entries:
-        if branches.is_first_of(entry):
-            auditor.begin_branch()
-        branches.passed(entry)
-        place = entry.commit[:12]
-        auditor.faults.extend(f"commit {place}: {fault}" for fault in auditor.faults_of(entry))
-    auditor.faults.extend(branches.faults())
-    auditor.faults.extend(auditor.signatures.left_over())
-    if signed and auditor.decisions and not auditor.seen_signed:
-        auditor.faults.append(
-            "no decision carries a signature that git can check: is gpg.ssh.allowedSignersFile set,"
-            " or the signers' GPG key known and trusted?"
-        )
-    return Audit(auditor.decisions, tuple(auditor.faults))
+#: Commits after which it is told again how far the audit is.
+_OFTEN = 100
 
 
-class _Auditor:
-    """Goes through a ledger's entries in order, and remembers what the next one is held against."""
+class Auditor:
+    """Goes through a ledger's entries in order, and remembers what the next one is held against:
+    of a decision nothing but its gate's id."""
 
-    def __init__(self, signed: bool, signatures: Signatures) -> None:
+    def __init__(
+        self, signatures: Signatures, *, signed: bool = False, seen_signed: bool = False
+    ) -> None:
         self.decisions = 0
         self.signatures = signatures
         self.faults: list[str] = []
-        self.seen_signed = False
         self._signed = signed
+        self._seen_signed = seen_signed
         self._decided: Decided | None = None  # by the entry at hand
-        self._gates: dict[str, str] = {}  # the branch of each gate's folder
+        self._gates: dict[str, set[int]] = {}  # of each branch; 60 MB for a million
         self.begin_branch()
 
     def begin_branch(self) -> None:
         """What one branch holds is held against that branch alone."""
         self._waiting: dict[str, _Asked] = {}  # folders with a request and, so far, no decision
         self._seen: dict[str, Objections] = {}  # of folders without a decision
+
+    def read(
+        self, record: WholeRecord, stretches: Sequence[Stretch], tell: Callable[[int, int], None]
+    ) -> None:
+        done, total = 0, sum(each.commits for each in stretches)
+        goes_on = any(each.after for each in stretches)
+        for stretch in stretches:
+            self.begin_branch()
+            self.signatures.goes_on(record, stretch)
+            entries = record.entries(stretch, signatures=self._signed, before=goes_on)
+            for number, entry in enumerate(entries):
+                if not number and not stretch.after:
+                    self.faults.extend(link_faults(record, entry))
+                place = entry.commit[:12]
+                self.faults.extend(f"commit {place}: {fault}" for fault in self.faults_of(entry))
+                done += 1
+                if not done % _OFTEN:
+                    tell(done, total)
+        self.faults.extend(self.signatures.left_over())
+        if self._signed and self.decisions and not self._seen_signed:
+            self.faults.append(
+                "no decision carries a signature that git can check: is gpg.ssh.allowedSignersFile"
+                " set, or the signers' GPG key known and trusted?"
+            )
 
     def faults_of(self, entry: Entry) -> Iterator[str]:
         self._decided = None
@@ -117,6 +147,7 @@ class _Auditor:
         for folder in sorted(folders):
             yield from self._folder_faults(entry, folder)
         yield from baseline_faults(entry, self._decided)
+        yield from _not_plain(entry)
         self.signatures.passed(entry.commit)
 
     def _folder_faults(self, entry: Entry, folder: str) -> Iterator[str]:
@@ -124,9 +155,9 @@ class _Auditor:
         if len(gate_id) != ID_LENGTH or folder_of(gate_id) != folder:
             yield f"{folder or 'the top'} is no gate's folder"
             return
-        home = self._gates.setdefault(gate_id, entry.shard)
-        if home != entry.shard:
+        for home in self._homes(entry, gate_id):
             yield f"{folder} is on {home} too, and a gate is recorded on one branch"
+        self._take_over(entry, folder)
         yield from _rewritten(entry, folder)
         yield from _unknown_files(entry, folder)
         self._remember(entry, folder)
@@ -140,6 +171,32 @@ class _Auditor:
             faults += self.signatures.faults_of(entry, folder, asked.text if asked else "")
             yield from (f"{folder}: {fault}" for fault in faults)
             yield from self._signature_faults(entry, folder)
+
+    def _homes(self, entry: Entry, gate_id: str) -> Iterable[str]:
+        """The other branches that have this gate."""
+        if entry.elsewhere is not None:
+            return entry.elsewhere
+        number = int(gate_id, 16)
+        self._gates.setdefault(entry.shard, set()).add(number)
+        return [name for name, ids in self._gates.items() if name != entry.shard and number in ids]
+
+    def _take_over(self, entry: Entry, folder: str) -> None:
+        """What is on record of the gate from before the commit at which this audit goes on."""
+        asked = entry.before.get(f"{folder}/request.yaml")
+        if asked:
+            self._waiting[folder] = _Asked(*asked)
+        objected = entry.before.get(f"{folder}/{OBJECTIONS}")
+        if objected is None or folder in self._seen:
+            return
+        signature = entry.before.get(f"{folder}/{OBJECTIONS_SIGNATURE}")
+        try:
+            found = objections_in(objected.text)
+        except BridgeError:
+            return  # the commit that recorded it is at fault, and was read before
+        vouched = self.signatures.of_objections(
+            entry.parents[0], folder, objected.text, signature.text if signature else None
+        )
+        self._seen[folder] = found if vouched else unlifted(found)
 
     def _judged(
         self,
@@ -183,7 +240,8 @@ class _Auditor:
         if found.gate_id != folder.rpartition("/")[2]:
             yield f"{OBJECTIONS} is that of gate {found.gate_id}"
         yield from _dropped(self._seen.get(folder, _NOTHING), found, OBJECTIONS)
-        vouched = self.signatures.of_objections(entry, folder, text)
+        signature = entry.texts.get(f"{folder}/{OBJECTIONS_SIGNATURE}")
+        vouched = self.signatures.of_objections(entry.commit, folder, text, signature)
         self._seen[folder] = found if vouched else unlifted(found)
 
     def _remember(self, entry: Entry, folder: str) -> None:
@@ -196,9 +254,16 @@ class _Auditor:
         if not self._signed:
             return
         if entry.signature is not None:
-            self.seen_signed = True
-        if self.seen_signed and entry.signature != "G":
+            self._seen_signed = True
+        if self._seen_signed and entry.signature != "G":
             yield f"{folder}: {_SIGNATURES.get(entry.signature or 'N', _UNKNOWN)}"
+
+
+def _not_plain(entry: Entry) -> Iterator[str]:
+    """A link, a submodule, a file that can be run: what a reader follows lies somewhere else."""
+    for change in entry.changes:
+        if change.status != "D" and change.mode != REGULAR and not change.path.startswith(_FORGE):
+            yield f"{change.path} is no plain file: its mode is {change.mode}"
 
 
 def _unknown_files(entry: Entry, folder: str) -> Iterator[str]:

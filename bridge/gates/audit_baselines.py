@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from bridge.core.comparison import baseline_of, path_of
+from bridge.core.entry import Entry
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Outcome
-from bridge.core.model import ApprovalRequest, Decision, Entry
+from bridge.core.model import (
+    ApprovalRequest,
+    Decision,
+)
 from bridge.core.records import baselines_in
 
 FOLDER: Final = "baselines/"

@@ -1,33 +1,71 @@
-"""Audit the branches of a ledger: each but the first names heads of those that it follows."""
+"""Audit the branches of a ledger: against what somebody noted of them, and against each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-from bridge.core.model import Entry
+from bridge.core.entry import Entry, Stretch
 from bridge.core.shards import FIRST
+from bridge.core.witness import Checked, Witness
+from bridge.gates.ports import WholeRecord
 
 
-class Branches:
-    """Goes through the entries of one branch after another."""
+@dataclass
+class Start:
+    """Where an audit begins, and what it already knows to be wrong."""
 
-    def __init__(self) -> None:
-        self._first: dict[str, Entry] = {}
-        self._commits: dict[str, set[bytes]] = {}  # as bytes: there may be a million
+    stretches: list[Stretch] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
-    def is_first_of(self, entry: Entry) -> bool:
-        """Whether a branch begins with this entry, which has to be seen before it has `passed`."""
-        return entry.shard not in self._first
+    @property
+    def goes_on(self) -> bool:
+        return any(each.after for each in self.stretches)
 
-    def passed(self, entry: Entry) -> None:
-        self._first.setdefault(entry.shard, entry)
-        self._commits.setdefault(entry.shard, set()).add(bytes.fromhex(entry.commit))
 
-    def faults(self) -> Iterator[str]:
-        for name, first in self._first.items():
-            place = f"commit {first.commit[:12]}, which begins {name}"
-            if name != FIRST and not first.follows:
-                yield f"{place}: it doesn't name the branches that it follows"
-            for branch, _, head in (each.partition(" ") for each in first.follows):
-                if bytes.fromhex(head) not in self._commits.get(branch, ()):
-                    yield f"{place}: {branch} lacks commit {head}: somebody cut or deleted it"
+def starts(record: WholeRecord, earlier: Sequence[Witness | str], asked: Checked) -> Start:
+    """Hold the ledger against earlier heads of it, and go on from those that it still has.
+
+    A witness that was made by fewer checks is a witness of the heads alone: all is read again. So
+    is one branch that lacks its head.
+    """
+    start, after = Start(), dict[str, Stretch]()
+    for each in earlier:
+        if isinstance(each, str):
+            found = _with(record, each)
+            if found is None:
+                start.faults.append(f"no branch has commit {each}: {_CUT}")
+            else:
+                after[found.branch] = found
+            continue
+        for head in each.heads:
+            branch, commit = head.branch, head.commit
+            since = record.stretch(branch, commit)
+            if branch not in record.heads:
+                start.faults.append(f"the branch {branch} is gone: its head was commit {commit}")
+            elif since is None:
+                start.faults.append(f"{branch} lacks commit {commit}, which was its head: {_CUT}")
+            elif each.checked.covers(asked):
+                after[branch] = since
+    for branch in record.heads:
+        whole = after.get(branch) or record.stretch(branch)
+        start.stretches += [whole] if whole else []
+    return start
+
+
+_CUT = "somebody cut the branch, or wrote it anew"
+
+
+def _with(record: WholeRecord, commit: str) -> Stretch | None:
+    found = (record.stretch(branch, commit) for branch in reversed([*record.heads]))
+    return next((each for each in found if each), None)
+
+
+def link_faults(record: WholeRecord, first: Entry) -> Iterator[str]:
+    """Each branch but the first names heads of those that it follows, in its first commit."""
+    place = f"commit {first.commit[:12]}, which begins {first.shard}"
+    if first.shard != FIRST and not first.follows:
+        yield f"{place}: it doesn't name the branches that it follows"
+    for branch, _, head in (each.partition(" ") for each in first.follows):
+        if record.stretch(branch, head) is None:
+            yield f"{place}: {branch} lacks commit {head}: somebody cut or deleted it"

@@ -15,15 +15,15 @@ from bridge.core.decision_keys import (
     too_late,
     unsigned_until,
 )
+from bridge.core.entry import Entry, Stretch
 from bridge.core.errors import BridgeError
 from bridge.core.model import (
     OBJECTIONS,
-    OBJECTIONS_SIGNATURE,
     SIGNATURE,
     ApprovalRequest,
-    Entry,
 )
 from bridge.core.records import decision_in, request_in
+from bridge.gates.ports import WholeRecord
 
 
 class _Objected(NamedTuple):
@@ -43,17 +43,23 @@ class Signatures:
         self._ledger = ledger
         self._passed: set[str] = set()  # commits up to which a retired key signed
         self._here: set[int | None] = set()  # repositories that a decision has by today's name
-        self._elsewhere: list[tuple[int | None, str]] = []
+        self._elsewhere: dict[tuple[int | None, str], list[str]] = {}
         self._objected: dict[str, list[_Objected]] = {}
 
-    def of_objections(self, entry: Entry, folder: str, text: str) -> bool:
-        """Whether the objections that this entry records are signed at all.
+    def goes_on(self, record: WholeRecord, stretch: Stretch) -> None:
+        """The commits of this branch that this audit doesn't read are over."""
+        for commit in self._named() if stretch.after else ():
+            since = record.stretch(stretch.branch, commit)
+            if since and since.commits >= stretch.commits:
+                self._passed.add(commit)
+
+    def of_objections(self, commit: str, folder: str, text: str, signature: str | None) -> bool:
+        """Whether the objections that this commit records are signed at all.
 
         By whom is seen with the decision: until then, no request in the record names a repository.
         """
-        signature = entry.texts.get(f"{folder}/{OBJECTIONS_SIGNATURE}")
         if self._keys:
-            found = _Objected(entry.commit, text, signature, frozenset(self._passed))
+            found = _Objected(commit, text, signature, frozenset(self._passed))
             self._objected.setdefault(folder, []).append(found)
         return not self._keys or signature is not None or self._are_older(self._passed)
 
@@ -80,7 +86,7 @@ class Signatures:
         if wrong is None:
             self._here.add(number)
         else:
-            self._elsewhere.append((number, f"commit {entry.commit[:12]}: {wrong}"))
+            self._elsewhere.setdefault((number, wrong), []).append(entry.commit[:12])
 
     def _unsigned(self, folder: str, request: ApprovalRequest) -> Iterator[str]:
         for each in self._objected.pop(folder, ()):
@@ -99,21 +105,27 @@ class Signatures:
 
     def passed(self, commit: str) -> None:
         """This entry is over: what holds up to its commit holds no longer."""
-        if any(commit in (each.until, each.unsigned_until) for each in self._keys):
+        if commit in self._named():
             self._passed.add(commit)
+
+    def _named(self) -> list[str]:
+        """The commits up to which a key held, or the ledger had none."""
+        named = (commit for key in self._keys for commit in (key.until, key.unsigned_until))
+        return [commit for commit in named if commit]
 
     def left_over(self) -> Iterator[str]:
         """What can be said only at the end."""
-        for key in self._keys:
-            for commit in (key.until, key.unsigned_until):
-                if commit and commit not in self._passed:
-                    yield f"HITL_KEYS names commit {commit}, which isn't in {self._ledger}"
+        for commit in self._named():
+            if commit not in self._passed:
+                yield f"HITL_KEYS names commit {commit}, which isn't in {self._ledger}"
         for folder, objected in self._objected.items():
             for said in objected:
                 if said.signature is None and not self._are_older(said.passed):
                     yield f"{folder}: {_not_signed(said)}"
         # What was recorded under a former name of the same repository was recorded here.
-        yield from (fault for number, fault in self._elsewhere if number not in self._here)
+        for (number, wrong), commits in self._elsewhere.items():
+            if number not in self._here:
+                yield from (f"commit {each}: {wrong}" for each in commits)
 
 
 def _not_signed(found: _Objected) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
 from bridge.core.delivery import Move, Workflow
+from bridge.core.entry import Entry, Stretch
 from bridge.core.evaluation import Actor, Membership, Objection, Question, Vote
 from bridge.core.facts import Fact
 from bridge.core.listing import Listing
@@ -15,7 +17,6 @@ from bridge.core.model import (
     ApprovalRequest,
     Baseline,
     Decision,
-    Entry,
     Place,
     Recorded,
     Standing,
@@ -144,11 +145,9 @@ class Ledger(Protocol):
         """
         ...
 
-    def entries(self, *, signatures: bool = False) -> Iterator[Entry]:
-        """Every commit of the record, oldest first, from a full clone: for an audit.
-
-        `signatures`: ask git for each commit's signature, which takes it some 10 ms each.
-        """
+    def whole(self, *, keep: bool = False) -> AbstractContextManager[WholeRecord]:
+        """All of the record from a full clone, for an audit. `keep`: the clone stays in the cache,
+        and the next one fetches only what is new."""
         ...
 
     def resolve(self, name: str) -> str:
@@ -161,6 +160,30 @@ class Ledger(Protocol):
 
     def heads(self, gate_id: str) -> Mapping[str, str]:
         """The same, with the head of the gate's branch."""
+        ...
+
+
+class WholeRecord(Protocol):
+    """Every commit of the record. Raises `LedgerUnavailable` as it is read, too."""
+
+    @property
+    def heads(self) -> Mapping[str, str]:
+        """The branches, oldest first, with their heads."""
+        ...
+
+    def stretch(self, branch: str, after: str | None = None) -> Stretch | None:
+        """What the branch has upon this commit, or all of it. None if it has not that commit among
+        its own, which the first parents are."""
+        ...
+
+    def entries(
+        self, stretch: Stretch, *, signatures: bool = False, before: bool = False
+    ) -> Iterator[Entry]:
+        """Oldest first, each read as it is asked for.
+
+        `signatures`: ask git for each commit's signature, which takes it some 10 ms each. `before`:
+        say of each what was on record before it, and which other branches have the same gate.
+        """
         ...
 
 

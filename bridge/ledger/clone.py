@@ -23,12 +23,11 @@ from typing import IO
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.core.remote_url import fault_of, names_path, part_secret
 from bridge.core.shards import FIRST
-from bridge.ledger import wire
+from bridge.ledger import full_clone, wire
 from bridge.ledger.full_clone import FullClone
 from bridge.ledger.git import (
     MOST_BYTES,
     QUIET,
-    SECONDS_FOR_ALL,
     GitFailed,
     Leaf,
     ObjectReader,
@@ -370,19 +369,15 @@ class GitClone:
         self._run([*args, "--", self._url, *refspecs], remote=True)
 
     @contextmanager
-    def whole(self, refs: str) -> Iterator[FullClone]:
-        """All that these refs ever reached, each object checked against its id, for a while."""
+    def whole(self, refs: str, *, keep: bool = False) -> Iterator[FullClone]:
+        """All that these refs ever reached, each object checked against its id, for a while.
+
+        `keep`: it stays in the cache, and the next one fetches only what is new.
+        """
         with self.held(), tempfile.TemporaryDirectory(prefix="whole-", dir=self._home) as folder:
-            path = Path(folder) / "whole.git"
-            make_bare(path, {}, self._lock_fds)
+            path = self._home / "kept.git" if keep else Path(folder) / "whole.git"
             config = {**QUIET, **self._secret}
-            run(
-                ["fetch", "--quiet", "--no-tags", "--", self._url, f"{refs}:{refs}"],
-                environment(path, config),
-                pass_fds=self._lock_fds,
-                seconds=SECONDS_FOR_ALL,
-            )
-            yield FullClone(path)
+            yield full_clone.fetched(path, self._url, refs, config, self._lock_fds)
 
     # -- objects in the clone ----------------------------------------------------------------
 

@@ -1,23 +1,77 @@
-"""Whole branches with their history, to be read once: for an audit."""
+"""Whole branches with their history, for an audit: read in stretches, so that memory is bounded."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Final
 
-from bridge.ledger.git import QUIET, ObjectReader, environment, fields, run
+from bridge.core.entry import Stretch
+from bridge.ledger.git import (
+    QUIET,
+    SECONDS_FOR_ALL,
+    GitFailed,
+    ObjectReader,
+    environment,
+    fields,
+    make_bare,
+    run,
+)
+
+#: A clone that is kept gets a pack at each look; past so many it costs more than it saves.
+_MOST_PACKS: Final = 200
+
+#: Commits of which the changes are asked for in one go.
+_AT_ONCE: Final = 500
+
+#: A commit's id in hex, and the end of its line.
+_LINE: Final = 41
+
+
+def fetched(
+    path: Path, url: str, refs: str, config: Mapping[str, str], pass_fds: Sequence[int]
+) -> FullClone:
+    """The clone at this path, with all that these refs reach at the remote, and with no other."""
+    # The bridge's other clones offer nothing; this one says what it has, and gets what is new.
+    own = {**config, "fetch.negotiationAlgorithm": "consecutive", "fetch.unpackLimit": "1"}
+    args = ["fetch", "--quiet", "--no-tags", "--prune", "--", url, f"+{refs}:{refs}"]
+
+    def fetch() -> FullClone:
+        if not path.exists():
+            make_bare(path, {}, pass_fds)
+        run(args, environment(path, own), pass_fds=pass_fds, seconds=SECONDS_FOR_ALL)
+        return FullClone(path)
+
+    was_kept = path.exists()
+    if was_kept and len(list((path / "objects" / "pack").glob("*.pack"))) > _MOST_PACKS:
+        shutil.rmtree(path)
+    try:
+        return fetch()
+    except GitFailed:
+        if not was_kept:
+            raise
+    shutil.rmtree(path, ignore_errors=True)  # a git died in it, or it has rotted
+    return fetch()
 
 
 class FullClone:
-    """Whole branches with their history, to be read once."""
+    """A clone in which nothing is missing."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._environment = environment(path, {**QUIET, "log.showSignature": "false"})
 
-    def branches(self) -> list[str]:
-        return run(["for-each-ref", "--format=%(refname:lstrip=2)"], self._environment).split()
+    def discard(self) -> None:
+        """Begin with a new one the next time."""
+        shutil.rmtree(self._path, ignore_errors=True)
+
+    def heads(self) -> dict[str, str]:
+        wanted = "--format=%(refname:lstrip=2) %(objectname)"
+        lines = run(["for-each-ref", wanted], self._environment).splitlines()
+        return {name: sha for name, _, sha in (line.partition(" ") for line in lines)}
 
     @contextmanager
     def reader(self) -> Iterator[ObjectReader]:
@@ -27,12 +81,44 @@ class FullClone:
         finally:
             reader.close()
 
-    def log(self, branch: str, wanted: str) -> Iterator[str]:
-        """The fields of `git log --raw -z`, first parents only, oldest first."""
-        args = ["log", "--first-parent", "-m", "--reverse", "--raw", "-z", "--root"]
-        args += ["--no-abbrev", "--no-renames", f"--format={wanted}"]
-        args += [f"refs/heads/{branch}"]
-        with tempfile.TemporaryFile() as out:
-            run(args, self._environment, out=out)
-            out.seek(0)
-            yield from fields(out)
+    def stretch(self, branch: str, after: str | None = None) -> Stretch | None:
+        """What came upon this commit, or all; None if the commit is none of the branch's own."""
+        most, wanted = 1_000, (after or "").encode()
+        while True:
+            with tempfile.TemporaryFile() as out:
+                most = most if after else -1
+                self._first_parents(branch, most, out)
+                found = out.tell() // _LINE
+                out.seek(0)
+                for number, line in enumerate(out) if after else ():
+                    if line.rstrip() == wanted:
+                        return Stretch(branch, after, number)
+            if not after:
+                return Stretch(branch, None, found)
+            if found < most:
+                return None
+            most *= 10
+
+    def changes(self, stretch: Stretch, wanted: str) -> Iterator[list[str]]:
+        """The fields of `git log --raw -z`, of some commits at a time, oldest first.
+
+        With `--reverse`, git would keep all commits in memory until it has read the last.
+        """
+        args = ["log", "--stdin", "--no-walk=unsorted", "--first-parent", "-m", "--root"]
+        args += ["--raw", "-z", "--no-abbrev", "--no-renames", f"--format={wanted}"]
+        with tempfile.TemporaryFile() as revisions:
+            self._first_parents(stretch.branch, stretch.commits, revisions)
+            end = revisions.tell()
+            while end > 0:
+                start = max(0, end - _AT_ONCE * _LINE)
+                revisions.seek(start)
+                lines = revisions.read(end - start).decode().splitlines(keepends=True)
+                with tempfile.TemporaryFile() as out:
+                    run(args, self._environment, stdin="".join(reversed(lines)), out=out)
+                    out.seek(0)
+                    yield list(fields(out))
+                end = start
+
+    def _first_parents(self, branch: str, most: int, out: IO[bytes]) -> None:
+        args = ["rev-list", "--first-parent", f"--max-count={most}", f"refs/heads/{branch}", "--"]
+        run(args, self._environment, out=out)

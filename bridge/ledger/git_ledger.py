@@ -8,6 +8,7 @@ open. A push is the compare-and-swap.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from heapq import merge
@@ -27,14 +28,13 @@ from bridge.core.model import (
     ApprovalRequest,
     Baseline,
     Decision,
-    Entry,
     Recorded,
     Standing,
     branch_of,
 )
 from bridge.core.picture import Drawn
 from bridge.core.records import request_out
-from bridge.core.shards import FIRST, asked_on, oldest_first
+from bridge.core.shards import FIRST, asked_on
 from bridge.ledger import many_gates, names, new_branch
 from bridge.ledger.baselines import BaselineFiles
 from bridge.ledger.clone import ALL_HISTORY, GitClone
@@ -45,7 +45,7 @@ from bridge.ledger.commit_message import (
 )
 from bridge.ledger.commit_trailers import first_parent
 from bridge.ledger.commits import BRIDGE, Commits
-from bridge.ledger.entries import entries
+from bridge.ledger.entries import WholeRecord
 from bridge.ledger.exchanges import Exchanges
 from bridge.ledger.gate_folders import (
     GateFolders,
@@ -327,14 +327,15 @@ class GitLedger:
 
         return self._exchanges.alone(attempt)
 
-    def entries(self, *, signatures: bool = False) -> Iterator[Entry]:
-        """Raises `LedgerUnavailable` as it goes, too."""
-        if self.head() is None:
-            return
+    @contextmanager
+    def whole(self, *, keep: bool = False) -> Iterator[WholeRecord]:
         try:
-            with self._clone.whole(SHARDS) as clone:
-                for shard in oldest_first(clone.branches()):
-                    yield from entries(clone, shard, signatures)
+            with self._clone.whole(SHARDS, keep=keep) as clone, clone.reader() as reader:
+                try:
+                    yield WholeRecord(clone, reader)
+                except GitFailed:
+                    clone.discard()
+                    raise
         except (GitFailed, OSError) as error:
             raise self._exchanges.unavailable(error) from None
 

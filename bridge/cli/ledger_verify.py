@@ -1,0 +1,115 @@
+"""`hitl ledger verify`: prove the whole ledger, from an earlier head on or from its beginning."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.output import Progress, shown
+from bridge.cli.session import Session, pass_session
+from bridge.core.errors import LedgerCorrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.core.witness import Witness
+
+
+@click.group()
+def ledger() -> None:
+    """Prove the record of a whole ledger."""
+
+
+@ledger.command("verify")
+@click.option(
+    "--from",
+    "earlier",
+    metavar="FILE|COMMIT",
+    multiple=True,
+    help="A witness, or a commit that you noted: check that the ledger still has it, and read what"
+    " came after it. Can be given several times.",
+)
+@click.option(
+    "--witness",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Read FILE as --from does, and write today's heads to it if there is no fault.",
+)
+@click.option(
+    "--signed",
+    is_flag=True,
+    help="Require a good signature by git on every decision since the first signed one.",
+)
+@pass_session
+def verify(session: Session, earlier: tuple[str, ...], witness: Path | None, signed: bool) -> None:
+    """Read the ledger commit by commit, and list every fault.
+
+    The heads that it prints are what you have proven: note them down where nobody who can push to
+    the ledger can change them. If HITL_KEYS is set, each decision must be signed by one of these
+    keys.
+
+    \b
+    hitl ledger verify
+    hitl ledger verify --witness /srv/audit/shop.yaml    each night: only what is new
+    hitl ledger verify --from 3f1c9a…                    since a commit that you noted
+    """
+    prove(session, earlier, witness, signed=signed)
+
+
+def prove(
+    session: Session,
+    earlier: Sequence[str] = (),
+    witness: Path | None = None,
+    *,
+    signed: bool = False,
+) -> None:
+    """Print what the ledger amounts to. Raises `LedgerCorrupt` if it has a fault."""
+    from bridge.gates.audit import audit
+    from bridge.local.witness_file import write_witness
+
+    known = [_earlier(each) for each in earlier]
+    if witness and witness.exists():
+        known.append(_witness(witness))
+    keys = session.settings.keys
+    with Progress("commits") as progress:
+        found = audit(
+            session.ledger,
+            signed=signed,
+            keys=keys,
+            earlier=known,
+            keep=bool(witness or earlier),
+            tell=progress.tell,
+        )
+    for fault in found.faults:
+        click.echo(f"  - {shown(fault)}", err=True)
+    counted = f"{found.decisions} {'new ' * bool(known)}decision{'s' * (found.decisions != 1)}"
+    if found.faults:
+        faults = f"{len(found.faults)} fault{'s' * (len(found.faults) != 1)}"
+        raise LedgerCorrupt(f"{session.ledger.where}: {counted}, {faults}; do not trust it")
+    by = "signed by HITL_KEYS" if keys else "signatures not checked: HITL_KEYS is not set"
+    click.echo(f"{session.ledger.where}: {counted}, no fault ({by})")
+    for head in found.witness.heads:
+        click.echo(f"{head.commit}  {head.branch}")
+    if witness:
+        write_witness(witness, found.witness)
+
+
+def _earlier(said: str) -> Witness | str:
+    if re.fullmatch(r"[0-9a-f]{40}", said):
+        return said
+    path = Path(said)
+    if not path.exists():
+        raise click.BadParameter(
+            f"{shown(said)} is neither a file nor a commit in full (40 characters)",
+            param_hint="'--from'",
+        )
+    return _witness(path)
+
+
+def _witness(path: Path) -> Witness:
+    from bridge.local.witness_file import read_witness
+
+    return read_witness(path)
