@@ -131,23 +131,32 @@ def test_each_verb_takes_few_exchanges_from_nothing(
     assert taken("open", lambda it: opened(it, "Flow/new/gate/1")) == 6
 
 
-def test_a_large_file_that_a_stranger_pushed_is_not_fetched(
-    server: GitServer, repository: Path, ledger: GitLedger, tmp_path: Path
-) -> None:
+def push_beside(repository: Path, tmp_path: Path, name: str, size: int) -> None:
+    """One more file on the branch of the gate that waits."""
     work = tmp_path / "work"
     git(tmp_path, "clone", "-q", "-b", WAITING.gate.branch, str(repository), str(work))
-    for name in ("large", f"{WAITING.gate.folder}/large"):
-        (work / name).write_bytes(os.urandom(2_000_000))
+    (work / name).write_bytes(os.urandom(size))
     git(work, "add", ".")
     git(work, "commit", "-q", "-m", "Something else")
     git(work, "push", "-q", "origin", "HEAD")
+
+
+def test_a_large_file_that_a_stranger_pushed_is_not_fetched(
+    server: GitServer, repository: Path, ledger: GitLedger, tmp_path: Path
+) -> None:
+    push_beside(repository, tmp_path, "large", 2_000_000)
     assert ledger.read(WAITING.gate.id)
-    assert all(len(each) < 100_000 for each in texts(tmp_path))
+    assert len(files(tmp_path)) == 2  # request.yaml and request.md
+    assert len(server.requests) > 5
 
 
-def texts(tmp_path: Path) -> list[str]:
-    (clone,) = (tmp_path / "cache").glob("*/clone.git")
-    return [git(clone, "cat-file", "blob", each) for each in files(tmp_path)]
+def test_a_picture_is_not_fetched_with_the_records(
+    server: GitServer, repository: Path, ledger: GitLedger, tmp_path: Path
+) -> None:
+    push_beside(repository, tmp_path, f"{WAITING.gate.folder}/figure-1.png", 40_000)
+    assert ledger.read(WAITING.gate.id)
+    assert len(files(tmp_path)) == 4  # request.yaml, request.md, and those at the root
+    assert len(server.requests) == 5
 
 
 def test_no_open_gate_is_listed_in_one_exchange(ledger: GitLedger, server: GitServer) -> None:

@@ -95,7 +95,7 @@ def fetched(answer: bytes, most: int = 99) -> bytes:
 
 def taken(wire: Wire, most: int = 99) -> bytes:
     into = io.BytesIO()
-    wire.fetch([SHA], depth=1, trees=0, into=into, most=most)
+    wire.fetch([SHA], depth=1, but="tree:0", into=into, most=most)
     return into.getvalue()
 
 

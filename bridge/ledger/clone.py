@@ -259,22 +259,23 @@ class GitClone:
         missing = [each for each in dict.fromkeys(objects) if self._look(each) is None]
         if not missing:
             return
-        self._ask(missing, trees, _MOST_OF_FETCH)
+        self._ask(missing, f"tree:{trees}", _MOST_OF_FETCH)
 
-    def bring_along(self, objects: Iterable[str], trees: int, most: int) -> None:
-        """Have these here with what is beneath, in one exchange in place of several: so many levels
-        of trees of a commit, and of a tree so many beneath it.
+    def bring_along(self, objects: Iterable[str], but: str, most: int) -> None:
+        """Have these here with what is beneath, in one exchange in place of several, but for
+        what git's filter leaves out: `tree:2` leaves the root of a commit and what is in it, and of
+        a tree two levels beneath it.
 
         Beyond `most` bytes nothing comes of it, and each level is to be brought by itself.
         """
         missing = [each for each in dict.fromkeys(objects) if self._look(each) is None]
         if missing and self._filters:
             with suppress(LedgerCorrupt):
-                self._ask(missing, trees, most)
+                self._ask(missing, but, most)
 
-    def _ask(self, objects: Sequence[str], trees: int, most: int) -> None:
+    def _ask(self, objects: Sequence[str], but: str, most: int) -> None:
         try:
-            self._fetch(objects, 1, trees, most=most)
+            self._fetch(objects, 1, but, most=most)
         except GitFailed as error:
             if not any(sign in error.said for sign in NO_SUCH_OBJECT):
                 raise
@@ -290,7 +291,7 @@ class GitClone:
         if not missing:
             return
         try:
-            self._ask(missing, 0, MOST_BYTES + len(missing) * _MORE_FOR_EACH)
+            self._ask(missing, "tree:0", MOST_BYTES + len(missing) * _MORE_FOR_EACH)
         except LedgerCorrupt:
             if len(missing) == 1:
                 raise
@@ -307,18 +308,18 @@ class GitClone:
 
     def deepen(self, commit: str, depth: int) -> None:
         """Have so many generations of commits from this one here, and no tree of them."""
-        self._fetch([commit], depth, 0)
+        self._fetch([commit], depth, "tree:0")
 
     def _fetch(
-        self, objects: Sequence[str], depth: int, trees: int | None, *, most: int = _MOST_OF_FETCH
+        self, objects: Sequence[str], depth: int, but: str | None, *, most: int = _MOST_OF_FETCH
     ) -> None:
-        """With so many levels of trees of each commit; None for all that is beneath."""
+        """With all that is beneath them, if `but` leaves nothing out."""
         try:
             with self._connected() as connection:
-                if connection and connection.takes_filters and trees is not None:
-                    self._take(connection, objects, depth, trees, most)
+                if connection and connection.takes_filters and but is not None:
+                    self._take(connection, objects, depth, but, most)
                     return
-            self._fetch_by_git(objects, depth, trees, most)
+            self._fetch_by_git(objects, depth, but, most)
         except TooLarge:
             some = objects[0] if len(objects) == 1 else f"{len(objects)} objects"
             raise LedgerCorrupt(
@@ -326,17 +327,15 @@ class GitClone:
             ) from None
 
     def _take(
-        self, connection: wire.Wire, objects: Sequence[str], depth: int, trees: int, most: int
+        self, connection: wire.Wire, objects: Sequence[str], depth: int, but: str, most: int
     ) -> None:
         with tempfile.TemporaryFile() as pack:
-            connection.fetch(objects, depth=depth, trees=trees, into=pack, most=most)
+            connection.fetch(objects, depth=depth, but=but, into=pack, most=most)
             args = ["index-pack", "--stdin", "--threads=1"]
             self._run(args, stdin=pack)
 
-    def _fetch_by_git(
-        self, objects: Sequence[str], depth: int, trees: int | None, most: int
-    ) -> None:
-        how = "--no-filter" if trees is None else f"--filter=tree:{trees}"
+    def _fetch_by_git(self, objects: Sequence[str], depth: int, but: str | None, most: int) -> None:
+        how = "--no-filter" if but is None else f"--filter={but}"
         args = ["fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"]
         args += ["--recurse-submodules=no", how, "--stdin", "--", "origin"]
         stdin = "".join(f"{each}\n" for each in objects)

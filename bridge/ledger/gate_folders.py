@@ -46,8 +46,9 @@ _log = log.logger("ledger")
 #: them at the first step, and at the second 17 KB if its branch holds 100,000 decisions.
 _FEW: Final = 3
 _MOST_FOLDERS: Final = 64 * 1024
-#: All files of one gate's folder, its pictures among them.
-_MOST_FILES: Final = 1024 * 1024
+#: Of the gate's folder, its records: a larger one is fetched by itself, a picture not at all.
+_SMALL: Final = "blob:limit=32k"
+_MOST_FILES: Final = 256 * 1024
 REQUEST_PAGE: Final = "request.md"
 RECORDS = ("request.yaml", OBJECTIONS, OBJECTIONS_SIGNATURE, "decision.yaml", SIGNATURE)
 
@@ -207,7 +208,9 @@ class GateFolders:
         """The gate's folder in each of these commits."""
         few = len(set(commits)) <= _FEW
         if few:
-            self._clone.bring_along(commits, 3, _MOST_FOLDERS)  # the root, `gates`, every `<a>`
+            self._clone.bring_along(
+                commits, "tree:3", _MOST_FOLDERS
+            )  # the root, `gates`, every `<a>`
         found = self.everywhere([(commit, gate_id) for commit in commits], along=few)
         return {commit: folder for (commit, _), folder in found.items()}
 
@@ -222,7 +225,7 @@ class GateFolders:
         trees = {place: self._clone.root(place[0]) for place in places}
         for level in range(FOLDER_LEVELS + 2):
             if along and level == FOLDER_LEVELS:  # `<b>` and every `<c>` in it
-                self._clone.bring_along(trees.values(), 1, _MOST_FOLDERS)
+                self._clone.bring_along(trees.values(), "tree:1", _MOST_FOLDERS)
             self._clone.bring(trees.values())
             below = {
                 (commit, gate_id): self._clone.tree(sha).get(folder_of(gate_id).split("/")[level])
@@ -232,7 +235,7 @@ class GateFolders:
                 place: leaf.sha for place, leaf in below.items() if leaf and leaf.mode == FOLDER
             }
         if along:
-            self._clone.bring_along(trees.values(), 1, _MOST_FILES)
+            self._clone.bring_along(trees.values(), _SMALL, _MOST_FILES)
         self._clone.bring(trees.values())
         found = {place: self._clone.tree(sha) for place, sha in trees.items()}
         return {place: found.get(place, {}) for place in places}

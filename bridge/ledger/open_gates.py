@@ -38,11 +38,8 @@ def ids_of(refs: Mapping[str, str]) -> dict[str, str]:
 
 
 def listing(exchanges: Exchanges) -> Listing:
-    heads = open_heads(exchanges)
-    if not heads:
-        return Listing()
-
     def attempt() -> Listing:
+        heads = ids_of(exchanges.clone.remote_refs(GATES))
         exchanges.clone.bring_tips(list(heads.values()))
         return _listed(heads, exchanges.clone.commit)
 

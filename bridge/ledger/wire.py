@@ -78,14 +78,14 @@ class Wire:
         return name.partition(" ")[0], sha  # attributes may follow
 
     def fetch(
-        self, objects: Sequence[str], *, depth: int, trees: int, into: IO[bytes], most: int
+        self, objects: Sequence[str], *, depth: int, but: str, into: IO[bytes], most: int
     ) -> None:
-        """A pack of these objects, with so many levels of trees of each commit.
+        """A pack of these objects and what is beneath them, but for what git's filter leaves out.
 
         Raises `TooLarge` beyond `most` bytes.
         """
         began = time.monotonic()
-        asked = ["no-progress", "ofs-delta", f"deepen {depth}", f"filter tree:{trees}"]
+        asked = ["no-progress", "ofs-delta", f"deepen {depth}", f"filter {but}"]
         with self._asked("fetch", [*asked, *(f"want {each}" for each in objects), "done"]):
             while (found := self._packet()) != b"packfile\n":
                 if found == _FLUSH:
@@ -94,8 +94,8 @@ class Wire:
                 _take(data, into)
                 if into.tell() > most:
                     raise TooLarge("fetch", f"fatal: more than {most} bytes")
-        shown = (len(objects), trees, depth, log.since(began), into.tell())
-        _log.debug("git fetch, %d objects, tree:%d, depth %d: %s, %d bytes", *shown)
+        shown = (len(objects), but, depth, log.since(began), into.tell())
+        _log.debug("git fetch, %d objects, %s, depth %d: %s, %d bytes", *shown)
 
     def close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
