@@ -17,6 +17,7 @@ from bridge.core import conditions, durations, hide_secrets, input_fields, messa
 from bridge.core.errors import Faults
 from bridge.core.message_template import Known
 from bridge.core.model import Better, CompareBy, Declared
+from bridge.core.proposals import proposals
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.sanitize import shortened
 
@@ -51,6 +52,7 @@ class Form:
     timeout_default: str | int | None = None
     approvers_required: bool = False
     functions: bool = False  # whether a condition may be a function
+    proposes: bool = False  # whether its input may propose artifacts
     others: tuple[str, ...] = ()
 
     @property
@@ -133,7 +135,7 @@ def _together(spec: GateSpec, form: Form) -> Iterable[str]:
     clock = spec.on_timeout is OnTimeout.APPROVE
     if clock and spec.timeout is None:
         yield f"`{form.on_timeout}` is 'approve', but there is no `{form.timeout}` to wait for"
-    owed = input_fields.owed(spec.schema)
+    owed = input_fields.unjudged(spec.schema)
     alone = [f"`{form.on_timeout}` 'approve'"] if clock else []
     alone += [f"`{form.auto_approve_if}`"] if spec.condition else []
     if alone and owed:
@@ -223,7 +225,13 @@ class _SpecReader:
 
     def schema(self) -> Mapping[str, Any] | None:
         name = self._form.input
-        return self._tried(name, lambda: input_fields.schema_of(self._value(name)))
+        schema = self._tried(name, lambda: input_fields.schema_of(self._value(name)))
+        for field_name, artifact in proposals(schema).items():
+            if not self._form.proposes:
+                self._fault(name, f"{field_name}: nothing can be proposed here; give a default")
+            elif says := self._unknown_artifact(artifact):
+                self._fault(name, f"{field_name}: proposes self.{says}")
+        return schema
 
     def condition(self) -> conditions.Test | conditions.Function | None:
         name = self._form.auto_approve_if
@@ -319,14 +327,20 @@ class _SpecReader:
         if not isinstance(listed, list | tuple) or not all(isinstance(e, str) for e in listed):
             self._fault(name, f"is {_shown(value)}; list the names of artifacts, as in ['losses']")
             return ()
-        known = self._known
-        if known and not known.branches and known.artifacts is not None:
-            there = known.artifacts | (known.params or frozenset())
-            for each in listed:
-                if each not in there:
-                    called = shortened(each, 60)
-                    self._fault(name, f"has {called}, which does not exist{_near(each, there)}")
+        for each in listed:
+            if says := self._unknown_artifact(each):
+                self._fault(name, f"has {says}")
         return tuple(dict.fromkeys(listed))
+
+    def _unknown_artifact(self, name: str) -> str | None:
+        """What to say of an artifact that is sure not to exist. A join's are known as it runs."""
+        known = self._known
+        if known is None or known.branches or known.artifacts is None:
+            return None
+        there = known.artifacts | (known.params or frozenset())
+        if name in there:
+            return None
+        return f"{shortened(name, 60)}, which does not exist{_near(name, there)}"
 
 
 #: Of the name of a kind.

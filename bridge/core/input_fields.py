@@ -26,6 +26,7 @@ from bridge.core.json_schema import (
 )
 from bridge.core.json_schema import faults as faults_of
 from bridge.core.numbers import exact
+from bridge.core.proposals import PROPOSE, declaration_faults, proposals
 from bridge.core.sanitize import is_secret, shortened
 
 #: What a field's type may be written as: a short word, Python's own type, JSON Schema's word.
@@ -59,6 +60,7 @@ class Field:
     choices: tuple[Any, ...] = ()
     description: str = ""
     hint: str = ""
+    proposed: bool = False  # the default is what this run proposes
     schema: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the whole
 
 
@@ -80,6 +82,7 @@ def schema_of(declared: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not faults:
         plain = list(not_plain(schema, "schema"))
         faults = plain or [*unsound(schema)] or list(_default_faults(schema))
+        faults = faults or list(declaration_faults(schema))
     if faults:
         raise Faults(subject, faults)
     return schema
@@ -188,6 +191,12 @@ def objection(schema: Mapping[str, Any] | None, given: Mapping[str, Any] | None)
 def owed(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
     """The fields that only a person can give: required, and without a default."""
     return tuple(each.name for each in fields(schema) if each.required and each.default is None)
+
+
+def unjudged(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The fields that neither the clock nor a condition may fill in: a person looks at what is
+    proposed."""
+    return tuple(dict.fromkeys((*owed(schema), *proposals(schema))))
 
 
 def filled(schema: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,6 +345,7 @@ def _field(name: str, part: Any, required: bool, schema: Mapping[str, Any]) -> F
         choices=tuple(choices),
         description=str(part.get("description") or part.get("title") or ""),
         hint=_hint(part, choices),
+        proposed=PROPOSE in part,
         schema=schema,
     )
 

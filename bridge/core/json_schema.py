@@ -38,7 +38,7 @@ _REFUSED: Final = frozenset(
 #: Beside the keywords that are checked. Any other is a slip of the pen, and would check nothing.
 _OF_NO_EFFECT: Final = frozenset(
     {"$schema", "$defs", "$comment", "title", "description", "default", "examples", "deprecated",
-     "readOnly", "writeOnly", "format", "then", "else", "minContains", "maxContains"}
+     "readOnly", "writeOnly", "propose", "format", "then", "else", "minContains", "maxContains"}
 )  # fmt: skip
 _BY_NAME: Final = frozenset({"properties", "$defs", "dependentSchemas"})
 _DATA: Final = frozenset({"default", "enum", "const", "examples", "dependentRequired"})

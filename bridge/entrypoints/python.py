@@ -28,6 +28,7 @@ from bridge.core.facts import started_by
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.message_template import Known
 from bridge.core.model import Artifact, Draft, Gate, Standing, Subject
+from bridge.core.proposals import proposed
 from bridge.core.sanitize import one_line
 from bridge.core.settings import from_environment
 from bridge.gates.wait import pass_gate
@@ -51,6 +52,7 @@ FORM = Form(
     pictures="pictures",
     approvers_required=True,
     functions=True,
+    proposes=True,
 )
 
 
@@ -141,7 +143,7 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
         message=spec.message,
         policy=spec.policy,
         artifacts=declared_better(shown, spec.better),
-        schema=spec.schema,
+        schema=proposed(spec.schema, partial(_given, values)),
         facts=started_by(str(person())),
         subject=subject,
         declared=spec.declared,
@@ -161,6 +163,12 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
 
     decision = pass_gate(wiring.venue(settings), run, draft, condition, again)
     return approval_of(verified[-1], decision)
+
+
+def _given(values: Mapping[str, Any], name: str) -> Any:
+    if name not in values:
+        raise Faults(name, [f"self.{name} is not among the artifacts"])
+    return values[name]
 
 
 def artifact(name: str, value: Any) -> Artifact:

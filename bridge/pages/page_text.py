@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 from bridge.core import input_fields
 from bridge.core.digest import digest_of
@@ -141,6 +142,8 @@ def _asks(request: ApprovalRequest) -> Iterator[str]:
     owed = input_fields.owed(request.schema)
     for field in input_fields.fields(request.schema):
         must = "" if field.name in owed else ", may be left out"
+        if field.proposed:
+            must = f", proposed: {harmless_line(shortened(str(field.default), 80))}"
         told = harmless_line("; ".join(filter(None, [field.description, field.hint])))
         yield f"- `{in_code(field.name, 200)}` ({field.kind}{must}){': ' + told if told else ''}"
 
@@ -232,6 +235,13 @@ def word_amiss(says: str) -> str:
     return f"**The workflow:** {_line(says)}. What holds is the record, which the step reads."
 
 
+def _accepted(request: ApprovalRequest, name: str, value: Any) -> str:
+    fields = [each for each in input_fields.fields(request.schema) if each.name == name]
+    changed = [each for each in fields if each.proposed and each.default != value]
+    before = "".join(f" ({_line(str(each.default), 300)} was proposed)" for each in changed)
+    return _line(str(value), 300) + before
+
+
 def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, note: str) -> str:
     request = standing.request
     return _filled(
@@ -239,7 +249,7 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
         sign=SIGNS[decision.outcome],
         head=_sentence(_line(decision.reason or decision.outcome.value)),
         tree="\n".join(
-            f"- `{in_code(str(key), 200)}`: {_line(str(value), 300)}"
+            f"- `{in_code(str(key), 200)}`: {_accepted(request, key, value)}"
             for key, value in list(decision.inputs.items())[:_MOST_INPUTS]
         ),
         counted=", ".join(_vote(vote) for vote in decision.votes),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bridge.core import conditions
 from bridge.core.errors import Faults
-from bridge.core.input_fields import owed
+from bridge.core.input_fields import unjudged
 from bridge.core.model import Declared
 from bridge.core.rules import (
     Actors,
@@ -46,10 +46,10 @@ def check_policy(policy: Policy, schema: Mapping[str, Any] | None = None) -> Non
         faults.append("on_timeout is 'approve', but there is no timeout to wait for")
     alone = ["on_timeout 'approve'"] if policy.on_timeout is OnTimeout.APPROVE else []
     alone += ["auto_approve_if"] if policy.auto_approve_if is not None else []
-    if alone and owed(schema):
+    if alone and (names := unjudged(schema)):
         faults.append(
-            f"{' and '.join(alone)} would approve with nobody to give {', '.join(owed(schema))}:"
-            " the input needs a default"
+            f"{' and '.join(alone)} would approve with nobody to give {', '.join(names)}:"
+            " the input needs a default, and not one that is proposed"
         )
     if faults:
         raise Faults("this policy cannot stand", faults)

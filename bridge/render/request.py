@@ -209,7 +209,7 @@ def _first_rows(artifact: Artifact) -> dict[str, str]:
 def _field_row(field: Field) -> dict[str, str]:
     need = "required" if field.required else "optional"
     if field.default not in (None, ""):
-        need = f"default {field.default}"
+        need = f"{'proposed' if field.proposed else 'default'} {field.default}"
     says = "; ".join(each for each in (field.description, field.hint) if each)
     return {
         "name": shortened(field.name, 80),

@@ -19,6 +19,7 @@ FORM: Final = Form(
     better="better",
     pictures="pictures",
     functions=True,
+    proposes=True,
     others=("poll_interval",),
 )
 

@@ -27,6 +27,7 @@ from bridge.core.facts import started_by
 from bridge.core.gate_spec import GateSpec
 from bridge.core.model import Artifact, Draft, Gate, Subject
 from bridge.core.plain_pickle import NotPlain
+from bridge.core.proposals import proposed
 from bridge.core.settings import NODE, Settings
 from metaflow_extensions.hitl.stored_bytes import StoredBytes
 
@@ -64,7 +65,7 @@ def draft_of(
         message=message_template.render(declared.message, _scope(task, branches)),
         policy=declared.policy,
         artifacts=declared_better(shown.ordered(_summaries(branches)), declared.better),
-        schema=declared.schema,
+        schema=proposed(declared.schema, partial(_value, branches)),
         facts=started_by(initiator),
         links=run_links(settings, os.environ.get(NODE, "")),
         subject=subject,
@@ -74,6 +75,19 @@ def draft_of(
         drawn=pictures.drawn,
         not_drawn=pictures.not_drawn,
     )
+
+
+def _value(branches: Sequence[_Branch], wanted: str) -> Any:
+    """A plain value that the flow proposes. Raises `Faults`."""
+    found = [each for each in _listed(branches) if wanted in each[:2]]
+    if len(found) != 1:
+        why = "differs between the branches" if found else "does not exist"
+        raise Faults(wanted, [f"self.{wanted} {why}"])
+    name, _, branch = found[0]
+    try:
+        return branch.plainly(name)
+    except NotPlain:
+        raise Faults(wanted, [f"self.{wanted} is no plain value"]) from None
 
 
 def _pictures(branches: Sequence[_Branch], wanted: Sequence[str]) -> draw.Pictures:
