@@ -43,7 +43,8 @@ def wheel(**files: str) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         for name, text in files.items():
-            archive.writestr(name.replace("__", "/").replace("DOT", "."), text)
+            path = name.replace("__", "/").replace("DOT", ".")
+            archive.writestr(zipfile.ZipInfo(path), text)  # of no time: each process makes the same
     return made.getvalue()
 
 
@@ -140,7 +141,7 @@ def test_an_index_of_html_serves_as_well(tmp_path: Path, lock: Path, index: Serv
     assert "gate.py" in packages(tmp_path)
 
 
-@pytest.mark.parametrize("digest", [DIGEST, None])
+@pytest.mark.parametrize("digest", [DIGEST, None], ids=["with its digest", "without"])
 def test_another_file_than_the_locked_one_is_refused_whatever_the_index_says_of_it(
     tmp_path: Path, lock: Path, index: Served, digest: str | None
 ) -> None:
