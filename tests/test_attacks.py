@@ -9,17 +9,17 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from bridge.core.digest import digest_of
 from bridge.core.errors import BridgeError
-from bridge.core.evaluation import Decider, Outcome, ReasonCode
+from bridge.core.evaluation import Actor, Decider, Objection, Outcome, ReasonCode, Verdict
 from bridge.core.facts import About, Source, started_by
 from bridge.core.model import Artifact, Declared, Subject
-from bridge.core.records import request_out
+from bridge.core.records import objections_out, request_out
 from bridge.core.rules import Actors, Approvals
 from bridge.core.timestamps import moment_out
 from bridge.gates.audit import audit
@@ -420,6 +420,29 @@ def test_words_that_the_opener_wrote_in_the_place_of_its_requests_are_written_an
     pull.review(at.alice, "APPROVED")
     at.tend(pull)
     assert at.recorded(pull)
+
+
+@pytest.mark.parametrize("lifts", ["own", "another's"])
+def test_a_hold_that_a_push_to_the_ledger_dates_into_the_future_holds_until_it_is_lifted(
+    at: World, lifts: str
+) -> None:
+    pull = at.open()
+    gate = at.standing(pull).request.gate
+    alice = Actor("alice", login="alice", id=at.alice.id, proven=True)
+    forged = Objection(alice, Verdict.HOLD, datetime(9999, 12, 31, tzinfo=UTC), SHA)
+    text = objections_out(gate.id, (forged,))
+    at.repo.commit("approvals", {f"{gate.folder}/objections.yaml": text}, "Never", by=at.mallory)
+    if lifts == "another's":
+        pull.review(at.bob, "APPROVED")
+        assert "held by alice" in why_not(at, pull)
+        pull.comment(at.bob, "/unhold @alice nobody said that")
+    else:
+        pull.review(at.alice, "APPROVED")
+    at.tend(pull)
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.outcome is Outcome.APPROVED
+    assert audit(at.desk().ledger).faults == ()
 
 
 def test_a_request_md_that_says_something_else_than_its_request_is_written_anew(

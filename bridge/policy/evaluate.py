@@ -64,6 +64,7 @@ from bridge.policy.claims import (
 )
 from bridge.policy.objections import (
     Words,
+    dated,
     held_by,
     kept_open,
     key,
@@ -237,7 +238,8 @@ def _sift(
     recorded = {key(each) for each in evidence.objections}
     rejected = {key(vote) for vote in refusals} - recorded
     objections = [each for each in found.objections if key(each) not in rejected]
-    approvals, superseded = _approvals_left(last, objections)
+    spoken = [dated(each, evidence.now) for each in objections]
+    approvals, superseded = _approvals_left(last, spoken)
     words = Words(approvals, releases, tuple(said.values()))
     ended = settled(request, evidence, objections, words, members)
     # Different input stops the clock, too: after the deadline an `/unhold` is not too late for it.

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Final
 
@@ -44,6 +44,10 @@ _LONGEST_REASON: Final = 1_000
 _MOST_OF_ONE: Final = 20
 
 OBJECTS: Final = frozenset({Verdict.CHANGES, Verdict.HOLD, Verdict.REJECT})
+
+#: A clock may be wrong by this much.
+_DRIFT: Final = timedelta(days=1)
+_EVER: Final = datetime.min.replace(tzinfo=UTC)
 
 #: `/unhold @alice the tests are green now`.
 _OF_ANOTHER: Final = re.compile(r"@([A-Za-z0-9_-]+)[:,]?(?:\s+(.*))?", re.DOTALL)
@@ -77,6 +81,12 @@ def standing(objections: Iterable[Objection]) -> tuple[Objection, ...]:
 
 def _text_of(objection: Objection) -> object:
     return (identity(objection.who), objection.url) if objection.body_sha256 else key(objection)
+
+
+def dated(objection: Objection, now: datetime) -> Objection:
+    """The objection with the time that its lifting must come after. Nobody objects in the future:
+    what says so was pushed to the ledger by hand. It holds, and any word lifts it."""
+    return objection if objection.at <= now + _DRIFT else replace(objection, at=_EVER)
 
 
 def held_by(objection: Objection) -> str:
@@ -245,15 +255,19 @@ def settled(
 ) -> Settled:
     """Which objections are lifted now, and by whom."""
     approvers = _Approvers(request, evidence, members)
+    now = evidence.now
     found = tuple(
-        each if each.lifted else replace(each, lifted=_first_end(each, words, approvers))
+        each
+        if each.lifted
+        else replace(each, lifted=_first_end(dated(each, now), words, approvers))
         for each in objections
     )
+    known = [dated(each, now) for each in found]
     lifts = {_who_and_when(each.lifted) for each in found if each.lifted}
     used, refused = [], []
     for release in words.releases:
         did = (identity(release.actor), release.at, Lifted.UNHOLD) in lifts
-        why = None if did else _why_nothing(release, found, approvers)
+        why = None if did else _why_nothing(release, known, approvers)
         if why:
             refused.append(Dismissal(release, why))
         else:
