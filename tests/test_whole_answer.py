@@ -92,15 +92,29 @@ def test_a_github_whose_answer_never_ends_is_given_up(how: str, serve: Serve) ->
     assert fetched(url) == (None, "its answer takes too long")
 
 
-def test_a_kubernetes_whose_answer_never_ends_is_given_up(serve: Serve, tmp_path: Path) -> None:
-    url, config = serve(*ENDLESS["a body that drips"]), tmp_path / "config"
+def cluster_at(url: str, folder: Path) -> Kubernetes:
+    config = folder / "config"
     config.write_text(
         "apiVersion: v1\nkind: Config\ncurrent-context: here\nusers: [{name: me, user: {}}]\n"
         f"clusters: [{{name: here, cluster: {{server: '{url}'}}}}]\n"
         "contexts: [{name: here, context: {cluster: here, user: me}}]\n"
     )
+    return Kubernetes(str(config))
+
+
+def test_a_kubernetes_whose_answer_never_ends_is_given_up(serve: Serve, tmp_path: Path) -> None:
+    cluster = cluster_at(serve(*ENDLESS["a body that drips"]), tmp_path)
     with pytest.raises(ClusterUnavailable, match="Kubernetes cannot be reached"):
-        Kubernetes(str(config)).workflow(WHERE)
+        cluster.workflow(WHERE)
+
+
+@pytest.mark.parametrize("again", [b" ", b'{"type": "BOOKMARK", "object": {}}\n'])
+def test_a_watch_that_never_ends_is_given_up_though_each_read_of_it_is_quick(
+    again: bytes, serve: Serve, tmp_path: Path
+) -> None:
+    cluster = cluster_at(serve(LONG, again), tmp_path)
+    with pytest.raises(ClusterUnavailable, match="Kubernetes cannot be reached"):
+        list(cluster.changes("1", 0))
 
 
 def test_an_answer_that_is_too_large_is_not_read_to_its_end(

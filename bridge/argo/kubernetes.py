@@ -7,10 +7,11 @@ Whoever is named by KUBECONFIG, or the pod's own service account, needs `get` an
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bridge.argo.admission import Admission, admission
 from bridge.argo.inject import LABEL
@@ -20,6 +21,7 @@ from bridge.core.delivery import Move, Workflow
 from bridge.core.errors import ClusterUnavailable, TooOld
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 _GROUP, _VERSION, _PLURAL = "argoproj.io", "v1alpha1", "workflows"
 #: A failed `test` of a JSON Patch, and a stale `resourceVersion`: somebody wrote first.
@@ -121,15 +123,18 @@ class Kubernetes:
 
         listing, *where = self._listing()
         stream: Any = watch.Watch  # it says nothing of its types
+        until = time.monotonic() + seconds + whole_answer.SECONDS
         with _told("watch", "workflows"):
-            for event in stream().stream(
+            events = stream().stream(
                 listing,
                 *where,
                 resource_version=since,
                 allow_watch_bookmarks=True,
                 timeout_seconds=seconds,
                 **_wanted(seconds),
-            ):
+            )
+            # A server may end no watch, or no event.
+            while event := _within(until, lambda: next(events, None)):
                 yield event["type"], event["raw_object"]
 
     def survey(self, namespace: str) -> ClusterSurvey:
@@ -263,6 +268,10 @@ class Kubernetes:
 def _whole(action: Callable[[], object]) -> object:
     """What the action returns. The client's timeout is that of one read of the socket."""
     return whole_answer.within(whole_answer.SECONDS, action)
+
+
+def _within(until: float, action: Callable[[], T]) -> T:
+    return whole_answer.within(max(0.0, until - time.monotonic()), action)
 
 
 def _wanted(seconds: int) -> dict[str, Any]:
