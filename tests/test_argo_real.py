@@ -6,6 +6,7 @@ The workflows need no pod: what stands behind the gate is a suspended node too, 
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -249,3 +250,36 @@ def test_a_run_that_was_deleted_is_gone(started: Any, here: Any) -> None:
     assert deliver(here(), recorded(taken, a_decision(taken)), clock()).delivery is (
         Delivery.OTHER_RUN
     )
+
+
+@pytest.mark.timeout(300)  # a schedule has minutes
+def test_a_schedule_that_forbids_skips_its_runs_and_one_that_replaces_ends_the_one_that_waits(
+    started: Any,
+) -> None:
+    from kubernetes import client
+
+    started()  # and so the cluster is configured
+    api, plural = client.CustomObjectsApi(), "cronworkflows"
+    waits = {"entrypoint": "main", "templates": [{"name": "main", "suspend": {}}]}
+    names = {each: f"{each.lower()}-{uuid.uuid4().hex[:8]}" for each in ("Forbid", "Replace")}
+
+    def runs(policy: str) -> list[str]:
+        label = f"workflows.argoproj.io/cron-workflow={names[policy]}"
+        found = api.list_namespaced_custom_object(*WORKFLOWS, label_selector=label)["items"]
+        found.sort(key=lambda each: each["metadata"]["creationTimestamp"])
+        return [(each.get("status") or {}).get("phase") for each in found]
+
+    for policy, name in names.items():
+        spec = {"schedules": ["* * * * *"], "concurrencyPolicy": policy, "workflowSpec": waits}
+        made = {"apiVersion": "/".join(WORKFLOWS[:2]), "kind": "CronWorkflow", "spec": spec}
+        made["metadata"] = {"name": name}
+        api.create_namespaced_custom_object(*WORKFLOWS[:3], plural, made)
+    try:
+        end = time.monotonic() + 200
+        while runs("Replace")[:2] != ["Failed", "Running"]:
+            assert time.monotonic() < end, runs("Replace")
+            time.sleep(1)
+        assert runs("Forbid") == ["Running"]
+    finally:
+        for name in names.values():  # its runs go with it
+            api.delete_namespaced_custom_object(*WORKFLOWS[:3], plural, name)
