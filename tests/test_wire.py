@@ -27,7 +27,7 @@ def packet(content: bytes) -> bytes:
 
 def wire_that_hears(answer: bytes, said: bytes = b"") -> Wire:
     """A connection on which the server, or git's transport, says just this."""
-    proc = SimpleNamespace(pid=2**31 - 1, kill=lambda: None, wait=lambda timeout=0: 0, returncode=0)
+    proc = SimpleNamespace(pid=2**31 - 1, poll=lambda: 0, wait=lambda timeout=0: 0, returncode=0)
     streams = {"stdin": io.BytesIO(), "stdout": io.BytesIO(answer), "stderr": io.BytesIO(said)}
     return Wire(SimpleNamespace(proc=proc, **streams), "git upload-pack", stateless=False)
 

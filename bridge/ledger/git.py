@@ -347,10 +347,7 @@ def ended_after(seconds: float, process: Any) -> Iterator[threading.Event]:
 
     def end() -> None:
         too_long.set()
-        # All of them: git's helpers do not end with it, and they hold our pipes and the lock.
-        for pid in [process.pid, *_descendants(process.pid)]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end_all(process)
 
     watch = threading.Timer(seconds, end)
     watch.daemon = True
@@ -359,6 +356,15 @@ def ended_after(seconds: float, process: Any) -> Iterator[threading.Event]:
         yield too_long
     finally:
         watch.cancel()
+
+
+def end_all(process: Any) -> None:
+    """Kill it with what it started: git's helpers do not end with it, and hold our pipes."""
+    if process.poll() is not None:
+        return
+    for pid in [process.pid, *_descendants(process.pid)]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _descendants(pid: int) -> list[int]:

@@ -104,7 +104,7 @@ class Wire:
         try:  # it ends with its input, unless it is still busy with an answer
             self._process.proc.wait(timeout=1)
         except subprocess.TimeoutExpired:
-            self._process.proc.kill()
+            git.end_all(self._process.proc)
             self._process.proc.wait()
         status, took = self._process.proc.returncode, log.since(self._began)
         _log.debug("%s: exit %d, %s", self._shown, status, took)
@@ -155,7 +155,7 @@ class Wire:
 
     def _failed(self, otherwise: str) -> GitFailed:
         """What git said as it ended; else this."""
-        self._process.proc.kill()
+        git.end_all(self._process.proc)
         said = self._process.stderr.read().decode("utf-8", "replace").strip()
         return GitFailed("fetch", said or otherwise)
 
