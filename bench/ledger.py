@@ -50,6 +50,8 @@ from tests.ledgers import (  # noqa: E402
 
 FEW, WAITING = 100, 3
 MOST_BYTES = 65_536
+#: Of an audit: seconds of CPU for 100,000 decisions, and megabytes however many there are.
+MOST_CPU, MOST_MEMORY = 90.0, 1_024
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Cost:
     cpu: float
     wire: int
     server: float
+    memory: int = 0  # the most megabytes of any of its processes
 
 
 def main() -> int:
@@ -110,8 +113,7 @@ class Bench:
         name = "a decided gate by its natural key: bytes"
         yield Row(name, few.wire, many.wire, MOST_BYTES, absolute=True)
         yield Row("a decided gate by its natural key: wall s", few.wall, many.wall)
-        few, many = self.once(sizes[0], self.audit), self.once(sizes[1], self.audit)
-        yield Row("audit of the whole ledger: wall s", few.wall, many.wall)
+        yield from self.audits(sizes)
 
     # -- what is measured --------------------------------------------------------------------
 
@@ -167,8 +169,20 @@ class Bench:
     def by_key(self, ledger: GitLedger, _size: int) -> None:
         assert ledger.resolve(key_of(1)) == a_request(key_of(1)).gate.id
 
+    def audits(self, sizes: tuple[int, int]) -> Iterator[Row]:
+        few, many = self.once(sizes[0], self.audit), self.once(sizes[1], self.audit)
+        yield Row("audit of the whole ledger: wall s", few.wall, many.wall)
+        most = MOST_CPU * sizes[1] / 100_000
+        yield Row("the same: client CPU s", few.cpu, many.cpu, most, absolute=True)
+        name = "the same: MB of memory"
+        yield Row(name, few.memory, many.memory, MOST_MEMORY, absolute=True)
+        again = float((self.work / "again").read_text())
+        yield Row("the same, then one that goes on: wall s", many.wall - again, again, 0.1)
+
     def audit(self, ledger: GitLedger, size: int) -> None:
-        found = audit(ledger)
+        found = audit(ledger, keep=True)
+        took = timed(lambda: audit(ledger, keep=True, earlier=[found.witness]))
+        (self.work / "again").write_text(str(took))
         assert (found.decisions, found.faults) == (size, ())
 
     def listing(self, size: int) -> tuple[float, float]:
@@ -233,7 +247,7 @@ class Bench:
         put_back(repository, before)
         shutil.rmtree(place)
         cpu, served = used.ru_utime + used.ru_stime, self.serve.cpu() - server
-        return Cost(wall, cpu, self.serve.wire(), served)
+        return Cost(wall, cpu, self.serve.wire(), served, used.ru_maxrss // 1024)
 
 
 Verb = Callable[[GitLedger, int], None]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.core import yaml_text
 from bridge.core.errors import Faults, LedgerCorrupt
@@ -253,3 +257,24 @@ def test_an_audit_reports_a_rotten_gate_and_checks_the_others(
     assert found.faults
     assert all(folder in each for each in found.faults)
     assert ledger.read(sound.request.gate.id)
+
+
+@given(st.text(alphabet="[]{}-:?,&*!a1 \n\"'|", max_size=60))
+def test_a_text_that_is_taken_without_a_look_has_no_trap(text: str) -> None:
+    """What is skipped for small texts would have been refused for nothing."""
+    if yaml_text._has_no_room_for_traps(text):
+        deepest = depth = 0
+        with suppress(yaml.YAMLError):  # up to a fault, which the loader reports as well
+            for event in yaml.parse(text):
+                depth += isinstance(event, yaml.CollectionStartEvent)
+                depth -= isinstance(event, yaml.CollectionEndEvent)
+                deepest = max(deepest, depth)
+                assert not isinstance(event, yaml.AliasEvent)
+                assert getattr(event, "tag", None) is None
+        assert deepest <= sum(text.count(each) for each in "[{-:?")
+
+
+@pytest.mark.parametrize("text", ["a: *b", "a: !!bool maybe", "[" * 101, "- " * 101 + "x"])
+def test_a_small_text_with_a_trap_is_refused(text: str) -> None:
+    with pytest.raises(LedgerCorrupt, match="YAML"):
+        yaml_text.load(text, "it")

@@ -112,6 +112,8 @@ def _refuse_traps(text: str) -> None:
     By aliases one line becomes a gigabyte. A tag that its value does not fit (`!!bool maybe`) makes
     PyYAML raise whatever comes (https://github.com/yaml/pyyaml/issues/386), and no record has one.
     """
+    if _has_no_room_for_traps(text):
+        return
     import yaml
 
     depth = 0
@@ -127,6 +129,16 @@ def _refuse_traps(text: str) -> None:
         tag = getattr(event, "tag", None)
         if tag is not None:
             raise yaml.YAMLError(f"it has the tag {tag}: write the value without a tag")
+
+
+def _has_no_room_for_traps(text: str) -> bool:
+    """Whether it is seen without parsing: most records are so small, and an audit reads them all.
+
+    A collection begins at a bracket, a dash, a colon or a question mark; an alias has an asterisk,
+    a tag an exclamation mark; a character makes two events at most.
+    """
+    begins = sum(text.count(each) for each in "[{-:?")
+    return begins <= _DEEPEST and len(text) < _MOST_EVENTS // 2 and not ("*" in text or "!" in text)
 
 
 @functools.cache
