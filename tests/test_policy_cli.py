@@ -42,6 +42,17 @@ def simulated(*more: str) -> int:
     return main(["policy", "simulate", *PRODUCTION, "--initiator", "ann.lee@corp.example", *more])
 
 
+def test_a_simulation_holds_if_somebody_whom_the_policy_hears_says_no(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / PATH).write_text(MILD)
+    supposed = ("--approver", "ann", "--member", "cat=acme/security")
+    assert simulated(*supposed) == 0
+    assert simulated(*supposed, "--objector", "dan", "--member", "dan=acme/ops") == 1  # unknown
+    assert simulated(*supposed, "--objector", "cat") == 1
+    assert "held by cat" in capsys.readouterr().out
+
+
 # -- validate --------------------------------------------------------------------------------------
 
 
@@ -222,6 +233,7 @@ gates:
     timeout: 2h
     on_timeout: approve
     dismissed_reviews: deciders
+    disapprove: {teams: acme/security}
 """
 
 
@@ -230,3 +242,4 @@ def test_what_is_milder_than_usual_is_said_plainly() -> None:
     assert "never     bots\n" in told
     assert "2 hours, then the clock approves it" in told
     assert "taken away only by one who may decide" in told
+    assert "a no of team acme/security counts too" in told

@@ -66,6 +66,7 @@ gates:
       initiator: false
       author: false
       users: mallory
+    disapprove: {teams: acme/security, users: eve}
     timeout: 1h30m
     on_timeout: notify
     auto_approve_if: accuracy >= 0.95
@@ -126,6 +127,7 @@ def test_a_whole_file_is_read_whole() -> None:
         timeout=5_400,
         on_timeout=OnTimeout.NOTIFY,
         bars=Bars(initiator=False, author=False, users=("mallory",)),
+        disapprove=Actors(users=("eve",), groups=(Group(GroupKind.TEAM, "acme/security"),)),
         request_changes=RequestChanges.REJECT,
         dismissed_reviews=DismissedReviews.DECIDERS,
         initiator_is=Initiator.UNKNOWN,
@@ -134,6 +136,11 @@ def test_a_whole_file_is_read_whole() -> None:
         chosen_by=("artifact accuracy", "artifact segment", "environment", "flow", "label", "step"),
     )
     assert found == Selected("production", policy, Via.ISSUE, ("accuracy >= 0.95",))
+
+
+def test_a_group_that_disapproves_names_somebody() -> None:
+    assert faults_of(gate("disapprove: {}")) == ["p.yml:4: it names nobody"]
+    assert faults_of(gate("disapprove: {count: 2}"))
 
 
 def test_what_is_not_said_is_the_careful_choice() -> None:

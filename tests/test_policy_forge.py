@@ -138,6 +138,40 @@ def why_not(found: Evaluation) -> list[str]:
 # -- accounts and groups ---------------------------------------------------------------------------
 
 
+def test_whom_disapprove_names_holds_and_rejects_and_never_approves() -> None:
+    request = asked(disapprove=Actors(groups=(SECURITY,)))
+    known = (*members(ML, ANN, BOB), *members(SECURITY, CAT))
+    yes = vote(request, ANN, after=2)
+
+    def found(verdict: Verdict, by: Actor = CAT) -> Evaluation:
+        return judged(request, vote(request, by, verdict), yes, memberships=known)
+
+    assert found(Verdict.HOLD).outcome is Outcome.PENDING
+    assert found(Verdict.REJECT).outcome is Outcome.REJECTED
+    assert found(Verdict.HOLD, EVE).outcome is Outcome.APPROVED
+    alone = judged(request, vote(request, CAT), memberships=known)
+    assert alone.outcome is Outcome.PENDING
+    assert why_not(alone) == ["cat is not among those who may decide: team acme/ml"]
+    # An approver lifts it with a reason.
+    lifts = vote(request, BOB, Verdict.RELEASE, 3, reason="@cat it was looked at")
+    votes = (vote(request, CAT, Verdict.HOLD), yes, lifts)
+    assert judged(request, *votes, memberships=known).outcome is Outcome.APPROVED
+
+
+def test_an_unread_team_that_disapproves_holds_and_does_not_reject() -> None:
+    request = asked(disapprove=Actors(groups=(SECURITY,)))
+    found = judged(request, vote(request, CAT, Verdict.REJECT), vote(request, ANN, after=2))
+    assert found.outcome is Outcome.PENDING
+    assert [each.who for each in found.objections] == [CAT]
+
+
+def test_who_disapproves_is_looked_up_of_those_alone_who_object() -> None:
+    request = asked(disapprove=Actors(groups=(SECURITY,)))
+    votes = (vote(request, ANN), vote(request, CAT, Verdict.HOLD))
+    asks = {(q.actor, q.group) for q in questions(request, Evidence(OPENED, votes, author=OPENER))}
+    assert asks == {(ANN, ML), (CAT, ML), (CAT, SECURITY)}
+
+
 def test_a_member_of_the_team_approves() -> None:
     request = asked()
     found = judged(request, vote(request, ANN))
@@ -853,6 +887,7 @@ POLICIES = st.builds(
     auto_approve_if=st.sampled_from([None, "x == 1"]),
     bars=BARS,
     only=st.none() | SOME,
+    disapprove=st.none() | SOME,
     request_changes=st.sampled_from(RequestChanges),
     dismissed_reviews=st.sampled_from(DismissedReviews),
     initiator_is=st.sampled_from(Initiator),

@@ -175,6 +175,7 @@ def _pair(text: str) -> tuple[str, Any]:
 @policy.command()
 @_described
 @click.option("--approver", "approvers", metavar="ACCOUNT", multiple=True, help="Suppose this.")
+@click.option("--objector", "objectors", metavar="ACCOUNT", multiple=True, help="Suppose a /hold.")
 @click.option(
     "--member",
     "members",
@@ -185,7 +186,11 @@ def _pair(text: str) -> tuple[str, Any]:
 )
 @click.option("--file", "file", metavar="FILE", type=click.Path())
 def simulate(
-    approvers: tuple[str, ...], members: tuple[str, ...], file: str | None, **described: Any
+    approvers: tuple[str, ...],
+    objectors: tuple[str, ...],
+    members: tuple[str, ...],
+    file: str | None,
+    **described: Any,
 ) -> None:
     """Which entry a gate has, and whether these approvers would do; exit code 1 where not."""
     from bridge.core.evaluation import Outcome
@@ -197,7 +202,7 @@ def simulate(
     for account, groups in map(belonging, members):
         supposed.setdefault(account, []).extend(groups)
     request = _Described(**described).request()
-    found = simulated(_parsed(_chosen(file)), request, approvers, supposed)
+    found = simulated(_parsed(_chosen(file)), request, approvers, supposed, objectors)
     for each in found.selection:
         click.echo(f"{'✓' if each.met else '·'} {line(each.says)}")
     click.echo(explanation(found.evaluation, colour=colour()))

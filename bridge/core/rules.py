@@ -150,8 +150,9 @@ class Bars:
 class Policy:
     """What it takes to decide a gate. `timeout` is in seconds; None waits for ever.
 
-    `only` is whom the flow itself names: nobody else's approval counts. `initiator` is the account
-    of the user whom the run names as its initiator, if the policy's identities map them to one.
+    `only` is whom the flow itself names: nobody else's approval counts. `disapprove` are people
+    whose no counts beside that of all who may approve. `initiator` is the account of the user whom
+    the run names as its initiator, if the policy's identities map them to one.
     `chosen_by` are the facts by which the policy file chose this policy, if it may decide without a
     person; `facts` says what these must be worth.
     """
@@ -162,6 +163,7 @@ class Policy:
     auto_approve_if: str | None = None  # the condition, in words; None: no condition may approve
     bars: Bars = Bars()
     only: Actors | None = None
+    disapprove: Actors | None = None
     request_changes: RequestChanges = RequestChanges.HOLD
     dismissed_reviews: DismissedReviews = DismissedReviews.ANYONE
     initiator_is: Initiator = Initiator.CLAIMED

@@ -27,7 +27,7 @@ from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.gates.ports import Ledger, Notices
 from bridge.gates.recording import Deciding
 from bridge.policy.agreement import together
-from bridge.policy.approvers import Memberships, may_decide
+from bridge.policy.approvers import Memberships, may_object
 from bridge.policy.claims import as_asked
 from bridge.policy.evaluate import evaluate
 
@@ -143,7 +143,7 @@ _LONGEST_REASON: Final = 1_000
 def _could_matter(request: ApprovalRequest, actor: Actor, members: Memberships) -> bool:
     if actor.bot:
         return False
-    return may_decide(request.policy.require, actor, members).answer is not Answer.NOT
+    return may_object(request.policy, actor, members).answer is not Answer.NOT
 
 
 def _of_voters(considered: Iterable[JudgedVote], evidence: Evidence) -> tuple[Membership, ...]:

@@ -124,6 +124,8 @@ def _who(request: ApprovalRequest, facts: Sequence[Fact]) -> str:
     said = [f"It takes {harmless_line(takes(policy.require))}."]
     if policy.only:
         said.append(f"The flow itself asks that it be {harmless_line(str(policy.only))}.")
+    if policy.disapprove:
+        said.append(f"It can also be stopped by {harmless_line(str(policy.disapprove))}.")
     if who := started_by(request, facts):
         barred = ". They cannot approve it" if policy.bars.initiator else ""
         said.append(f"The run was started by {harmless_line(who)}{barred}.")

@@ -174,6 +174,15 @@ def may_decide(rule: Rule, actor: Actor, members: Memberships | None = None) -> 
     return Belongs(Answer.NOT, _reused(users, actor) or _not_among(rule, actor))
 
 
+def may_object(policy: Policy, actor: Actor, members: Memberships) -> Belongs:
+    """Whether this person's no counts: of those who may approve, and of `disapprove`."""
+    found = may_decide(policy.require, actor, members)
+    if policy.disapprove is None or found.surely:
+        return found
+    besides = among(policy.disapprove, actor, members)
+    return found if besides.answer is Answer.NOT else besides
+
+
 def _not_among(rule: Rule, actor: Actor) -> str:
     return f"{actor} is not among those who may decide: {who_may(rule)}"
 

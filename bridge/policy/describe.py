@@ -85,6 +85,8 @@ def _besides(selected: Selected) -> Iterator[str]:
         yield "a review that requests changes rejects"
     else:
         yield "a review that requests changes holds the gate"
+    if policy.disapprove:
+        yield f"a no of {policy.disapprove} counts too"
     if policy.dismissed_reviews is DismissedReviews.DECIDERS:
         yield "an approval is taken away only by one who may decide dismissing it"
     else:

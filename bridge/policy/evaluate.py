@@ -50,6 +50,7 @@ from bridge.policy.approvers import (
     identity,
     match_up,
     may_decide,
+    may_object,
     unsettled,
     why_no_approver,
     why_nobody,
@@ -357,13 +358,15 @@ class _Judge:
         return (
             self.form(vote)
             or bar(self._request, self._evidence, vote.actor)
-            or self._stranger(vote.actor)
+            or self._stranger(vote)
             or self._withdrawn(vote)
             or self._unapproving(vote)
         )
 
-    def _stranger(self, actor: Actor) -> Why | None:
-        return may_decide(self._policy.require, actor, self._members).why_not()
+    def _stranger(self, vote: Vote) -> Why | None:
+        if objects(vote):
+            return may_object(self._policy, vote.actor, self._members).why_not()
+        return may_decide(self._policy.require, vote.actor, self._members).why_not()
 
     def _withdrawn(self, vote: Vote) -> Why | None:
         if vote.verdict is not Verdict.APPROVE:

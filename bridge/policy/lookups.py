@@ -24,14 +24,17 @@ def questions(request: ApprovalRequest, evidence: Evidence) -> tuple[Question, .
     digest = digest_of(request)
     known = {(each.user, each.group) for each in evidence.memberships}
     found: dict[tuple[int, Group], Question] = {}
-    for actor in _whom(request, evidence, digest):
-        for group in _groups(request.policy, actor):
+    for actor, objecting in _whom(request, evidence, digest):
+        for group in _groups(request.policy, actor, objecting=objecting):
             if actor.id is not None and (actor.id, group) not in known:
                 found[actor.id, group] = Question(actor, group)
     return tuple(found.values())
 
 
-def _whom(request: ApprovalRequest, evidence: Evidence, digest: str) -> Iterator[Actor]:
+def _whom(
+    request: ApprovalRequest, evidence: Evidence, digest: str
+) -> Iterator[tuple[Actor, bool]]:
+    """Who must be known, and whether as somebody who objects."""
     kept = kept_open(request, evidence.objections, evidence.facts)
     on_record = {key(each) for each in evidence.objections}
     for vote in sorted(evidence.votes, key=_order):
@@ -39,19 +42,20 @@ def _whom(request: ApprovalRequest, evidence: Evidence, digest: str) -> Iterator
         if objects(vote) or objection_of_form(request, digest, vote, late) is None:
             for actor in (vote.actor, vote.dismissed_by):
                 if actor and not actor.bot and not bar(request, evidence, actor):
-                    yield actor
+                    yield actor, objects(vote) and actor is vote.actor
     for vote in sorted((*evidence.said, *evidence.votes), key=_order):
         if objects(vote):
             if not vote.actor.bot and key(vote) not in on_record:
-                yield vote.actor  # also one who is barred: a no is heard all the same
+                yield vote.actor, True  # also one who is barred: a no is heard all the same
             by = vote.dismissed_by
             if by and not by.bot and not bar(request, evidence, by):
-                yield by
+                yield by, False
 
 
-def _groups(policy: Policy, actor: Actor) -> Iterator[Group]:
+def _groups(policy: Policy, actor: Actor, *, objecting: bool) -> Iterator[Group]:
     nothing = Memberships(())
-    for actors in (*leaves(policy.require), *([policy.only] if policy.only else [])):
+    besides = [policy.only, policy.disapprove if objecting else None]
+    for actors in (*leaves(policy.require), *(each for each in besides if each)):
         if not among(actors, actor, nothing).surely:  # else the policy names the account itself
             yield from actors.groups
 

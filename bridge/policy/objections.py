@@ -35,7 +35,7 @@ from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest, Objections
 from bridge.core.rules import OnTimeout
 from bridge.core.sanitize import one_line
-from bridge.policy.approvers import Memberships, identity, may_decide, why_no_approver, why_nobody
+from bridge.policy.approvers import Memberships, identity, may_object, why_no_approver, why_nobody
 from bridge.policy.claims import clock_may_approve
 
 #: Characters of a reason on record: a comment may hold 65,536, and its address stands beside it.
@@ -179,7 +179,7 @@ def why_no_objector(request: ApprovalRequest, actor: Actor, members: Memberships
     """
     if unproven := why_nobody(request, actor):
         return unproven
-    found = may_decide(request.policy.require, actor, members)
+    found = may_object(request.policy, actor, members)
     return found.why_not() if found.answer is Answer.NOT else None
 
 

@@ -51,6 +51,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
         "via",
         "require",
         "bar",
+        "disapprove",
         "timeout",
         "on_timeout",
         "auto_approve_if",
@@ -297,6 +298,7 @@ def _entry(place: Place, initiator: Initiator) -> tuple[Covers, bool]:
         timeout=timeout,
         on_timeout=on_timeout or OnTimeout.REJECT,
         bars=bars,
+        disapprove=_disapprove(place),
         request_changes=place.choice("request_changes", RequestChanges) or RequestChanges.HOLD,
         dismissed_reviews=place.choice("dismissed_reviews", DismissedReviews)
         or DismissedReviews.ANYONE,
@@ -343,6 +345,16 @@ def _bars(place: Place) -> Bars:
         author=place.flag("author") is not False,
         users=_users(place),
     )
+
+
+def _disapprove(place: Place) -> Actors | None:
+    if not place.has("disapprove"):
+        return None
+    group = place.place("disapprove", "a group of each")
+    actors = _actors(group)
+    if actors.nobody and group.sound:
+        group.fault("it names nobody")
+    return actors
 
 
 def _rule(place: Place, bars: Bars) -> Rule:

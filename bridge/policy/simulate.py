@@ -46,8 +46,10 @@ def simulate(
     request: ApprovalRequest,
     approvers: Sequence[str] = (),
     supposed: Mapping[str, Sequence[Group]] | None = None,
+    objectors: Sequence[str] = (),
 ) -> Simulation:
-    """What would become of this request if these accounts approved as soon as it is asked.
+    """What would become of this request if these accounts approved as soon as it is asked, and if
+    these held it.
 
     `supposed` is what the forge would answer about them; of all else nothing is known. Raises
     `NoPolicy` where no entry covers the gate, `Faults` where the flow's own wishes leave nobody.
@@ -69,7 +71,7 @@ def simulate(
     covers = Finding(f"{selected.rule!r} ({file.where}:{entry.line}) covers it: {entry.when}", True)
     asked = replace(request, venue=_somewhere(request), policy=narrow(selected, declared))
     nobody_yet = Evidence(asked.opened_at, condition=_condition(asked), author=_OPENER)
-    evidence = simulated(asked, nobody_yet, approvers, supposed)
+    evidence = simulated(asked, nobody_yet, approvers, supposed, objectors)
     return Simulation((*passed, covers), evaluate(asked, evidence))
 
 
@@ -112,15 +114,18 @@ def simulated(
     evidence: Evidence,
     approvers: Sequence[str],
     supposed: Mapping[str, Sequence[Group]] | None = None,
+    objectors: Sequence[str] = (),
 ) -> Evidence:
-    """The evidence as it would be if these accounts approved now: what a what-if evaluates.
+    """The evidence as it would be if these accounts answered now: what a what-if evaluates.
 
     `supposed` says which groups an account is taken to be in; of anything else nothing is known.
     """
     votes, facts = list(evidence.votes), list(evidence.memberships)
-    for index, login in enumerate(approvers, start=1):
+    answers = [(login, Verdict.APPROVE) for login in approvers]
+    answers += [(login, Verdict.HOLD) for login in objectors]
+    for index, (login, verdict) in enumerate(answers, start=1):
         actor = _account(login, evidence, stand_in=-index)
-        vote = Vote(actor, Verdict.APPROVE, evidence.now, digest_of(request), Channel.COMMENT)
+        vote = Vote(actor, verdict, evidence.now, digest_of(request), Channel.COMMENT)
         vote = replace(vote, signed_by="supposed")
         votes.append(vote)
         for group in (supposed or {}).get(login, ()):

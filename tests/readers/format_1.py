@@ -150,6 +150,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "auto_approve_if": optional(TEXT),
         "bars": optional("bars", {}),
         "only": optional("actors"),
+        "disapprove": optional("actors"),
         "request_changes": optional(words("hold, reject"), "hold"),
         "dismissed_reviews": optional(words("anyone, deciders"), "anyone"),
         "facts": optional(words("proven, claimed"), "proven"),
