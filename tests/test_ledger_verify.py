@@ -10,7 +10,7 @@ import pytest
 
 from bridge.cli.main import main
 from bridge.core.decision_keys import DecisionKey
-from bridge.core.errors import Faults
+from bridge.core.errors import Faults, LedgerUnavailable
 from bridge.core.evaluation import Objection
 from bridge.core.model import ApprovalRequest
 from bridge.core.records import decision_out, objections_out, request_out
@@ -91,6 +91,35 @@ def test_a_commit_that_somebody_noted_down_is_a_place_to_go_on(
     decided(ledger, "second")
     decided(ledger, "third")
     assert again(ledger, noted).decisions == 2
+
+
+@pytest.mark.parametrize("name", ["HEAD", "packed-refs.lock", "objects/pack"])
+def test_a_kept_clone_that_is_spoilt_is_made_anew(
+    ledger: GitLedger, tmp_path: Path, name: str
+) -> None:
+    decided(ledger, "first")
+    before = proven(ledger)
+    (kept,) = tmp_path.glob("cache/*/kept.git")
+    if name == "objects/pack":
+        for each in (kept / name).iterdir():
+            each.unlink()
+    else:
+        (kept / name).write_text("")
+    decided(ledger, "second")
+    found = again(ledger, before)
+    assert (found.decisions, found.faults) == (1, ())
+
+
+def test_a_ledger_that_is_away_for_a_while_spoils_no_kept_clone(
+    ledger: GitLedger, repository: Path, tmp_path: Path
+) -> None:
+    decided(ledger)
+    proven(ledger)
+    away = repository.rename(tmp_path / "away.git")
+    with pytest.raises(LedgerUnavailable):
+        proven(ledger)
+    (kept,) = tmp_path.glob("cache/*/kept.git")
+    assert head_of(kept) == head_of(away)
 
 
 # -- what was done since ---------------------------------------------------------------------------

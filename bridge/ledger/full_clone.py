@@ -39,22 +39,25 @@ def fetched(
     own = {**config, "fetch.negotiationAlgorithm": "consecutive", "fetch.unpackLimit": "1"}
     args = ["fetch", "--quiet", "--no-tags", "--prune", "--", url, f"+{refs}:{refs}"]
 
-    def fetch() -> FullClone:
-        if not path.exists():
-            make_bare(path, {}, pass_fds)
-        run(args, environment(path, own), pass_fds=pass_fds, seconds=SECONDS_FOR_ALL)
-        return FullClone(path)
+    def fetch(into: Path) -> None:
+        if not into.exists():
+            make_bare(into, {}, pass_fds)
+        run(args, environment(into, own), pass_fds=pass_fds, seconds=SECONDS_FOR_ALL)
 
     was_kept = path.exists()
     if was_kept and len(list((path / "objects" / "pack").glob("*.pack"))) > _MOST_PACKS:
         shutil.rmtree(path)
     try:
-        return fetch()
+        fetch(path)
     except GitFailed:
         if not was_kept:
             raise
-    shutil.rmtree(path, ignore_errors=True)  # a git died in it, or it has rotted
-    return fetch()
+        # A git died in it, or it has rotted; or the remote is away, and then it is kept.
+        fresh = path.with_name(f"new-{path.name}")
+        fetch(fresh)
+        shutil.rmtree(path, ignore_errors=True)
+        fresh.rename(path)
+    return FullClone(path)
 
 
 class FullClone:
