@@ -116,7 +116,7 @@ def nearest(word: str, valid: Sequence[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(valid)}"
 
 
-class Entry:
+class Value:
     """One value, whatever it is."""
 
     def __init__(self, node: Node, called: str, notes: Notes) -> None:
@@ -172,12 +172,12 @@ class Entry:
         self.fault(f"{self.called} cannot be {found!r}{nearest(found, valid)}")
         return None
 
-    def items(self) -> list[Entry]:
+    def items(self) -> list[Value]:
         """The entries of a list; of a single value, itself."""
         if isinstance(self.node, SequenceNode) and self.node.tag == _TAG + "seq":
             if not self.node.value:
                 self.fault(f"{self.called} is an empty list")
-            return [Entry(each, self.called, self._notes) for each in self.node.value]
+            return [Value(each, self.called, self._notes) for each in self.node.value]
         return [self]
 
 
@@ -190,7 +190,7 @@ class Place:
         self.line = node.start_mark.line + 1 if node else 1
         self._notes = notes
         self._known = keys
-        self._found: dict[str, Entry] = {}
+        self._found: dict[str, Value] = {}
         self._before = len(notes.faults)
         self._is_there = isinstance(node, MappingNode) and node.tag == _TAG + "map"
         if isinstance(node, MappingNode) and self._is_there:
@@ -203,7 +203,7 @@ class Place:
 
     def _read(self, node: MappingNode) -> None:
         for key_node, value in node.value:
-            key = Entry(key_node, "a key", self._notes)
+            key = Value(key_node, "a key", self._notes)
             name = key.text()
             if name is None:
                 continue
@@ -212,7 +212,7 @@ class Place:
             elif name in self._found:
                 key.fault(f"{name!r} stands twice; it stood on line {self._found[name].line}")
             else:
-                self._found[name] = Entry(value, name, self._notes)
+                self._found[name] = Value(value, name, self._notes)
 
     def _meant(self, name: str) -> str:
         elsewhere = [place for place, keys in self._known.items() if name in keys]
@@ -245,13 +245,13 @@ class Place:
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A text, or a list of different ones."""
-        return self._different(key, Entry.text)
+        return self._different(key, Value.text)
 
     def matching(self, key: str, form: re.Pattern[str], wanted: str) -> tuple[str, ...]:
         """As `texts`, each of this form."""
         return self._different(key, lambda entry: entry.matching(form, wanted))
 
-    def _different(self, key: str, read: Callable[[Entry], str | None]) -> tuple[str, ...]:
+    def _different(self, key: str, read: Callable[[Value], str | None]) -> tuple[str, ...]:
         found: dict[str, str] = {}
         for entry in self.entries(key):
             text = read(entry)
@@ -290,7 +290,7 @@ class Place:
 
     # -- what is inside ----------------------------------------------------------------------
 
-    def entries(self, key: str) -> list[Entry]:
+    def entries(self, key: str) -> list[Value]:
         """The values of a list; a single value is a list of one."""
         found = self._at(key)
         return found.items() if found else []
@@ -308,7 +308,7 @@ class Place:
         entries = found.items() if found else []
         return [Place(each.node, name, self._notes, self._known) for each in entries]
 
-    def pairs(self, key: str) -> Iterator[tuple[str, Entry]]:
+    def pairs(self, key: str) -> Iterator[tuple[str, Value]]:
         """The pairs of a mapping whose keys are anybody's to choose."""
         found = self._at(key)
         if found is None:
@@ -317,11 +317,11 @@ class Place:
             found.fault(f"{key} must be a mapping")
             return
         for key_node, value in found.node.value:
-            name = Entry(key_node, f"a name in {key}", self._notes).text()
+            name = Value(key_node, f"a name in {key}", self._notes).text()
             if name is not None:
-                yield name, Entry(value, f"{key}: {name}", self._notes)
+                yield name, Value(value, f"{key}: {name}", self._notes)
 
-    def _at(self, key: str, *, required: bool = False) -> Entry | None:
+    def _at(self, key: str, *, required: bool = False) -> Value | None:
         found = self._found.get(key)
         if found is None and required and self._is_there:
             self.fault(f"{self.name} has no {key!r}, and needs one")
