@@ -366,3 +366,27 @@ def test_a_page_that_the_policy_left_does_not_hide_that_the_new_one_was_deleted(
     issue.comment(at.alice, approve(at))
     at.sweep()
     assert recorded(at)
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["kept", "deleted"])
+def test_an_approval_of_an_issue_that_showed_other_words_than_its_request_does_not_count(
+    at: World, is_deleted: bool
+) -> None:
+    issue = opened(at)
+    true = issue.body
+    for text in (true.replace("93", "99"), true):
+        at.github.clock.advance(minutes=1)
+        issue.edit(at.opener.bot, text)
+        if text != true:
+            at.github.clock.advance(minutes=1)
+            issue.comment(at.alice, approve(at))
+    if is_deleted:
+        issue.delete_revision(-2, at.opener.bot)
+    at.github.clock.advance(minutes=1)
+    tend(at, issue)
+    assert recorded(at) is None
+    why = "before this version of the request was shown" if is_deleted else "showed other words"
+    assert why in at.status(issue)
+    issue.comment(at.alice, approve(at))
+    tend(at, issue)
+    assert recorded(at)
