@@ -41,6 +41,7 @@ DAEMON = {"name": "db", "daemon": True, "container": {"image": "redis", "command
     [
         (workflow(synchronization=LOCK), "the workflow keeps its lock"),
         (workflow({"synchronization": LOCK}), "the template main keeps its lock"),
+        (workflow(templateDefaults={"synchronization": LOCK}), "also to the node that waits"),
         (workflow(volumeClaimTemplates=[{"metadata": {"name": "w"}}]), "keeps its volumes"),
         (cron("Forbid"), "the schedule skips its runs"),
         (cron("Replace"), "the schedule's next run ends the one"),

@@ -30,6 +30,11 @@ def _held(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Iterator[str]:
             "the workflow keeps its lock (`synchronization`) while a gate waits, and other runs"
             " wait for it. Put the lock on the templates that need it"
         )
+    if (spec.get("templateDefaults") or {}).get("synchronization"):
+        yield (
+            "`templateDefaults` gives a lock (`synchronization`) to every template, also to the"
+            " node that waits, which keeps it. Put the lock on the templates that need it"
+        )
     around = enclosing(spec, {post.owner for post in posts})
     for template in spec["templates"]:
         if template["name"] in around and template.get("synchronization"):
