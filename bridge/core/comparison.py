@@ -103,6 +103,14 @@ def compared(request: ApprovalRequest) -> Comparison | None:
     return Comparison(baseline, (*rows, *gone))
 
 
+def changes(request: ApprovalRequest) -> dict[str, float]:
+    """How much each metric changed since the baseline; nothing of one that cannot be compared."""
+    found = compared(request)
+    rows = found.rows if found else ()
+    differences = ((each.name, each.difference) for each in rows)
+    return {name: float(difference) for name, difference in differences if difference is not None}
+
+
 def _is_own(artifact: Artifact) -> bool:
     """An earlier gate's decision, which is another one in each run."""
     return artifact.name.rpartition(".")[2] == DECISION

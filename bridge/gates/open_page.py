@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Final
 
-from bridge.core.comparison import is_of
+from bridge.core.comparison import changes, is_of
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, NoPolicy
 from bridge.core.evaluation import Evidence
 from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest, Declared, Draft, Place, Standing, Subject
-from bridge.core.rules import Policy, Via
+from bridge.core.rules import Actors, Approvals, Policy, Via
 from bridge.gates.evidence import learned
 from bridge.gates.gate_issues import asked_since
-from bridge.gates.open_gate import open_after
+from bridge.gates.open_gate import compared, open_after
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
 from bridge.pages import page_text, status_comment, votes
 from bridge.pages.body_history import was_replaced
@@ -51,6 +52,9 @@ class Desk:
     cluster: Cluster | None = None  # None: somebody else delivers to Argo
 
 
+_NO_POLICY: Final = Policy(Approvals(Actors()))
+
+
 def ask(desk: Desk, draft: Draft, facts: tuple[Fact, ...] = ()) -> tuple[Standing, Page | None]:
     """Bind the draft to the policy file, and open the gate and its page. What was opened before
     is found again. `facts` are proven of the draft: they are on record before the page says so.
@@ -60,8 +64,15 @@ def ask(desk: Desk, draft: Draft, facts: tuple[Fact, ...] = ()) -> tuple[Standin
     """
     look = desk.forge.find([draft.gate.branch])
     place = place_on(desk.forge, look.site)
-    request = draft.bound(policy_for(draft, look.site), desk.clock(), place)
-    before = desk.ledger.read(request.gate.id)
+    now = desk.clock()
+    if draft.kind and _policies(look.site).reads_changes:
+        # Which entry covers it depends on what it is compared with, whatever its policy is then.
+        before = desk.ledger.read(draft.gate.id)
+        shown = compared(desk.ledger, draft.bound(_NO_POLICY, now, place), before)
+        request = draft.bound(policy_for(shown, look.site), now, place)
+    else:
+        request = draft.bound(policy_for(draft, look.site), now, place)
+        before = desk.ledger.read(request.gate.id)
     standing = open_after(desk.ledger, desk.notices, request, before, draft.drawn)
     if standing.decision or standing.head is None:
         return standing, None
@@ -140,7 +151,8 @@ def policy_for(asked: Draft | ApprovalRequest, site: Site) -> Policy:
             f"the request of {asked.gate.key}",
             ["its `kind` is that of another flow, step or environment: ask again in a new run"],
         )
-    selected = _policies(site).select(asked.subject, asked.initiator)
+    changed = changes(asked) if isinstance(asked, ApprovalRequest) else {}
+    selected = _policies(site).select(asked.subject, asked.initiator, changed)
     return replace(narrow(selected, asked.declared), via=selected.via)
 
 

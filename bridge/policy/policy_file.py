@@ -61,7 +61,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
         "signed",
         "initiator",
     ),
-    "when": ("flow", "step", "environment", "label", "artifacts"),
+    "when": ("flow", "step", "environment", "label", "artifacts", "change"),
     "require": (
         "count",
         "users",
@@ -85,6 +85,11 @@ _OPPOSITE: Final = {
 }  # fmt: skip
 
 
+#: How much each metric changed since the last approved run, by its name.
+Changes = Mapping[str, float]
+_NOTHING: Final[Changes] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class When:
     """Which gates an entry covers: those that fit all that is named here."""
@@ -94,15 +99,17 @@ class When:
     environments: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     artifacts: tuple[conditions.Test, ...] = ()
+    changes: tuple[conditions.Test, ...] = ()  # of metrics, since the last approved run
 
-    def covers(self, subject: Subject) -> bool | str:
-        """Yes, no, or why that cannot be known."""
-        if self.rules_out(subject):
+    def covers(self, subject: Subject, changes: Changes) -> bool | str:
+        """Yes, no, or why that cannot be known. An entry that asks for a change which nobody can
+        compute covers the gate: a run without a baseline must not get past it."""
+        if self.rules_out(subject, changes):
             return False
         unknown = [each for each in self._found(subject) if isinstance(each, str)]
         return unknown[0] if unknown else True
 
-    def rules_out(self, subject: Subject) -> str | None:
+    def rules_out(self, subject: Subject, changes: Changes) -> str | None:
         """What of it the gate surely does not fit, in words; None where nothing is."""
         exact = (("flow", self.flows, subject.flow), ("step", self.steps, subject.step))
         for what, named, found in exact:
@@ -116,6 +123,10 @@ class When:
         for test, holds in zip(self.artifacts, artifacts, strict=True):
             if holds is False:
                 return f"{test.text} does not hold: {test.name} is {subject.artifacts[test.name]}"
+        for test in self.changes:
+            if test.name in changes and not conditions.judge(test, changes).holds:
+                by = f"{changes[test.name]:+.4g}"
+                return f"the change {test.text} does not hold: {test.name} changed by {by}"
         return None
 
     @property
@@ -124,7 +135,8 @@ class When:
         names = {"flow": self.flows, "step": self.steps, "label": self.labels}
         names[conditions.ENVIRONMENT] = self.environments
         read = {name for name, values in names.items() if values}
-        return read | {f"artifact {test.name}" for test in self.artifacts}
+        read |= {f"artifact {test.name}" for test in self.artifacts}
+        return read | {f"change of {test.name}" for test in self.changes}
 
     def _found(self, subject: Subject) -> list[bool | str]:
         return [self._environment(subject), *(_holds(test, subject) for test in self.artifacts)]
@@ -142,6 +154,7 @@ class When:
         said += [f"environment {_or(self.environments)}"] if self.environments else []
         said += [f"label {_or(self.labels)}"] if self.labels else []
         said += [test.text for test in self.artifacts]
+        said += [f"change of {test.text}" for test in self.changes]
         return ", ".join(said) or "every gate"
 
 
@@ -181,16 +194,23 @@ class PolicyFile:
     entries: tuple[Covers, ...]
     identities: Mapping[str, str]  # the run's user, folded, to an account
 
-    def select(self, subject: Subject, initiator: str | None = None) -> Selected:
+    @property
+    def reads_changes(self) -> bool:
+        return any(entry.when.changes for entry in self.entries)
+
+    def select(
+        self, subject: Subject, initiator: str | None = None, changes: Changes = _NOTHING
+    ) -> Selected:
         """The first entry that matches this gate.
 
-        `initiator` is the run's user, as the request has it. Raises `NoPolicy` where no entry
-        covers the gate, or where an entry asks for what the gate does not say: such a gate waits.
+        `initiator` is the run's user, as the request has it, `changes` those of its metrics.
+        Raises `NoPolicy` where no entry covers the gate, or where an entry asks for what the gate
+        does not say: such a gate waits.
         """
         reads: set[str] = set()
         for entry in self.entries:
             reads |= entry.when.reads
-            covers = entry.when.covers(subject)
+            covers = entry.when.covers(subject, changes)
             if isinstance(covers, str):
                 raise NoPolicy(
                     f"no policy covers this gate: whether {entry.selected.rule!r}"
@@ -209,11 +229,13 @@ class PolicyFile:
 
     def may_cover(self, subject: Subject) -> bool:
         """Whether an entry is left that covers this gate, once it says what it does not yet."""
-        return any(entry.when.rules_out(subject) is None for entry in self.entries)
+        return any(entry.when.rules_out(subject, {}) is None for entry in self.entries)
 
-    def passed_over(self, subject: Subject) -> tuple[tuple[Covers, str], ...]:
+    def passed_over(
+        self, subject: Subject, changes: Changes = _NOTHING
+    ) -> tuple[tuple[Covers, str], ...]:
         """The entries before the one that covers this gate (or may), each with why it does not."""
-        whys = ((entry, entry.when.rules_out(subject)) for entry in self.entries)
+        whys = ((entry, entry.when.rules_out(subject, changes)) for entry in self.entries)
         return tuple(
             (entry, why) for entry, why in takewhile(lambda pair: pair[1] is not None, whys) if why
         )
@@ -336,7 +358,19 @@ def _when(place: Place) -> When:
         environments=place.texts("environment"),
         labels=place.texts("label"),
         artifacts=tuple(test for test in tests if test),
+        changes=tuple(
+            test
+            for each in place.entries("change")
+            if (test := each.parsed(_change, "a change such as accuracy < -0.01"))
+        ),
     )
+
+
+def _change(text: str) -> conditions.Test:
+    test = conditions.parse(text)
+    if isinstance(test.literal, bool) or not isinstance(test.literal, int | float):
+        raise Faults(f"the change {text[:100]!r}", ["a change is a number: accuracy < -0.01"])
+    return test
 
 
 def _bars(place: Place) -> Bars:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bridge.core import conditions
+from bridge.core.comparison import changes
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
 from bridge.core.evaluation import (
@@ -60,12 +61,13 @@ def simulate(
             f"the request of {request.gate.key}",
             ["it does not say what it is about: describe the gate with --flow, --step and so on"],
         )
-    selected = file.select(subject, request.initiator)
+    changed = changes(request)
+    selected = file.select(subject, request.initiator, changed)
     passed = [
         Finding(
             f"{entry.selected.rule!r} ({file.where}:{entry.line}) does not cover it: {why}", False
         )
-        for entry, why in file.passed_over(subject)
+        for entry, why in file.passed_over(subject, changed)
     ]
     entry = file.entries[len(passed)]
     covers = Finding(f"{selected.rule!r} ({file.where}:{entry.line}) covers it: {entry.when}", True)
