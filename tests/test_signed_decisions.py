@@ -54,6 +54,7 @@ from bridge.ledger.git_ledger import GitLedger, create
 from bridge.local.signing import SigningKey, signing_key
 from tests import ledgers
 from tests.ledgers import LEDGER, a_request, decided, git, opened
+from tests.readers import whole_ledger
 from tests.ssh_keys import private_text
 from tests.test_git_ledger import put
 
@@ -544,3 +545,20 @@ def test_objections_of_a_retired_key_lift_if_the_ledger_had_them_in_time(at: Sig
     too_late = at.reader(now, DecisionKey(BEFORE.public, git(at.path, "rev-parse", f"{LEDGER}^1")))
     assert held(at, in_time) == ((lifted(a_hold(request)),), ())
     assert held(at, too_late) == ((a_hold(request),), ())
+
+
+# -- without the bridge ----------------------------------------------------------------------------
+
+
+def test_every_digest_and_signature_is_checked_by_a_script_without_the_bridge(at: Signed) -> None:
+    """`docs/ledger.md` alone is enough."""
+    at.decide("first")
+    objected = at.open("second")
+    said = Objection(ANN, Verdict.HOLD, objected.opened_at, digest_of(objected), "wait")
+    at.decider.hold(objected.gate.id, (said,))
+    at.deciding().record(replace(a_rejection(objected), objections=(said,)))
+    assert whole_ledger.faults(at.path, KEY.public.line) == (2, [])
+    at.decide("third", ASKERS)
+    count, (fault,) = whole_ledger.faults(at.path, KEY.public.line)
+    assert count == 3
+    assert fault.endswith("it is not signed by the key")
