@@ -169,9 +169,9 @@ def _forge(github: GitHubSettings) -> GitHub:
         from bridge.github.client import GitHub
     except ModuleNotFoundError as missing:
         raise ForgeUnavailable(
-            f"{github.name}: {missing.name} is missing here: add the packages requests and"
-            " PyJWT[crypto]. If decisions are only read, set HITL_TOKEN to a token and no"
-            " HITL_APP_ID: that does without them"
+            f"{github.name}: {missing.name} is missing here: add the package PyGithub; where"
+            " decisions are only read, HITL_TOKEN with a token does without it, and HITL_APP_ID"
+            " does not"
         ) from None
     return GitHub(github)
 

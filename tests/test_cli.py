@@ -633,7 +633,7 @@ def test_completion_looks_into_the_ledger_that_was_typed_and_is_quiet_where_ther
 
 
 HEAVY = {
-    *("metaflow", "flowyml", "apprise", "requests", "kubernetes"),
+    *("metaflow", "flowyml", "apprise", "github", "kubernetes"),
     *("jinja2", "jsonschema", "yaml", "numpy", "pandas"),
 }
 

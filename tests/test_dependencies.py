@@ -28,7 +28,6 @@ OLDEST = {
     "apprise": "1.8",  # GHSA-qhmp-h54x-38qr (0.9.5.1)
     "pyjwt": "2.13",  # GHSA-752w-5fwx-jx9f (2.12), PYSEC-2026-175, 177, 178 and 179
     "requests": "2.33",  # CVE-2026-25645; GHSA-9hjg-9r4m-mvj7 (2.32.4), a .netrc that leaks
-    "pynacl": "1.6.2",  # CVE-2025-69277, in the libsodium that it brings
     "urllib3": "2.7",  # CVE-2026-44431 and 44432
     # Up to 34 it holds urllib3 below 2.4; 36.0.0 sends requests without the token:
     # https://github.com/kubernetes-client/python/issues/2582
@@ -37,11 +36,12 @@ OLDEST = {
 }
 
 #: Modules of packages that come with a declared one, as part of its interface; `PyJWT[crypto]`
-#: brings cryptography.
+#: brings cryptography, and PyGithub seals secrets with PyNaCl.
 PART_OF = {
     "gitdb": "gitpython",
     "referencing": "jsonschema",
     "cryptography": "pyjwt",
+    "nacl": "pygithub",
 }
 
 LOCKS = {

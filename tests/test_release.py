@@ -102,7 +102,7 @@ def test_a_tag_builds_a_wheel_that_works_and_says_where_its_action_is(checkout: 
         assert not [each for each in archive.getnames() if "/.venv/" in each]
     parts = json.loads((uploaded / "sbom.cdx.json").read_text())
     assert parts["metadata"]["component"]["name"] == "approval-bridge"
-    assert {"PyNaCl", "GitPython", "PyYAML"} <= {each["name"] for each in parts["components"]}
+    assert {"PyGithub", "GitPython", "PyYAML"} <= {each["name"] for each in parts["components"]}
 
 
 def test_a_tag_of_another_version_releases_nothing(checkout: Path) -> None:

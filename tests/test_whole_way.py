@@ -101,7 +101,7 @@ class OnArgo(Flows):
             for each in templates
             if "container" in each
         }
-        found = [name for name in commands if "PyJWT==" in commands[name]]
+        found = [name for name in commands if "PyGithub==" in commands[name]]
         assert found == ["hitl-notify-deploy"]
 
 

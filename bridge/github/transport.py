@@ -13,21 +13,30 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
+import jwt
 import requests
+from github import Auth, Github
+from github.Requester import (
+    HTTPRequestsConnectionClass,
+    HTTPSRequestsConnectionClass,
+    Requester,
+    RequestsResponse,
+)
+from jwt.algorithms import RSAAlgorithm
 from urllib3.exceptions import HTTPError
 
 from bridge.core import log, whole_answer
 from bridge.core.errors import ForgeUnavailable
 from bridge.core.settings import APP_ID, APP_KEY, REPOSITORY, GitHubSettings
 
+# At DEBUG the library logs whole answers, and the answer that mints a token is the token.
+logging.getLogger("github.Requester").setLevel(logging.INFO)
+
 _log = log.logger("github")
 
 #: Seconds until an unanswered request is given up.
 _SECONDS = 20
-#: How often a renamed repository may send on.
-_MOVES = 3
 #: How often a request is sent that may be sent twice, where GitHub fails or the line breaks.
 _TRIES = 3
 #: Seconds that a line waits in all, for limits and for GitHub to recover: a waiting runner costs
@@ -63,7 +72,16 @@ class Line:
         self._patience = PATIENCE
         self._minted: _Minted | None = None
         self._installation: int | None = None
-        self._account: _Account | None = None
+        self._common: Json = {
+            "base_url": settings.api_url,
+            "timeout": _SECONDS,
+            # Its own retries wait as long as any answer tells them to, and repeat every write.
+            "retry": None,
+            "seconds_between_requests": None,
+            "seconds_between_writes": None,
+            "user_agent": "approval-bridge",
+        }
+        self._github: Github | None = None
 
     @property
     def token(self) -> str:
@@ -73,7 +91,7 @@ class Line:
             return settings.token or ""
         if self._minted is None or self._minted.expires_at - _MARGIN <= datetime.now(UTC):
             self._minted = self._mint(settings.app_id, settings.app_key)
-            self._account = None
+            self._github = None
         return self._minted.token
 
     def get(self, path: str, why: str) -> Any:
@@ -91,7 +109,8 @@ class Line:
     @property
     def scopes(self) -> frozenset[str] | None:
         """What a classic token may, as the last answer said; None: it is no classic token."""
-        return self._account.scopes if self._account else None
+        said = self._github.oauth_scopes if self._github else None
+        return None if said is None else frozenset(said)
 
     def graphql(self, document: str, variables: Json, why: str, *, again: bool = True) -> Json:
         """The whole answer; its `errors` are for the caller to judge."""
@@ -114,14 +133,14 @@ class Line:
                 return self._taken(reply, why)
             self._minted, renewed = None, True
 
-    def _as(self, token: str) -> _Account:
-        if self._account is None:
-            self._account = _Account(self._settings.api_url, f"token {token}")
-        return self._account
+    def _as(self, token: str) -> Github:
+        if self._github is None:
+            self._github = _client(Auth.Token(token), self._common)
+        return self._github
 
     def _exchanged(
         self,
-        account: _Account,
+        github: Github,
         method: str,
         path: str,
         given: Json | None,
@@ -132,7 +151,7 @@ class Line:
         tries = _TRIES if again else 1
         while True:
             start = time.monotonic()
-            reply = _sent(account, method, path, given)
+            reply = _sent(github, method, path, given)
             if _log.isEnabledFor(logging.DEBUG):
                 asked = _operation(given) or f"{method} {path}"
                 _log.debug("%s: %s, %s%s", asked, reply.said, log.since(start), reply.cost)
@@ -177,14 +196,26 @@ class Line:
 
     def get_as_app(self, app_id: str, key: str, path: str, why: str) -> Any:
         """What GitHub tells an App itself; None if there is no such thing."""
-        app = _Account(self._settings.api_url, f"Bearer {_app_token(app_id, key, why)}")
+        app = _client(self._app_auth(app_id, key, why), self._common)
         reply = self._exchanged(app, "GET", path, None, why, again=True)
         return None if reply.status == 404 else self._taken(reply, why)
+
+    @staticmethod
+    def _app_auth(app_id: str, key: str, why: str) -> Auth.AppAuth:
+        try:
+            read = _read_key(key)
+            auth = Auth.AppAuth(
+                app_id, sign_func=lambda claims: jwt.encode(claims, read, algorithm="RS256")
+            )
+            auth.create_jwt()
+        except (jwt.PyJWTError, ValueError, TypeError):
+            raise ForgeUnavailable(f"{why}: {APP_KEY} is no private key in PEM form") from None
+        return auth
 
     def _mint(self, app_id: str, key: str) -> _Minted:
         repository = self._settings.repository
         why = f"the App {app_id} gets no token for {repository}"
-        app = _Account(self._settings.api_url, f"Bearer {_app_token(app_id, key, why)}")
+        app = _client(self._app_auth(app_id, key, why), self._common)
 
         def asked(method: str, path: str, given: Json | None = None) -> Any:
             return self._taken(self._exchanged(app, method, path, given, why, again=True), why)
@@ -205,23 +236,9 @@ class Line:
             raise self._failed(why, "its answer is not what GitHub describes") from None
 
 
-def _app_token(app_id: str, key: str, why: str) -> str:
-    """By which an App itself asks, for five minutes. GitHub's clock may be a minute behind ours."""
-    import jwt
-
-    now = int(time.time())
-    try:
-        claims = {"iat": now - 60, "exp": now + 300, "iss": app_id}
-        return jwt.encode(claims, _read_key(key), algorithm="RS256")
-    except (jwt.PyJWTError, ValueError, TypeError):
-        raise ForgeUnavailable(f"{why}: {APP_KEY} is no private key in PEM form") from None
-
-
 @lru_cache(maxsize=8)
 def _read_key(pem: str) -> Any:
     """OpenSSL checks the primes as it reads a key, which takes 40 ms: not for each request."""
-    from jwt.algorithms import RSAAlgorithm
-
     return RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(pem)
 
 
@@ -266,81 +283,65 @@ class _Reply:
         return told or self.status == 429 or "rate limit" in _words(self.body).lower()
 
 
-class _Account:
-    """One account's requests to one host. A client library would take three times the start."""
+class _Whole(RequestsResponse):
+    """An answer that is read within bounds, and not whatever comes."""
 
-    def __init__(self, base: str, authorization: str) -> None:
-        self._base = base.rstrip("/")
-        self._session = requests.Session()
-        # Without any, `requests` takes a password for this host from ~/.netrc in its place.
-        self._session.auth = lambda request: request
-        self._session.headers["Authorization"] = authorization
-        self._session.headers["User-Agent"] = "approval-bridge"
-        #: What a classic token may, as the last answer said.
-        self.scopes: frozenset[str] | None = None
+    def __init__(self, reply: requests.Response) -> None:
+        super().__init__(reply)
+        self._text = whole_answer.body_of(reply).decode("utf-8", "replace")
 
-    def answer(self, method: str, path: str, given: Json | None) -> tuple[int, Json, str]:
-        """Status, headers in lower case, and the text, which is read within bounds.
-
-        Raises what `requests` and `urllib3` raise, and `_MovedAway`.
-        """
-        url = self._address(path)
-        for _ in range(_MOVES):
-            status, headers, text = self._once(method, url, given)
-            if status != 301:
-                return status, headers, text
-            # A repository that was renamed. No token goes to another host.
-            moved = urljoin(url, headers.get("location") or "")
-            if urlsplit(moved)[:2] != urlsplit(url)[:2]:
-                break
-            url = moved
-        raise _MovedAway
-
-    def _once(self, method: str, url: str, given: Json | None) -> tuple[int, Json, str]:
-        kind = {} if given is None else {"Content-Type": "application/json"}
-        with self._session.request(
-            method,
-            url,
-            headers=kind,
-            data=None if given is None else json.dumps(given),
-            timeout=_SECONDS,
-            allow_redirects=False,
-            stream=True,
-        ) as reply:
-            headers = {name.lower(): value for name, value in reply.headers.items()}
-            if (scopes := headers.get("x-oauth-scopes")) is not None:
-                self.scopes = frozenset(scopes.split(", "))
-            return (
-                reply.status_code,
-                headers,
-                whole_answer.body_of(reply).decode("utf-8", "replace"),
-            )
-
-    def _address(self, path: str) -> str:
-        """At the base, or another path of its host, which is all that is read of an address."""
-        if path.startswith("/"):
-            return self._base + path
-        return urljoin(self._base, urlsplit(path)._replace(scheme="", netloc="").geturl())
+    def read(self) -> str:
+        return self._text
 
 
-class _MovedAway(Exception):
-    """A redirection to elsewhere, or in a circle."""
+def _whole(connection: HTTPRequestsConnectionClass | HTTPSRequestsConnectionClass) -> _Whole:
+    url = f"{connection.protocol}://{connection.host}:{connection.port}{connection.url}"
+    with connection.session.request(
+        connection.verb,
+        url,
+        headers=connection.headers,
+        data=connection.input,
+        timeout=connection.timeout,
+        verify=connection.verify,
+        allow_redirects=False,
+        stream=True,
+    ) as reply:
+        return _Whole(reply)
 
 
-def _sent(account: _Account, method: str, path: str, given: Json | None) -> _Reply:
+class _Http(HTTPRequestsConnectionClass):
+    def getresponse(self) -> RequestsResponse:
+        return _whole(self)
+
+
+class _Https(HTTPSRequestsConnectionClass):
+    def getresponse(self) -> RequestsResponse:
+        return _whole(self)
+
+
+def _client(auth: Auth.Auth, common: Json) -> Github:
+    # A client takes the classes as it is made. The program's other clients have their own.
+    Requester.injectConnectionClasses(_Http, _Https)
+    try:
+        return Github(auth=auth, **common)
+    finally:
+        Requester.resetConnectionClasses()
+
+
+def _sent(github: Github, method: str, path: str, given: Json | None) -> _Reply:
     try:
         status, headers, text = whole_answer.within(
             whole_answer.SECONDS,
-            lambda: account.answer(method, path, given),
+            lambda: github.requester.requestJson(method, path, input=given),
         )
     except whole_answer.Endless as error:
         return _Reply(0, trouble=str(error))
     except (requests.RequestException, HTTPError, OSError) as error:
         # The text of a transport error may repeat a header or an address; its kind says enough.
         return _Reply(0, trouble=f"it cannot be reached ({type(error).__name__})")
-    except _MovedAway:
+    except (RuntimeError, AssertionError):  # a redirection to elsewhere, or in a circle
         return _Reply(301)
-    except ValueError:  # a `Location` that is no address
+    except ValueError:  # a header that should be a number
         return _Reply(0, trouble="its answer makes no sense")
     if status >= 500:
         return _Reply(status, headers, trouble=f"it answers {status}")

@@ -20,7 +20,7 @@ _PURE = ("git", "gitdb", "smmap", "yaml", "jinja2", "markupsafe")
 #: What is compiled, or needs what is, and so cannot travel: packages, and the modules they bring.
 _TYPED_INPUT = {"jsonschema": "jsonschema", "regex": "regex"}
 _APPRISE = {"apprise": "apprise"}
-_FORGE = {"PyJWT": "jwt", "cryptography": "cryptography", "requests": "requests"}
+_FORGE = {"PyGithub": "github"}
 
 
 def use() -> None:
