@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,16 @@ def test_the_same_numbers_are_the_same_file_on_every_machine() -> None:
         hashlib.sha256(light).hexdigest()
         == "c6857cd1ca0bb2fda3fd24247b1080f5b1963e80671ecb1669dcb9b458c7235c"
     )
+
+
+def test_numbers_that_differ_in_their_last_digit_are_drawn() -> None:
+    """A training that has converged."""
+    made = charts([0.1, math.nextafter(0.1, 1.0)] * 300)
+    assert all(-1 <= each < 160 for each in line_in(pixels(made[0])))
+
+
+def test_numbers_of_a_library_of_its_own_are_a_series() -> None:
+    assert series_of([Fraction(1, 2), Fraction(1, 4)]) == (0.5, 0.25)
 
 
 @settings(max_examples=30)
@@ -232,6 +243,38 @@ class Plot:
         target.write(self.file)
 
 
+@pytest.mark.parametrize(
+    ("number", "seen"), [(0, b"\xff\xff\xff"), (1, b"\x10\x20\x30"), (9, bytes(3))]
+)
+def test_a_clear_colour_of_a_palette_is_on_a_white_page(number: int, seen: bytes) -> None:
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0)
+    parts = [(b"PLTE", b"\0\0\0\x10\x20\x30"), (b"tRNS", b"\0")]
+    data = (b"IDAT", zlib.compress(bytes([0, number])))
+    assert png.read_image(png.write(header, [*parts, data])).rows == (seen,)
+
+
+class Transparent:
+    """An image as Pillow has it, whose colours beneath what is clear are black."""
+
+    size = (1, 1)
+
+    def convert(self, mode: str) -> Transparent:
+        self.mode = mode
+        return self
+
+    def save(self, target: Any, _: str) -> None:
+        kind, pixel = {"RGBA": (6, bytes(4)), "RGB": (2, bytes(3))}[self.mode]
+        target.write(a_file(kind, [pixel], 1, [0], len(pixel)))
+
+
+Transparent.__module__ = "PIL.Image"
+
+
+def test_an_image_is_on_a_white_page() -> None:
+    (made,) = drawn_of(x=Transparent()).drawn
+    assert png.read_image(made.png).rows == (b"\xff\xff\xff",)
+
+
 @pytest.mark.parametrize("value", [FIGURE, Plot()], ids=["bytes", "figure"])
 def test_a_figure_is_one_picture_for_both_themes(value: Any) -> None:
     (made,) = drawn_of(x=1, plot=value).drawn
@@ -269,6 +312,21 @@ def test_what_cannot_be_read_is_left_out_and_says_why(
 def test_a_figure_that_raises_is_left_out() -> None:
     made = drawn_of(x=Plot(None))  # type: ignore[arg-type]
     assert made.not_drawn[0].why.startswith("x is not drawn: TypeError: ")
+
+
+class Elsewhere:
+    """A lazy frame, or a proxy: it raises something of its own if it is looked at."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("not computed yet")
+
+
+def test_a_value_that_cannot_be_looked_at_is_left_out() -> None:
+    made = drawn_of(x=Elsewhere(), losses=LOSSES)
+    assert [each.why for each in made.not_drawn] == [
+        "x is not drawn: RuntimeError: not computed yet"
+    ]
+    assert len(made.drawn) == 2
 
 
 def test_a_figure_that_is_drawn_otherwise_elsewhere_is_that_of_the_record(

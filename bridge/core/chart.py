@@ -12,6 +12,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Any, Final
 
 from bridge.core import png
@@ -39,7 +40,8 @@ def series_of(value: Any) -> tuple[float, ...] | None:
         value = value.tolist()
     if not isinstance(value, list | tuple) or not 2 <= len(value) <= MOST_POINTS:
         return None
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in value):
+    # Also those of numpy, such as a list of `float32`.
+    if not all(isinstance(each, Real) and not isinstance(each, bool) for each in value):
         return None
     try:
         series = tuple(map(float, value))
@@ -77,8 +79,11 @@ def sparkline(finite: Sequence[float]) -> str:
 
 
 def _share(value: float, low: float, high: float) -> float:
-    """How far it is from the lowest to the highest; in the middle if they are one."""
-    return (value - low) / (high - low) if high > low else 0.5
+    """How far it is from the lowest to the highest; in the middle if they are one.
+
+    Between two neighbours that differ in their last digit, rounding leads past both of them.
+    """
+    return min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
 
 
 # -- the picture ---------------------------------------------------------------------------------

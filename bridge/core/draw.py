@@ -13,7 +13,7 @@ from bridge.core.errors import Faults
 from bridge.core.figure import is_figure, picture
 from bridge.core.picture import Drawn, NotDrawn, Picture
 from bridge.core.png import NotReadable
-from bridge.core.sanitize import is_secret, shortened_name
+from bridge.core.sanitize import is_secret, one_line, shortened_name
 
 #: Of the values that a request draws.
 MOST: Final = 8
@@ -36,9 +36,16 @@ def pictures(values: Iterable[tuple[str, Callable[[], Any]]]) -> Pictures:
         try:
             drawn += _drawn(place, called, value)
         except Faults as faults:
-            why = f"{called} is not drawn: {'; '.join(faults.faults)}"
-            not_drawn.append(NotDrawn(called, why))
+            not_drawn.append(_not_drawn(called, "; ".join(faults.faults)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the gate opens
+            # A lazy frame, a tensor on another device: their classes answer as they like.
+            said = one_line(f"{type(error).__name__}: {error}")[:200]
+            not_drawn.append(_not_drawn(called, said))
     return Pictures(tuple(drawn), tuple(not_drawn))
+
+
+def _not_drawn(name: str, why: str) -> NotDrawn:
+    return NotDrawn(name, f"{name} is not drawn: {why}")
 
 
 def _drawn(place: int, name: str, read: Callable[[], Any]) -> Iterator[Drawn]:

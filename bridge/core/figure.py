@@ -52,7 +52,7 @@ def _file(value: Any) -> bytes:
         value.savefig(made, format="png", dpi=100)
     else:
         _check_size(*value.size)
-        value.convert("RGB").save(made, "PNG")
+        value.convert("RGBA").save(made, "PNG")  # "RGB" makes black of what is clear
     return made.getvalue()
 
 
@@ -76,7 +76,7 @@ def _by_pillow(file: bytes, why: NotReadable) -> bytes:
     with pillow.open(io.BytesIO(file), formats=("PNG", "JPEG")) as found:
         _check_size(*found.size)
         made = io.BytesIO()
-        found.convert("RGB").save(made, "PNG")
+        found.convert("RGBA").save(made, "PNG")
     return made.getvalue()
 
 

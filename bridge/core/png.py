@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,9 +74,16 @@ def _read(file: bytes) -> Image:
     data = zlib.decompressobj().decompress(found, size * height)
     if len(data) != size * height:
         raise NotReadable("it ends too early")
-    palette = next((data for name, data in chunks if name == b"PLTE"), b"")
     lines = _unfiltered(data, size, _CHANNELS[kind])
+    palette = _palette(dict(reversed(chunks)))
     return Image(width, tuple(_rgb(line, kind, palette) for line in lines))
+
+
+def _palette(chunks: Mapping[bytes, bytes]) -> tuple[bytes, ...]:
+    """Red, green and blue of each number. The first ones may be clear: the rest is opaque."""
+    whole = chunks.get(b"PLTE", b"")[:768].ljust(768, b"\0")
+    opacity = chunks.get(b"tRNS", b"")[:256].ljust(256, b"\xff")
+    return tuple(_on_white(whole[channel::3], opacity) for channel in range(3))
 
 
 def _chunks(file: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -124,10 +131,9 @@ def _nearest(left: int, above: int, corner: int) -> int:
     return above if by[1] <= by[2] else corner
 
 
-def _rgb(line: bytes, kind: int, palette: bytes) -> bytes:
+def _rgb(line: bytes, kind: int, palette: Sequence[bytes]) -> bytes:
     if kind == 3:
-        channels = [line.translate(palette[channel::3].ljust(256, b"\0")[:256])
-                    for channel in range(3)]  # fmt: skip
+        channels = [line.translate(each) for each in palette]
     else:
         step = _CHANNELS[kind]
         colours = [line[channel::step] for channel in range(step)]
