@@ -34,7 +34,7 @@ install() {
   said=$("$python" -I "$GITHUB_ACTION_PATH/install_wheels.py" "$home/venv" "${locks[@]}") || code=$?
   case $code in
     0) ;;
-    1) stop "$said" ;;
+    4) stop "$said" ;;
     *)
       echo "pip installs what the bridge needs, which is slower: $said"
       with_pip "${locks[@]/#/--requirement=}"

@@ -8,7 +8,8 @@ compiled that is not imported.
 Every file is held by its hash in the lock, wherever it comes from. What this does not know, such as
 a setting of pip's or another system, it leaves to pip, which installs from the same locks.
 
-Ends with 0 if it is done, with 3 if pip has to do it, with 1 if an index serves another file.
+Ends with 0 if it is done, with 4 if an index serves another file. With anything else pip has to do
+it: with 3 it says why, and Python itself ends with 1 or by a signal.
 """
 
 from __future__ import annotations
@@ -48,10 +49,11 @@ NO_MATTER = {
     "no-input", "progress-bar", "quiet", "retries", "root-user-action", "timeout", "verbose",
 }  # fmt: skip
 
-#: What a network and an index that nobody reads can end in.
+#: What a network and an index that nobody reads can end in: `html.parser` asserts, and `json` goes
+#: as deep as a page does.
 UNREADABLE = (
-    OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError,
-    zipfile.BadZipFile, zlib.error, NotImplementedError,
+    OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError,
+    zipfile.BadZipFile, zlib.error, NotImplementedError, AssertionError, RecursionError,
 )  # fmt: skip
 
 PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
@@ -374,7 +376,7 @@ if __name__ == "__main__":
         main(Path(sys.argv[1]), [Path(each) for each in sys.argv[2:]], os.environ)
     except Refused as refused:
         print(refused)
-        sys.exit(1)
+        sys.exit(4)
     except (LeaveToPip, *UNREADABLE) as reason:
         # The address could hold a name or a password of the job's.
         print(reason if isinstance(reason, LeaveToPip) else type(reason).__name__)

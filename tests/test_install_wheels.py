@@ -245,15 +245,24 @@ def test_pips_own_files_are_read_and_variables_go_before_them(tmp_path: Path) ->
     assert "no-input" not in said
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "said"),
+    [
+        ("application/vnd.pypi.simple.v1+json", b"[]", "TypeError"),
+        ("application/vnd.pypi.simple.v1+json", b"[" * 200_000, "RecursionError"),
+        ("text/html", b"<![login[ the page of a hotel", "AssertionError"),
+    ],
+    ids=["other JSON", "deep JSON", "odd HTML"],
+)
 def test_an_index_that_answers_nonsense_ends_in_one_sentence(
-    tmp_path: Path, lock: Path, index: Served
+    tmp_path: Path, lock: Path, index: Served, kind: str, body: bytes, said: str
 ) -> None:
-    index.answers["/simple/gate/"] = (200, "application/vnd.pypi.simple.v1+json", b"[]")
+    index.answers["/simple/gate/"] = (200, kind, body)
     env = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"{index.url}/simple"}
     script = str(ROOT / "action" / "install_wheels.py")
     command = [sys.executable, "-I", script, str(tmp_path / "venv"), str(lock)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (3, "TypeError\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (3, f"{said}\n", "")
 
 
 # -- the locks and the tags ------------------------------------------------------------------------
