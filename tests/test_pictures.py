@@ -170,6 +170,14 @@ def test_a_page_has_a_bounded_number_of_pictures_and_none_of_a_secret() -> None:
     ]
 
 
+def test_a_name_that_is_given_twice_is_drawn_once() -> None:
+    """Else the step that computes it again would find other pictures than the page showed."""
+    made = pictures([("train.losses", lambda: LOSSES)] * 2)
+    shown = tuple(each.picture for each in made.drawn)
+    assert [each.file for each in shown] == ["figure-1.png", "figure-2.png"]
+    assert as_recorded(made.drawn, made.not_drawn, shown) == shown
+
+
 def test_a_picture_survives_the_way_out_of_the_process_that_drew_it() -> None:
     draft = a_draft(losses=LOSSES)
     assert read(Draft, plain(draft), "draft") == (draft, [])

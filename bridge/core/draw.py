@@ -28,11 +28,12 @@ class Pictures:
 
 
 def pictures(values: Iterable[tuple[str, Callable[[], Any]]]) -> Pictures:
-    """The named values as pictures, in this order. A value is read when it is drawn."""
+    """The named values as pictures, in this order, each name once: `losses` and `train.losses` may
+    both ask for the latter. A value is read when it is drawn."""
     drawn: list[Drawn] = []
     not_drawn: list[NotDrawn] = []
-    for place, (name, value) in enumerate(values):
-        called = shortened_name(name, 80)
+    named = {shortened_name(name, 80): value for name, value in values}
+    for place, (called, value) in enumerate(named.items()):
         try:
             drawn += _drawn(place, called, value)
         except Faults as faults:
