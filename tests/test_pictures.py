@@ -437,6 +437,15 @@ def test_a_page_that_showed_a_picture_which_the_flow_does_not_draw_lets_nothing_
         verify(ledger, with_pictures(a_draft(losses=LOSSES), drawn_of(accuracies=[1, 2])))
 
 
+@pytest.mark.parametrize("name", ["api_token", "ninth"])
+def test_a_picture_that_no_machine_draws_is_never_that_of_the_record(name: str) -> None:
+    values = {f"s{n}": [1, 2] for n in range(MOST - 1)} | {"api_token": [1, 2], "ninth": [1, 2]}
+    made = drawn_of(**values)
+    forged = replace(made.drawn[0].picture, file="figure-99.png", of=name)
+    shown = (*(each.picture for each in made.drawn), forged)
+    assert as_recorded(made.drawn, made.not_drawn, shown) == shown[:-1]
+
+
 def test_a_request_is_verified_with_its_own_pictures(ledger: GitLedger) -> None:
     request = recorded(ledger, a_draft(losses=LOSSES))
     assert verify(ledger, request.draft).outcome is Outcome.APPROVED

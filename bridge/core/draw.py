@@ -32,8 +32,11 @@ def pictures(values: Iterable[tuple[str, Callable[[], Any]]]) -> Pictures:
     both ask for the latter. A value is read when it is drawn."""
     drawn: list[Drawn] = []
     not_drawn: list[NotDrawn] = []
-    named = {shortened_name(name, 80): value for name, value in values}
-    for place, (called, value) in enumerate(named.items()):
+    named = {shortened_name(name, 80): (name, value) for name, value in values}
+    for place, (called, (name, value)) in enumerate(named.items()):
+        if never := _never(place, name):
+            not_drawn.append(_not_drawn(called, never, anywhere=True))
+            continue
         try:
             drawn += _drawn(place, called, value)
         except Faults as faults:
@@ -45,17 +48,20 @@ def pictures(values: Iterable[tuple[str, Callable[[], Any]]]) -> Pictures:
     return Pictures(tuple(drawn), tuple(not_drawn))
 
 
-def _not_drawn(name: str, why: str) -> NotDrawn:
-    return NotDrawn(name, f"{name} is not drawn: {why}")
+def _never(place: int, name: str) -> str:
+    """Why no machine draws it, whatever it is."""
+    if place >= MOST:
+        return f"a page has {MOST} pictures at most"
+    return "it looks like a secret" if is_secret(name) else ""
+
+
+def _not_drawn(name: str, why: str, *, anywhere: bool = False) -> NotDrawn:
+    return NotDrawn(name, f"{name} is not drawn: {why}", anywhere)
 
 
 def _drawn(place: int, name: str, read: Callable[[], Any]) -> Iterator[Drawn]:
     """Raises `Faults` if it cannot be drawn."""
-    if place >= MOST:
-        raise Faults(name, [f"a page has {MOST} pictures at most"])
     value = read()
-    if is_secret(name, value):
-        raise Faults(name, ["it looks like a secret"])
     if series := series_of(value):
         alt = f"{name}: {in_words(series)}"
         for number, png in enumerate(charts(series)):

@@ -40,6 +40,7 @@ class NotDrawn:
 
     of: str
     why: str
+    anywhere: bool = False  # whether no machine draws it, so that no page can have shown it
 
 
 def as_recorded(
@@ -52,7 +53,7 @@ def as_recorded(
     are bound to their artifacts, whose bytes are compared. What the flow does not draw is left out.
     """
     now = {(each.picture.of, each.picture.dark): each for each in drawn}
-    unknown = {each.of for each in not_drawn}
+    unknown = {each.of for each in not_drawn if not each.anywhere}
     found: dict[tuple[str, bool], Picture] = {}
     for each in shown:
         key = (each.of, each.dark)
