@@ -41,6 +41,7 @@ from tests.ledgers import (  # noqa: E402
     a_decision,
     a_request,
     alone,
+    first_waiting,
     git,
     in_child,
     key_of,
@@ -161,7 +162,7 @@ class Bench:
             put_back(repository, before)
 
     def decide(self, ledger: GitLedger, size: int) -> None:
-        assert ledger.record(a_decision(a_request(key_of(size)))).decision
+        assert ledger.record(a_decision(first_waiting(size))).decision
 
     def history(self, ledger: GitLedger, _size: int) -> None:
         assert len(ledger.history(20)) == 20

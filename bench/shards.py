@@ -22,7 +22,7 @@ from measures import Row, tell  # noqa: E402
 
 from bridge.core.shards import FIRST  # noqa: E402
 from bridge.ledger.git_ledger import GitLedger  # noqa: E402
-from tests.ledgers import a_decision, a_request, git, key_of, ledger_of  # noqa: E402
+from tests.ledgers import a_decision, first_waiting, git, ledger_of  # noqa: E402
 
 
 def main() -> int:
@@ -44,12 +44,12 @@ def main() -> int:
             git(made, "repack", "-adq")
     with server(asked.folder) as serve, tempfile.TemporaryDirectory() as work:
         bench = Sharded(asked.folder, serve, Path(work), asked.rounds)
-        bench.newest = {sizes[0]: FIRST, sizes[1]: names[-1]}
+        bench.names = {sizes[0]: names[:1], sizes[1]: names}
         return tell(f"{sizes[0]:,}", f"{sizes[1]:,}", bench.both(sizes))
 
 
 class Sharded(Bench):
-    newest: dict[int, str]
+    names: dict[int, list[str]]
 
     def both(self, sizes: tuple[int, int]) -> Iterator[Row]:
         few, many = self.alternately(sizes, self.decide)
@@ -64,7 +64,8 @@ class Sharded(Bench):
         yield Row(name, few.wire, many.wire, MOST_BYTES, absolute=True)
 
     def decide(self, ledger: GitLedger, size: int) -> None:
-        request = a_request(key_of(size), shard=self.newest[size])
+        names = self.names[size]
+        request = first_waiting(size // len(names), names)
         assert ledger.record(a_decision(request)).decision
 
 

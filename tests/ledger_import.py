@@ -12,7 +12,7 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from bridge.core.digest import canonical, digest_of
 from bridge.core.model import ApprovalRequest, Decision, Gate, branch_of, folder_of
 from bridge.core.records import decision_out, request_out, turn_out
 from bridge.core.shards import LEDGER_FILE, begin_of, first_turn
+from bridge.core.timestamps import moment_out
 from bridge.ledger.commit_message import decision_message, request_message
 from bridge.ledger.commits import BRIDGE
 from bridge.ledger.new_branch import first_message
@@ -27,7 +28,11 @@ from bridge.ledger.readme import README
 
 #: An id that YAML would take for a number is in quotes.
 _LIKE_A_NUMBER: Final = re.compile("[0-9]+(e[0-9]+)?")
-_KEY, _PREVIOUS = "Flow/SAMPLE/gate/1", "PREVIOUS"
+_KEY, _PREVIOUS, _TIME = "Flow/SAMPLE/gate/1", "PREVIOUS", datetime(2001, 2, 3, tzinfo=UTC)
+
+#: From one gate to the next. If all commits were of one time, git would walk all of them to see
+#: what a push brings.
+_APART: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class _Gate:
     """A gate's two commits, as texts; the decision waits for the commit before it."""
 
     id: str
+    asked_at: datetime
+    decided_at: datetime
     request: str
     page: str
     asking: str
@@ -47,29 +54,37 @@ class _Texts:
 
     def __init__(
         self,
-        request_of: Callable[[str], ApprovalRequest],
+        request_of: Callable[[str, datetime], ApprovalRequest],
         decision_of: Callable[[ApprovalRequest], Decision],
     ) -> None:
         self._request_of, self._decision_of = request_of, decision_of
-        request = request_of(_KEY)
-        self.request, self.decision = request, decision_of(request)
+        request = request_of(_KEY, _TIME)
+        who = decision_of(request).votes[0].actor
+        self.author = f"{who.name} <{who.email}>"
+        self._origin = request.gate.origin
         self._sample = self._written(request)
+        self._moments = (_TIME, request.expires_at or _TIME, self._sample.decided_at)
         self._id, self._digest = request.gate.id, digest_of(request)
         self._bound = canonical(_bound(request)).decode()
         assert self._digested(_KEY) == self._digest
 
-    def of(self, key: str) -> _Gate:
-        gate_id = Gate(self.request.gate.origin, key).id
+    def of(self, key: str, at: datetime) -> _Gate:
+        gate_id = Gate(self._origin, key).id
         if _LIKE_A_NUMBER.fullmatch(gate_id):
-            return self._written(self._request_of(key))
-        digest, sample = self._digested(key), self._sample
+            return self._written(self._request_of(key, at))
+        sample, later = self._sample, at - _TIME
+        put = [(self._id, gate_id), (self._digest, self._digested(key)), (_KEY, key)]
+        put += [(moment_out(each), moment_out(each + later)) for each in self._moments]
 
         def fitted(text: str) -> str:
-            with_id = text.replace(self._id, gate_id)
-            return with_id.replace(self._digest, digest).replace(_KEY, key)
+            for old, new in put:
+                text = text.replace(old, new)
+            return text
 
         return _Gate(
             gate_id,
+            at,
+            sample.decided_at + later,
             fitted(sample.request),
             fitted(sample.page),
             fitted(sample.asking),
@@ -81,6 +96,8 @@ class _Texts:
         decision = replace(self._decision_of(request), previous=_PREVIOUS)
         return _Gate(
             request.gate.id,
+            request.opened_at,
+            decision.decided_at,
             request_out(request),
             request.message,
             request_message(request, request.message),
@@ -99,39 +116,51 @@ def _bound(request: ApprovalRequest) -> object:
     return plain(request, bound=True)
 
 
+def asked_at(shard: str, nth: int, began: datetime) -> datetime:
+    """When the nth gate of this branch was asked. `began` is that of the first branch."""
+    year = begin_of(shard)[:4]
+    return (datetime(int(year), 1, 1, tzinfo=UTC) if year else began) + nth * _APART
+
+
 @dataclass(slots=True)
 class _Branch:
     name: str
     texts: _Texts
     stream: _Stream
+    began: datetime
     first: int  # the number of its first gate
     last: int = 0  # the mark of its head
 
 
 def import_ledger(
     path: Path,
-    request_of: Callable[[str, str], ApprovalRequest],  # of this key, on this branch
+    request_of: Callable[[str, str, datetime], ApprovalRequest],  # of this key, on this branch
     decision_of: Callable[[ApprovalRequest], Decision],
     key_of: Callable[[int], str],
     *,
     decisions: int,
     waiting: int,
     shards: Sequence[str],
+    began: datetime,
 ) -> None:
     """So many decided gates on each branch, and so many open ones on the last."""
     streams = [_Stream(path, len(shards)) for _ in range(min(_AT_ONCE, len(shards)))]
     branches: list[_Branch] = []
     for index, name in enumerate(shards):
-        texts = _Texts(lambda key, name=name: request_of(key, name), decision_of)  # type: ignore[misc]
-        branch = _Branch(name, texts, streams[index % len(streams)], index * decisions)
-        branch.last = _first(branch, dict(zip(shards, _heads(branches))))  # noqa: B905 - some
+        texts = _Texts(lambda key, at, name=name: request_of(key, name, at), decision_of)  # type: ignore[misc]
+        at = asked_at(name, 0, began)
+        branch = _Branch(name, texts, streams[index % len(streams)], at, index * decisions)
+        branch.last = _first(branch, dict(zip(shards, _heads(branches))))  # noqa: B905 - those before
         branches.append(branch)
     for number in range(decisions):
         for branch, head in zip(branches, _heads(branches), strict=True):
-            branch.last = _decide(branch, branch.texts.of(key_of(branch.first + number)), head)
-    for number in range(len(shards) * decisions, len(shards) * decisions + waiting):
-        gate = branches[-1].texts.of(key_of(number))
-        _ask(branches[-1], gate, f"refs/heads/{branch_of(gate.id)}")
+            gate = branch.texts.of(key_of(branch.first + number), branch.began + number * _APART)
+            branch.last = _decide(branch, gate, head)
+    newest = branches[-1]
+    at = asked_at(newest.name, decisions, began)  # those that wait were asked at once
+    for number in range(decisions, decisions + waiting):
+        gate = newest.texts.of(key_of(newest.first + number), at)
+        _ask(newest, gate, f"refs/heads/{branch_of(gate.id)}")
     for stream in streams:
         stream.end()
 
@@ -146,19 +175,15 @@ def _heads(branches: Sequence[_Branch]) -> list[str]:
 
 
 def _first(branch: _Branch, before: Mapping[str, str]) -> int:
-    at, message = branch.texts.request.opened_at, "The ledger begins\n"
-    turn = first_turn(at)
+    turn, message = first_turn(branch.began), "The ledger begins\n"
     if before:
         turn = replace(turn, begun=begin_of(branch.name))
-        at, message = (
-            datetime(int(turn.begun[:4]), 1, 1, tzinfo=UTC),
-            first_message(branch.name, before),
-        )
+        message = first_message(branch.name, before)
     files = {
         "README.md": branch.stream.blob(README),
         LEDGER_FILE: branch.stream.blob(turn_out(turn)),
     }
-    return branch.stream.commit(f"refs/heads/{branch.name}", message, files, at)
+    return branch.stream.commit(f"refs/heads/{branch.name}", message, files, branch.began)
 
 
 def _ask(branch: _Branch, gate: _Gate, ref: str) -> tuple[int, dict[str, int]]:
@@ -167,20 +192,18 @@ def _ask(branch: _Branch, gate: _Gate, ref: str) -> tuple[int, dict[str, int]]:
         f"{folder}/request.yaml": stream.blob(gate.request),
         f"{folder}/request.md": stream.blob(gate.page),
     }
-    at = branch.texts.request.opened_at
-    return stream.commit(ref, gate.asking, files, at, parent=branch.last), files
+    return stream.commit(ref, gate.asking, files, gate.asked_at, parent=branch.last), files
 
 
 def _decide(branch: _Branch, gate: _Gate, previous: str) -> int:
     asked, files = _ask(branch, gate, branch.stream.asked)
-    final = branch.texts.decision
     decision = branch.stream.blob(gate.decision.replace(_PREVIOUS, previous))
     return branch.stream.commit(
         f"refs/heads/{branch.name}",
         gate.deciding,
         {**files, f"{folder_of(gate.id)}/decision.yaml": decision},
-        final.decided_at,
-        author=f"{final.votes[0].actor.name} <{final.votes[0].actor.email}>",
+        gate.decided_at,
+        author=branch.texts.author,
         parent=branch.last,
         joined=asked,
     )

@@ -26,7 +26,7 @@ from bridge.core.model import ApprovalRequest, Artifact, Decision, Gate, Standin
 from bridge.core.rules import Actors, Approvals, Policy
 from bridge.core.shards import FIRST
 from bridge.ledger.git_ledger import GitLedger, create
-from tests.ledger_import import import_ledger
+from tests.ledger_import import asked_at, import_ledger
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEDGER = "refs/heads/approvals"
@@ -125,14 +125,22 @@ def ledger_of(
     create(path)
     import_ledger(
         path,
-        lambda key, shard: a_request(key, shard=shard),
+        lambda key, shard, at: a_request(key, shard=shard, opened_at=at),
         a_decision,
         key_of,
         decisions=decisions,
         waiting=waiting,
         shards=shards,
+        began=NOON,
     )
     return path
+
+
+def first_waiting(decisions: int, shards: Sequence[str] = (FIRST,)) -> ApprovalRequest:
+    """The first open gate of such a ledger, as it was asked. A decision of another time would cost
+    the server more: git walks all commits that are later than what a push brings."""
+    at = asked_at(shards[-1], decisions, NOON)
+    return a_request(key_of(decisions * len(shards)), shard=shards[-1], opened_at=at)
 
 
 def together(count: int, action: Callable[[int], None]) -> list[int]:

@@ -26,6 +26,7 @@ from tests.ledgers import (
     a_request,
     decided,
     entries_of,
+    first_waiting,
     git,
     key_of,
     ledger_of,
@@ -58,7 +59,7 @@ def ledger(server: GitServer, repository: Path, tmp_path: Path) -> GitLedger:
     return GitLedger(server.of("ledger.git"), tmp_path / "cache")
 
 
-DECIDED, WAITING = a_request(key_of(0)), a_request(key_of(1))
+DECIDED, WAITING = a_request(key_of(0)), first_waiting(1)
 
 
 # -- the wire ------------------------------------------------------------------------------------

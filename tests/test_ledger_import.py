@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bridge.core.model import ApprovalRequest
 from bridge.ledger.git_ledger import GitLedger, create
-from tests.ledgers import a_decision, a_request, git, key_of, ledger_of
+from tests.ledgers import NOON, a_decision, a_request, git, key_of, ledger_of
 
 
 def test_an_imported_ledger_is_that_of_the_bridge_to_the_last_byte(tmp_path: Path) -> None:
@@ -15,18 +16,21 @@ def test_an_imported_ledger_is_that_of_the_bridge_to_the_last_byte(tmp_path: Pat
     ledger = GitLedger(str(path), tmp_path / "cache")
     shards = ("approvals", "approvals-2027")
 
-    def opened(number: int) -> None:
-        request = a_request(key_of(number), shard=shards[number // 2])
-        ledger.open(request, request.message)
+    new_year = datetime(2027, 1, 1, tzinfo=UTC)
+    began = dict(zip(shards, (NOON, new_year), strict=True))
 
-    opened(0)
-    ledger.begin_branch(datetime(2027, 1, 1, tzinfo=UTC))
-    for number in range(4):
-        opened(number)
-        request = a_request(key_of(number), shard=shards[number // 2])
-        assert ledger.record(a_decision(request)).decision
-    waits = a_request(key_of(4), shard=shards[1])
-    ledger.open(waits, waits.message)
+    def opened(number: int, shard: str, nth: int) -> ApprovalRequest:
+        at = began[shard] + nth * timedelta(minutes=2)
+        request = a_request(key_of(number), shard=shard, opened_at=at)
+        ledger.open(request, request.message)
+        return request
+
+    opened(0, shards[0], 0)
+    ledger.begin_branch(new_year)
+    for index, shard in enumerate(shards):
+        for nth in range(2):
+            assert ledger.record(a_decision(opened(index * 2 + nth, shard, nth))).decision
+    opened(4, shards[1], 2)
 
     imported = ledger_of(tmp_path / "imported.git", 2, 1, shards)
 
