@@ -284,6 +284,22 @@ def test_a_witness_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["witness.yaml"]
 
 
+def test_a_witness_behind_a_link_is_written_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "witness.yaml")
+    write_witness(tmp_path / "link", Witness("/ledger"))
+    assert (tmp_path / "link").is_symlink()
+    assert read_witness(tmp_path / "witness.yaml") == Witness("/ledger")
+
+
+def test_a_witness_of_another_ledger_says_so(ledger: GitLedger, tmp_path: Path) -> None:
+    decided(ledger)
+    create(tmp_path / "other.git")
+    other = GitLedger(str(tmp_path / "other.git"), tmp_path / "cache")
+    decided(other, "another")
+    (fault,) = again(ledger, proven(other)).faults
+    assert fault.endswith(f"or wrote it anew (the witness names the ledger {other.where})")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -297,7 +313,7 @@ def test_a_witness_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_a_witness_that_cannot_be_read_vouches_for_nothing(text: str, tmp_path: Path) -> None:
     (tmp_path / "w").write_text(text)
-    with pytest.raises(Faults):
+    with pytest.raises(Faults, match=r"remove the file|has more than"):
         read_witness(tmp_path / "w")
 
 
@@ -331,5 +347,8 @@ def test_the_command_prints_the_heads_and_keeps_them_in_the_witness(
     assert main(["ledger", "verify", "--witness", str(witness)]) == 7
     assert "lacks commit" in capsys.readouterr().err
     assert witness.read_text() == kept
+    assert main(["ledger", "verify", "--witness", str(tmp_path / "no" / "w")]) == 2
+    said = capsys.readouterr()
+    assert (said.out, "its folder doesn't exist" in said.err) == ("", True)
     assert main(["ledger", "verify", "--from", "yesterday"]) == 2
     assert "neither a file nor a commit in full" in capsys.readouterr().err

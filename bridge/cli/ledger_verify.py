@@ -68,11 +68,12 @@ def prove(
 ) -> None:
     """Print what the ledger amounts to. Raises `LedgerCorrupt` if it has a fault."""
     from bridge.gates.audit import audit
-    from bridge.local.witness_file import write_witness
+    from bridge.local.witness_file import check_folder, write_witness
 
     known = [_earlier(each) for each in earlier]
-    if witness and witness.exists():
-        known.append(_witness(witness))
+    if witness:
+        check_folder(witness)
+        known += [_witness(witness)] if witness.exists() else []
     keys = session.settings.keys
     with Progress("commits") as progress:
         found = audit(

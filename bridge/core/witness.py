@@ -12,6 +12,7 @@ from bridge.core.decision_keys import DecisionKey
 from bridge.core.errors import Faults, LedgerCorrupt
 from bridge.core.yaml_text import dump, load
 
+_ANEW = "to read the whole ledger again, remove the file"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -60,11 +61,11 @@ def witness_in(text: str, where: str) -> Witness:
     try:
         witness, faults = read(Witness, load(text, where), "witness")
     except LedgerCorrupt as error:
-        raise Faults(where, [str(error)]) from None
+        raise Faults(where, [str(error), _ANEW]) from None
     if witness and witness.format != 1:
         faults.append(f"witness.format is {witness.format}, and this bridge reads format 1")
     if witness and not all(_COMMIT.fullmatch(each.commit) for each in witness.heads):
         faults.append("witness.heads: a commit is not given in full")
     if witness is None or faults:
-        raise Faults(where, [*faults, "to read the whole ledger again, remove the file"])
+        raise Faults(where, [*faults, _ANEW])
     return witness

@@ -76,7 +76,7 @@ def audit(
     Raises `LedgerUnavailable` if the ledger cannot be read; an empty `faults` is the proof.
     """
     with ledger.whole(keep=keep) as record:
-        start = starts(record, earlier, checked_by(keys, signed=signed))
+        start = starts(record, earlier, checked_by(keys, signed=signed), ledger.where)
         auditor = Auditor(Signatures(keys, ledger.where), signed=signed, seen_signed=start.goes_on)
         auditor.faults.extend(start.faults)
         auditor.read(record, start.stretches, tell)

@@ -23,7 +23,9 @@ class Start:
         return any(each.after for each in self.stretches)
 
 
-def starts(record: WholeRecord, earlier: Sequence[Witness | str], asked: Checked) -> Start:
+def starts(
+    record: WholeRecord, earlier: Sequence[Witness | str], asked: Checked, where: str
+) -> Start:
     """Hold the ledger against earlier heads of it, and go on from those that it still has.
 
     A witness that was made by fewer checks is a witness of the heads alone: all is read again. So
@@ -38,13 +40,19 @@ def starts(record: WholeRecord, earlier: Sequence[Witness | str], asked: Checked
             else:
                 after[found.branch] = found
             continue
+        # The same ledger has several addresses, so this is a hint and no fault.
+        other = "" if each.ledger == where else f" (the witness names the ledger {each.ledger})"
         for head in each.heads:
             branch, commit = head.branch, head.commit
             since = record.stretch(branch, commit)
             if branch not in record.heads:
-                start.faults.append(f"the branch {branch} is gone: its head was commit {commit}")
+                start.faults.append(
+                    f"the branch {branch} is gone: its head was commit {commit}{other}"
+                )
             elif since is None:
-                start.faults.append(f"{branch} lacks commit {commit}, which was its head: {_CUT}")
+                start.faults.append(
+                    f"{branch} lacks commit {commit}, which was its head: {_CUT}{other}"
+                )
             elif each.checked.covers(asked):
                 after[branch] = since
     for branch in record.heads:

@@ -28,8 +28,16 @@ def read_witness(path: Path) -> Witness:
         raise Faults(str(path), [f"can't be read: {error.strerror}"]) from None
 
 
+def check_folder(path: Path) -> None:
+    """Raises `Faults`: it takes hours to read a large ledger, and then it would be too late."""
+    if not path.resolve().parent.is_dir():
+        raise Faults(str(path), ["can't be written: its folder doesn't exist, so make it first"])
+
+
 def write_witness(path: Path, witness: Witness) -> None:
     """In one step, on the disk: a crash leaves the one before. Raises `Faults`."""
+    check_folder(path)
+    path = path.resolve()  # to replace a link would leave the file behind it as it was
     try:
         handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
