@@ -17,12 +17,14 @@ import requests
 import yaml
 
 from bridge.cli.main import main
+from bridge.core.decision_keys import parse_keys
 from bridge.core.errors import BridgeError, Faults
 from bridge.core.facts import started_by
 from bridge.core.model import Declared, Draft, Gate, Subject
 from bridge.core.settings import GitHubSettings, from_environment, github_from_environment
 from bridge.entrypoints.github_action import main as action
 from bridge.gates.open_page import ask
+from bridge.local.signing import signing_key
 from bridge.policy.policy_file import parse
 from bridge.setup import vendored_action, workflow_files
 from bridge.setup.action_address import action_address, of_project, of_release
@@ -101,6 +103,12 @@ class Acme:
         )
         checks = examine(GitHubSurvey(settings), self.github.clock.now())
         return [(c.name, c.level, c.says) for c in checks if c.level is not Level.FINE]
+
+    def signs(self) -> bool:
+        """Whether what the decider signs counts for the workflow on the default branch."""
+        secret = self.repo.environments[ENVIRONMENT].values["HITL_SIGNING_KEY"]
+        keys = parse_keys("\n".join(workflow_files.keys_of(self.repo.file(MAIN) or "")), "")
+        return signing_key(secret).public in [each.key for each in keys]
 
     def writes(self) -> list[str]:
         return [
@@ -192,9 +200,10 @@ def test_a_dry_run_prints_every_request_and_sends_none_of_them(
     assert '"members"' not in told
 
 
+@pytest.mark.parametrize("merged", [False, True], ids=["merged at the end", "merged at once"])
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done, and no answer came"])
 def test_interrupted_once_at_each_change_it_goes_on(
-    acme: Acme, done: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    acme: Acme, done: bool, merged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.github.transport._TRIES", 1)
     struck: set[str] = set()
@@ -213,11 +222,54 @@ def test_interrupted_once_at_each_change_it_goes_on(
             if "decider" in app.slug:  # GitHub shows its key once: a person makes another
                 (tmp_path / "key.pem").write_text(app.key)
                 again = [*SETUP, "--decider-key", str(tmp_path / "key.pem")]
+        if merged and acme.repo.open_pulls():
+            acme.merge()
     assert len(struck) > 12
     acme.github.faults.clear()
-    acme.merge()
+    if acme.repo.open_pulls():
+        acme.merge()
+    assert acme.signs()
     assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
     assert sum("decider" in slug for slug in acme.github.apps) == 1
+
+
+@pytest.mark.parametrize("cut", ["/models/pulls", "/secrets/HITL_SIGNING_KEY"])
+def test_a_workflow_whose_key_nobody_has_gets_another_beside_it(
+    acme: Acme, cut: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bridge.github.transport._TRIES", 1)
+    assert main(SETUP) == 0
+    acme.merge()
+    (former,) = workflow_files.keys_of(acme.repo.file(MAIN) or "")
+    acme.repo.environments[ENVIRONMENT].secrets.remove("HITL_SIGNING_KEY")
+    capsys.readouterr()
+    acme.github.faults.cut(when=lambda each: each.method != "GET" and each.path.endswith(cut))
+    assert main(SETUP) == 8
+    acme.github.faults.clear()
+    assert main(SETUP) == 0
+    assert "Add this line to HITL_KEYS" in capsys.readouterr().out
+    # A newer action, before that is merged, drops no key.
+    assert main([*SETUP[:-1], ACTION.replace("0123", "4567")]) == 0
+    acme.merge()
+    keys = workflow_files.keys_of(acme.repo.file(MAIN) or "")
+    assert (len(keys), keys[0]) == (2, former)
+    assert acme.signs()
+    assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
+    acme.github.forget_requests()
+    assert main([*SETUP[:-1], ACTION.replace("0123", "4567")]) == 0
+    assert acme.writes() == []
+
+
+def test_the_part_that_names_the_key_puts_it_where_the_decider_has_it(
+    acme: Acme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*SETUP, "--only", "files"]) == 8
+    assert "do the part `environment` first" in capsys.readouterr().err
+    assert acme.repo.pulls == []
+    assert main([*SETUP, "--only", "environment"]) == 0
+    assert main([*SETUP, "--only", "files"]) == 0
+    acme.merge()
+    assert acme.signs()
 
 
 def test_an_opener_and_a_newer_action_can_be_added_later(acme: Acme, tmp_path: Path) -> None:

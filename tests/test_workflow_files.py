@@ -20,7 +20,9 @@ from bridge.setup.workflow_files import (
     SCHEDULE,
     action_of,
     is_current,
+    keys_of,
     text,
+    with_keys,
     workflow,
 )
 from tests.actions import ROOT, USED, example, load, written
@@ -336,3 +338,27 @@ def test_the_permissions_that_the_page_shows_are_those_of_the_example() -> None:
     asks = load(example())["jobs"]["ask"]
     assert yaml.safe_load(shown) == {"permissions": asks["permissions"]}
     assert "app-key" not in str(asks)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "keys: ssh-ed25519 AAAA decider",
+        'keys: "ssh-ed25519 AAAA decider"',
+        "keys: |\n            ssh-ed25519 AAAA decider",
+        "keys: |-\n              # the first\n              ssh-ed25519 AAAA decider",
+        "keys: |\n            until=ab sk-ssh-ed25519@openssh.com AAAA ann",
+    ],
+)
+def test_a_key_is_added_below_those_that_a_workflow_names(said: str) -> None:
+    before = written(MAIN).replace("keys: none", said)
+    after = with_keys(before, (*keys_of(before), "ssh-ed25519 BBBB next"))
+    was, now = (job(load(each))["steps"][0]["with"] for each in (before, after))
+    assert now["keys"].split("\n")[:-1] == [*was["keys"].splitlines(), "ssh-ed25519 BBBB next"]
+    assert {**now, "keys": was["keys"]} == was
+    assert is_current(MAIN, after)
+
+
+@pytest.mark.parametrize("said", ["none", "${{ vars.HITL_KEYS }}", "|\n            # ssh-x y"])
+def test_a_workflow_that_names_no_key_has_none(said: str) -> None:
+    assert keys_of(written(MAIN).replace("keys: none", f"keys: {said}")) == ()

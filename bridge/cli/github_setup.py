@@ -198,12 +198,18 @@ def _brief(value: Any) -> Any:
 def _after(looked: Looked, public_key: str | None) -> None:
     """The clicks that are left, and what other machines must know."""
     from bridge.core.settings import KEYS
+    from bridge.setup.workflow_files import MAIN, keys_of
 
     found = looked.found
     if found.proposal:
         where = f"{found.server}/{found.repository}/pull/{found.proposal.number}"
         click.echo(f"\nLeft for you: read and merge {where}")
-    if public_key:
+    if public_key and keys_of(found.files.get(MAIN, "")):
+        click.echo(
+            f"\nAdd this line to {KEYS} of whatever reads decisions (jobs, pods, laptops). It is no"
+            f" secret:\n  {public_key}"
+        )
+    elif public_key:
         click.echo(
             "\nGive this to whatever reads decisions (jobs, pods, laptops). It is no secret:\n"
             f"  {KEYS}={public_key}"

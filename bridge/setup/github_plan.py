@@ -56,8 +56,7 @@ def plan(found: Found, wanted: Wanted, policy: PolicyFile | None) -> tuple[Step,
         *(step for role in roles for step in _app(found, role, policy)),
         *_rulesets(found, opener=wanted.opener or Role.OPENER in found.apps),
         *_vendored(found, wanted),
-        *_files(found, wanted),
-        *_signing(found),
+        *_proposed(found, wanted),
     )
 
 
@@ -341,7 +340,9 @@ Written by `hitl github setup`. Nothing is decided until you merge this.
 - `.github/approvals.yml` says who decides. Read it: name your approvers, and check each line of
   `identities:`. A wrong line there lets somebody approve a run of their own.
 - `.github/workflows/approvals.yml` is the workflow that decides. It runs on the default branch
-  alone. `approvals-schedule.yml` starts it once an hour.
+  alone. `approvals-schedule.yml` starts it once an hour. `keys:` in it lists the public keys whose
+  decisions count. If somebody else has a former one, retire it: write `until=` and a commit of the
+  ledger before it.
 """
 
 
@@ -356,7 +357,8 @@ def _written(found: Found, wanted: Wanted) -> dict[str, str]:
     opener = found.apps.get(Role.OPENER)
     slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else None
     if MAIN not in found.files:
-        keys = PUBLIC_KEY if _needs_signing(found) else keys_of(proposed.get(MAIN, ""))
+        there = workflow_files.keys_of(proposed.get(MAIN, ""))
+        keys = (PUBLIC_KEY,) if _needs_signing(found) else there
         files[MAIN] = workflow_files.workflow(_action(found, wanted), slug, keys)
     elif (newer := _renewed(found, wanted, slug)) != found.files[MAIN]:
         files[MAIN] = newer
@@ -364,8 +366,16 @@ def _written(found: Found, wanted: Wanted) -> dict[str, str]:
 
 
 def _renewed(found: Found, wanted: Wanted, slug: str | None) -> str:
-    """The workflow that is there, with this action, and with an opener if it has none yet."""
-    text = workflow_files.with_action(found.files[MAIN], _action(found, wanted))
+    """The workflow that is there, with this action, and with an opener if it has none yet.
+
+    An open pull request may add a key to it, whose other half is the environment's secret already.
+    """
+    text = (found.proposal.files if found.proposal else {}).get(MAIN) or found.files[MAIN]
+    text = workflow_files.with_action(text, _action(found, wanted))
+    if _needs_signing(found):
+        # The keys that are there stay: what they signed must go on counting.
+        keys = (*workflow_files.keys_of(found.files[MAIN]), PUBLIC_KEY)
+        text = workflow_files.with_keys(text, keys)
     named = workflow_files.opener_of(text) is not None
     return text if named or not wanted.opener else workflow_files.with_opener(text, slug)
 
@@ -379,26 +389,38 @@ def policy_text(identities: Mapping[str, str]) -> str:
     return re.sub(r"(?m)^#identities:\n(?:#  .*\n)*", lambda _: f"identities:\n{rows}", text)
 
 
-def keys_of(workflow: str) -> str | None:
-    """The public keys in a workflow; None if it has none."""
-    said = re.search(r"(?m)^ *keys: *(ssh-\S+ \S+.*)$", workflow)
-    return said[1].strip() if said else None
-
-
 # -- the key that signs ----------------------------------------------------------------------------
 
 
 def _needs_signing(found: Found) -> bool:
-    """Only with a workflow that is yet to be merged: one that is there names other keys, or none,
-    and decisions that it has recorded must go on counting."""
+    """Whether the workflow names a key, or will, and the decider has none to sign with.
+
+    A workflow without keys is left so: what was decided without a signature must go on counting.
+    """
     there = found.environment is not None and SIGNING_KEY in found.environment.secrets
-    return MAIN not in found.files and not (there and found.proposal)
+    if MAIN in found.files:
+        return not there and bool(workflow_files.keys_of(found.files[MAIN]))
+    return not (there and found.proposal)
+
+
+def _proposed(found: Found, wanted: Wanted) -> Iterator[Step]:
+    """The pull request, and the key that its workflow names.
+
+    A key can't be read back, so after an interruption nothing tells whose other half the secret is.
+    With nothing to merge yet the secret comes first: a workflow that can be merged has its key. A
+    workflow that is there or proposed comes first: without a secret the next run makes a new key.
+    They are one part: one without the other would name a key that nobody has.
+    """
+    files = tuple(_files(found, wanted))
+    signing = tuple(_signing(found))
+    first = MAIN not in found.files and found.proposal is None
+    yield from (*signing, *files) if first else (*files, *signing)
 
 
 def _signing(found: Found) -> Iterator[Step]:
     if _needs_signing(found):
         yield Step(
-            Part.ENVIRONMENT,
+            Part.FILES,
             f"put a new key, which signs decisions, into the environment: {SIGNING_KEY}",
             _secret(found, SIGNING_KEY),
         )

@@ -89,7 +89,7 @@ class Setup:
                     request.method, request.path, body, f"could not {step.says}"
                 )
             except Denied as denied:
-                raise _explained(denied) from None
+                raise _explained(denied, request.path) from None
             for mark, name in request.gives.items():
                 self._known[mark] = answer[name]
 
@@ -207,7 +207,9 @@ def seal(key: str, secret: str) -> str:
     return base64.b64encode(box.encrypt(secret.encode())).decode()
 
 
-def _explained(denied: Denied) -> ForgeUnavailable:
+def _explained(denied: Denied, path: str) -> ForgeUnavailable:
+    if denied.status == 404 and "/environments/" in path:
+        return ForgeUnavailable(f"{denied}: do the part `environment` first")
     if denied.status == 422 and "already exists" in denied.said:
         return ForgeUnavailable(f"{denied}: run this again, and it goes on from there")
     if denied.status == 422 and "must be part of" in denied.said:

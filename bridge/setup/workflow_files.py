@@ -6,6 +6,7 @@ The texts are `templates/workflows`. What a person fills in there, or may set, i
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from bridge.core.shipped_files import templates
@@ -33,6 +34,10 @@ _THEIRS: Final = re.compile(
     r"|^(?P<k>( *)keys:).*$(?:\n\3 +\S.*$)*",
     re.M,
 )
+#: The public keys, on one line or in a literal block.
+_KEYS: Final = re.compile(
+    r"^(?P<k>(?P<i> *)keys:) *(?:\|[-+]? *(?P<block>(?:\n(?P=i) +\S.*$)+)|(?P<line>\S.*)$)", re.M
+)
 
 
 def text(path: str) -> str:
@@ -40,10 +45,28 @@ def text(path: str) -> str:
     return (templates() / _TEMPLATES[path]).read_text(encoding="utf-8")
 
 
-def workflow(action: str, opener: str | None = None, keys: str | None = None) -> str:
+def workflow(action: str, opener: str | None = None, keys: Sequence[str] = ()) -> str:
     """The main workflow. `action` is what `uses:` says, `opener` the slug of the opener's App."""
-    found = text(MAIN).replace("keys: none", f"keys: {keys or 'none'}")
-    return with_opener(with_action(found, action), opener)
+    return with_opener(with_action(with_keys(text(MAIN), keys), action), opener)
+
+
+def keys_of(found: str) -> tuple[str, ...]:
+    """The lines of the public keys in a workflow; none if it names no key."""
+    said = _KEYS.search(found)
+    lines = (said["block"] or said["line"]).strip("\n\"' ").splitlines() if said else []
+    named = any(re.match(r"(?!#).*\bssh-\S+ \S", each.strip()) for each in lines)
+    return tuple(each.strip() for each in lines) if named else ()
+
+
+def with_keys(found: str, keys: Sequence[str]) -> str:
+    """The workflow with these lines as its keys."""
+
+    def written(own: re.Match[str]) -> str:
+        if len(keys) < 2:
+            return f"{own['k']} {''.join(keys) or 'none'}"
+        return "\n".join((f"{own['k']} |", *(f"{own['i']}  {each}" for each in keys)))
+
+    return _KEYS.sub(written, found, count=1)
 
 
 def with_action(found: str, action: str) -> str:
