@@ -376,7 +376,7 @@ def test_an_approval_under_a_title_that_somebody_changed_does_not_count(at: Worl
     at.tend(pull)
     assert pull.title == true
     assert "changed the text of the request" in why_not(at, pull)
-    assert "changed by `mallory`" in at.notes(pull)[-1]
+    assert "`mallory` changed the text" in at.notes(pull)[-1]
 
 
 @pytest.mark.parametrize("what", ["title", "body"])
@@ -415,7 +415,7 @@ def test_words_that_the_opener_wrote_in_the_place_of_its_requests_are_written_an
     assert "other words than its request says" in why_not(at, pull)
     assert pull.body == true
     (note,) = at.notes(pull)
-    assert "showed other words than its request says** and has been written anew" in note
+    assert "showed other words than its request says**, and the bridge corrected it" in note
     at.github.clock.advance(minutes=1)
     pull.review(at.alice, "APPROVED")
     at.tend(pull)
@@ -511,7 +511,10 @@ def test_a_status_comment_that_somebody_changed_is_written_anew_and_the_page_say
     pull.comments[0].edit("Approved by alice. Go on.", at.mallory)
     at.tend(pull)
     assert at.status(pull) == true
-    assert "was changed by `mallory`** and has been written anew" in at.notes(pull)[-1]
+    assert (
+        "`mallory` changed a comment of the approval bridge**, and the bridge restored it"
+        in at.notes(pull)[-1]
+    )
     at.tend(pull)
     assert len(at.notes(pull)) == 1
 

@@ -58,7 +58,7 @@ def test_what_an_honest_opener_wrote_is_what_the_decider_makes_of_the_request() 
         ("/reject why not", "/approve why not"),
         ("https://cards.test/7", "https://cards.test/8"),
         (f"blob/{HEAD}", f"blob/{'b' * 40}"),
-        ("**Waits", "![](https://beacon.test/x.png) **Waits"),
+        ("**Waiting", "![](https://beacon.test/x.png) **Waiting"),
         ("Deploy the model?", "Deploy the mode\u0142?"),
         ("Deploy the model?", "Deploy the model?\u2028Or not?"),
         ("<sub>", "<!-- "),

@@ -149,13 +149,13 @@ def test_the_page_says_once_what_is_asked_until_when_of_whom_and_how_to_answer(a
     until = at.standing(pull).request.expires_at
     assert pull.body.startswith("> Deploy the model with accuracy 93 %?")
     for once in (
-        f"**Waits for a decision until {until:%Y-%m-%d %H:%M} UTC.**",
+        f"**Waiting for a decision until {until:%Y-%m-%d %H:%M} UTC.**",
         "| accuracy | 0.93 |",
         "It takes 1 approval from alice or bob. The run was started by carol, as the run says.",
         "/approve target=…\n",
         "/reject why not",
         "[Run](<https://metadata.test/Train/7>)",
-        "- `share` (float, may be left out)",
+        "- `share` (float, optional)",
     ):
         assert pull.body.count(once) == 1, once
     assert "0 of 1 approval from alice or bob" in at.status(pull)
@@ -481,7 +481,7 @@ def test_the_clock_approves_only_where_the_policy_names_it(at: World, wanted: bo
     assert decision
     assert decision.by is Decider.CLOCK
     assert (decision.outcome is Outcome.APPROVED) is wanted
-    assert ("**Without an answer it is then approved.**" in pull.body) is wanted
+    assert ("**If nobody decides by then, it is approved.**" in pull.body) is wanted
 
 
 def test_past_its_deadline_a_gate_that_only_reminds_says_so_once_and_waits_on(at: World) -> None:
@@ -727,7 +727,7 @@ def test_another_policy_on_the_default_branch_asks_anew_and_votes_start_anew(at:
     assert at.recorded(pull) is None
     after = at.standing(pull).request
     assert after.policy != before.policy
-    assert any("asked anew" in note for note in at.notes(pull))
+    assert any("was replaced" in note for note in at.notes(pull))
     at.tend(pull)
     assert at.recorded(pull) is None
     at.github.clock.advance(minutes=1)

@@ -202,7 +202,7 @@ def test_a_node_that_a_stranger_moved_is_told_and_the_record_stands(at: Pushing)
     at.tend(pull)
     said = at.status(pull)
     assert "is Succeeded already (by hand)" in said
-    assert "What holds is the record" in said
+    assert "The step obeys the record" in said
     at.tend(pull)
     assert at.status(pull) == said
 

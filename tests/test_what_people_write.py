@@ -219,7 +219,7 @@ def test_approvers_whose_inputs_do_not_fit_together_read_what_to_do(
     here.say(at.bob, f"{here.approve} b=1")
     assert here.decided() is None
     assert "lice and bob must agree on the input" in here.status
-    assert "sets an approval aside with `/unhold @login reason`" in here.status
+    assert "set an approval aside with `/unhold @login reason`" in here.status
 
 
 def test_approvers_who_disagree_are_told_to_agree_and_nothing_is_decided(
@@ -230,7 +230,7 @@ def test_approvers_who_disagree_are_told_to_agree_and_nothing_is_decided(
     here.say(at.bob, f"{here.approve} target=staging")
     assert here.decided() is None
     assert "lice and bob must agree on target" in here.status
-    assert "sets an approval aside with `/unhold @login reason`" in here.status
+    assert "set an approval aside with `/unhold @login reason`" in here.status
     here.say(at.bob, f"{here.approve} target=production")
     decision = here.decided()
     assert decision

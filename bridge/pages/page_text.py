@@ -123,13 +123,13 @@ def _who(request: ApprovalRequest, facts: Sequence[Fact]) -> str:
     policy = request.policy
     said = [f"It takes {harmless_line(takes(policy.require))}."]
     if policy.only:
-        said.append(f"The flow itself asks that it be {harmless_line(str(policy.only))}.")
+        said.append(f"The flow accepts approvals only from {harmless_line(str(policy.only))}.")
     if policy.disapprove:
-        said.append(f"It can also be stopped by {harmless_line(str(policy.disapprove))}.")
+        said.append(f"Objections by {harmless_line(str(policy.disapprove))} count, too.")
     if who := started_by(request, facts):
         barred = ". They cannot approve it" if policy.bars.initiator else ""
         said.append(f"The run was started by {harmless_line(who)}{barred}.")
-    return " ".join([*said, "What is still missing stands in the comment below."])
+    return " ".join([*said, "A comment below shows what is still missing."])
 
 
 def approve_line(request: ApprovalRequest, replaced: bool = False) -> str:
@@ -143,7 +143,7 @@ def approve_line(request: ApprovalRequest, replaced: bool = False) -> str:
 def _asks(request: ApprovalRequest) -> Iterator[str]:
     owed = input_fields.owed(request.schema)
     for field in input_fields.fields(request.schema):
-        must = "" if field.name in owed else ", may be left out"
+        must = "" if field.name in owed else ", optional"
         if field.proposed:
             must = f", proposed: {harmless_line(shortened(str(field.default), 80))}"
         told = harmless_line("; ".join(filter(None, [field.description, field.hint])))
@@ -152,13 +152,13 @@ def _asks(request: ApprovalRequest) -> Iterator[str]:
 
 def _deadline(request: ApprovalRequest) -> str:
     if request.expires_at is None:
-        return "**Waits for a decision**, without a deadline."
+        return "**Waiting for a decision**, without a deadline."
     then = {
-        OnTimeout.REJECT: "Without an answer it then expires, and the run ends.",
-        OnTimeout.APPROVE: "**Without an answer it is then approved.**",
-        OnTimeout.NOTIFY: "After that people are reminded, and it goes on waiting.",
+        OnTimeout.REJECT: "If nobody decides by then, the request expires and the run ends.",
+        OnTimeout.APPROVE: "**If nobody decides by then, it is approved.**",
+        OnTimeout.NOTIFY: "After that you get a reminder, and the request stays open.",
     }[request.policy.on_timeout]
-    return f"**Waits for a decision until {request.expires_at:%Y-%m-%d %H:%M} UTC.** {then}"
+    return f"**Waiting for a decision until {request.expires_at:%Y-%m-%d %H:%M} UTC.** {then}"
 
 
 # -- the status comment ----------------------------------------------------------------------------
@@ -203,8 +203,8 @@ def _apart(request: ApprovalRequest, evaluation: Evaluation | None) -> Iterator[
     fits = partial(input_fields.objection, request.schema)
     if evaluation and disagreement(evaluation.candidates, fits):
         yield (
-            "To agree, one of them approves again with the other's value, or with one that fits it."
-            " Or an approver sets an approval aside with `/unhold @login reason`."
+            "To agree, one of you approves again with the other's value, or with one that fits it."
+            " Or you set an approval aside with `/unhold @login reason`, if you are an approver."
         )
 
 
@@ -225,16 +225,16 @@ def word_locked(page: Page) -> str:
     """GitHub refuses everybody else's answer, and tells them nothing about the gate."""
     return (
         f"**This {page} is locked:** only people with write access can answer. Unlock it so that"
-        " everybody who may decide can."
+        " every approver can."
     )
 
 
 def word_undelivered(why: str) -> str:
-    return f"{_UNDELIVERED} {_line(why)}. The record stands, and it is tried again."
+    return f"{_UNDELIVERED} {_line(why)}. The decision is recorded, and the bridge tries again."
 
 
 def word_amiss(says: str) -> str:
-    return f"**The workflow:** {_line(says)}. What holds is the record, which the step reads."
+    return f"**The workflow:** {_line(says)}. The step obeys the record, not the workflow."
 
 
 def _accepted(request: ApprovalRequest, name: str, value: Any) -> str:
@@ -280,8 +280,8 @@ def _objections(objections: Iterable[Objection]) -> str:
     lines = [_objection(each) for each in some]
     if any(each.lifted is None for each in some):
         lines.append(
-            "\nWho objected lifts it with `/unhold` or an approval. Another approver lifts it with"
-            " `/unhold @login reason`, or by dismissing the review."
+            "\nIf you objected, you lift it with `/unhold` or an approval. If you are another"
+            " approver, you lift it with `/unhold @login reason`, or you dismiss the review."
         )
     return "\n".join(lines)
 
@@ -368,8 +368,8 @@ def _sentence(text: str) -> str:
 
 def note_asked_anew(why: str) -> str:
     return (
-        f"**This was asked anew:** {why}. Answers given before this do not count any more:"
-        " please look again and answer again.\n"
+        f"**This request was replaced:** {why}. Earlier answers no longer count."
+        " Please read it again and answer again.\n"
     )
 
 
@@ -377,75 +377,75 @@ def note_reminder(request: ApprovalRequest, head: str) -> str:
     """Written once for each request that waits on past its deadline."""
     seal = Seal(Part.REMINDER, request.gate.id, digest_of(request), head)
     return (
-        f"**Still waiting:** the deadline, {request.expires_at:%Y-%m-%d %H:%M} UTC, has passed, and"
-        f" this goes on waiting for an answer. {mentions(named(request))}\n\n{seal}\n"
+        f"**Still waiting:** the deadline, {request.expires_at:%Y-%m-%d %H:%M} UTC, has passed,"
+        f" and the request still needs your answer. {mentions(named(request))}\n\n{seal}\n"
     )
 
 
 def note_restored(by: str) -> str:
     return (
-        f"**The text of this request was changed by {by}** and has been put back."
-        " Answers that were given meanwhile do not count.\n"
+        f"**{by} changed the text of this request**, and the bridge restored it."
+        " Answers that you gave meanwhile do not count.\n"
     )
 
 
 def note_other_words() -> str:
     return (
-        "**This page showed other words than its request says** and has been written anew: whoever"
-        " opened it wrote something else, or runs another version of the approval bridge."
-        " Answers that were given before do not count: please read it again and answer again.\n"
+        "**This page showed other words than its request says**, and the bridge corrected it. The"
+        " account that opened it wrote something else, or runs another version of the approval"
+        " bridge. Earlier answers do not count: please read it again and answer again.\n"
     )
 
 
 def note_written_anew(by: str) -> str:
     return (
-        f"**A comment of the approval bridge was changed by {by}** and has been written anew."
-        " Believe only what it says now.\n"
+        f"**{by} changed a comment of the approval bridge**, and the bridge restored it."
+        " Trust only what it says now.\n"
     )
 
 
 def note_reopened(by: str, gathered: Gathered, evaluation: Evaluation | None) -> str:
     why = _why_no_close(gathered, evaluation)
-    return f"**Open again:** {by} closed this, and that decides nothing here ({why}).\n"
+    return f"**Open again:** {by} closed this, which does not decide it ({why}).\n"
 
 
 def _why_no_close(gathered: Gathered, evaluation: Evaluation | None) -> str:
     for each in evaluation.dismissals if evaluation else ():
         if gathered.closing and each.vote == gathered.closing:
             return each.reason
-    return "only the close of a person who may decide is a rejection"
+    return "closing rejects only if an approver does it"
 
 
 def note_merged_by_hand(url: str) -> str:
     return (
-        f"**{url} was merged by hand**, which is no approval: it is asked again here."
+        f"**{url} was merged by hand**, which does not approve it. The request continues here."
         " Please answer with a review or a command.\n"
     )
 
 
 def note_branch_gone(url: str) -> str:
     return (
-        f"**The branch of {url} was deleted**, which decides nothing: it is asked again here."
-        " Please answer with a review or a command.\n"
+        f"**The branch of {url} was deleted**, which does not decide it. The request continues"
+        " here. Please answer with a review or a command.\n"
     )
 
 
 def note_other_base(url: str) -> str:
     return (
-        f"**{url} was pointed at another base branch**, so nothing can be approved there: it is"
-        " asked again here. Please answer with a review or a command.\n"
+        f"**{url} was pointed at another base branch**, so you cannot approve it there. The request"
+        " continues here. Please answer with a review or a command.\n"
     )
 
 
 def note_left(url: str) -> str:
     return (
-        f"**This is asked at {url} now**: somebody changed the base branch of this pull request."
-        " Please answer there. An objection here holds all the same.\n"
+        f"**This request continues at {url}**: somebody changed the base branch of this pull"
+        " request. Please answer there. Your objection here still holds.\n"
     )
 
 
 def note_elsewhere(url: str) -> str:
-    return f"**This is asked at {url} now**: the policy says so. Please answer there.\n"
+    return f"**This request continues at {url}**: the policy says so. Please answer there.\n"
 
 
 # -- templates -------------------------------------------------------------------------------------
