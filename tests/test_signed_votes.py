@@ -13,6 +13,7 @@ import pytest
 from bridge.core.errors import Faults, Refused
 from bridge.core.evaluation import ReasonCode, Verdict
 from bridge.core.model import Standing
+from bridge.core.records import objections_out
 from bridge.core.signed_statement import vote_statement
 from bridge.core.sshsig import VOTE_NAMESPACE, parse_key, verify
 from bridge.gates.post_answer import answer
@@ -55,7 +56,7 @@ def approve(
     """As `hitl approve --sign` does it, with alice's own token."""
     settings = replace(at.settings(at.decider), token=str(at.github.token(at.alice)))
     mine = GitHub(settings, at.waits.append)
-    answer(mine, at.standing(pull), verdict, "looked at it", inputs, by(key))
+    answer(mine, at.standing(pull), at.now(), verdict, "looked at it", inputs, by(key))
 
 
 def test_a_signed_approval_counts_and_its_record_says_by_which_key(at: World) -> None:
@@ -123,6 +124,21 @@ def test_a_signed_approval_that_its_author_took_back_is_not_posted_again(at: Wor
     assert not at.recorded(pull)
     at.github.clock.advance(minutes=1)
     approve(at, pull)  # she herself
+    at.tend(pull)
+    decision = at.recorded(pull)
+    assert decision
+    assert decision.votes[0].signed_by == ALICES.public.fingerprint
+
+
+def test_a_hold_that_a_push_dates_into_the_future_spoils_no_signature(at: World) -> None:
+    pull = at.open()
+    pull.comment(at.alice, "/hold the numbers are odd")
+    at.tend(pull)
+    gate, [own] = at.standing(pull).request.gate, at.standing(pull).objections
+    text = objections_out(gate.id, (own, replace(own, at=own.at + timedelta(days=900), url=None)))
+    at.repo.commit("approvals", {f"{gate.folder}/objections.yaml": text}, "Never", by=at.mallory)
+    at.github.clock.advance(minutes=1)
+    approve(at, pull)
     at.tend(pull)
     decision = at.recorded(pull)
     assert decision

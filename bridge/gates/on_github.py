@@ -89,7 +89,13 @@ class OnGitHub:
     def vote(self, standing: Standing, ballot: Ballot) -> Deciding[Voted]:
         yield from ()  # it decides nothing
         posted = answer(
-            self._forge, standing, ballot.verdict, ballot.reason, ballot.inputs, ballot.sign
+            self._forge,
+            standing,
+            self.clock(),
+            ballot.verdict,
+            ballot.reason,
+            ballot.inputs,
+            ballot.sign,
         )
         return Voted(standing, posted=posted)
 

@@ -49,6 +49,7 @@ def explain(forge: Forge, standing: Standing, now: datetime) -> Explained:
 def answer(
     forge: Forge,
     standing: Standing,
+    now: datetime,
     verdict: Verdict,
     reason: str = "",
     inputs: Mapping[str, Any] | None = None,
@@ -60,7 +61,7 @@ def answer(
     """
     look, page = _found(forge, standing)
     request = standing.request
-    signed = _signing(look, standing, verdict, inputs, sign)
+    signed = _signing(look, standing, now, verdict, inputs, sign)
     if verdict is not Verdict.APPROVE:
         return forge.say(page, signed(comment_commands.rejection(reason)))
     digest = digest_of(request)
@@ -73,6 +74,7 @@ def answer(
 def _signing(
     look: Look,
     standing: Standing,
+    now: datetime,
     verdict: Verdict,
     inputs: Mapping[str, Any] | None,
     sign: Callable[[bytes], str] | None,
@@ -81,7 +83,10 @@ def _signing(
     if sign is None:
         return lambda text: text
     voter = look.site.viewer or 0
-    after = latest_no((*standing.objections, *objected(standing, look)), voter)
+    # GitHub dated what is on the page. What is on record alone may be dated into the future, by a
+    # push to the ledger: the decider takes what came before the vote.
+    dates = latest_no(objected(standing, look), voter), latest_no(standing.objections, voter, now)
+    after = max((each for each in dates if each), default=None)
     armored = sign(vote_statement(standing.request, verdict, inputs, voter, after))
     return lambda text: vote_signature.signed(text, armored)
 
