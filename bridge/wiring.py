@@ -199,7 +199,7 @@ def desk(settings: Settings, github: GitHubSettings, *, decides: bool = False) -
 
 def _signature(settings: Settings) -> Callable[[bytes, str], str] | None:
     """What signs for the decider. Raises `Faults` if readers would refuse what it signs."""
-    current = {each.key for each in settings.keys if each.until is None}
+    current = {each.key for each in settings.keys if not each.until}
     if not settings.signing_key:
         if settings.keys:
             raise Faults(

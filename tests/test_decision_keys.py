@@ -35,7 +35,15 @@ def test_a_list_of_keys_has_comments_and_empty_lines() -> None:
 
 def test_a_retired_key_says_up_to_which_commit_it_holds() -> None:
     found = parse_keys(f"{LINE}\n  until={COMMIT} {OTHER.line}\n", "HITL_KEYS")
-    assert found == (DecisionKey(KEY), DecisionKey(OTHER, COMMIT))
+    assert found == (DecisionKey(KEY), DecisionKey(OTHER, (COMMIT,)))
+    assert parse_keys("\n".join(each.line for each in found), "HITL_KEYS") == found
+
+
+def test_a_ledger_of_several_branches_has_a_commit_for_each() -> None:
+    two, three = "2" * 40, "3" * 40
+    text = f"until={COMMIT},{two},unsigned-until={three},{two} {OTHER.line}\n{LINE}"
+    found = parse_keys(text, "HITL_KEYS")
+    assert found == (DecisionKey(OTHER, (COMMIT, two), (three, two)), DecisionKey(KEY))
     assert parse_keys("\n".join(each.line for each in found), "HITL_KEYS") == found
 
 
@@ -53,7 +61,9 @@ def test_a_retired_key_says_up_to_which_commit_it_holds() -> None:
         (f"unsigned-until=abc {OTHER.line}", "`unsigned-until=` takes the full id of a commit"),
         (f"until={COMMIT},from={COMMIT} {OTHER.line}", "the options are `until=` and"),
         (f"until={COMMIT},until={'2' * 40} {OTHER.line}", "the options are `until=` and"),
-        (f"until={COMMIT},{OTHER.line}", "the options are `until=` and"),
+        (f"until={COMMIT},{OTHER.line}", "takes the full id of a commit"),
+        (f"until={COMMIT},, {OTHER.line}", "takes the full id of a commit"),
+        (f"until={COMMIT},abc {OTHER.line}", "`until=` takes the full id of a commit"),
         (f"unsigned={COMMIT} {OTHER.line}", "the line must begin with ssh-ed25519"),
     ],
 )
@@ -66,11 +76,11 @@ def test_an_option_that_is_not_understood_is_a_fault_and_no_comment(line: str, f
 def test_a_ledger_older_than_its_keys_says_up_to_which_commit_nothing_was_signed() -> None:
     text = f"unsigned-until={'2' * 40},until={COMMIT} {OTHER.line}\n{LINE}"
     found = parse_keys(text, "HITL_KEYS")
-    assert found == (DecisionKey(OTHER, COMMIT, "2" * 40), DecisionKey(KEY))
+    assert found == (DecisionKey(OTHER, (COMMIT,), ("2" * 40,)), DecisionKey(KEY))
     assert parse_keys("\n".join(each.line for each in found), "HITL_KEYS") == found
-    assert (unsigned_until(found), unsigned_until(found[1:])) == ("2" * 40, None)
+    assert (unsigned_until(found), unsigned_until(found[1:])) == (("2" * 40,), ())
     two = f"unsigned-until={'2' * 40} {LINE}\nunsigned-until={COMMIT} {OTHER.line}"
-    assert faults(two) == ["`unsigned-until` names several commits; a ledger has one first key"]
+    assert faults(two) == ["`unsigned-until` differs between keys; a ledger has one first key"]
 
 
 def test_every_fault_of_a_list_is_reported_at_once() -> None:

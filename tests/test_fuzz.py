@@ -377,7 +377,7 @@ def test_a_changed_signature_is_bad(number: int, inside: bool) -> None:
 @often
 @given(number=numbers)
 def test_changed_public_keys_are_read_or_have_faults(number: int) -> None:
-    old = DecisionKey(replace(KEY, comment="2026"), "1" * 40)
+    old = DecisionKey(replace(KEY, comment="2026"), ("1" * 40, "2" * 40))
     text = f"# ours\n{DecisionKey(KEY).line}\n{old.line}\n"
     or_error(lambda: parse_keys(changed(text, number), "the keys"))
 

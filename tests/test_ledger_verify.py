@@ -263,7 +263,7 @@ def test_a_key_that_was_retired_before_the_witness_signs_nothing_after_it(tmp_pa
     at = Signed(tmp_path)
     at.decide("first", BEFORE)
     retired = head_of(at.path)
-    keys = (DecisionKey(BEFORE.public, until=retired), DecisionKey(KEY.public))
+    keys = (DecisionKey(BEFORE.public, until=(retired,)), DecisionKey(KEY.public))
     at.decide("second")
     first = audit(at.reader(), keys=keys)
     assert first.faults == ()

@@ -47,6 +47,7 @@ from bridge.core.records import (
     request_out,
 )
 from bridge.core.rules import Actors, Approvals, Bars, Policy
+from bridge.core.shards import FIRST
 from bridge.core.sshsig import DECISION_NAMESPACE, OBJECTIONS_NAMESPACE, VOTE_NAMESPACE
 from bridge.gates.audit import audit
 from bridge.gates.verify import verify
@@ -96,8 +97,10 @@ class Signed:
     def open(self, key: str = "Flow/1/gate/3", **changed: Any) -> ApprovalRequest:
         return opened(self.decider, key, **{"venue": MODELS, "policy": ANYONE} | changed)
 
-    def decide(self, key: str = "Flow/1/gate/3", by: SigningKey = KEY) -> ApprovalRequest:
-        request = self.open(key)
+    def decide(
+        self, key: str = "Flow/1/gate/3", by: SigningKey = KEY, **changed: Any
+    ) -> ApprovalRequest:
+        request = self.open(key, **changed)
         self.deciding(by).record(a_decision(request))
         return request
 
@@ -306,7 +309,7 @@ def test_a_retired_key_holds_up_to_the_commit_that_the_reader_pins(at: Signed) -
     pinned = git(at.path, "rev-parse", LEDGER)
     late = at.decide("Flow/2/gate/3", by=BEFORE)
     current = at.decide("Flow/3/gate/3")
-    keys = (DecisionKey(KEY.public), DecisionKey(BEFORE.public, pinned))
+    keys = (DecisionKey(KEY.public), DecisionKey(BEFORE.public, (pinned,)))
     assert at.recorded(early, *keys)
     assert at.recorded(current, *keys)
     said = at.refusal(late, *keys)
@@ -321,16 +324,17 @@ def test_what_a_retired_key_signed_in_time_may_not_change_afterwards(at: Signed)
     text = decision_out(replace(a_decision(request), previous=previous(at)))
     about = statement_of(request, a_decision(request), text)
     at.put(decision__yaml=text, decision__yaml_sig=BEFORE.sign(about, DECISION_NAMESPACE))
-    assert "is retired" in at.refusal(request, DecisionKey(BEFORE.public, pinned))
+    assert "is retired" in at.refusal(request, DecisionKey(BEFORE.public, (pinned,)))
 
 
 def test_a_pinned_commit_that_the_ledger_lacks_lets_nothing_pass(at: Signed) -> None:
     request = at.decide(by=BEFORE)
-    lost = DecisionKey(BEFORE.public, "1" * 40)
+    lost = DecisionKey(BEFORE.public, ("1" * 40,))
     with pytest.raises(NotSigned, match=r"isn't in .*: take it from `git log`"):
         at.recorded(request, lost)
-    [fault] = audit(at.reader(lost), keys=[lost]).faults
-    assert f"names commit {lost.until}, which isn't in" in fault
+    late, missing = audit(at.reader(lost), keys=[lost]).faults
+    assert "is retired" in late
+    assert f"names commit {'1' * 40}, which isn't in" in missing
 
 
 # -- a ledger that is older than its keys ----------------------------------------------------------
@@ -348,7 +352,7 @@ def test_what_the_ledger_held_before_its_first_key_counts_and_nothing_later(at: 
     unsigned(at).record(a_rejection(edited))
     pinned = git(at.path, "rev-parse", LEDGER)
     late = at.open("Flow/3/gate/3")
-    keys = [DecisionKey(KEY.public, unsigned_until=pinned)]
+    keys = [DecisionKey(KEY.public, unsigned_until=(pinned,))]
     assert at.recorded(early, *keys)
     assert held(at, at.reader(*keys)) == ((lifted(a_hold(early)),), (STARTED,))
     assert audit(at.reader(*keys), keys=keys).faults == ()
@@ -369,7 +373,7 @@ def test_objections_from_before_the_first_key_lift_until_somebody_edits_them(at:
     request = at.open()
     unsigned(at).hold(request.gate.id, (lifted(a_hold(request)),), (STARTED,))
     first = git(at.path, "rev-parse", LEDGER)
-    keys = [DecisionKey(KEY.public, unsigned_until=first)]
+    keys = [DecisionKey(KEY.public, unsigned_until=(first,))]
     assert held(at, at.reader(*keys)) == ((lifted(a_hold(request)),), (STARTED,))
     assert audit(at.reader(*keys), keys=keys).faults == ()
     put_objections(at, objections_out(request.gate.id, (lifted(a_hold(request)),), ()))
@@ -380,12 +384,83 @@ def test_objections_from_before_the_first_key_lift_until_somebody_edits_them(at:
 def test_a_pinned_first_commit_that_the_ledger_lacks_lets_nothing_pass(at: Signed) -> None:
     request = at.open()
     unsigned(at).record(a_decision(request))
-    lost = DecisionKey(KEY.public, unsigned_until="1" * 40)
+    lost = DecisionKey(KEY.public, unsigned_until=("1" * 40,))
     with pytest.raises(NotSigned, match=r"isn't in .*: take it from `git log`"):
         at.recorded(request, lost)
-    assert (
-        f"names commit {'1' * 40}, which isn't in" in audit(at.reader(lost), keys=[lost]).faults[0]
+    late, missing = audit(at.reader(lost), keys=[lost]).faults
+    assert "isn't signed" in late
+    assert f"names commit {'1' * 40}, which isn't in" in missing
+
+
+# -- a ledger of several branches ------------------------------------------------------------------
+
+YEAR = f"{FIRST}-2027"
+
+
+def with_a_new_year(at: Signed) -> str:
+    """Begins the branch of another year; the head of the first one."""
+    head = git(at.path, "rev-parse", LEDGER)
+    put(
+        at.path,
+        f"refs/heads/{YEAR}",
+        {"README.md": "2027"},
+        f"It begins\n\nFollows: {FIRST} {head}",
     )
+    return head
+
+
+def head_of_the_year(at: Signed) -> str:
+    return git(at.path, "rev-parse", f"refs/heads/{YEAR}")
+
+
+def test_a_retired_key_holds_on_each_branch_up_to_a_commit_of_its_own(at: Signed) -> None:
+    old = at.decide("Flow/1/gate/3", BEFORE)
+    first = with_a_new_year(at)
+    new = at.decide("Flow/2/gate/3", BEFORE, shard=YEAR)
+    second = head_of_the_year(at)
+    keys = (DecisionKey(KEY.public), DecisionKey(BEFORE.public, (first, second)))
+    assert at.recorded(old, *keys)
+    assert at.recorded(new, *keys)
+    sound = audit(at.reader(*keys), keys=keys)
+    assert sound.faults == ()
+    late = [at.decide("Flow/3/gate/3", BEFORE), at.decide("Flow/4/gate/3", BEFORE, shard=YEAR)]
+    assert all("is retired" in at.refusal(each, *keys) for each in late)
+    assert len(audit(at.reader(*keys), keys=keys).faults) == 2
+    assert len(audit(at.reader(*keys), keys=keys, earlier=[sound.witness]).faults) == 2
+
+
+@pytest.mark.parametrize("pins", ["the older branch", "the newer branch"])
+def test_a_commit_of_one_branch_lets_a_retired_key_sign_nothing_on_another(
+    at: Signed, pins: str
+) -> None:
+    at.decide("Flow/0/gate/3")
+    first = with_a_new_year(at)
+    at.decide("Flow/1/gate/3", shard=YEAR)
+    older = pins == "the older branch"
+    keys = (
+        DecisionKey(KEY.public),
+        DecisionKey(BEFORE.public, (first if older else head_of_the_year(at),)),
+    )
+    late = at.decide("Flow/2/gate/3", BEFORE, shard=YEAR if older else FIRST)
+    assert "is retired" in at.refusal(late, *keys)
+    [fault] = audit(at.reader(*keys), keys=keys).faults
+    assert "is retired" in fault
+
+
+def test_what_is_unsigned_on_each_branch_counts_up_to_a_commit_of_its_own(at: Signed) -> None:
+    old = at.open("Flow/1/gate/3")
+    unsigned(at).record(a_decision(old))
+    first = with_a_new_year(at)
+    new = at.open("Flow/2/gate/3", shard=YEAR)
+    unsigned(at).record(a_decision(new))
+    keys = (DecisionKey(KEY.public, unsigned_until=(first, head_of_the_year(at))),)
+    assert at.recorded(old, *keys)
+    assert at.recorded(new, *keys)
+    assert audit(at.reader(*keys), keys=keys).faults == ()
+    late = at.open("Flow/3/gate/3")
+    unsigned(at).record(a_decision(late))
+    assert "isn't signed" in at.refusal(late, *keys)
+    assert len(audit(at.reader(*keys), keys=keys).faults) == 1
 
 
 # -- the audit -------------------------------------------------------------------------------------
@@ -541,8 +616,10 @@ def test_objections_of_a_retired_key_lift_if_the_ledger_had_them_in_time(at: Sig
     request = at.open()
     at.deciding(BEFORE).hold(request.gate.id, (lifted(a_hold(request)),))
     now = DecisionKey(KEY.public)
-    in_time = at.reader(now, DecisionKey(BEFORE.public, git(at.path, "rev-parse", LEDGER)))
-    too_late = at.reader(now, DecisionKey(BEFORE.public, git(at.path, "rev-parse", f"{LEDGER}^1")))
+    in_time, too_late = (
+        at.reader(now, DecisionKey(BEFORE.public, (git(at.path, "rev-parse", commit),)))
+        for commit in (LEDGER, f"{LEDGER}^1")
+    )
     assert held(at, in_time) == ((lifted(a_hold(request)),), ())
     assert held(at, too_late) == ((a_hold(request),), ())
 

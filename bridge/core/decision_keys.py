@@ -7,8 +7,10 @@ A reader has them from outside the ledger (HITL_KEYS, beside the ledger's addres
 
 A key with `until` is retired. What the ledger holds at that commit, it signed well; what came later
 doesn't count. `unsigned-until` is for a ledger that is older than its first key: what it holds
-unsigned at that commit counts. Options go before the key, as in OpenSSH's `authorized_keys`: after
-it, a misspelled option would pass for a comment, and the key would be good for ever.
+unsigned at that commit counts. Each takes several commits (`until=<commit>,<commit>`), because a
+commit is on one branch of the ledger alone. Options go before the key, as in OpenSSH's
+`authorized_keys`: after it, a misspelled option would pass for a comment, and the key would be good
+for ever.
 """
 
 from __future__ import annotations
@@ -48,21 +50,22 @@ class NotSigned(LedgerCorrupt):
 
 @dataclass(frozen=True, slots=True)
 class DecisionKey:
-    """A decider's public key. `until`: the commit up to which it holds, if it is retired.
+    """A decider's public key. `until`: the commits up to which it holds, if it is retired.
 
-    `unsigned_until`: the commit up to which the ledger was written before there was a key.
+    `unsigned_until`: those up to which the ledger was written before there was a key. Of each
+    branch of the ledger, one.
     """
 
     key: PublicKey
-    until: str | None = None
-    unsigned_until: str | None = None
+    until: tuple[str, ...] = ()
+    unsigned_until: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
         """As a list of keys has it."""
         own = _BRACES.sub("", self.key.line)
         options = {"until": self.until, "unsigned-until": self.unsigned_until}
-        given = ",".join(f"{name}={commit}" for name, commit in options.items() if commit)
+        given = ",".join(f"{name}={','.join(them)}" for name, them in options.items() if them)
         return f"{given} {own}" if given else own
 
 
@@ -89,8 +92,8 @@ def parse_keys(text: str, where: str) -> tuple[DecisionKey, ...]:
             faults.append(f"line {number}: the key is listed before with other options")
     if not found and not faults:
         faults.append("has no key; add one, as in `ssh-ed25519 AAAA… comment`")
-    if len({each.unsigned_until for each in found.values()} - {None}) > 1:
-        faults.append("`unsigned-until` names several commits; a ledger has one first key")
+    if len({each.unsigned_until for each in found.values()} - {()}) > 1:
+        faults.append("`unsigned-until` differs between keys; a ledger has one first key")
     if faults:
         raise Faults(where, faults)
     return tuple(found.values())
@@ -100,23 +103,30 @@ def _key(line: str) -> DecisionKey:
     options = _OPTIONS.fullmatch(line.strip())
     if options is None:
         return DecisionKey(parse_key(line))
-    found: dict[str, str] = {}
-    for option in options[1].split(","):
-        name, _, commit = option.partition("=")
-        if name not in ("until", "unsigned-until") or found.setdefault(name, commit) != commit:
+    found: dict[str, list[str]] = {}
+    name = ""
+    for part in options[1].split(","):
+        option, given, commit = part.rpartition("=")
+        if given and (option not in ("until", "unsigned-until") or option in found):
             fault = (
                 "the options are `until=` and `unsigned-until=`, each once, with a comma between"
             )
             raise Faults("the public key", [fault])
+        name = option or name
         if not _COMMIT.fullmatch(commit):
-            fault = f"`{name}=` takes the full id of a commit of the ledger, 40 hex digits"
+            fault = (
+                f"`{name}=` takes the full id of a commit of the ledger, 40 hex digits; of several"
+                " branches, one each, with a comma between"
+            )
             raise Faults("the public key", [fault])
-    return DecisionKey(parse_key(options[2]), found.get("until"), found.get("unsigned-until"))
+        found.setdefault(name, []).append(commit)
+    until, unsigned = (tuple(found.get(each, ())) for each in ("until", "unsigned-until"))
+    return DecisionKey(parse_key(options[2]), until, unsigned)
 
 
-def unsigned_until(keys: Sequence[DecisionKey]) -> str | None:
-    """The commit up to which the ledger was written before there was a key."""
-    return next((each.unsigned_until for each in keys if each.unsigned_until), None)
+def unsigned_until(keys: Sequence[DecisionKey]) -> tuple[str, ...]:
+    """The commits up to which the ledger was written before there was a key."""
+    return next((each.unsigned_until for each in keys if each.unsigned_until), ())
 
 
 def statement_of(request: ApprovalRequest, decision: Decision, text: str) -> bytes:
@@ -169,7 +179,7 @@ def signer(
     gate = f"{request.gate.key} (gate {request.gate.id})"
     if signature is None:
         first = unsigned_until(keys)
-        late = f", and the ledger doesn't have it at commit {first}" if first else ""
+        late = f", and the ledger doesn't have it at commit {' or '.join(first)}" if first else ""
         raise NotSigned(
             f"the decision of {gate} isn't signed{late}; expected a signature by {_names(keys)}."
             f" {_ADVICE}"
@@ -204,8 +214,8 @@ def too_late(request: ApprovalRequest, by: DecisionKey) -> NotSigned:
     """The refusal of what a retired key signed after its time."""
     return NotSigned(
         f"the decision of {request.gate.key} (gate {request.gate.id}) doesn't count: {by.key} is"
-        f" retired, and the ledger doesn't have this record at commit {by.until}, up to which"
-        f" HITL_KEYS lets that key sign. {_ADVICE}"
+        f" retired, and the ledger doesn't have this record at commit {' or '.join(by.until)}, up"
+        f" to which HITL_KEYS lets that key sign. {_ADVICE}"
     )
 
 
@@ -233,7 +243,7 @@ def elsewhere(request: ApprovalRequest, ledger: str) -> str | None:
 
 
 def _names(keys: Sequence[DecisionKey]) -> str:
-    return " or ".join(str(each.key) for each in keys if each.until is None) or "a retired key"
+    return " or ".join(str(each.key) for each in keys if not each.until) or "a retired key"
 
 
 _ADVICE: Final = (

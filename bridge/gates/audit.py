@@ -117,7 +117,7 @@ class Auditor:
         goes_on = any(each.after for each in stretches)
         for stretch in stretches:
             self.begin_branch()
-            self.signatures.goes_on(record, stretch)
+            self.signatures.begin_branch(record, stretch)
             entries = record.entries(stretch, signatures=self._signed, before=goes_on)
             for number, entry in enumerate(entries):
                 if not number and not stretch.after:

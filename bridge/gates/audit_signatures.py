@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 from bridge.core.decision_keys import (
@@ -27,12 +27,12 @@ from bridge.gates.ports import WholeRecord
 
 
 class _Objected(NamedTuple):
-    """A gate's objections as one commit recorded them, and the commits that came before."""
+    """A gate's objections as one commit recorded them, and the named commits that lay ahead."""
 
     commit: str
     text: str
     signature: str | None
-    passed: frozenset[str]
+    ahead: frozenset[str]
 
 
 class Signatures:
@@ -41,17 +41,22 @@ class Signatures:
     def __init__(self, keys: Sequence[DecisionKey], ledger: str) -> None:
         self._keys = keys
         self._ledger = ledger
-        self._passed: set[str] = set()  # commits up to which a retired key signed
+        named = (commit for key in keys for commit in (*key.until, *key.unsigned_until))
+        self._named = tuple(dict.fromkeys(named))
+        # Of them, what this branch has at the entry at hand or later. It is of one branch alone:
+        # what holds up to a commit of another branch holds nothing here, as for a reader.
+        self._ahead: set[str] = set()
+        self._found: set[str] = set()
         self._here: set[int | None] = set()  # repositories that a decision has by today's name
         self._elsewhere: dict[tuple[int | None, str], list[str]] = {}
         self._objected: dict[str, list[_Objected]] = {}
 
-    def goes_on(self, record: WholeRecord, stretch: Stretch) -> None:
+    def begin_branch(self, record: WholeRecord, stretch: Stretch) -> None:
         """The commits of this branch that this audit doesn't read are over."""
-        for commit in self._named() if stretch.after else ():
-            since = record.stretch(stretch.branch, commit)
-            if since and since.commits >= stretch.commits:
-                self._passed.add(commit)
+        places = ((each, record.stretch(stretch.branch, each)) for each in self._named)
+        since = {commit: place.commits for commit, place in places if place}
+        self._found |= since.keys()
+        self._ahead = {commit for commit, later in since.items() if later < stretch.commits}
 
     def of_objections(self, commit: str, folder: str, text: str, signature: str | None) -> bool:
         """Whether the objections that this commit records are signed at all.
@@ -59,9 +64,9 @@ class Signatures:
         By whom is seen with the decision: until then, no request in the record names a repository.
         """
         if self._keys:
-            found = _Objected(commit, text, signature, frozenset(self._passed))
+            found = _Objected(commit, text, signature, frozenset(self._ahead))
             self._objected.setdefault(folder, []).append(found)
-        return not self._keys or signature is not None or self._are_older(self._passed)
+        return not self._keys or signature is not None or self._is_older(self._ahead)
 
     def faults_of(self, entry: Entry, folder: str, asked: str) -> Iterator[str]:
         """What is wrong with the signature of the decision that this entry records."""
@@ -72,10 +77,10 @@ class Signatures:
             request, decision = request_in(asked), decision_in(text)
             yield from self._unsigned(folder, request)
             signature = entry.texts.get(f"{folder}/{SIGNATURE}")
-            if signature is None and self._are_older(self._passed):
+            if signature is None and self._is_older(self._ahead):
                 return
             by = signer(self._keys, request, decision, text, signature)
-            if by.until in self._passed:
+            if by.until and self._ahead.isdisjoint(by.until):
                 raise too_late(request, by)
         except NotSigned as error:
             yield str(error)
@@ -91,36 +96,29 @@ class Signatures:
     def _unsigned(self, folder: str, request: ApprovalRequest) -> Iterator[str]:
         for each in self._objected.pop(folder, ()):
             if each.signature is None:
-                good = self._are_older(each.passed)
+                good = self._is_older(each.ahead)
             else:
                 by = objections_signer(self._keys, request, each.text, each.signature)
-                good = by is not None and by.until not in each.passed
+                good = by is not None and not (by.until and each.ahead.isdisjoint(by.until))
             if not good:
                 yield _not_signed(each)
 
-    def _are_older(self, passed: Collection[str]) -> bool:
-        """Whether the entries go back to before the first key, if these commits are over."""
-        first = unsigned_until(self._keys)
-        return first is not None and first not in passed
+    def _is_older(self, ahead: Set[str]) -> bool:
+        """Whether an entry is from before the first key, if these commits lie ahead of it."""
+        return not ahead.isdisjoint(unsigned_until(self._keys))
 
     def passed(self, commit: str) -> None:
         """This entry is over: what holds up to its commit holds no longer."""
-        if commit in self._named():
-            self._passed.add(commit)
-
-    def _named(self) -> list[str]:
-        """The commits up to which a key held, or the ledger had none."""
-        named = (commit for key in self._keys for commit in (key.until, key.unsigned_until))
-        return [commit for commit in named if commit]
+        self._ahead.discard(commit)
 
     def left_over(self) -> Iterator[str]:
         """What can be said only at the end."""
-        for commit in self._named():
-            if commit not in self._passed:
+        for commit in self._named:
+            if commit not in self._found:
                 yield f"HITL_KEYS names commit {commit}, which isn't in {self._ledger}"
         for folder, objected in self._objected.items():
             for said in objected:
-                if said.signature is None and not self._are_older(said.passed):
+                if said.signature is None and not self._is_older(said.ahead):
                     yield f"{folder}: {_not_signed(said)}"
         # What was recorded under a former name of the same repository was recorded here.
         for (number, wrong), commits in self._elsewhere.items():

@@ -152,19 +152,21 @@ class GateFolders:
         if signature is None and self._is_older_than_keys(gate_id, files, "decision.yaml"):
             return
         by = signer(self._keys, request, decision, text, signature)
-        if by.until and self._at(by.until, gate_id, "decision.yaml") != files["decision.yaml"]:
+        if by.until and not self._had(by.until, gate_id, "decision.yaml", files):
             raise too_late(request, by)
 
-    def _at(self, commit: str, gate_id: str, name: str) -> Leaf | None:
-        """The file as a commit of the ledger has it, at the cost of one more gate."""
+    def _had(self, commits: Sequence[str], gate_id: str, name: str, files: Tree) -> bool:
+        """Whether one of these commits of the ledger has exactly this file, at the cost of one more
+        gate."""
         try:
-            return self.of([commit], gate_id)[commit].get(name)
+            folders = self.of(commits, gate_id).values()
+            return any(folder.get(name) == files[name] for folder in folders)
         except GitFailed as error:
             if not any(sign in error.said for sign in NO_SUCH_OBJECT):
                 raise
             raise NotSigned(
-                f"the commit {commit}, which HITL_KEYS names, isn't in {self._clone.where}: take it"
-                " from `git log` of the ledger's branch"
+                f"a commit that HITL_KEYS names ({', '.join(commits)}) isn't in"
+                f" {self._clone.where}: take it from `git log` of the ledger's branch"
             ) from None
 
     def _objections(self, request: ApprovalRequest, files: Tree) -> Objections:
@@ -189,12 +191,12 @@ class GateFolders:
         by = objections_signer(self._keys, request, text, signature)
         if by is None:
             return False
-        return by.until is None or self._at(by.until, gate_id, OBJECTIONS) == files[OBJECTIONS]
+        return not by.until or self._had(by.until, gate_id, OBJECTIONS, files)
 
     def _is_older_than_keys(self, gate_id: str, files: Tree, name: str) -> bool:
         """Whether the ledger had exactly this file when its first key came."""
         first = unsigned_until(self._keys)
-        return first is not None and self._at(first, gate_id, name) == files[name]
+        return bool(first) and self._had(first, gate_id, name, files)
 
     def _optional(self, gate_id: str, files: Tree, name: str) -> str | None:
         return self._text(gate_id, files, name) if name in files else None
