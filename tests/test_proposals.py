@@ -20,6 +20,7 @@ from tests.forge import World, world
 from tests.ledgers import a_request
 
 THRESHOLD = {"type": "number", "maximum": 1, "propose": "self.threshold"}
+TEXT = {"type": "string", "propose": "self.threshold"}
 DECLARED = schema_of({"threshold": THRESHOLD})
 FORM = Form(input="input", timeout="timeout", on_timeout="on_timeout",
             auto_approve_if="auto_approve_if", proposes=True)  # fmt: skip
@@ -53,6 +54,21 @@ def test_a_plain_approval_accepts_what_is_proposed_and_another_value_replaces_it
     assert check(schema, {"threshold": 0.8}) == {"threshold": 0.8}
     with pytest.raises(Faults, match="threshold"):
         check(schema, {"threshold": 2})
+
+
+def test_a_page_shows_the_whole_of_what_a_plain_approval_takes(at: World) -> None:
+    schema = with_value(f"daily {'at noon ' * 20}never", schema_of({"threshold": TEXT}))
+    assert "at noon never" in at.open(schema=schema).body
+    assert "at noon never |" in request_md(a_request(schema=schema))
+    assert "| proposed |" in request_md(
+        a_request(schema=with_value("", schema_of({"threshold": TEXT})))
+    )
+
+
+@pytest.mark.parametrize("hidden", ["prod\u200b", "\u202eabc", "a\ufe0f", "\U000e0041"])
+def test_what_nobody_sees_is_not_proposed(hidden: str) -> None:
+    with pytest.raises(Faults, match=r"has characters that nobody sees: '[ -~]+'"):
+        with_value(hidden, schema_of({"threshold": TEXT}))
 
 
 def test_the_declaration_is_not_changed_by_what_is_proposed() -> None:

@@ -28,7 +28,7 @@ _PLAIN: Final = frozenset(
      "frozenset", "bytes", "Decimal", "Fraction", "datetime", "date", "time", "timedelta", "Path",
      "PosixPath", "UUID"}
 )  # fmt: skip
-_LONGEST_COMPARED: Final = 200
+LONGEST_COMPARED: Final = 200
 #: How a text ends that is shown in part.
 CUT: Final = " characters)"
 _MODULES: Final = frozenset({"", "datetime", "decimal", "fractions", "pathlib", "uuid"})
@@ -86,7 +86,7 @@ def comparable(name: str, value: Any) -> bool:
         type(value) in (str, int, float, bool)
         and not is_secret(name, value)
         and not any(not_plain(value, name))
-        and len(str(value)) <= _LONGEST_COMPARED
+        and len(str(value)) <= LONGEST_COMPARED
         and in_text(str(value)) == str(value)
     )
 

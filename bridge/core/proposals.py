@@ -13,7 +13,7 @@ from typing import Any, Final
 from bridge.core.artifacts import comparable
 from bridge.core.errors import Faults
 from bridge.core.json_schema import faults as faults_of
-from bridge.core.sanitize import shortened
+from bridge.core.sanitize import shortened, unseen
 
 PROPOSE: Final = "propose"
 
@@ -82,4 +82,7 @@ def _plain(name: str, value: Any) -> Any:
     if not comparable(name, value):
         kind = type(value).__name__
         raise Faults(name, [f"self.{name} is no short text, number, or yes or no ({kind})"])
+    if isinstance(value, str) and unseen(value):
+        # A plain approval takes the whole of it, and the page could not show it.
+        raise Faults(name, [f"self.{name} has characters that nobody sees: {value!a}"])
     return value

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from bridge.core import input_fields
+from bridge.core.artifacts import LONGEST_COMPARED
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import (
     Dismissal,
@@ -145,7 +146,8 @@ def _asks(request: ApprovalRequest) -> Iterator[str]:
     for field in input_fields.fields(request.schema):
         must = "" if field.name in owed else ", optional"
         if field.proposed:
-            must = f", proposed: {harmless_line(shortened(str(field.default), 80))}"
+            whole = shortened(str(field.default), LONGEST_COMPARED)  # a plain approval takes it
+            must = f", proposed: {harmless_line(whole)}"
         told = harmless_line("; ".join(filter(None, [field.description, field.hint])))
         yield f"- `{in_code(field.name, 200)}` ({field.kind}{must}){': ' + told if told else ''}"
 

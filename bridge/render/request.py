@@ -16,7 +16,7 @@ from math import inf
 from typing import Any, Final
 
 from bridge.core import durations
-from bridge.core.artifacts import ordered
+from bridge.core.artifacts import LONGEST_COMPARED, ordered
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Decider, Evaluation, Finding, Outcome
 from bridge.core.facts import Fact, in_words
@@ -208,13 +208,15 @@ def _first_rows(artifact: Artifact) -> dict[str, str]:
 
 def _field_row(field: Field) -> dict[str, str]:
     need = "required" if field.required else "optional"
-    if field.default not in (None, ""):
-        need = f"{'proposed' if field.proposed else 'default'} {field.default}"
+    if field.proposed:  # a plain approval takes the whole of it
+        need = f"proposed {shortened(str(field.default), LONGEST_COMPARED)}"
+    elif field.default not in (None, ""):
+        need = shortened(f"default {field.default}", 80)
     says = "; ".join(each for each in (field.description, field.hint) if each)
     return {
         "name": shortened(field.name, 80),
         "kind": field.kind,
-        "need": shortened(need, 80),
+        "need": need,
         "says": shortened(says, 300),
     }
 
