@@ -6,9 +6,9 @@
 - injection: the gates of a flow in which every step has one, to the rest of
   `argo-workflows create --only-json`.
 - delivery: in the process that decides, from the recorded decision to the patched node, the making
-  of the client included; and `hitl resume`, a whole process that reads the ledger first. Both to a
+  of the client included; and `hitl argo resume`, a process that reads the ledger first. Both to a
   process that starts Python, makes the same client and sends the bare patch.
-- pull: what `hitl reconcile --watch` does, with 100 and with 10,000 gates that wait.
+- pull: what `hitl argo reconcile` does, with 100 and with 10,000 gates that wait.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def delivery(folder: Path, rounds: int) -> Iterator[Row]:
     # The first of each warms the clone and the caches.
     base, pushed, resumed = (statistics.median(each[1:]) for each in (bare, decider, by_hand))
     yield Row("delivery, in the decider", base, pushed, most=2)
-    yield Row("delivery, `hitl resume`", base, resumed)
+    yield Row("delivery, `hitl argo resume`", base, resumed)
 
 
 def watching(folder: Path) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 """What ends a gate's node on Argo, and what its task then does: the table of `docs/argo.md`.
 
-The manifest is as `hitl inject` writes it, on the stand-in for Argo's controller. Its pods end at
+The manifest is as `hitl argo inject` writes it, on a stand-in for the controller. Its pods end at
 once: the guarded one as its check would.
 """
 

@@ -1,4 +1,4 @@
-"""Plain workflows in pods of a real Argo, exactly as `hitl inject` prints them, each to its end.
+"""Plain workflows in pods of a real Argo, as `hitl argo inject` prints them, each to its end.
 
 `make test-argo-pods`, as for `test_argo_pods.py`, with the command line of Argo on the PATH, and
 HITL_TEST_GATE_IMAGE: an image there that has the bridge, as `kubernetes/Containerfile` makes it.
@@ -388,7 +388,7 @@ def test_a_run_that_ends_or_goes_on_without_its_gate_has_it_withdrawn(there: The
     runs = {way: there.submit(text) for way in ways}
     gates = {way: run.waits() for way, run in runs.items()}
     hitl = "import sys; from bridge.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", hitl, "reconcile", "--watch", "--namespace", SPACE]
+    command = [sys.executable, "-c", hitl, "argo", "reconcile", "--namespace", SPACE]
     with subprocess.Popen(command) as watch:
         try:
             time.sleep(10)  # it has seen them

@@ -194,7 +194,7 @@ def test_a_reconciler_brings_the_decision_where_github_holds_no_credential(at: I
     reads = str(at.github.actions_token(at.repo, {"contents": "read"}))
     told = {**os.environ, **at.project.env, "KUBECONFIG": os.environ["KUBECONFIG"]}
     hitl = "import sys; from bridge.cli.main import main; sys.exit(main())"
-    asks = ("reconcile", "--watch", "--namespace", SPACE, "--interval", "3")
+    asks = ("argo", "reconcile", "--namespace", SPACE, "--interval", "3")
     command = [sys.executable, "-c", hitl, *asks]
     with subprocess.Popen(command, env={**told, "HITL_TOKEN": reads}) as watch:
         try:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import pytest
 
 from bridge import wiring
@@ -412,10 +413,10 @@ def test_a_reminded_gate_stays_open_past_its_deadline(ledger: Path, run: Run) ->
 
 
 def test_reconcile_settles_what_expired(ledger: Path, run: Run) -> None:
-    assert run("reconcile").out == "Nothing to settle.\n"
+    assert run("ledger", "settle").out == "Nothing to settle.\n"
     long_ago(on_timeout=OnTimeout.APPROVE)
-    assert f"settled {KEY}: nobody answered" in run("reconcile").out
-    assert run("verify", KEY).code == 0
+    assert f"settled {KEY}: nobody answered" in run("ledger", "settle").out
+    assert run("ledger", "verify-gate", KEY).code == 0
 
 
 # -- reading back --------------------------------------------------------------------------------
@@ -493,9 +494,6 @@ def test_verify_proves_a_ledger_and_finds_what_was_forged(ledger: Path, run: Run
     run("approve", KEY)
     said = run("ledger", "verify").out
     assert said.startswith(f"{ledger}: 1 decision, no fault (signatures not checked")
-    former = run("verify")
-    assert former.out == said
-    assert former.err == "`hitl verify` without ID is now called `hitl ledger verify`\n"
     git = ["git", "--git-dir", str(ledger)]
     made = ["-c", "user.name=x", "-c", "user.email=x", "commit-tree", "-p", "approvals", "-m", "x"]
     tree = subprocess.run(
@@ -512,12 +510,45 @@ def test_verify_proves_a_ledger_and_finds_what_was_forged(ledger: Path, run: Run
 
 def test_verify_of_one_gate_says_whether_its_step_may_run(ledger: Path, run: Run) -> None:
     opened(a_request(KEY))
-    assert run("verify", KEY).code == 202
+    assert run("ledger", "verify-gate", KEY).code == 202
     run("approve", KEY)
-    assert run("verify", KEY).code == 0
+    assert run("ledger", "verify-gate", KEY).code == 0
 
 
 # -- the top -------------------------------------------------------------------------------------
+
+
+FORMER = {
+    "inject w.yaml --image i": "argo inject w.yaml --image i",
+    "resume 3fa9": "argo resume 3fa9",
+    "open prod": "github open prod",
+    "tend 17": "github tend 17",
+    "sweep": "github sweep",
+    "reconcile": "ledger settle",
+    "reconcile --watch --namespace ml": "argo reconcile --namespace ml",
+    "verify --signed": "ledger verify --signed",
+    "verify 3fa9": "ledger verify-gate 3fa9",
+}
+
+
+@pytest.mark.parametrize(("former", "today"), FORMER.items())
+def test_a_former_name_is_the_same_command(former: str, today: str) -> None:
+    context = click.Context(cli.hitl, info_name="hitl")
+    group, command, rest = cli.hitl.resolve_command(context, former.split())
+    assert [group, *rest] == today.split()
+    assert isinstance(command, click.Group)
+    assert rest[0] in command.commands
+    assert former.split()[0] not in cli.hitl.commands
+
+
+def test_a_former_name_says_its_new_one_at_a_terminal_alone(
+    ledger: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = run("ledger", "verify")
+    assert run("verify") == today
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run("verify").err == "`hitl verify` is now called `hitl ledger verify`\n"
+    assert run("ledger", "verify").err == ""
 
 
 def test_the_option_outweighs_the_environment(ledger: Path, run: Run, tmp_path: Path) -> None:
@@ -606,7 +637,10 @@ def test_bash_completes_with_the_script_that_it_is_given(ledger: Path, tmp_path:
         f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(_HITL)} "$@"\n'
     )
     program.chmod(0o755)
-    for typed, offered in ((("hitl", "reco"), "reconcile"), (("hitl", "approve", ""), gate.id)):
+    for typed, offered in (
+        (("hitl", "argo", "reco"), "reconcile"),
+        (("hitl", "approve", ""), gate.id),
+    ):
         words = shlex.join(typed)
         done = subprocess.run(
             ["bash", "-c", f'eval "$(hitl completion bash)"; COMP_WORDS=({words});'

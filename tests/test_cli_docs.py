@@ -63,6 +63,22 @@ def test_the_options_before_a_verb_are_told() -> None:
         assert re.search(rf"`[^`]*{option}\b[^`]*`", section("Verbs")), option
 
 
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_the_help_of_every_verb_has_an_example_and_fits_a_terminal(verb: str) -> None:
+    context = click.Context(COMMANDS[verb], info_name=verb, terminal_width=80)
+    help_ = COMMANDS[verb].get_help(context)
+    assert re.search(rf"(?m)^  .*\b{verb}\b", help_), help_
+    assert [line for line in help_.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("verb", ["", "github", "argo", "ledger", "policy"])
+def test_no_summary_in_a_list_of_commands_is_cut(verb: str) -> None:
+    group = cli.hitl.commands[verb] if verb else cli.hitl
+    help_ = group.get_help(click.Context(group, info_name=verb, terminal_width=80))
+    _, *lines = help_.splitlines()
+    assert [line for line in lines if len(line) > 80 or line.endswith("...")] == []
+
+
 def codes() -> set[int]:
     def beneath(kind: type[errors.BridgeError]) -> Iterator[int]:
         yield kind.exit_code

@@ -286,7 +286,8 @@ def test_the_command_proves_nothing_for_a_gate_that_was_not_named(
     at: Ci, capsys: pytest.CaptureFixture[str]
 ) -> None:
     at.approve(at.ask())
-    # `hitl verify "$GATE"` of a variable that is not set must not prove the ledger instead.
+    # With "$GATE" of a variable that is not set, it must not prove the ledger instead.
+    assert hitl(["--ledger", str(at.repo.bare.path), "ledger", "verify-gate", ""]) != 0
     assert hitl(["--ledger", str(at.repo.bare.path), "verify", ""]) != 0
     assert "no gate is called ''" in capsys.readouterr().err
 
@@ -296,13 +297,15 @@ def test_the_command_asks_as_the_action_does(
 ) -> None:
     for name, value in at.runner.env.items():
         monkeypatch.setenv(name, value)
-    assert hitl(["open", "production", "--message", "Deploy?", "--file", str(at.model)]) == 0
+    assert (
+        hitl(["github", "open", "production", "--message", "Deploy?", "--file", str(at.model)]) == 0
+    )
     (pull,) = at.repo.pulls
     assert f"{at.repo.url}/pull/{pull.number}" in capsys.readouterr().out
     pull.review(at.alice, "APPROVED")
-    assert hitl(["tend", str(pull.number)]) == 0
+    assert hitl(["github", "tend", str(pull.number)]) == 0
     assert "approved by alice" in capsys.readouterr().out
-    assert hitl(["sweep"]) == 0
+    assert hitl(["github", "sweep"]) == 0
     assert len(at.repo.repository_dispatches) == 1
 
 

@@ -1,4 +1,4 @@
-"""`hitl inject` warns of what a run holds while its gates wait."""
+"""`hitl argo inject` warns of what a run holds while its gates wait."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_the_recipe_installs_what_the_reconciler_and_the_pods_of_a_gate_start(
         )  # fmt: skip
 
     [entrypoint] = re.findall(r'(?m)^ENTRYPOINT \["(.*)"\]$', recipe)
-    watched = started(entrypoint, "--ledger", "https://git.invalid/l", "reconcile", "--watch")
+    watched = started(entrypoint, "--ledger", "https://git.invalid/l", "argo", "reconcile")
     assert "no cluster is configured" in watched.stderr
     for verb in ("open", "verify"):
         ran = started("python", "-P", "-m", "bridge.entrypoints.argo_pod", verb)

@@ -105,7 +105,9 @@ def test_no_account_may_more_than_its_way_of_delivering_takes() -> None:
 
 def test_what_the_reconciler_is_started_with_is_a_command_that_there_is() -> None:
     [container] = of_kind("Deployment")["spec"]["template"]["spec"]["containers"]
-    assert main([*container["args"], "--help"]) == 0
+    args = container["args"]
+    assert main([*args, "--help"]) == 0
+    assert main([*args[1:2], "--watch", *args[2:], "--help"]) == 0  # as manifests had it once
 
 
 @pytest.mark.parametrize(

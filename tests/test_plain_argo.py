@@ -1,4 +1,4 @@
-"""Plain workflows with gates, run to their end exactly as `hitl inject` and the templates say.
+"""Plain workflows with gates, run to their end exactly as `hitl argo inject` and the templates say.
 
 The controller is a stand-in (see `argo/`); the pods' commands and environment, the ledger and the
 delivery are the real ones.

@@ -1,4 +1,4 @@
-"""Plain workflows of every shape, exactly as `hitl inject` prints them, each to its end.
+"""Plain workflows of every shape, exactly as `hitl argo inject` prints them, each to its end.
 
 The controller is a stand-in. The pods of a gate run in this process, with the command and the
 environment that the manifest gives them; a user's container is a line of shell.

@@ -689,9 +689,9 @@ def test_the_command_delivers_tells_and_ends_when_it_is_told_to(at: World) -> No
     request = at.opens()
     at.ledger.record(a_decision(request))
     command = [sys.executable, "-m", "bridge.cli.main", "--ledger", str(at.folder / "l.git")]
-    options = ["--watch", "--interval", "3", "--listen", "127.0.0.1:0"]
+    options = ["--interval", "3", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(
-        [*command, "reconcile", *options], stderr=subprocess.PIPE, text=True
+        [*command, "argo", "reconcile", *options], stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr
         try:

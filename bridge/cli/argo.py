@@ -1,4 +1,4 @@
-"""`hitl resume` and `inject`: Argo's nodes and manifests."""
+"""`hitl argo`: manifests with gates, and decisions brought to the nodes that wait for them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from typing import Any
 
 import click
 
-from bridge.cli.session import Session, pass_session
+from bridge.cli.session import Session, gate_id, pass_session
 from bridge.core.errors import Faults
 
 
-@click.command()
-@click.argument("gate", metavar="ID")
+@click.group()
+def argo() -> None:
+    """Put gates into Argo workflows, and resume them."""
+
+
+@argo.command()
+@gate_id
 @pass_session
 def resume(session: Session, gate: str) -> None:
-    """Bring a recorded decision to the node of Argo that waits for it.
+    """Resume the node that waits for a decision.
 
-    Approved, the node succeeds; anything else, it fails. Doing it twice changes nothing.
+    If the gate is approved, the node succeeds; if not, it fails. Doing it twice changes nothing.
+
+    \b
+    hitl argo resume 3fa9
     """
     from bridge import wiring
     from bridge.core.delivery import Delivery
@@ -34,7 +42,7 @@ def resume(session: Session, gate: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-@click.command()
+@argo.command()
 @click.argument("manifests", nargs=-1, required=True, type=click.File("r", encoding="utf-8"))
 @click.option(
     "--image",
@@ -44,9 +52,12 @@ def resume(session: Session, gate: str) -> None:
 )
 @pass_session
 def inject(session: Session, manifests: tuple[Any, ...], image: str) -> None:
-    """Put gates before the tasks of Argo workflows that an annotation names; print the result.
+    """Put gates before annotated tasks, and print the result.
 
     The annotation is `approval-bridge/TASK`. Injecting twice changes nothing.
+
+    \b
+    hitl argo inject --image IMAGE workflow.yaml > gated.yaml
     """
     from dataclasses import replace
 
@@ -67,3 +78,52 @@ def inject(session: Session, manifests: tuple[Any, ...], image: str) -> None:
             click.echo(
                 f"{file.name} has no gate: it has no annotation approval-bridge/TASK", err=True
             )
+
+
+@argo.command()
+@click.option("--namespace", metavar="NAME", help="The namespace of the workflows. Default: all.")
+@click.option(
+    "--interval",
+    default=3,
+    show_default=True,
+    type=click.IntRange(3, 3600),
+    metavar="SECONDS",
+    help="Between two looks at the ledger, while a gate waits.",
+)
+@click.option("--listen", metavar="HOST:PORT", help="Serve health and metrics there.")
+@pass_session
+def reconcile(session: Session, namespace: str | None, interval: int, listen: str | None) -> None:
+    """Bring decisions to Argo as they come, until you end it.
+
+    It also settles what the clock or a crash left behind, as `hitl ledger settle` does once.
+
+    \b
+    hitl argo reconcile --namespace ml --listen 0.0.0.0:8080
+    """
+    import signal
+    import time
+
+    from bridge.argo.kubernetes import Kubernetes
+    from bridge.gates.reconciler import TENDED, Watch
+    from bridge.wiring import clock, existing_venue
+
+    def end(*_: object) -> None:
+        raise SystemExit(0)
+
+    settings = session.settings
+    watch = Watch(
+        Kubernetes(settings.kubeconfig, namespace, settings.cluster),
+        existing_venue(settings),
+        session.venue_of,
+        clock,
+        lambda line: click.echo(f"{clock():%Y-%m-%dT%H:%M:%SZ} {line}", err=True),
+    )
+    signal.signal(signal.SIGTERM, end)
+    if listen:
+        from bridge.entrypoints.metrics import listening
+
+        # A round takes as long as the interval, and a list of thousands some seconds more.
+        at = listening(listen, watch.progress, clock, patience=3 * max(interval, TENDED) + 60)
+        watch.tell(f"health and metrics at http://{at}")
+    watch.tell(f"delivering what {session.ledger.where} decides")
+    watch.follow(interval, time.sleep)

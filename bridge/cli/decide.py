@@ -47,8 +47,12 @@ def approve(
 ) -> None:
     """Approve gates: their runs go on.
 
-    `hitl show ID` tells what input a gate asks for. Several gates get the same input and reason,
+    `hitl show ID` shows what input a gate asks for. Several gates get the same input and reason,
     and are recorded together.
+
+    \b
+    hitl approve 3fa9 -i target=staging --reason "checked the plots"
+    hitl approve 3fa9 77c0
     """
     from bridge.core.evaluation import Verdict
 
@@ -82,6 +86,9 @@ def reject(session: Session, gates: tuple[str, ...], reason: str | None, sign: s
     """Reject gates: their runs end there.
 
     Only a new run can ask again. Several gates get the same reason, and are recorded together.
+
+    \b
+    hitl reject 3fa9 --reason "too low"
     """
     from bridge.core.evaluation import NO_REASON, Verdict
 

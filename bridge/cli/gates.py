@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 @as_json_option
 @pass_session
 def list_(session: Session, flow_name: str | None, as_json: bool) -> None:
-    """The open gates, oldest first."""
+    """List the open gates, oldest first.
+
+    \b
+    hitl list
+    hitl list --flow-name Train --json
+    """
     session.flow = flow_name or session.flow
     gates = _open_gates(session)
     if as_json:
@@ -110,7 +115,11 @@ def _gate_json(gate: OpenGate) -> dict[str, Any]:
 @as_json_option
 @pass_session
 def show(session: Session, gate: str, as_json: bool) -> None:
-    """What is asked, what was decided, and how to read it in git."""
+    """Show what is asked, what was decided, and how to read it in git.
+
+    \b
+    hitl show 3fa9
+    """
     standing = session.gate(gate)
     if as_json:
         print_json(_standing_json(session, standing))
@@ -157,7 +166,11 @@ def _standing_json(session: Session, standing: Standing) -> dict[str, Any]:
 @gate_id
 @pass_session
 def explain(session: Session, gate: str) -> None:
-    """Where a gate stands and why, as a tree of reasons."""
+    """Explain the state of a gate: the rules, and whose votes count.
+
+    \b
+    hitl explain 3fa9
+    """
     from bridge.core.evaluation import Outcome
     from bridge.policy.evaluate import evaluate
     from bridge.render.request import explanation

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("number", type=click.IntRange(min=1))
 def tend(number: int) -> None:
-    """Look at a gate's pull request or issue, and do what is due there.
+    """Process one gate's page, as the workflow does.
+
+    The page is a pull request or an issue.
 
     With the decider's credential this decides and records, as the workflow on the default branch
     does. GITHUB_REPOSITORY names the repository.
+
+    \b
+    hitl github tend 17
     """
     from bridge.gates.process_page import tend as look
 
@@ -29,7 +34,11 @@ def tend(number: int) -> None:
 
 @click.command()
 def sweep() -> None:
-    """The same for every gate that is not settled."""
+    """Process the page of every open gate once.
+
+    \b
+    hitl github sweep
+    """
     from bridge.gates.process_page import sweep as look
 
     done = look(_desk(decides=True))
@@ -48,9 +57,12 @@ def sweep() -> None:
 def open_(
     name: str, message: str, values: str, files: tuple[str, ...], inputs: str, environment: str
 ) -> None:
-    """Ask for an approval from a job of GitHub Actions, which need not wait for it.
+    """Ask for an approval from a job of GitHub Actions.
 
-    The approval sends the event `approved-NAME` to the repository.
+    The job need not wait: the approval sends the event `approved-NAME` to the repository.
+
+    \b
+    hitl github open production --message "Deploy?" --file model.bin
     """
     from bridge.core.settings import ENVIRONMENT, FILES, GATE, INPUTS, MESSAGE, VALUES
     from bridge.entrypoints import github_job

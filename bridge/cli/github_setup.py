@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def github() -> None:
-    """Install the bridge in a repository on GitHub."""
+    """Install the bridge on GitHub, and process its pages."""
 
 
 _PARTS = ("ledger", "environment", "apps", "rulesets", "files")
@@ -56,10 +56,15 @@ def setup(
     dry_run: bool, yes: bool, only: tuple[str, ...], skip: tuple[str, ...], action: str | None,
     vendor: bool, opener: str | None, decider_key: str | None, no_browser: bool,
 ) -> None:  # fmt: skip
-    """Do the whole installation in this checkout's repository: plan, one question, steps.
+    """Install the bridge in this checkout's repository.
+
+    It shows a plan, asks once, and does the steps.
 
     GH_TOKEN, GITHUB_TOKEN or `gh auth token` is the token of somebody who administers the
     repository. Run again, it does what is left.
+
+    \b
+    hitl github setup --dry-run
     """
     from dataclasses import replace
 
@@ -110,6 +115,9 @@ def remove(dry_run: bool, yes: bool) -> None:
     """Take back what `setup` made, and leave the ledger.
 
     At the end stand the links for what only a click deletes, such as the Apps.
+
+    \b
+    hitl github remove --dry-run
     """
     from bridge.setup.github_found import look
     from bridge.setup.github_removal import left, removal

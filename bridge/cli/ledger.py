@@ -1,4 +1,4 @@
-"""`hitl log`, `verify` and `reconcile`: the record, read, proven and kept up."""
+"""`hitl log`, and `hitl ledger verify-gate` and `settle`: the record, read and kept up."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.ledger_verify import prove
 from bridge.cli.output import print_json, print_table, shown
-from bridge.cli.session import Session, as_json_option, open_ids, pass_session, say_settled
+from bridge.cli.session import Session, as_json_option, gate_id, pass_session, say_settled
 from bridge.core.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ _EMAIL = re.compile(r" <[^<>]*>")
 def log(
     session: Session, /, limit: int, form: str | None, as_json: bool, **said: str | None
 ) -> None:
-    """The recorded decisions, newest first.
+    """List the recorded decisions, newest first.
 
     \b
     hitl log --outcome rejected --since 30d
@@ -164,56 +163,37 @@ def _recorded_json(recorded: Recorded) -> dict[str, Any]:
     }
 
 
-@click.command()
-@click.argument("gate", metavar="[ID]", required=False, shell_complete=open_ids)
-@click.option(
-    "--signed",
-    is_flag=True,
-    help="Ask for a good signature too, on every decision since the first signed one.",
-)
+@click.command("verify-gate")
+@gate_id
 @pass_session
-def verify(session: Session, gate: str | None, signed: bool) -> None:
-    """Check that one gate's step may run.
+def verify_gate(session: Session, gate: str) -> None:
+    """Check that one gate's step may run; leave with 202 if not.
 
-    If HITL_KEYS is set, a decision counts only if one of these keys signed it. To prove the whole
-    ledger, run `hitl ledger verify`, which is what this does without ID.
+    If HITL_KEYS is set, a decision counts only if one of these keys signed it.
+
+    \b
+    hitl ledger verify-gate 3fa9 && ./deploy.sh
     """
-    if gate is not None:  # an empty one is a variable that was not set, and proves nothing
-        standing = session.gate(gate)
-        request = standing.request
-        decision = session.venue_of(request).verify(request.gate, lambda _: request.draft)
-        click.echo(f"{standing.request.gate.key}: {shown(decision.reason)}; the record holds")
-        return
-    click.echo("`hitl verify` without ID is now called `hitl ledger verify`", err=True)
-    prove(session, signed=signed)
+    standing = session.gate(gate)
+    request = standing.request
+    decision = session.venue_of(request).verify(request.gate, lambda _: request.draft)
+    click.echo(f"{request.gate.key}: {shown(decision.reason)}; the record holds")
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Go on, and bring decisions to Argo as they come.")
-@click.option("--namespace", metavar="NAME", help="With --watch: of the workflows; else all.")
-@click.option(
-    "--interval",
-    default=3,
-    show_default=True,
-    type=click.IntRange(3, 3600),
-    metavar="SECONDS",
-    help="With --watch: between two looks at the ledger, while a gate waits.",
-)
-@click.option("--listen", metavar="HOST:PORT", help="With --watch: for health and metrics.")
 @pass_session
-def reconcile(
-    session: Session, watch: bool, namespace: str | None, interval: int, listen: str | None
-) -> None:  # fmt: skip
-    """Settle what the clock or a crash left behind."""
+def settle(session: Session) -> None:
+    """Settle what the clock or a crash left behind.
+
+    \b
+    hitl ledger settle    in a cron job: gates expire although nobody looks
+    """
     from bridge.core.listing import Unreadable
-    from bridge.gates.settle import reconcile as settle_all
+    from bridge.gates.settle import reconcile
     from bridge.wiring import existing_venue
 
-    if watch:
-        _watch(session, namespace, interval, listen)
-        return
     settled, failed = 0, 0
-    for each in settle_all(existing_venue(session.settings), session.venue_of):
+    for each in reconcile(existing_venue(session.settings), session.venue_of):
         if isinstance(each, Unreadable):
             click.echo(f"not settled: {shown(each.why)}", err=True)
             failed += 1
@@ -224,33 +204,3 @@ def reconcile(
         raise LedgerCorrupt(f"{failed} open gate{'s' if failed > 1 else ''} could not be settled")
     if not settled:
         click.echo("Nothing to settle.")
-
-
-def _watch(session: Session, namespace: str | None, interval: int, listen: str | None) -> None:
-    import signal
-    import time
-
-    from bridge.argo.kubernetes import Kubernetes
-    from bridge.gates.reconciler import TENDED, Watch
-    from bridge.wiring import clock, existing_venue
-
-    def end(*_: object) -> None:
-        raise SystemExit(0)
-
-    settings = session.settings
-    watch = Watch(
-        Kubernetes(settings.kubeconfig, namespace, settings.cluster),
-        existing_venue(settings),
-        session.venue_of,
-        clock,
-        lambda line: click.echo(f"{clock():%Y-%m-%dT%H:%M:%SZ} {line}", err=True),
-    )
-    signal.signal(signal.SIGTERM, end)
-    if listen:
-        from bridge.entrypoints.metrics import listening
-
-        # A round takes as long as the interval, and a list of thousands some seconds more.
-        at = listening(listen, watch.progress, clock, patience=3 * max(interval, TENDED) + 60)
-        watch.tell(f"health and metrics at http://{at}")
-    watch.tell(f"delivering what {session.ledger.where} decides")
-    watch.follow(interval, time.sleep)

@@ -13,14 +13,12 @@ from bridge.cli.session import Session, pass_session
 from bridge.core.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bridge.core.witness import Witness
 
 
 @click.group()
 def ledger() -> None:
-    """Prove the record of a whole ledger."""
+    """Verify the record, and settle what is overdue."""
 
 
 @ledger.command("verify")
@@ -45,7 +43,9 @@ def ledger() -> None:
 )
 @pass_session
 def verify(session: Session, earlier: tuple[str, ...], witness: Path | None, signed: bool) -> None:
-    """Read the ledger commit by commit, and list every fault.
+    """Verify the whole ledger, and list every fault.
+
+    It reads the ledger commit by commit.
 
     The heads that it prints are what you have proven: note them down where nobody who can push to
     the ledger can change them. If HITL_KEYS is set, each decision must be signed by one of these
@@ -53,20 +53,9 @@ def verify(session: Session, earlier: tuple[str, ...], witness: Path | None, sig
 
     \b
     hitl ledger verify
-    hitl ledger verify --witness /srv/audit/shop.yaml    each night: only what is new
-    hitl ledger verify --from 3f1c9a…                    since a commit that you noted
+    hitl ledger verify --witness shop.yaml    each night: only what is new
+    hitl ledger verify --from 3f1c9a…         since a commit that you noted
     """
-    prove(session, earlier, witness, signed=signed)
-
-
-def prove(
-    session: Session,
-    earlier: Sequence[str] = (),
-    witness: Path | None = None,
-    *,
-    signed: bool = False,
-) -> None:
-    """Print what the ledger amounts to. Raises `LedgerCorrupt` if it has a fault."""
     from bridge.gates.audit import audit
     from bridge.local.witness_file import check_folder, write_witness
 

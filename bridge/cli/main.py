@@ -14,12 +14,12 @@ from collections.abc import Sequence
 
 import click
 
-from bridge.cli.argo import inject, resume
+from bridge.cli.argo import argo
 from bridge.cli.decide import approve, reject
 from bridge.cli.gates import explain, list_, show
 from bridge.cli.github import open_, sweep, tend
 from bridge.cli.github_setup import github
-from bridge.cli.ledger import log, reconcile, verify
+from bridge.cli.ledger import log, settle, verify_gate
 from bridge.cli.ledger_verify import ledger
 from bridge.cli.repository import doctor, init, policy
 from bridge.cli.session import Session, pass_session
@@ -77,10 +77,52 @@ def _unexpected(prog: str, error: Exception) -> int:
     return EXIT_BUG
 
 
-class _Verbs(click.Group):
+_FORMER = {
+    "inject": ("argo", "inject"),
+    "resume": ("argo", "resume"),
+    "open": ("github", "open"),
+    "tend": ("github", "tend"),
+    "sweep": ("github", "sweep"),
+}
+
+
+def _today(args: list[str]) -> list[str]:
+    """The same call by the names of today: workflows, manifests and scripts keep the former."""
+    if not args:
+        return args
+    name, *rest = args
+    if name in _FORMER:
+        return [*_FORMER[name], *rest]
+    if name == "reconcile":
+        others = [each for each in rest if each != "--watch"]
+        return ["argo", "reconcile", *others] if "--watch" in rest else ["ledger", "settle", *rest]
+    if name == "verify":
+        # An empty ID is a variable that was not set: it must not prove the whole ledger instead.
+        of_a_gate = any(not each.startswith("-") for each in rest)
+        return ["ledger", "verify-gate" if of_a_gate else "verify", *rest]
+    return args
+
+
+class _ByTask(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """In the order in which a person needs them, not in that of the alphabet."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        widest = max(map(len, self.commands))
+        for title, commands in _TASKS.items():
+            rows = [(f"{each.name:{widest}}", each.get_short_help_str(80)) for each in commands]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        now = _today(args)
+        if now != args and sys.stderr and sys.stderr.isatty() and not ctx.resilient_parsing:
+            said, path = args[0], ctx.command_path
+            click.echo(f"`{path} {said}` is now called `{path} {now[0]} {now[1]}`", err=True)
+        return super().resolve_command(ctx, now)
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -92,7 +134,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 
 
 @click.group(
-    cls=_Verbs,
+    cls=_ByTask,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Exit codes:
@@ -145,7 +187,7 @@ def hitl(session: Session, ledger: str | None, verbose: bool) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print a script that completes commands and open gates.
+    """Print a script for your shell that completes commands and gates.
 
     \b
     bash, in ~/.bashrc:    eval "$(hitl completion bash)"
@@ -160,11 +202,16 @@ def completion(context: click.Context, shell: str) -> None:
         click.echo(made(root.command, {}, "hitl", "_HITL_COMPLETE").source())
 
 
-_READING = (list_, show, explain, log)
-_DECIDING = (approve, reject)
-_KEEPING = (ledger, verify, reconcile, resume, inject, completion)
-_ON_GITHUB = (open_, tend, sweep, policy, github, init, doctor)
-for _command in (*_READING, *_DECIDING, *_KEEPING, *_ON_GITHUB):
+for _command in (open_, tend, sweep):
+    github.add_command(_command)
+for _command in (verify_gate, settle):
+    ledger.add_command(_command)
+_TASKS = {
+    "Decide": (list_, show, explain, approve, reject, log),
+    "Set up": (init, doctor, completion),
+    "More": (github, argo, ledger, policy),
+}
+for _command in (each for commands in _TASKS.values() for each in commands):
     hitl.add_command(_command)
 
 

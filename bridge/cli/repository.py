@@ -48,17 +48,23 @@ _namespace = click.option(
 
 @click.group()
 def policy() -> None:
-    """What the policy file says, and what would come of it. Nothing here changes anything.
+    """Check, explain and try the policy file.
 
-    The file is .github/approvals.yml of the repository around this folder. A gate is decided by the
-    one on the default branch.
+    Nothing here changes anything. The file is .github/approvals.yml of the repository around this
+    folder. A gate is decided by the one on the default branch.
     """
 
 
 @policy.command()
 @_file
 def validate(file: str | None) -> None:
-    """Every fault of the policy file at once, with its line; exit code 1 where there is one."""
+    """List every fault of the policy file, with its line.
+
+    The exit code is 1 if there is one.
+
+    \b
+    hitl policy validate
+    """
     where = _chosen(file)
     try:
         parsed = _parsed(where)
@@ -75,7 +81,11 @@ def validate(file: str | None) -> None:
 @policy.command()
 @_file
 def explain(file: str | None) -> None:
-    """The policy file in words."""
+    """Say the policy file in words.
+
+    \b
+    hitl policy explain
+    """
     from bridge.policy.describe import in_words
 
     for each in in_words(_parsed(_chosen(file))):
@@ -192,7 +202,13 @@ def simulate(
     file: str | None,
     **described: Any,
 ) -> None:
-    """Which entry a gate has, and whether these approvers would do; exit code 1 where not."""
+    """Evaluate a gate as if these people had answered.
+
+    It shows which entry of the policy the gate has. The exit code is 1 if it would not be approved.
+
+    \b
+    hitl policy simulate --flow Train --step deploy --approver ann
+    """
     from bridge.core.evaluation import Outcome
     from bridge.policy.simulate import belonging
     from bridge.policy.simulate import simulate as simulated
@@ -229,10 +245,14 @@ def init(
     push: bool, overwrite: bool, action: str | None, opener: str | None, kubernetes: bool,
     namespace: str, image: str | None,
 ) -> None:  # fmt: skip
-    """Make this repository ready for gates: policy, workflow, the ledger's branch.
+    """Write what a repository needs: policy, workflow, ledger.
 
     Run twice, it changes nothing; what you changed is kept. At the end stands what only a person
     can set; `hitl doctor` checks it.
+
+    \b
+    hitl init
+    hitl init --kubernetes --image registry.example.com/approval-bridge:1
     """
     if kubernetes:
         _deploy(namespace, image, overwrite)
@@ -307,10 +327,16 @@ def _deploy(namespace: str, image: str | None, overwrite: bool) -> None:
 @click.option("--kubernetes", is_flag=True, help="Of the cluster that KUBECONFIG names, instead.")
 @_namespace
 def doctor(kubernetes: bool, namespace: str) -> None:
-    """Whether a gate here would be safe: one line a check, with its fix; exit code 1 if not.
+    """Check that gates here are safe, and say how to fix what is not.
+
+    The exit code is 1 if a gate would not be safe.
 
     GITHUB_REPOSITORY, or the remote of this checkout, says which repository; GH_TOKEN, GITHUB_TOKEN
     or HITL_TOKEN is the token of somebody who administers it.
+
+    \b
+    hitl doctor
+    hitl doctor --kubernetes --namespace ml
     """
     from bridge.setup.checks import Level, is_safe
 
