@@ -274,6 +274,32 @@ def test_a_signal_withdraws_the_gate_and_is_given_back(ledger: Path, signum: int
     assert signal.getsignal(signum) is before
 
 
+def test_a_second_ctrl_c_that_ends_the_git_that_withdraws_leaves_no_gate_open(ledger: Path) -> None:
+    class Struck(Failing):
+        def record(self, decision):
+            if "record" in self.down:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().record(decision)
+
+    request, struck = a_request(), Struck(ledger)
+    struck.down = ["record", "record"]
+    with pytest.raises(GateShut, match="withdrawn, the run was ended by Ctrl-C"):
+        pass_gate(here(lambda: os.kill(os.getpid(), signal.SIGINT), ledger=struck), request)
+    decision = decision_of(request)
+    assert decision
+    assert decision.outcome is Outcome.WITHDRAWN
+
+
+def test_a_withdrawal_that_no_signal_broke_off_is_tried_once(ledger: Path) -> None:
+    unreachable = Failing(ledger)
+    unreachable.down = ["record"]
+    with pytest.raises(GateShut, match="could not be withdrawn: the ledger cannot be reached"):
+        pass_gate(
+            here(lambda: os.kill(os.getpid(), signal.SIGINT), ledger=unreachable), a_request()
+        )
+    assert unreachable.calls.count("record") == 1
+
+
 def test_a_signal_that_was_ignored_stays_ignored(ledger: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
     try:

@@ -20,7 +20,7 @@ from bridge.core.errors import (
     Refused,
 )
 from bridge.core.evaluation import Condition, Vote
-from bridge.core.model import ApprovalRequest, Decision, Draft
+from bridge.core.model import ApprovalRequest, Decision, Draft, Standing
 from bridge.core.rules import OnTimeout
 from bridge.gates.venue import Opened, Venue
 from bridge.gates.verify import Compute
@@ -32,6 +32,8 @@ from bridge.policy.evaluate import overdue
 _TICK = 1.0
 #: Ticks between two looks at a ledger behind a URL: the first, and the most it grows to.
 _NEAR, _FAR = 2, 30
+#: How often a withdrawal is tried that a further signal broke off.
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class _Waiting:
     def _withdraw(self, end: Interrupted) -> None:
         key = self._draft.gate.key
         try:
-            after = self._venue.withdraw(self._standing, str(end))
+            after = self._withdrawn(str(end))
             says = f"withdrawn, {end}; a new run asks again"
             if after.decision is None:
                 says = f"{end}; it stays open there"
@@ -184,6 +186,19 @@ class _Waiting:
             says = f"{end}; the gate could not be withdrawn: {error}"
         cause = KeyboardInterrupt() if end.signal == signal.SIGINT else None
         raise GateShut(f"{key} does not run: {says}") from cause
+
+    def _withdrawn(self, why: str) -> Standing:
+        # A terminal sends each Ctrl-C to all processes of its foreground group, `timeout` its
+        # SIGTERM too. So a second one ends the git that withdraws, and the gate would stay open:
+        # https://www.gnu.org/software/libc/manual/html_node/Signal-Characters.html
+        for _ in range(_TRIES - 1):
+            came = self._interrupts.times
+            try:
+                return self._venue.withdraw(self._standing, why)
+            except BridgeError:
+                if self._interrupts.times == came:
+                    raise
+        return self._venue.withdraw(self._standing, why)
 
 
 class Interrupted(BaseException):
@@ -206,6 +221,7 @@ class _Interrupts:
         self._before: dict[int, Any] = {}
         self._came: int | None = None
         self._holding = 0
+        self.times = 0
 
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -236,6 +252,7 @@ class _Interrupts:
             raise self._interruption(self._came)
 
     def _arrived(self, signum: int, _frame: FrameType | None) -> None:
+        self.times += 1
         if self._came is None:
             self._came = signum
             if not self._holding:
