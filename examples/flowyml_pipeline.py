@@ -1,4 +1,4 @@
-"""A gate between two steps of a FlowyML pipeline (`pip install 'approval-bridge[flowyml]'`).
+"""A gate between two steps of a FlowyML pipeline (`pip install 'flowyml>=2.2,<2.3'`).
 
 python examples/flowyml_pipeline.py
 """

@@ -128,3 +128,12 @@ def test_every_link_of_the_page_leads_somewhere() -> None:
     for path, title in re.findall(r"\]\((?!http)([\w.]+)(?:#([\w-]+))?\)", PAGE):
         text = (ROOT / "docs" / path).read_text(encoding="utf-8")
         assert not title or f"\n## {title.replace('-', ' ')}\n" in text.lower()
+
+
+def test_nothing_that_we_write_installs_the_bridge_by_a_name_that_anybody_could_take() -> None:
+    folders = [ROOT / each for each in ("docs", "examples", "templates", "action")]
+    files = [ROOT / "README.md", *(each for folder in folders for each in folder.rglob("*.*"))]
+    by_name = re.compile(r"pip install\b.*[\s'\"]approval-bridge(?!\s*@)")
+    assert by_name.search("pip install 'approval-bridge[flowyml]'")
+    texts = [each for each in files if each.suffix in {".md", ".py", ".yml", ".yaml", ".sh"}]
+    assert [each for each in texts if by_name.search(each.read_text("utf-8"))] == []

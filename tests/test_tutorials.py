@@ -12,8 +12,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "first-gate-here.md").read_text("utf-8")
-#: What differs from run to run: ids, numbers, spaces of a table, and how long ago it was.
-CHANGES = re.compile(r"\b[0-9a-f]{16}\b|\d+ s ago|\bnow\b|in \d+ (?:h|min)\b|\d+|\s+")
+#: What differs from run to run: folder, ids, numbers, spaces of a table, and how long ago it was.
+CHANGES = re.compile(
+    r"/\S+(?=/\.hitl/)|\b[0-9a-f]{16}\b|\b[0-9a-f]{40}\b"
+    r"|\d+ s ago|\bnow\b|in \d+ (?:h|min)\b|\d+|\s+"
+)
 
 
 def blocks(kind: str) -> list[str]:
