@@ -305,8 +305,12 @@ def test_a_figure_is_one_picture_for_both_themes(value: Any) -> None:
             png.write(struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0), ()),
             "it has 60,000 × 60,000 pixels: draw it smaller",
         ),
+        (
+            png.write(struct.pack(">IIBBBBB", 1, 60_000, 8, 2, 0, 0, 0), ()),
+            "it has 1 × 60,000 pixels: draw it smaller",
+        ),
     ],
-    ids=["no PNG", "cut", "JPEG", "empty", "bomb"],
+    ids=["no PNG", "cut", "JPEG", "empty", "bomb", "tower"],
 )
 def test_what_cannot_be_read_is_left_out_and_says_why(
     value: Any, why: str, monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bridge.core.artifacts import type_name
 from bridge.core.chart import in_words, series_of
-from bridge.core.png import MOST_PIXELS, SIGNATURE, Image, NotReadable, read_image, write_image
+from bridge.core.png import SIGNATURE, Image, NotReadable, check_size, read_image, write_image
 from bridge.core.sanitize import one_line, shortened
 
 _LONGEST_FILE: Final = 10_000_000
@@ -51,7 +51,7 @@ def _file(value: Any) -> bytes:
     if hasattr(value, "savefig"):
         value.savefig(made, format="png", dpi=100)
     else:
-        _check_size(*value.size)
+        check_size(*value.size)
         value.convert("RGBA").save(made, "PNG")  # "RGB" makes black of what is clear
     return made.getvalue()
 
@@ -74,15 +74,10 @@ def _by_pillow(file: bytes, why: NotReadable) -> bytes:
         said = "to read a JPEG file takes Pillow: pip install pillow" if is_jpeg else str(why)
         raise NotReadable(said) from None
     with pillow.open(io.BytesIO(file), formats=("PNG", "JPEG")) as found:
-        _check_size(*found.size)
+        check_size(*found.size)
         made = io.BytesIO()
         found.convert("RGBA").save(made, "PNG")
     return made.getvalue()
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise NotReadable(f"it has {width:,} × {height:,} pixels: draw it smaller")
 
 
 def _lines(value: Any) -> list[str]:

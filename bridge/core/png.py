@@ -14,6 +14,8 @@ from typing import Final
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 MOST_PIXELS: Final = 1_500_000
+#: Of its width and of its height: one pixel wide, it could push all else off a page.
+LONGEST_SIDE: Final = 4_000
 _HEADER: Final = struct.Struct(">IIBBBBB")
 #: Bytes of a pixel, by the number of its kind: grey, colour, palette, and two with opacity.
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -66,8 +68,7 @@ def _read(file: bytes) -> Image:
     width, height, depth, kind, _, _, interlaced = _HEADER.unpack(chunks[0][1])
     if depth != 8 or interlaced or kind not in _CHANNELS:
         raise NotReadable("it has not eight bits a channel, or it is interlaced")
-    if not 0 < width * height <= MOST_PIXELS:
-        raise NotReadable(f"it has {width:,} × {height:,} pixels: draw it smaller")
+    check_size(width, height)
     size = 1 + width * _CHANNELS[kind]
     found = b"".join(data for name, data in chunks if name == b"IDAT")
     # A few kilobytes can ask for gigabytes.
@@ -77,6 +78,12 @@ def _read(file: bytes) -> Image:
     lines = _unfiltered(data, size, _CHANNELS[kind])
     palette = _palette(dict(reversed(chunks)))
     return Image(width, tuple(_rgb(line, kind, palette) for line in lines))
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises `NotReadable`."""
+    if not 0 < width * height <= MOST_PIXELS or max(width, height) > LONGEST_SIDE:
+        raise NotReadable(f"it has {width:,} × {height:,} pixels: draw it smaller")
 
 
 def _palette(chunks: Mapping[bytes, bytes]) -> tuple[bytes, ...]:
