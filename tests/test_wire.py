@@ -67,6 +67,9 @@ def test_what_git_or_the_server_says_is_the_fault() -> None:
         wire_that_hears(b"", b"fatal: Authentication failed for 'x'\n").refs([])
     with pytest.raises(GitFailed, match="not our ref"):
         wire_that_hears(packet(b"ERR upload-pack: not our ref 1\n")).refs([])
+    # git's transport ends the answer that a server broke off.
+    with pytest.raises(GitFailed, match="the remote end hung up"):
+        taken(wire_that_hears(b"0000", b"fatal: the remote end hung up unexpectedly\n"))
     with pytest.raises(GitFailed, match="out of memory"):
         fetched(packet(b"packfile\n") + packet(b"\3out of memory\n"))
 

@@ -89,7 +89,7 @@ class Wire:
         with self._asked("fetch", [*asked, *(f"want {each}" for each in objects), "done"]):
             while (found := self._packet()) != b"packfile\n":
                 if found == _FLUSH:
-                    raise GitFailed("fetch", "fatal: the server sent no pack")
+                    raise self._failed("fatal: the server sent no pack")
             for data in iter(self._packet, _FLUSH):
                 _take(data, into)
                 if into.tell() > most:
