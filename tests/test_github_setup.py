@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from getpass import getuser
 from html import unescape
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,75 @@ def test_an_opener_and_a_newer_action_can_be_added_later(acme: Acme, tmp_path: P
     assert acme.ailing() == []
     acme.github.forget_requests()
     assert main(later) == 0
+    assert acme.writes() == []
+
+
+# -- doctor --fix ----------------------------------------------------------------------------------
+
+FIX = ["doctor", "--fix"]
+
+
+def test_doctor_does_what_its_failed_checks_need_and_nothing_before_you_say_yes(
+    acme: Acme, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(SETUP) == 0
+    acme.merge()
+    acme.repo.rulesets = [each for each in acme.repo.rulesets if "gates" not in each.name]
+    acme.repo.environments[ENVIRONMENT].secrets.remove("HITL_SIGNING_KEY")
+    assert {name for name, level, _ in acme.ailing() if level is Level.FAULT} == {
+        "signing",
+        "gate rules",
+    }
+    acme.github.forget_requests()
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stdin", StringIO(""))
+    assert main(FIX) == 130  # nobody answers
+    assert acme.writes() == []
+    plan = re.findall(r"(?m)^ \d\. (\w+) ", capsys.readouterr().out)
+    assert plan == ["rulesets", "files", "files"]
+
+    asked: list[str] = []
+    monkeypatch.setattr("click.confirm", lambda text, **_: asked.append(text))
+    assert main(FIX) == 1
+    assert len(asked) == 1
+    told = capsys.readouterr()
+    assert "Left for you: read and merge" in told.out
+    assert "until you merge the pull request, no gate can be decided" in told.err
+    acme.merge()
+    assert ACTION in (acme.repo.file(MAIN) or "")
+    acme.github.forget_requests()
+    assert main(FIX) == 0
+    assert acme.writes() == []
+    assert len(asked) == 1
+    assert acme.signs()
+
+
+def test_doctor_leaves_what_setup_has_no_step_for(
+    acme: Acme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(FIX) == 1
+    assert "`hitl github setup` must write the workflow: it is not" in capsys.readouterr().err
+    assert main(SETUP) == 0
+    acme.github.forget_requests()
+    assert main(FIX) == 1
+    assert "Left for you: read and merge" in capsys.readouterr().out
+    assert acme.writes() == []
+    acme.merge()
+    acme.repo.commit("gate", {"x": "y"})
+    acme.github.forget_requests()
+    capsys.readouterr()
+    assert main(FIX) == 1
+    assert "`hitl github setup` has no step for any of this" in capsys.readouterr().out
+    assert acme.writes() == []
+
+
+def test_doctor_mends_nothing_for_somebody_who_does_not_administer_the_repository(
+    acme: Acme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    acme.repo.owner.members.clear()  # type: ignore[attr-defined]
+    acme.repo.grant(acme.admin, "write")
+    assert main(FIX) == 1
+    assert "you don't administer acme/models: ask somebody who does" in capsys.readouterr().err
     assert acme.writes() == []
 
 

@@ -11,11 +11,12 @@ from bridge.cli.output import line
 from bridge.core.errors import BridgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from bridge.core.settings import GitHubSettings
     from bridge.github.transport import Line
     from bridge.setup.app_manifest import Manifest, Role
+    from bridge.setup.checks import Check
     from bridge.setup.github_found import Looked
     from bridge.setup.github_setup import Key, Setup
     from bridge.setup.github_steps import Found, Step, Wanted
@@ -66,12 +67,9 @@ def setup(
     \b
     hitl github setup --dry-run
     """
-    from dataclasses import replace
-
     from bridge.setup.github_found import look
-    from bridge.setup.github_plan import needs_key, plan
+    from bridge.setup.github_plan import needs_key
     from bridge.setup.github_survey import GitHubSurvey
-    from bridge.setup.workflow_files import POLICY
 
     settings = _settings()
     wanted = _wanted(settings, action, opener, vendor=vendor)
@@ -79,20 +77,8 @@ def setup(
     looked = look(settings, forge, GitHubSurvey(settings))
     if looked.obstacles:
         _refuse(settings, looked.obstacles)
-    identities = {} if POLICY in looked.found.files else _identities(forge, looked.found)
-    wanted = replace(wanted, identities=identities)
-    steps = [
-        step
-        for step in plan(looked.found, wanted, looked.policy)
-        if (not only or step.part in only) and step.part not in skip
-    ]
-    _show(settings, steps, requests=dry_run)
-    if identities and any(step.part == "files" for step in steps):
-        click.echo(
-            "\nAs which account somebody who starts runs counts (check it in the pull request):"
-        )
-        for name, account in identities.items():
-            click.echo(f"    {line(name)}: {line(account)}")
+    chosen = [each for each in only or _PARTS if each not in skip]
+    steps = _planned(settings, looked, wanted, chosen, requests=dry_run)
     if dry_run or not steps:
         _after(looked, None)
         return
@@ -106,6 +92,84 @@ def setup(
     _after(again, run.public_key)
     if opener is not None:
         _tell_of_opener(again, opener)
+
+
+def _planned(
+    settings: GitHubSettings,
+    looked: Looked,
+    wanted: Wanted,
+    parts: Collection[str],
+    *,
+    requests: bool,
+) -> list[Step]:
+    """The steps of these parts, shown."""
+    from dataclasses import replace
+
+    from bridge.setup.github_plan import plan
+    from bridge.setup.workflow_files import POLICY
+
+    found = looked.found
+    identities = {} if POLICY in found.files else _identities(_line(settings), found)
+    planned = plan(found, replace(wanted, identities=identities), looked.policy)
+    steps = [step for step in planned if step.part in parts]
+    _show(settings, steps, requests=requests)
+    if identities and any(step.part == "files" for step in steps):
+        click.echo(
+            "\nAs which account somebody who starts runs counts (check it in the pull request):"
+        )
+        for name, account in identities.items():
+            click.echo(f"    {line(name)}: {line(account)}")
+    return steps
+
+
+def fix(checks: Sequence[Check]) -> bool | None:
+    """Do what `setup` can do about these checks, after one question.
+
+    Whether a pull request is then left to merge; None if nothing was done.
+    """
+    from bridge.setup.checks import is_safe
+    from bridge.setup.github_found import look
+    from bridge.setup.github_plan import mending, needs_key
+    from bridge.setup.github_steps import Wanted
+    from bridge.setup.github_survey import GitHubSurvey
+
+    parts = mending(checks)
+    if is_safe(checks):
+        return None
+    if not parts:
+        click.echo("\n`hitl github setup` has no step for any of this")
+        return None
+    settings = _settings()
+    looked = look(settings, _line(settings), GitHubSurvey(settings))
+    if looked.obstacles:
+        _refuse(settings, looked.obstacles)
+    action = _same_action(settings, looked.found) if "files" in parts else None
+    click.echo()
+    steps = _planned(settings, looked, Wanted(action, opener=False), parts, requests=False)
+    if not steps:
+        _after(looked, None)
+        return None
+    if needs_key(steps):
+        raise BridgeError(_NO_KEY)
+    click.confirm("\nDo it?", abort=True)
+    run = _setup(settings, looked, None, None, browser=True)
+    _carry_out(run, steps, looked)
+    again = look(settings, _line(settings), GitHubSurvey(settings))
+    _after(again, run.public_key)
+    return again.found.proposal is not None
+
+
+def _same_action(settings: GitHubSettings, found: Found) -> str:
+    """The action that the workflow uses, since a newer one mends nothing; else this release's."""
+    from bridge.setup.action_address import action_address
+    from bridge.setup.workflow_files import MAIN, action_of
+
+    proposed = found.proposal.files if found.proposal else {}
+    there = action_of({**proposed, **found.files}.get(MAIN, ""))
+    try:
+        return there or action_address(None, settings.server_url)
+    except BridgeError as error:
+        raise BridgeError(f"`hitl github setup` must write the workflow: {error}") from None
 
 
 @github.command()
@@ -163,7 +227,7 @@ def _carry_out(run: Setup, steps: Sequence[Step], looked: Looked) -> None:
 
 _NO_KEY = (
     "the decider's App is registered, and GitHub showed its private key only then: on the App's"
-    " page choose Generate a private key, and run this again with --decider-key FILE"
+    " page choose Generate a private key, and run `hitl github setup --decider-key FILE`"
 )
 
 

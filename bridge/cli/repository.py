@@ -326,7 +326,8 @@ def _deploy(namespace: str, image: str | None, overwrite: bool) -> None:
 @click.command()
 @click.option("--kubernetes", is_flag=True, help="Of the cluster that KUBECONFIG names, instead.")
 @_namespace
-def doctor(kubernetes: bool, namespace: str) -> None:
+@click.option("--fix", is_flag=True, help="Do what `hitl github setup` can do about it.")
+def doctor(kubernetes: bool, namespace: str, fix: bool) -> None:
     """Check that gates here are safe, and say how to fix what is not.
 
     The exit code is 1 if a gate would not be safe.
@@ -336,23 +337,44 @@ def doctor(kubernetes: bool, namespace: str) -> None:
 
     \b
     hitl doctor
+    hitl doctor --fix
     hitl doctor --kubernetes --namespace ml
     """
-    from bridge.setup.checks import Level, is_safe
+    from bridge.setup.checks import is_safe
 
+    if fix and kubernetes:
+        raise click.UsageError("--fix mends a repository: leave --kubernetes out")
     checks = _of_cluster(namespace) if kubernetes else _of_repository()
+    _show_checks(checks)
+    waits = None
+    if fix:
+        from bridge.cli.github_setup import fix as mend
+
+        waits = mend(checks)
+    if waits is not None:
+        checks = _of_repository()
+        click.echo()
+        _show_checks(checks)
+    if waits:
+        click.echo("until you merge the pull request, no gate can be decided", err=True)
+    if not is_safe(checks):
+        what = "nothing is delivered there" if kubernetes else "a gate here is not safe"
+        click.echo(f"{what}, or not known to be", err=True)
+        if not kubernetes and not fix:
+            click.echo("`hitl doctor --fix` shows what it can do about it, and asks", err=True)
+    if waits or not is_safe(checks):
+        click.get_current_context().exit(1)
+
+
+def _show_checks(checks: Sequence[Check]) -> None:
+    from bridge.setup.checks import Level
+
     for each in checks:
         shade = {Level.FINE: "green", Level.NOTE: "yellow"}.get(each.level, "red")
         mark = click.style(each.level, fg=shade) if colour() else each.level
         click.echo(f"{mark} {each.name}: {line(each.says)}")
         if each.fix:
             click.echo(f"    {line(each.fix)}")
-    if not is_safe(checks):
-        what = "nothing is delivered there" if kubernetes else "a gate here is not safe"
-        click.echo(f"{what}, or not known to be", err=True)
-        if not kubernetes:
-            click.echo("`hitl github setup --dry-run` shows what it would do about it", err=True)
-        click.get_current_context().exit(1)
 
 
 def _of_repository() -> tuple[Check, ...]:

@@ -366,7 +366,16 @@ class _Doctor:
 
     def signing(self) -> Iterator[Said]:
         environment = self._survey.environment(ENVIRONMENT)
-        if environment is not None and SIGNING_KEY not in environment.secrets:
+        if environment is not None and SIGNING_KEY in environment.secrets:
+            return
+        named = workflow_files.keys_of(self._main() or "")
+        if named and SIGNING_KEY not in self._survey.secrets():
+            yield fault(
+                f"{MAIN} names keys, and the environment {ENVIRONMENT} has no {SIGNING_KEY}: the"
+                " decider refuses every gate",
+                "`hitl github setup` makes a new key, and proposes its public half for `keys:`",
+            )
+        elif environment is not None:
             yield (
                 Level.NOTE,
                 f"decisions are not signed: whoever can push to {FIRST}, as an administrator or"

@@ -21,6 +21,7 @@ from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile
 from bridge.setup import workflow_files
 from bridge.setup.app_manifest import Manifest, Role, name_of, permissions
+from bridge.setup.checks import Check, Level
 from bridge.setup.github_steps import (
     ACTION_BRANCH,
     ACTION_COMMIT,
@@ -68,6 +69,26 @@ def needs_key(steps: Sequence[Step]) -> bool:
         for step in steps
         for request in step.requests
     )
+
+
+#: The parts that make what a check of `hitl doctor` looks at.
+_MAKES: Final[Mapping[str, tuple[Part, ...]]] = {
+    "policy": (Part.FILES,),
+    "workflow": (Part.FILES,),
+    "schedule": (Part.FILES,),
+    "ledger": (Part.LEDGER,),
+    "decider": (Part.APPS,),
+    "key": (Part.ENVIRONMENT, Part.APPS),
+    "signing": (Part.FILES,),
+    "ledger rules": (Part.RULESETS,),
+    "gate rules": (Part.RULESETS,),
+}
+
+
+def mending(checks: Sequence[Check]) -> frozenset[Part]:
+    """The parts of the plan that these checks need."""
+    failed = [each.name for each in checks if each.level is Level.FAULT]
+    return frozenset(part for name in failed for part in _MAKES.get(name, ()))
 
 
 # -- the ledger, the environment -------------------------------------------------------------------
