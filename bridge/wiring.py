@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.core.errors import Faults, ForgeUnavailable, NoLedger, Refused
+from bridge.core.errors import BridgeError, Faults, ForgeUnavailable, NoLedger, Refused
 from bridge.core.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from bridge.core.coverage import TaskRun
     from bridge.core.listing import Listing
     from bridge.core.model import ApprovalRequest
     from bridge.core.settings import GitHubSettings
@@ -265,3 +266,18 @@ def laptop_ledger(start: Path) -> Path:
             return folder / LAPTOP_LEDGER
     top = next((folder for folder in upwards if (folder / ".git").exists()), here)
     return top / LAPTOP_LEDGER
+
+
+def metaflow_tasks(flow: str, steps: Collection[str], since: datetime | None) -> Iterator[TaskRun]:
+    """The tasks that Metaflow ran. By its name, because nothing here needs Metaflow but this."""
+    import importlib
+
+    try:
+        runs = importlib.import_module("metaflow_extensions.hitl.runs")
+    except ImportError as error:
+        raise BridgeError(
+            f"the runs of {flow} cannot be read, because this Python cannot import Metaflow"
+            f" ({error}): use the environment in which the flow runs"
+        ) from None
+    found: Iterator[TaskRun] = runs.tasks(flow, steps, since)
+    return found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def ledger() -> None:
-    """Verify the record, and settle what is overdue."""
+    """Verify the record, find what is missing, settle what is overdue."""
 
 
 @ledger.command("verify")

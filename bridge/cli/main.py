@@ -20,6 +20,7 @@ from bridge.cli.gates import explain, list_, show
 from bridge.cli.github import open_, sweep, tend
 from bridge.cli.github_setup import github
 from bridge.cli.ledger import log, settle, verify_gate
+from bridge.cli.ledger_coverage import coverage
 from bridge.cli.ledger_verify import ledger
 from bridge.cli.repository import doctor, init, policy
 from bridge.cli.session import Session, pass_session
@@ -204,7 +205,7 @@ def completion(context: click.Context, shell: str) -> None:
 
 for _command in (open_, tend, sweep):
     github.add_command(_command)
-for _command in (verify_gate, settle):
+for _command in (coverage, verify_gate, settle):
     ledger.add_command(_command)
 _TASKS = {
     "Decide": (list_, show, explain, approve, reject, log),

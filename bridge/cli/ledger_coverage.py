@@ -1,0 +1,126 @@
+"""`hitl ledger coverage`: what ran, and is not in the ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.output import print_table, shown
+from bridge.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.core.coverage import Coverage
+
+
+@click.command("coverage")
+@click.option("--flow", metavar="NAME", help="The Metaflow flow.")
+@click.option(
+    "--step",
+    "steps",
+    metavar="NAME",
+    multiple=True,
+    help="Every task of this step, also of runs whose code has no gate there. Can be given several"
+    " times.",
+)
+@click.option("--since", metavar="TIME", help="Only runs from this time on: 2026-11-01, or 7d.")
+@click.option(
+    "--export",
+    "form",
+    type=click.Choice(["json", "jsonl", "csv"]),
+    help="Every task with its decision, in this form.",
+)
+@click.pass_context
+@pass_session
+def coverage(
+    session: Session,
+    context: click.Context,
+    /,
+    flow: str | None,
+    steps: tuple[str, ...],
+    since: str | None,
+    form: str | None,
+) -> None:
+    """List what Metaflow ran without an approval.
+
+    Each task of a gated step is put beside its decision, gaps first. A gap is a task that ran and
+    has no approval in the ledger, or only a later one. If there is one, the exit code is 1.
+
+    \b
+    hitl ledger coverage --flow Train
+    hitl ledger coverage --flow Train --step deploy    also if @hitl is gone
+    """
+    from bridge.core.coverage import Found
+    from bridge.gates.coverage import coverage as held_against
+    from bridge.wiring import metaflow_tasks
+
+    name = flow or session.flow
+    if not name:
+        raise click.UsageError("say which flow: --flow NAME")
+    tasks = metaflow_tasks(name, steps, _time(session, since))
+    order = list(Found)
+    found = sorted(
+        held_against(session.ledger, name, tasks), key=lambda each: order.index(each.found)
+    )
+    verified = bool(session.settings.keys)
+    if form:
+        _export(found, form, verified=verified)
+    elif found:
+        rows = [_row(each) for each in found]
+        print_table(("FOUND", "TASK", "GATE", "DECIDED (UTC)", "WHY"), rows)
+    counted = Counter(each.found for each in found)
+    by = "signed by HITL_KEYS" if verified else "unverified: HITL_KEYS is not set"
+    gaps, covered, idle = counted[Found.GAP], counted[Found.COVERED], counted[Found.NOT_RUN]
+    click.echo(
+        f"{shown(name)}: {gaps} gap{'s' * (gaps != 1)}, {covered} covered, {idle} did not run"
+        f" ({by})",
+        err=bool(form),
+    )
+    if gaps:
+        context.exit(1)
+
+
+def _time(session: Session, since: str | None) -> Any:
+    from bridge.core.log_filter import when
+
+    return when(since, "--since", session.now) if since else None
+
+
+def _row(each: Coverage) -> tuple[str, ...]:
+    return (
+        each.found.value,
+        shown(each.task.key),
+        each.gate_id or "-",
+        f"{each.decided_at:%Y-%m-%d %H:%M}" if each.decided_at else "-",
+        shown(_why(each)),
+    )
+
+
+def _why(each: Coverage) -> str:
+    origin = each.task.cloned_from
+    return f"{each.why} (its results are those of {origin})" if origin else each.why
+
+
+def _export(found: Sequence[Coverage], form: str, *, verified: bool) -> None:
+    from bridge.core.timestamps import moment_out
+    from bridge.render.export import FORMS
+
+    rows = (
+        {
+            "found": each.found.value,
+            "key": each.task.key,
+            "cloned_from": each.task.cloned_from,
+            "gated": each.task.gated,
+            "finished_at": moment_out(each.task.finished_at) if each.task.finished_at else None,
+            "gate": each.gate_id,
+            "decided_at": moment_out(each.decided_at) if each.decided_at else None,
+            "why": each.why,
+            "signed": verified,
+        }
+        for each in found
+    )
+    for line in FORMS[form](rows):
+        click.echo(line)
