@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -324,6 +325,24 @@ def test_what_cannot_be_read_is_left_out_and_says_why(
 def test_a_figure_that_raises_is_left_out() -> None:
     made = drawn_of(x=Plot(None))  # type: ignore[arg-type]
     assert made.not_drawn[0].why.startswith("x is not drawn: TypeError: ")
+
+
+class Line:
+    def __init__(self, *numbers: Any) -> None:
+        self.get_ydata = lambda: numbers
+        self.get_label = lambda: "a line"
+
+
+def test_a_figure_says_the_numbers_of_its_lines_and_is_shown_if_it_has_none() -> None:
+    of_numbers, of_names = (
+        SimpleNamespace(get_lines=lambda line=line: [line]) for line in (Line(1, 2), Line("a", "b"))
+    )
+    grid = SimpleNamespace(flat=[of_names, of_numbers])  # as an array of rows is
+    for axes in ([of_numbers], [of_names, of_numbers], grid):
+        plot = Plot()
+        plot.axes = axes  # type: ignore[assignment]
+        (made,) = drawn_of(x=plot).drawn
+        assert made.picture.alt.startswith("x: a picture of 2 × 2 pixels; a line: 2 values")
 
 
 class Elsewhere:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import io
+import itertools
+from collections.abc import Iterator
 from typing import Any, Final
 
 from bridge.core.artifacts import type_name
@@ -82,9 +84,16 @@ def _by_pillow(file: bytes, why: NotReadable) -> bytes:
 
 def _lines(value: Any) -> list[str]:
     """The numbers of a plot's first lines, for those who do not see it."""
-    lines = [line for axes in getattr(value, "axes", ()) for line in axes.get_lines()]
     found = []
-    for each in lines[:_MOST_LINES]:
-        if series := series_of(list(map(float, each.get_ydata()))):
+    for each in itertools.islice(_plotted(value), _MOST_LINES):
+        # A line over dates or names has none.
+        if series := series_of(list(each.get_ydata())):
             found.append(f"{shortened(str(each.get_label()), 40)}: {in_words(series)}")
     return found
+
+
+def _plotted(value: Any) -> Iterator[Any]:
+    axes = getattr(value, "axes", ())
+    for each in getattr(axes, "flat", axes):  # seaborn's grids have them in rows
+        if hasattr(each, "get_lines"):
+            yield from each.get_lines()
