@@ -25,7 +25,7 @@ from bridge.core.evaluation import (
 from bridge.core.facts import started_by
 from bridge.core.model import ApprovalRequest, Gate, Standing, on_github
 from bridge.core.records import decision_in, decision_out
-from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, OnTimeout, Policy, Rule
+from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, EachOf, OnTimeout, Policy, Rule
 from bridge.gates.decide import decision_of
 from bridge.policy.evaluate import evaluate
 from bridge.policy.narrow import check_policy
@@ -79,6 +79,36 @@ def test_one_of_those_named_may_approve() -> None:
     found = judged(request, vote(request))
     assert (found.outcome, found.by) == (Outcome.APPROVED, Decider.PERSON)
     assert found.reason == "approved by ann <ann@example.org>"
+
+
+ML, SECURITY = Actors(names=("ml",)), Actors(names=("security",))
+
+
+@pytest.mark.parametrize(
+    ("rule", "people", "last"),
+    [
+        (ONE_OF_US, (), ("ann or ml",)),
+        (TWO_OF_US, (), ()),
+        (TWO_OF_US, (ANN,), ("ann or ml or security",)),
+        (EachOf((ML, SECURITY)), (BOB,), ("security",)),
+        (EachOf((ML, SECURITY)), (), ()),
+        (AllOf((Approvals(ML), Approvals(SECURITY))), (), ()),
+        (AllOf((Approvals(ML), Approvals(SECURITY))), (BOB,), ("security",)),
+        (AnyOf((Approvals(ML, 2), Approvals(SECURITY))), (), ("security",)),
+        (AnyOf((Approvals(ML, 2), Approvals(SECURITY))), (BOB,), ("ml", "security")),
+    ],
+)
+def test_whose_approval_would_be_the_last_one_needed_is_known(
+    rule: Rule, people: tuple[Actor, ...], last: tuple[str, ...]
+) -> None:
+    request = asked(rule)
+    assert judged(request, *(vote(request, each) for each in people)).last == last
+
+
+def test_no_approval_would_be_the_last_one_while_an_objection_holds() -> None:
+    request = asked(TWO_OF_US)
+    votes = (vote(request), vote(request, BOB, Verdict.HOLD))
+    assert judged(request, *votes).last == ()
 
 
 def test_a_team_answers_through_its_members() -> None:

@@ -429,6 +429,7 @@ def test_an_approval_that_its_author_superseded_never_returns(
         approves(at, pull)
         assert outcome(at, pull) is None
         assert "1 of 2 approvals" in at.status(pull)
+        assert "**Yours would be the last approval needed**, if it counts for" in at.status(pull)
 
 
 # -- what lifts one --------------------------------------------------------------------------------

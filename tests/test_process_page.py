@@ -348,6 +348,7 @@ def test_an_approving_review_without_the_input_is_told_what_is_missing_and_the_g
     assert at.recorded(pull) is None
     assert "target: is missing" in at.status(pull)
     assert "To approve: `/approve target=…`" in at.status(pull)
+    assert f"[your review]({pull.url}/files#submit-review)" in at.status(pull)
     pull.review(at.alice, "APPROVED", "/approve target=prod")
     at.tend(pull)
     decision = at.recorded(pull)

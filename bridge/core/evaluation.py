@@ -269,6 +269,7 @@ class Evaluation:
     dismissals: tuple[Dismissal, ...] = ()
     heeded: tuple[Vote, ...] = ()  # the words that object, and those that lift an objection
     objections: tuple[Objection, ...] = ()  # lifted or not
+    last: tuple[str, ...] = ()  # one more approval that counts for one of these is enough
 
     @property
     def reason(self) -> str:

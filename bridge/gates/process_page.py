@@ -323,7 +323,7 @@ class _Judging:
         note = "\n\n".join(filter(None, (note, locked, word_refused(self._invite()))))
         text = show.status(
             self._standing, seen.head, self._site, evaluation, gathered, trouble, note, facts,
-            replaced=seen.replaced,
+            replaced=seen.replaced, url=self._page.url,
         )  # fmt: skip
         writes += status_comment.writes(self._page, self._site, text)
         if self._page.branch and any(isinstance(each, Say | Amend) for each in writes):

@@ -169,11 +169,12 @@ def _deadline(request: ApprovalRequest) -> str:
 def status(
     standing: Standing, head: str, site: Site, evaluation: Evaluation | None, gathered: Gathered,
     trouble: str | None = None, note: str = "", facts: Sequence[Fact] = (), *,
-    replaced: bool = False,
+    replaced: bool = False, url: str = "",
 ) -> str:  # fmt: skip
     """The one comment that says where the gate stands. The same state gives the same text.
 
     `note` is a word about the run, of this module's own. `facts` are those that are proven now.
+    `url` is the page's own address.
     """
     request = standing.request
     seal = Seal(Part.STATUS, request.gate.id, digest_of(request), head)
@@ -188,14 +189,13 @@ def status(
         sign=SIGNS[Outcome.PENDING],
         head=_sentence(_line(says)),
         tree="\n".join(tree(findings)),
+        last=_last(request, evaluation),
         counted=", ".join(_vote(vote) for vote in evaluation.candidates) if evaluation else "",
         refused="\n".join(_refusals(evaluation, gathered)),
         objections=_objections(evaluation.objections if evaluation else standing.objections),
         note=note,
         started=_started(request, facts),
-        foot="\n\n".join(
-            [*_apart(request, evaluation), f"To approve: `{approve_line(request, replaced)}`"]
-        ),
+        foot="\n\n".join([*_apart(request, evaluation), _how(request, replaced, url)]),
         seal=seal,
     )
 
@@ -208,6 +208,22 @@ def _apart(request: ApprovalRequest, evaluation: Evaluation | None) -> Iterator[
             "To agree, one of you approves again with the other's value, or with one that fits it."
             " Or you set an approval aside with `/unhold @login reason`, if you are an approver."
         )
+
+
+def _last(request: ApprovalRequest, evaluation: Evaluation | None) -> str:
+    if evaluation is None or not (evaluation.candidates and evaluation.last):
+        return ""
+    same = " and gives the same input" if request.schema else ""
+    whose = _line(" or ".join(evaluation.last))
+    return f"**Yours would be the last approval needed**, if it counts for {whose}{same}."
+
+
+def _how(request: ApprovalRequest, replaced: bool, url: str) -> str:
+    line = f"To approve: `{approve_line(request, replaced)}`"
+    if not url or request.policy.via is Via.ISSUE:
+        return line
+    # GitHub's own buttons lead to this anchor, which opens the form.
+    return f"{line}, as a comment or in [your review]({url}/files#submit-review)"
 
 
 def tells(status: Comment, outcome: Outcome) -> bool:
@@ -256,6 +272,7 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
             f"- `{in_code(str(key), 200)}`: {_accepted(request, key, value)}"
             for key, value in list(decision.inputs.items())[:_MOST_INPUTS]
         ),
+        last="",
         counted=", ".join(_vote(vote) for vote in decision.votes),
         refused="",
         objections=_objections(decision.objections),

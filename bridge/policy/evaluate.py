@@ -63,6 +63,7 @@ from bridge.policy.claims import (
     condition_decides,
     why_no_machine,
 )
+from bridge.policy.last_needed import last_needed
 from bridge.policy.objections import (
     Words,
     dated,
@@ -101,6 +102,7 @@ def evaluate(
     if outcome is Outcome.PENDING:
         waits = [] if stops and tree.met else [f"waiting: {tree.says}"]
         says = "; ".join([*waits, *obstacles])
+    last = () if obstacles else last_needed(request.policy.require, sifted.approvals, members)
     findings = (tree, *(Finding(each, False) for each in obstacles))
     root = Finding(says, outcome is Outcome.APPROVED, findings)
     return Evaluation(
@@ -111,6 +113,7 @@ def evaluate(
         sifted.dismissals,
         sifted.heeded,
         sifted.objections,
+        last,
     )
 
 
