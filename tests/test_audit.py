@@ -9,6 +9,7 @@ import pytest
 
 from bridge.core.errors import LedgerUnavailable
 from bridge.core.evaluation import Decider, Outcome
+from bridge.core.model import on_github
 from bridge.core.records import decision_out, request_out
 from bridge.gates.audit import audit
 from bridge.ledger.git_ledger import GitLedger, create
@@ -90,6 +91,13 @@ def test_a_request_merged_by_hand_and_asked_anew_is_no_fault(
     again = ledger.open(a_request(artifacts=()), "page")
     ledger.record(a_decision(again.request))
     assert audit(ledger).faults == ()
+
+
+def test_no_person_withdraws_a_gate_on_github(ledger: GitLedger) -> None:
+    request = ledger.open(a_request(venue=on_github("o/r")), "page").request
+    ledger.record(a_decision(request, outcome=Outcome.WITHDRAWN, by=Decider.PERSON, considered=()))
+    (fault,) = audit(ledger).faults
+    assert "it says withdrawn by the person, but what is recorded there does not carry it" in fault
 
 
 Tamper = Callable[[GitLedger, Path], object]

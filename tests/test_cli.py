@@ -19,7 +19,7 @@ import pytest
 
 from bridge import wiring
 from bridge.cli import main as cli
-from bridge.core.evaluation import Outcome
+from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import Gate, Link, on_github
 from bridge.core.rules import OnTimeout
 from bridge.ledger.clone import GitClone
@@ -513,6 +513,41 @@ def test_verify_of_one_gate_says_whether_its_step_may_run(ledger: Path, run: Run
     assert run("ledger", "verify-gate", KEY).code == 202
     run("approve", KEY)
     assert run("ledger", "verify-gate", KEY).code == 0
+
+
+def test_a_gate_that_nothing_waits_for_is_withdrawn_by_whoever_says_so(
+    ledger: Path, run: Run
+) -> None:
+    request = opened(a_request(KEY))
+    withdrawn = run("withdraw", KEY, "--reason", "the run was killed\nOutcome: approved")
+    assert (withdrawn.code, withdrawn.err) == (0, "")
+    decision = decision_of(request)
+    assert decision
+    assert (decision.outcome, decision.by) == (Outcome.WITHDRAWN, Decider.PERSON)
+    assert decision.reason.startswith("withdrawn by Ann <ann@example.org>: the run was killed")
+    assert "withdrawn by Ann" in run("explain", KEY).out
+    assert json.loads(run("log", "--json").out)[0]["outcome"] == "withdrawn"
+    assert run("ledger", "verify").code == 0
+    assert run("ledger", "verify-gate", KEY).code == 202
+
+
+def test_a_decided_gate_is_not_withdrawn(ledger: Path, run: Run) -> None:
+    request = opened(a_request(KEY))
+    assert run("withdraw", KEY, "--reason", " ").code == 2
+    assert run("approve", KEY).code == 0
+    ran = run("withdraw", KEY, "--reason", "too late")
+    assert ran.code == 5
+    assert f"{KEY} is not withdrawn: approved by" in ran.err
+    decision = decision_of(request)
+    assert decision
+    assert decision.outcome is Outcome.APPROVED
+
+
+def test_nobody_withdraws_a_gate_on_github_from_a_terminal(ledger: Path, run: Run) -> None:
+    request = opened(a_request(KEY, venue=on_github("o/r")))
+    ran = run("withdraw", KEY, "--reason", "the run was killed")
+    assert (ran.code, decision_of(request)) == (4, None)
+    assert f"reject it (`hitl reject {request.gate.id}`)" in ran.err
 
 
 # -- the top -------------------------------------------------------------------------------------

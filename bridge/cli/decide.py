@@ -1,4 +1,4 @@
-"""`hitl approve` and `reject`: answer a gate."""
+"""`hitl approve`, `reject` and `withdraw`: answer a gate, or end one that nothing waits for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.output import on_terminal, shown
-from bridge.cli.session import Session, gate_ids, pass_session
+from bridge.cli.session import Session, gate_id, gate_ids, pass_session
 from bridge.core.errors import AlreadyDecided, BridgeError, Faults
 
 if TYPE_CHECKING:
@@ -98,6 +98,37 @@ def reject(session: Session, gates: tuple[str, ...], reason: str | None, sign: s
     _vote(session, gates, Verdict.REJECT, said, lambda _: None, sign)
 
 
+@click.command()
+@gate_id
+@click.option("--reason", metavar="TEXT", required=True, help="Goes into the record.")
+@pass_session
+def withdraw(session: Session, gate: str, reason: str) -> None:
+    """Withdraw a gate that nothing waits for any more.
+
+    For example, its run was killed. A run that does wait ends there, as after a rejection. A gate
+    on GitHub is withdrawn only if its run ends: reject it instead.
+
+    \b
+    hitl withdraw 3fa9 --reason "the run was killed"
+    """
+    from bridge.core.evaluation import Decider, Outcome
+    from bridge.local.identity import person
+
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="'--reason'")
+    before = session.gate(gate)
+    after = before
+    if before.decision is None:
+        venue = session.venue_of(before.request)
+        after = venue.withdraw(before, reason.strip(), person())
+    key, decision = after.request.gate.key, after.decision
+    ours = (Outcome.WITHDRAWN, Decider.PERSON)
+    if decision is None or before.decision or (decision.outcome, decision.by) != ours:
+        says = decision.reason if decision else "still open"
+        raise AlreadyDecided(f"{key} is not withdrawn: {shown(says)}")
+    click.echo(f"{key}: {shown(decision.reason)}")
+
+
 def _vote(
     session: Session,
     names: Sequence[str],
@@ -180,7 +211,8 @@ def _already(standing: Standing, verdict: Verdict) -> None:
         return
     mine = any(same_person(vote.actor, me) and vote.verdict is verdict for vote in decision.votes)
     says = f"{standing.request.gate.key} was {shown(decision.reason)}"
-    if not decision.votes and not decision.reason.startswith(f"{decision.outcome}:"):
+    own = (f"{decision.outcome}:", f"{decision.outcome} by")
+    if not decision.votes and not decision.reason.startswith(own):
         says = f"{standing.request.gate.key} is {decision.outcome.value}: {decision.reason}"
     when = f"{says} ({decision.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
     if not mine:

@@ -178,7 +178,7 @@ def explain(session: Session, gate: str) -> None:
     standing = session.gate(gate)
     decision = standing.decision
     if decision and decision.outcome is Outcome.WITHDRAWN:
-        click.echo(f"withdrawn: {decision.reason}")
+        click.echo(shown(decision.reason))
         return
     if decision is None:
         _explain_open(session, standing)

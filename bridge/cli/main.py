@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import click
 
 from bridge.cli.argo import argo
-from bridge.cli.decide import approve, reject
+from bridge.cli.decide import approve, reject, withdraw
 from bridge.cli.gates import explain, list_, show
 from bridge.cli.github import open_, sweep, tend
 from bridge.cli.github_setup import github
@@ -208,7 +208,7 @@ for _command in (open_, tend, sweep):
 for _command in (coverage, verify_gate, settle):
     ledger.add_command(_command)
 _TASKS = {
-    "Decide": (list_, show, explain, approve, reject, log),
+    "Decide": (list_, show, explain, approve, reject, withdraw, log),
     "Set up": (init, doctor, completion),
     "More": (github, argo, ledger, policy),
 }

@@ -179,6 +179,7 @@ class Evidence:
     author: Actor | None = None  # who opened the pull request or issue
     dismissed: tuple[Dismissal, ...] = ()  # what the forge itself voids: edited, of an older head
     ended: str | None = None  # why nothing waits any more: the run ended or vanished
+    withdrawn_by: Actor | None = None  # who says so, if it is a person
     said: tuple[Vote, ...] = ()  # every objection on the page, in whatever revision of its text
     objections: tuple[Objection, ...] = ()  # those on record
     facts: tuple[Fact, ...] = ()  # what the decider learned of the run itself

@@ -30,6 +30,7 @@ from bridge.gates.audit_baselines import Decided, baseline_faults
 from bridge.gates.audit_branches import link_faults, starts
 from bridge.gates.audit_signatures import Signatures
 from bridge.gates.ports import Ledger, WholeRecord
+from bridge.policy.approvers import person_may_withdraw
 from bridge.policy.claims import as_asked
 from bridge.policy.evaluate import evaluate
 from bridge.policy.objections import lost, unlifted
@@ -330,8 +331,10 @@ def _mismatches(
 
 
 def _uncarried(request: ApprovalRequest, decision: Decision) -> Iterator[str]:
-    if decision.outcome is Outcome.WITHDRAWN and decision.by is Decider.RUN:
-        return  # the run went away: nobody's vote, and nobody's approval
+    # The run went away, as it says or (on a machine's own ledger) a person: no vote, no approval.
+    who = {Decider.RUN, Decider.PERSON} if person_may_withdraw(request) else {Decider.RUN}
+    if decision.outcome is Outcome.WITHDRAWN and decision.by in who:
+        return
     judged = evaluate(request, decision.evidence)
     if (judged.outcome, judged.by) != (decision.outcome, decision.by):
         yield (

@@ -95,8 +95,8 @@ class ThisMachine:
             return standing
         return self._decided(standing, Evidence(self.clock(), tuple(votes), condition))
 
-    def withdraw(self, standing: Standing, why: str) -> Standing:
-        return self._decided(standing, Evidence(self.clock(), ended=why))
+    def withdraw(self, standing: Standing, why: str, by: Actor | None = None) -> Standing:
+        return self._decided(standing, Evidence(self.clock(), ended=why, withdrawn_by=by))
 
     def _decided(self, standing: Standing, evidence: Evidence) -> Standing:
         verb = decide(self.ledger, self.notices, standing, evidence)

@@ -381,6 +381,11 @@ def same_person(one: Actor, other: Actor) -> bool:
     return (one.email or one.name).casefold() == (other.email or other.name).casefold()
 
 
+def person_may_withdraw(request: ApprovalRequest) -> bool:
+    """A machine's own ledger takes what people push. On GitHub, only the decider records."""
+    return request.forge is None
+
+
 def refusal(request: ApprovalRequest, person: Actor) -> str | None:
     """Why this person may not decide this gate, and what to do about it; None where they may."""
     if request.forge and not person.proven:

@@ -151,6 +151,9 @@ def _withdrawn(
     # A run that ended because its gate's time was over is the clock's: so it is recorded.
     if overdue(request, evidence.now) and request.policy.on_timeout is OnTimeout.REJECT:
         return _timed_out(request, tree)
+    if evidence.withdrawn_by:
+        says = f"withdrawn by {evidence.withdrawn_by}: {evidence.ended}"
+        return Outcome.WITHDRAWN, Decider.PERSON, says
     return Outcome.WITHDRAWN, Decider.RUN, f"withdrawn: {evidence.ended} before anybody decided"
 
 
