@@ -457,6 +457,16 @@ def test_an_approvers_reason_is_read_back(ledger: Path, run: Run) -> None:
     assert ["reason", "looks right (Ann)"] in facts
 
 
+def test_show_and_explain_say_that_nobody_proved_who_decided_on_this_machine(
+    ledger: Path, run: Run
+) -> None:
+    opened(a_request(KEY))
+    run("approve", KEY)
+    facts = [line.split(maxsplit=1) for line in run("show", KEY).out.splitlines()]
+    assert ["identity", "unverified: git's own settings say who decided"] in facts
+    assert "counts: Ann <ann@example.org> (unverified), approve" in run("explain", KEY).out
+
+
 def test_show_as_json_is_the_records_own_words(ledger: Path, run: Run) -> None:
     request = opened(a_request(KEY))
     pending = json.loads(run("show", KEY, "--json").out)

@@ -362,7 +362,7 @@ def test_an_explanation_says_the_rule_the_count_and_who_does_not_count_and_why()
     assert text.splitlines() == [
         "pending: waiting: 1 of 2 approvals from ann or bob (ann)",
         "  · 1 of 2 approvals from ann or bob (ann)",
-        "  counts: ann, approve, 2026-03-01 12:00 UTC, cli",
+        "  counts: ann (unverified), approve, 2026-03-01 12:00 UTC, cli",
         "  does not count: eve, approve: eve is not among those who may decide: ann or bob",
     ]
 

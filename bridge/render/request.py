@@ -321,6 +321,8 @@ def _facts(
         ago = durations.relative(decision.decided_at, now)
         yield "decision", _line(_decided(decision))
         yield "decided", f"{_utc(decision.decided_at)} ({ago})"
+        if not all(vote.actor.proven for vote in decision.votes):
+            yield "identity", "unverified: git's own settings say who decided"
         for name, value in decision.inputs.items():
             yield "input", _line(f"{name} = {value}")
         for vote in decision.votes:
@@ -410,7 +412,8 @@ def explanation(evaluation: Evaluation, *, colour: bool) -> str:
         lines += _tree(finding, "  ", colour)
     for vote in evaluation.candidates:
         at = _utc(vote.at)
-        lines.append(f"  counts: {_line(str(vote.actor))}, {vote.verdict}, {at}, {vote.channel}")
+        who = _line(str(vote.actor)) + " (unverified)" * (not vote.actor.proven)
+        lines.append(f"  counts: {who}, {vote.verdict}, {at}, {vote.channel}")
     for dismissal in evaluation.dismissals:
         who = f"{_line(str(dismissal.vote.actor))}, {dismissal.vote.verdict}"
         lines.append(f"  does not count: {who}: {_line(dismissal.reason)}")
