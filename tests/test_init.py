@@ -206,6 +206,22 @@ def test_a_workflow_that_is_written_anew_keeps_its_action_and_its_opener(checkou
     assert (checkout / MAIN).read_text() == before
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ssh-ed25519 AAAA decider",
+        "|\n            until=ab ssh-ed25519 AAAA 2026\n            ssh-ed25519 BBBB 2027",
+        '"${{ vars.HITL_KEYS }}"',
+    ],
+)
+def test_a_workflow_that_is_written_anew_keeps_its_keys(checkout: Path, said: str) -> None:
+    deeds(checkout, action=ACTION)
+    before = (checkout / MAIN).read_text().replace("keys: none", f"keys: {said}")
+    (checkout / MAIN).write_text(before.replace("cancel-in-progress: false", ""))
+    assert deeds(checkout, overwrite=True)[MAIN] is Deed.REPLACED
+    assert (checkout / MAIN).read_text() == before
+
+
 def test_nothing_is_written_if_nobody_says_where_the_action_is(checkout: Path) -> None:
     with pytest.raises(BridgeError, match="give --action"):
         init(Checkout(checkout), Filling(release=lambda: action_address(None, "https://no.test")))

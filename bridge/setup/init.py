@@ -89,7 +89,9 @@ def _workflow(checkout: Checkout, filling: Filling, overwrite: bool) -> Done:
     if deed in _WRITES:
         action = filling.action or workflow_files.action_of(found or "") or filling.release()
         opener = filling.opener or workflow_files.opener_of(found or "")
-        checkout.write(MAIN, workflow_files.workflow(action, opener))
+        # Without its keys, a decision that a push forged would count.
+        keys = workflow_files.said_of_keys(found or "")
+        checkout.write(MAIN, workflow_files.workflow(action, opener, keys))
     elif found is not None:
         filled = workflow_files.with_action(found, filling.action) if filling.action else found
         filled = workflow_files.with_opener(filled, filling.opener) if filling.opener else filled

@@ -50,12 +50,17 @@ def workflow(action: str, opener: str | None = None, keys: Sequence[str] = ()) -
     return with_opener(with_action(with_keys(text(MAIN), keys), action), opener)
 
 
+def said_of_keys(found: str) -> tuple[str, ...]:
+    """What a workflow says in `keys`, line by line: keys, `none`, or an expression."""
+    said = _KEYS.search(found)
+    lines = (said["block"] or said["line"]).strip().splitlines() if said else []
+    return tuple(each.strip() for each in lines)
+
+
 def keys_of(found: str) -> tuple[str, ...]:
     """The lines of the public keys in a workflow; none if it names no key."""
-    said = _KEYS.search(found)
-    lines = (said["block"] or said["line"]).strip("\n\"' ").splitlines() if said else []
-    named = any(re.match(r"(?!#).*\bssh-\S+ \S", each.strip()) for each in lines)
-    return tuple(each.strip() for each in lines) if named else ()
+    lines = tuple(each.strip("\"'") for each in said_of_keys(found))
+    return lines if any(re.match(r"(?!#).*\bssh-\S+ \S", each) for each in lines) else ()
 
 
 def with_keys(found: str, keys: Sequence[str]) -> str:
