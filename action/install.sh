@@ -30,7 +30,7 @@ install() {
   local locks=("$GITHUB_ACTION_PATH/requirements.lock") code=0
   [ -z "${KUBECONFIG:-}" ] || locks+=("$GITHUB_ACTION_PATH/kubernetes.lock")
   rm -rf "$home/venv"
-  mkdir -p "$home"
+  mkdir -p "$home" || stop "$RUNNER_TEMP cannot be written: give this runner a RUNNER_TEMP that can, with some free space"
   said=$("$python" -I "$GITHUB_ACTION_PATH/install_wheels.py" "$home/venv" "${locks[@]}") || code=$?
   case $code in
     0) ;;

@@ -265,6 +265,14 @@ def test_an_index_that_answers_nonsense_ends_in_one_sentence(
     assert (done.returncode, done.stdout, done.stderr) == (3, f"{said}\n", "")
 
 
+def test_a_folder_that_cannot_be_written_is_said() -> None:
+    env = {"PATH": os.environ["PATH"], "RUNNER_TEMP": os.devnull, "GITHUB_ACTION_PATH": "/nowhere"}
+    script = str(ROOT / "action" / "install.sh")
+    done = subprocess.run(["bash", script], env=env, capture_output=True, text=True, check=False)
+    said = f"::error title=Approval bridge::{os.devnull} cannot be written: "
+    assert (done.returncode, done.stdout.startswith(said)) == (1, True)
+
+
 # -- the locks and the tags ------------------------------------------------------------------------
 
 
