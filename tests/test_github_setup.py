@@ -553,6 +553,10 @@ def _set(**settings: Any) -> Any:
         (_set(actions_enabled=False), "Actions are disabled here"),
         (_set(allowed_actions="local_only"), "only actions of this repository's owner"),
         (_member, "only an owner of acme"),
+        (
+            lambda acme: acme.repo.environment("approvals", ["main", "dev"]),
+            "the environment approvals is open to dev too",
+        ),
         (lambda acme: setattr(acme.github, "scopes", "repo"), "lacks the scope workflow"),
         (lambda acme: acme.repo.commit("gate", {"x": "y"}), "the branch gate keeps git from"),
         (

@@ -135,7 +135,8 @@ class _Look:
             has_removing=self._survey.has_branch(REMOVING),
             removal=self._pull_request(REMOVING),
         )
-        return Looked(found, _policy(files), tuple(self._later(apps)))
+        later = (*_of_environment(environment, branch), *self._later(apps))
+        return Looked(found, _policy(files), later)
 
     def _bare(self, tip: str, tree: str) -> Found:
         about = self._survey.repository()
@@ -330,6 +331,16 @@ class _Look:
 
 def missing_apps(apps: dict[Role, FoundApp]) -> bool:
     return Role.DECIDER not in apps
+
+
+def _of_environment(environment: Environment | None, default: str) -> Iterator[str]:
+    """A key that is put there would be theirs too."""
+    others = [each for each in (environment and environment.branches) or () if each != default]
+    if others:
+        yield (
+            f"the environment {ENVIRONMENT} is open to {', '.join(others)} too: under Settings,"
+            f" Environments, {ENVIRONMENT} leave only {default} among its branches and tags"
+        )
 
 
 def _of_actions(actions: Actions) -> Iterator[str]:
