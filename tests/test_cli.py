@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -525,6 +526,47 @@ def test_verify_of_one_gate_says_whether_its_step_may_run(ledger: Path, run: Run
     assert run("ledger", "verify-gate", KEY).code == 0
 
 
+def picked(run: Run, monkeypatch: pytest.MonkeyPatch, typed: str) -> Ran:
+    """`hitl approve` alone, at a terminal at which somebody types this."""
+    stdin = io.StringIO(typed)
+    monkeypatch.setattr(stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    monkeypatch.setattr("bridge.cli.decide.on_terminal", lambda: True)
+    return run("approve")
+
+
+def test_a_terminal_offers_the_open_gates(
+    ledger: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then = wiring.clock() - timedelta(minutes=5)
+    first = opened(a_request("Flow/1/gate/1", opened_at=then))
+    other = opened(a_request("Flow/2/gate/1"))
+    left = picked(run, monkeypatch, "\n")
+    assert (left.code, decision_of(first), decision_of(other)) == (0, None, None)
+    ran = picked(run, monkeypatch, "3\n-1\nx\n2\n")
+    assert ran.code == 0
+    assert f"1  {first.gate.id}  Flow/1/gate/1" in ran.out
+    assert ran.out.count("a number from 1 to 2") == 3
+    assert decision_of(first) is None
+    decision = decision_of(other)
+    assert decision
+    assert decision.outcome is Outcome.APPROVED
+
+
+def test_a_terminal_without_an_open_gate_offers_none(
+    ledger: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = picked(run, monkeypatch, "")
+    assert (ran.code, ran.out) == (0, "No gate is open.\n")
+
+
+def test_a_pipe_is_offered_nothing(ledger: Path, run: Run) -> None:
+    opened(a_request(KEY))
+    ran = run("approve")
+    assert ran.code == 2
+    assert "Missing argument 'ID...'" in ran.err
+
+
 def test_a_gate_that_nothing_waits_for_is_withdrawn_by_whoever_says_so(
     ledger: Path, run: Run
 ) -> None:
@@ -610,7 +652,7 @@ def test_a_bug_is_one_sentence_and_a_file_without_secrets(
         raise ZeroDivisionError("https://ann:hunter22@example.org with s3cr3t-value")
 
     monkeypatch.setenv("METAFLOW_HITL_APPRISE_URLS", "slack://s3cr3t-value")
-    monkeypatch.setattr("bridge.cli.gates._open_gates", broken)
+    monkeypatch.setattr("bridge.cli.gates.still_open", broken)
     ran = run("list")
     assert ran.code == 70
     assert ran.err.count("\n") == 1
@@ -655,7 +697,7 @@ def test_an_interrupt_is_quiet(ledger: Path, run: Run, monkeypatch: pytest.Monke
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bridge.cli.gates._open_gates", interrupted)
+    monkeypatch.setattr("bridge.cli.gates.still_open", interrupted)
     assert run("list") == Ran(130, "", "\n")
 
 

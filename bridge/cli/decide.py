@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.output import on_terminal, shown
-from bridge.cli.session import Session, gate_id, gate_ids, pass_session
+from bridge.cli.session import Session, gate_id, gate_ids, gate_ids_or_none, pass_session
 from bridge.core.errors import AlreadyDecided, BridgeError, Faults
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _sign = click.option(
 
 
 @click.command()
-@gate_ids
+@gate_ids_or_none
 @click.option("--input", "text", metavar="JSON", help="The whole input, as one JSON object.")
 @click.option(
     "-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One field of the input; once for each."
@@ -48,7 +48,7 @@ def approve(
     """Approve gates: their runs go on.
 
     `hitl show ID` shows what input a gate asks for. Several gates get the same input and reason,
-    and are recorded together.
+    and are recorded together. Without ID, a terminal offers the open gates.
 
     \b
     hitl approve 3fa9 -i target=staging --reason "checked the plots"
@@ -74,7 +74,33 @@ def approve(
                 (*error.faults, f"once corrected: {again}"),
             ) from None
 
-    _vote(session, gates, Verdict.APPROVE, reason, given, sign)
+    _vote(session, gates or _picked(session), Verdict.APPROVE, reason, given, sign)
+
+
+def _picked(session: Session) -> tuple[str, ...]:
+    """The gate that the person at this terminal picks by its number."""
+    from bridge.cli.gates import still_open
+
+    if not (sys.stdin and sys.stdin.isatty() and on_terminal()):
+        raise click.UsageError("Missing argument 'ID...'.", click.get_current_context())
+    gates = still_open(session)
+    if not gates:
+        click.echo("No gate is open.")
+        raise click.exceptions.Exit(0)
+    for number, gate in enumerate(gates, 1):
+        click.echo(f"{number:>3}  {gate.id}  {shown(gate.key)}  {shown(gate.headline)}")
+
+    def read(typed: str) -> int:
+        if not typed:
+            raise click.exceptions.Exit(0)
+        if not typed.isdecimal() or not 1 <= int(typed) <= len(gates):
+            raise click.BadParameter(f"type a number from 1 to {len(gates)}")
+        return int(typed)
+
+    chosen = click.prompt(
+        "Approve number (Enter: none)", default="", show_default=False, value_proc=read
+    )
+    return (gates[chosen - 1].id,)
 
 
 @click.command()

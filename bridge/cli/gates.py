@@ -29,7 +29,7 @@ def list_(session: Session, flow_name: str | None, as_json: bool) -> None:
     hitl list --flow-name Train --json
     """
     session.flow = flow_name or session.flow
-    gates = _open_gates(session)
+    gates = still_open(session)
     if as_json:
         print_json([_gate_json(gate) for gate in gates])
     elif gates:
@@ -42,7 +42,8 @@ def list_(session: Session, flow_name: str | None, as_json: bool) -> None:
         )
 
 
-def _open_gates(session: Session) -> list[OpenGate]:
+def still_open(session: Session) -> list[OpenGate]:
+    """The open gates, oldest first, after those that are overdue were settled."""
     from bridge.wiring import open_gates
 
     listing = open_gates(session.settings)

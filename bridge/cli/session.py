@@ -128,4 +128,5 @@ gate_id = click.argument("gate", metavar="ID", shell_complete=open_ids)
 gate_ids = click.argument(
     "gates", metavar="ID...", nargs=-1, required=True, shell_complete=open_ids
 )
+gate_ids_or_none = click.argument("gates", metavar="[ID...]", nargs=-1, shell_complete=open_ids)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a script.")
