@@ -10,10 +10,12 @@ import pytest
 from bridge.core.evaluation import Lifted, Objection, Outcome
 from bridge.core.facts import started_by
 from bridge.core.model import Standing
+from bridge.core.records import objections_out
 from bridge.gates.audit import audit
 from bridge.gates.open_page import ask
 from bridge.gates.verify import verify
 from bridge.github.client import GitHub
+from bridge.pages.kept_objections import missing
 from bridge.pages.marker import seal_of
 from bridge.pages.model import Page, React, Reaction, Site, Write
 from bridge.policy.objections import standing as unlifted
@@ -543,3 +545,48 @@ def test_a_deadline_that_rejects_ends_a_gate_that_is_held(at: World, page: Issue
     at.mint()
     at.tend(page)
     assert outcome(at, page) is Outcome.EXPIRED
+
+
+# -- what a push takes out of the ledger -----------------------------------------------------------
+
+
+def emptied(at: World, page: Issue) -> None:
+    """Somebody who can push to the ledger puts an earlier list back, on which nobody objected."""
+    request = gate(at, page).request
+    files = {f"{request.gate.folder}/objections.yaml": objections_out(request.gate.id, ())}
+    at.repo.commit("approvals", files, "Never", by=at.mallory)
+    assert gate(at, page).objections == ()
+
+
+def test_a_no_that_a_push_takes_out_of_the_ledger_is_put_back_and_can_be_lifted(
+    at: World, page: Issue
+) -> None:
+    said = page.comment(at.alice, "/hold the numbers are odd")
+    at.tend(page)
+    said.delete(at.alice)
+    emptied(at, page)
+    approves(at, page)
+    found = gate(at, page)
+    assert found.decision is None
+    [held_by] = found.objections
+    assert (held_by.who.id, held_by.reason, held_by.lifted) == (
+        at.alice.id, "the numbers are odd", None,
+    )  # fmt: skip
+    assert "held by alice" in at.status(page)
+    at.github.clock.advance(minutes=1)
+    page.comment(at.bob, "/unhold @alice they are right")
+    at.tend(page)
+    decision = gate(at, page).decision
+    assert decision
+    assert decision.outcome is Outcome.APPROVED
+
+
+def test_what_others_write_into_a_status_comment_is_no_objection(at: World, page: Issue) -> None:
+    page.comment(at.alice, "/hold the numbers are odd")
+    at.tend(page)
+    emptied(at, page)
+    look = at.desk().forge.look(page.number)
+    assert [each.who.id for each in missing(gate(at, page), look)] == [at.alice.id]
+    [status] = [each for each in page.comments if "approval-bridge status" in each.body]
+    status.edit(status.body + "\n", at.mallory)
+    assert missing(gate(at, page), at.desk().forge.look(page.number)) == ()

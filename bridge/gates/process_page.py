@@ -39,6 +39,7 @@ from bridge.pages import votes as gather
 from bridge.pages.body_history import Shown, last_stranger
 from bridge.pages.false_words import with_misworded
 from bridge.pages.invitations import left_to_ask, were_refused, word_refused
+from bridge.pages.kept_objections import missing
 from bridge.pages.model import (
     GATE_BRANCH,
     WAITING,
@@ -148,6 +149,7 @@ def _tend(
         if seen is None:
             raise
         return _mend(desk, look, page, desk.ledger.renew(gate_id, seen.head))
+    standing = _put_back_on_record(desk, look, standing)
     if standing and (says := not_here(desk.forge, look.site, gate_id, standing.request.venue)):
         return _tell(desk, look, page, standing, says) or Tended(says, standing, page=page)
     if standing and standing.decision:
@@ -156,6 +158,7 @@ def _tend(
         since = asked_since([standing] if standing else [], [page], desk.clock())
         found = desk.forge.find([f"{GATE_BRANCH}{gate_id}"], since, [page.number]).pages
         look = replace(look, pages=(page, *(e for e in found if e.number != page.number)))
+        standing = _put_back_on_record(desk, look, standing)
     if standing is None or standing.head is None or page.state is State.MERGED:
         return _gone(desk, look, page, gate_id)
     if not page.is_into(standing.request.shard):
@@ -163,6 +166,14 @@ def _tend(
     if page.via is not standing.request.policy.via:
         return _elsewhere(desk, look, page, standing)
     return (yield from _Judging(desk, look, page, standing).outcome())
+
+
+def _put_back_on_record(desk: Desk, look: Look, standing: Standing | None) -> Standing | None:
+    """The gate with each objection that somebody took out of the ledger by a push."""
+    if standing is None or standing.decision:
+        return standing
+    lost = missing(standing, look)
+    return desk.ledger.hold(standing.request.gate.id, lost) if lost else standing
 
 
 def _tell(desk: Desk, look: Look, page: Page, standing: Standing, says: str) -> Tended | None:

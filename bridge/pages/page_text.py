@@ -26,6 +26,7 @@ from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.core.rules import OnTimeout, Via
 from bridge.core.sanitize import harmless_line, harmless_subject, in_code, shortened
+from bridge.pages import kept_objections
 from bridge.pages.comment_commands import Word
 from bridge.pages.invitations import mentions, named
 from bridge.pages.marker import Part, Seal, short
@@ -180,6 +181,7 @@ def status(
     seal = Seal(Part.STATUS, request.gate.id, digest_of(request), head)
     if standing.decision:
         return _decided(standing, standing.decision, site, seal, note)
+    kept = kept_objections.line(request.gate.id, standing.objections)
     says = trouble or (evaluation.reason if evaluation else "waiting for an answer")
     findings = evaluation.finding.children if evaluation else ()
     if len(findings) == 1:  # the line above it says the same
@@ -196,7 +198,7 @@ def status(
         note=note,
         started=_started(request, facts),
         foot="\n\n".join([*_apart(request, evaluation), _how(request, replaced, url)]),
-        seal=seal,
+        seal="\n".join(filter(None, (kept, str(seal)))),
     )
 
 
