@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +12,8 @@ from bridge.cli.session import Session, pass_session
 from bridge.core.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bridge.core.witness import Witness
 
 
@@ -32,8 +33,9 @@ def ledger() -> None:
 )
 @click.option(
     "--witness",
+    "witness_file",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False),
     help="Read FILE as --from does, and write today's heads to it if there is no fault.",
 )
 @click.option(
@@ -42,7 +44,9 @@ def ledger() -> None:
     help="Require a good signature by git on every decision since the first signed one.",
 )
 @pass_session
-def verify(session: Session, earlier: tuple[str, ...], witness: Path | None, signed: bool) -> None:
+def verify(
+    session: Session, earlier: tuple[str, ...], witness_file: str | None, signed: bool
+) -> None:
     """Verify the whole ledger, and list every fault.
 
     It reads the ledger commit by commit.
@@ -56,9 +60,12 @@ def verify(session: Session, earlier: tuple[str, ...], witness: Path | None, sig
     hitl ledger verify --witness shop.yaml    each night: only what is new
     hitl ledger verify --from 3f1c9a…         since a commit that you noted
     """
+    from pathlib import Path  # not at the top: it costs `hitl --help` a tenth
+
     from bridge.gates.audit import audit
     from bridge.local.witness_file import check_folder, write_witness
 
+    witness = Path(witness_file) if witness_file else None
     known = [_earlier(each) for each in earlier]
     if witness:
         check_folder(witness)
@@ -88,6 +95,8 @@ def verify(session: Session, earlier: tuple[str, ...], witness: Path | None, sig
 
 
 def _earlier(said: str) -> Witness | str:
+    from pathlib import Path
+
     if re.fullmatch(r"[0-9a-f]{40}", said):
         return said
     path = Path(said)
