@@ -105,6 +105,7 @@ def test_an_approval_resumes_its_node_once_it_is_recorded(at: Pushing) -> None:
     assert at.node()["message"] == f"approved by alice @{standing.commit[:12]}"
     assert at.node()["outputs"]["parameters"] == [{"name": "decision", "value": "approved"}]
     assert "the node wait of argo/run-1 is Succeeded now" in done.says
+    assert "**Resumed:** the workflow `argo/run-1` goes on." in at.status(pull)
 
 
 @pytest.mark.parametrize("how", ["a comment", "an edit"])
@@ -142,6 +143,8 @@ def test_a_rejection_fails_its_node_with_the_reason(at: Pushing) -> None:
     assert at.node()["phase"] == "Failed"
     assert "the recall is too low" in at.node()["message"]
     assert pull.state == "closed"
+    assert "**Delivered:** the gate's step in the workflow `argo/run-1` failed" in at.status(pull)
+    assert "**To ask again,** change what the reason above names, then start" in at.status(pull)
 
 
 def test_a_delivered_decision_asks_nothing_more_of_the_cluster(at: Pushing) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bridge.core.delivery import Delivery
 from bridge.core.errors import ClusterUnavailable
 from bridge.core.evaluation import Evaluation, Outcome
 from bridge.core.model import Decision, Standing
@@ -83,5 +84,10 @@ def bring(desk: Desk, standing: Standing) -> Brought:
     if not found.done:
         return Brought(found.says, show.word_undelivered(found.says), failed=True)
     wrong = amiss(found, standing)
-    withdrawn = standing.decision and standing.decision.outcome is Outcome.WITHDRAWN
-    return Brought(found.says, show.word_amiss(wrong) if wrong and not withdrawn else "")
+    decision, workflow = standing.decision, standing.request.workflow
+    if decision is None or decision.outcome is Outcome.WITHDRAWN:
+        return Brought(found.says)
+    if wrong:
+        return Brought(found.says, show.word_amiss(wrong))
+    here = found.delivery is not Delivery.ELSEWHERE
+    return Brought(found.says, show.word_delivered(workflow, decision.outcome) if here else "")

@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.core import input_fields
 from bridge.core.artifacts import LONGEST_COMPARED
+from bridge.core.delivery import Workflow
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import (
     Dismissal,
@@ -253,6 +254,23 @@ def word_undelivered(why: str) -> str:
     return f"{_UNDELIVERED} {_line(why)}. The decision is recorded, and the bridge tries again."
 
 
+def word_delivered(workflow: Workflow, outcome: Outcome) -> str:
+    """The same however often it is delivered."""
+    run = in_code(f"{workflow.namespace}/{workflow.name}", 200)
+    if outcome is Outcome.APPROVED:
+        return f"**Resumed:** the workflow `{run}` goes on."
+    return f"**Delivered:** the gate's step in the workflow `{run}` failed with this reason."
+
+
+def _what_now(request: ApprovalRequest, outcome: Outcome) -> str:
+    """A run that was refused finds its decision each time: only a new one asks again."""
+    if outcome not in (Outcome.REJECTED, Outcome.EXPIRED):
+        return ""
+    flow = f" of `{in_code(request.subject.flow, 200)}`" if request.subject else ""
+    change = "change what the reason above names, then " if outcome is Outcome.REJECTED else ""
+    return f"**To ask again,** {change}start a new run{flow}. This run cannot ask again."
+
+
 def word_amiss(says: str) -> str:
     return f"**The workflow:** {_line(says)}. The step obeys the record, not the workflow."
 
@@ -278,7 +296,7 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
         counted=", ".join(_vote(vote) for vote in decision.votes),
         refused="",
         objections=_objections(decision.objections),
-        note=note,
+        note="\n\n".join(filter(None, (note, _what_now(request, decision.outcome)))),
         started=_started(standing.request, decision.facts),
         foot=(
             f"Recorded on {decision.decided_at:%Y-%m-%d %H:%M} UTC by the policy of"
