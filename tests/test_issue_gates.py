@@ -374,7 +374,7 @@ def test_an_approval_of_an_issue_that_showed_other_words_than_its_request_does_n
 ) -> None:
     issue = opened(at)
     true = issue.body
-    for text in (true.replace("93", "99"), true):
+    for text in (true.replace("93 %", "99 %"), true):
         at.github.clock.advance(minutes=1)
         issue.edit(at.opener.bot, text)
         if text != true:
