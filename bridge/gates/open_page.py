@@ -235,8 +235,9 @@ def _first_words(
     nobody_yet = Evidence(standing.request.opened_at, author=author, facts=facts)
     evaluation = evaluate(standing.request, nobody_yet)
     text = page_text.status(
-        standing, head, site, evaluation, Gathered(), note=note, facts=facts, replaced=replaced
-    )
+        standing, head, site, evaluation, Gathered(), note=note, facts=facts, replaced=replaced,
+        url=page.url,
+    )  # fmt: skip
     yield Say(text)
     yield Label(WAITING)
     if page.branch:
