@@ -58,13 +58,15 @@ class Heard:
     def __init__(self) -> None:
         self.words: list[str] = []
 
-    def opened(self, request: ApprovalRequest) -> None:
+    def opened(self, request: ApprovalRequest, page: str | None = None) -> None:
         self.words.append("opened")
 
-    def reminded(self, request: ApprovalRequest) -> None:
+    def reminded(self, request: ApprovalRequest, page: str | None = None) -> None:
         self.words.append("reminded")
 
-    def decided(self, request: ApprovalRequest, decision: Decision) -> None:
+    def decided(
+        self, request: ApprovalRequest, decision: Decision, page: str | None = None
+    ) -> None:
         self.words.append(decision.outcome.value)
 
 

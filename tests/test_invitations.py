@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bridge.core.facts import started_by
+from bridge.core.model import ApprovalRequest, Decision
+from bridge.gates.open_page import ask
+from bridge.gates.process_page import tend
 from tests.forge import POLICY, World, world
 from tests.github.accounts import Team
 from tests.github.pulls import PullRequest
@@ -94,3 +98,33 @@ def test_a_gate_that_goes_well_tells_people_three_times(at: World, ml: Team) -> 
     at.tend(pull)
     assert at.recorded(pull)
     assert heard(at, pull) == ["opened", "comment", "ClosedEvent"]
+
+
+class Notified:
+    """The `Notices` port: what was said, and with which page's address."""
+
+    def __init__(self) -> None:
+        self.words: list[tuple[str, str | None]] = []
+
+    def opened(self, request: ApprovalRequest, page: str | None = None) -> None:
+        self.words.append(("opened", page))
+
+    def reminded(self, request: ApprovalRequest, page: str | None = None) -> None:
+        self.words.append(("reminded", page))
+
+    def decided(
+        self, request: ApprovalRequest, decision: Decision, page: str | None = None
+    ) -> None:
+        self.words.append((decision.outcome.value, page))
+
+
+def test_a_notice_comes_once_the_page_is_there_and_names_its_address(at: World) -> None:
+    notices = Notified()
+    draft = at.request("Train/7/deploy/12").draft
+    _, page = ask(replace(at.desk(at.opener), notices=notices), draft)
+    assert page
+    ask(replace(at.desk(at.opener), notices=notices), draft)  # found again: nobody hears of it
+    assert notices.words == [("opened", page.url)]
+    at.repo.pull(page.number).review(at.alice, "APPROVED")
+    tend(replace(at.desk(), notices=notices), page.number)
+    assert notices.words[1:] == [("approved", page.url)]

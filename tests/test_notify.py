@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
@@ -20,6 +21,7 @@ from bridge import wiring
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Decider, Outcome
+from bridge.core.facts import started_by
 from bridge.core.gate_spec import NOTIFIERS
 from bridge.core.model import Decision
 from bridge.core.settings import Settings, from_environment
@@ -106,6 +108,27 @@ def test_an_opened_gate_is_told_with_the_command_that_decides(server: Server) ->
         "Until: ",
     ):
         assert words in got["message"]
+
+
+def test_a_gate_with_a_page_is_told_with_its_link_first_and_who_when_and_why(
+    server: Server,
+) -> None:
+    told = Told([server.url], "github:acme/models")
+    page = "https://github.example/acme/models/pull/7"
+    told.opened(replace(REQUEST, facts=started_by("ann")), page)
+    told.decided(REQUEST, REJECTED, page)
+    asked, decided = server.next()["message"].splitlines(), server.next()["message"].splitlines()
+    ended(told)
+    first = "\n".join(asked[:4])
+    assert asked[0] == f"Answer here: {page}"
+    for words in (
+        "It takes: 1 approval from anyone",
+        "Started by: ann, as the run says",
+        "Until: ",
+    ):
+        assert words in first
+    assert "hitl approve" not in "".join(asked)
+    assert decided[0] == page
 
 
 def test_reminded_and_decided_are_told_in_that_order(server: Server) -> None:

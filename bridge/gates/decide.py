@@ -40,6 +40,7 @@ def decide(
     standing: Standing,
     evidence: Evidence,
     policy_source: str = "the request",
+    page: str | None = None,
 ) -> Deciding[tuple[Evaluation, Standing]]:
     """The evaluation, and the gate as it is after it. The first decision wins.
 
@@ -60,7 +61,7 @@ def decide(
     after = yield offered
     _tell(standing, evidence, evaluation, f"the ledger has the decision in {after.commit}")
     if after.decision and replace(after.decision, previous=None) == offered:
-        notices.decided(after.request, after.decision)
+        notices.decided(after.request, after.decision, page)
     return evaluation, after
 
 

@@ -33,20 +33,25 @@ def open_gate(
     ledger: Ledger, notices: Notices, request: ApprovalRequest, drawn: Sequence[Drawn] = ()
 ) -> Standing:
     """The gate as it stands: opening twice finds the first, and a decided one stays decided."""
-    return open_after(ledger, notices, request, ledger.read(request.gate.id), drawn)
+    before = ledger.read(request.gate.id)
+    standing = open_after(ledger, request, before, drawn)
+    if is_asked_now(standing, before):
+        notices.opened(standing.request)
+    return standing
 
 
 def open_after(
     ledger: Ledger,
-    notices: Notices,
     request: ApprovalRequest,
     before: Standing | None,
     drawn: Sequence[Drawn] = (),
 ) -> Standing:
-    """The same, for whoever read the gate as it was `before`."""
+    """The same, if you read the gate as it was `before`, and without a notice."""
     check_policy(request.policy, request.schema)
     request = compared(ledger, placed(ledger, request, before), before)
-    standing = ledger.open(request, request_md(request), drawn)
-    if standing.decision is None and (before is None or before.commit != standing.commit):
-        notices.opened(standing.request)
-    return standing
+    return ledger.open(request, request_md(request), drawn)
+
+
+def is_asked_now(standing: Standing, before: Standing | None) -> bool:
+    """Whether people are asked anew: a gate that was found again asks nobody twice."""
+    return standing.decision is None and (before is None or before.commit != standing.commit)

@@ -16,7 +16,7 @@ from bridge.core.model import ApprovalRequest, Declared, Draft, Place, Standing,
 from bridge.core.rules import Actors, Approvals, Policy, Via
 from bridge.gates.evidence import learned
 from bridge.gates.gate_issues import asked_since
-from bridge.gates.open_gate import compared, open_after
+from bridge.gates.open_gate import compared, is_asked_now, open_after
 from bridge.gates.ports import Clock, Cluster, Engine, Forge, Ledger, Notices
 from bridge.pages import page_text, status_comment, votes
 from bridge.pages.body_history import was_replaced
@@ -73,14 +73,18 @@ def ask(desk: Desk, draft: Draft, facts: tuple[Fact, ...] = ()) -> tuple[Standin
     else:
         request = draft.bound(policy_for(draft, look.site), now, place)
         before = desk.ledger.read(request.gate.id)
-    standing = open_after(desk.ledger, desk.notices, request, before, draft.drawn)
+    standing = open_after(desk.ledger, request, before, draft.drawn)
     if standing.decision or standing.head is None:
         return standing, None
+    asks = is_asked_now(standing, before)
     if facts:
         standing = desk.ledger.hold(standing.request.gate.id, facts=facts)
     if before and request.policy.via is Via.ISSUE:
         look = _its_issues(desk, before)
-    return standing, put_up(desk, look, standing, *_of_replacing(look, standing))
+    page = put_up(desk, look, standing, *_of_replacing(look, standing))
+    if asks:
+        desk.notices.opened(standing.request, page.url)
+    return standing, page
 
 
 def _its_issues(desk: Desk, before: Standing) -> Look:

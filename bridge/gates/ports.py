@@ -320,13 +320,18 @@ class Watched(Cluster, Protocol):
 
 
 class Notices(Protocol):
-    """Best effort: never raises, never delays; reports its own failure once, without its secret."""
+    """Best effort: never raises, never delays; reports its own failure once, without its secret.
 
-    def opened(self, request: ApprovalRequest) -> None: ...
+    `page` is the address on which people answer, if they answer on a page.
+    """
 
-    def reminded(self, request: ApprovalRequest) -> None: ...
+    def opened(self, request: ApprovalRequest, page: str | None = None) -> None: ...
 
-    def decided(self, request: ApprovalRequest, decision: Decision) -> None: ...
+    def reminded(self, request: ApprovalRequest, page: str | None = None) -> None: ...
+
+    def decided(
+        self, request: ApprovalRequest, decision: Decision, page: str | None = None
+    ) -> None: ...
 
 
 class Asker(Protocol):

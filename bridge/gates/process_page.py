@@ -295,8 +295,9 @@ class _Judging:
         found = replace(without_approval(found) if lie else found, ended=ended)
         source = f"{PATH} at {self._site.commit}"
         try:
-            judged = decide(desk.ledger, desk.notices, self._standing, found, source)
-            evaluation, after = yield from judged
+            evaluation, after = yield from decide(
+                desk.ledger, desk.notices, self._standing, found, source, self._page.url
+            )
         except StaleBaseline:
             return self._compared_anew(request)
         except LostRequest as lost:
@@ -382,7 +383,7 @@ class _Judging:
         request = as_asked(self._standing.request, facts)
         late = not self._page.shut and overdue(request, self._desk.clock())
         if late and not status_comment.reminded(self._page, digest_of(request), self._site.voices):
-            self._desk.notices.reminded(request)
+            self._desk.notices.reminded(request, self._page.url)
             yield Say(show.note_reminder(request, seen.head))
 
     # -- asked anew ----------------------------------------------------------------------------

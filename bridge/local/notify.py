@@ -22,7 +22,9 @@ from types import FrameType
 from bridge.core.model import ApprovalRequest, Decision
 from bridge.core.sanitize import harmless_terminal, plain
 from bridge.core.settings import APPRISE_URLS, SLACK_WEBHOOK
-from bridge.render.request import headline
+from bridge.policy.rule_words import takes
+from bridge.render.comparison import in_brief
+from bridge.render.request import headline, started_by
 from bridge.render.suggested_commands import approve, reject
 
 #: Seconds after which the helper ends, whatever its servers do.
@@ -65,13 +67,15 @@ def chosen(notify: Sequence[str] | None, configured: Sequence[str]) -> tuple[str
 class Silent:
     """The `Notices` port if nobody is notified."""
 
-    def opened(self, request: ApprovalRequest) -> None:
+    def opened(self, request: ApprovalRequest, page: str | None = None) -> None:
         pass
 
-    def reminded(self, request: ApprovalRequest) -> None:
+    def reminded(self, request: ApprovalRequest, page: str | None = None) -> None:
         pass
 
-    def decided(self, request: ApprovalRequest, decision: Decision) -> None:
+    def decided(
+        self, request: ApprovalRequest, decision: Decision, page: str | None = None
+    ) -> None:
         pass
 
 
@@ -85,26 +89,36 @@ class Told:
         self._pipe: int | None = None
         self._given_up = False
 
-    def opened(self, request: ApprovalRequest) -> None:
-        self._ask("Approval wanted", request)
+    def opened(self, request: ApprovalRequest, page: str | None = None) -> None:
+        self._ask("Approval wanted", request, page)
 
-    def reminded(self, request: ApprovalRequest) -> None:
-        self._ask("Still waiting for approval", request)
+    def reminded(self, request: ApprovalRequest, page: str | None = None) -> None:
+        self._ask("Still waiting for approval", request, page)
 
-    def decided(self, request: ApprovalRequest, decision: Decision) -> None:
+    def decided(
+        self, request: ApprovalRequest, decision: Decision, page: str | None = None
+    ) -> None:
         word = decision.outcome.value.capitalize()
-        lines = [_inert(decision.reason), f"Gate: {request.gate.key}"]
+        lines = [*([page] if page else []), _inert(decision.reason), f"Gate: {request.gate.key}"]
         self._tell(f"{word}: {headline(request)}", lines)
 
-    def _ask(self, opening: str, request: ApprovalRequest) -> None:
-        until = request.expires_at
+    def _ask(self, opening: str, request: ApprovalRequest, page: str | None) -> None:
+        """First what a person needs to answer at once: where, who, until when, what changed."""
+        until, who, brief = request.expires_at, started_by(request), in_brief(request)
+        commands = [
+            f"To approve: {approve(request, self._where)}",
+            f"To reject: {reject(request, self._where)}",
+        ]
         lines = [
+            *([f"Answer here: {page}"] if page else commands),
+            f"It takes: {_inert(takes(request.policy.require))}",
+            *([f"Started by: {_inert(who)}"] if who else []),
+            *([f"Until: {until:%Y-%m-%d %H:%M:%S} UTC"] if until else []),
+            *([_inert(brief)] if brief else []),
+            "",
             _inert(request.message),
             *(_inert(f"{each.name}: {each.value}") for each in request.artifacts if each.value),
             f"Gate: {request.gate.key}",
-            *([f"Until: {until:%Y-%m-%d %H:%M:%S} UTC"] if until else []),
-            f"To approve: {approve(request, self._where)}",
-            f"To reject: {reject(request, self._where)}",
             *(f"{link.label}: {link.url}" for link in request.links),
         ]
         self._tell(f"{opening}: {headline(request)}", lines)
