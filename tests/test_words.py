@@ -28,3 +28,4 @@ def test_the_pages_use_the_usual_words() -> None:
     assert of("told", "tells") <= 3, "write `said`, `says`, or who does what"
     assert of("whoever", "whom", "whomever") <= 3, "write `anyone who`, `the person who`"
     assert of("if") >= 20
+    assert of("you") >= 40, "write to the reader"
