@@ -785,3 +785,15 @@ def test_what_a_command_does_not_need_is_not_imported(
         assert "bridge.core.settings" not in modules
     if args == ("list",):
         assert "bridge.core.evaluation" not in modules
+
+
+def test_an_option_behind_the_command_is_told_where_it_goes(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["list", "--ledger", str(ledger)]) == 2
+    assert "--ledger goes before the command: hitl --ledger … list" in capsys.readouterr().err
+
+
+def test_a_log_has_one_form(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["log", "--json", "--export", "csv"]) == 2
+    assert "say --json or --export, not both" in capsys.readouterr().err

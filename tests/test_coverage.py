@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.cli import main as cli
 from bridge.core.coverage import Coverage, Found, TaskRun, cover
 from bridge.core.model import Gate, Standing
 from bridge.gates.coverage import coverage
@@ -107,6 +108,16 @@ def test_nothing_that_ran_is_covered_without_an_approval(
 
 def found_in(ledger: GitLedger, *tasks: TaskRun) -> list[Coverage]:
     return list(coverage(ledger, "Flow", tasks))
+
+
+def test_a_step_that_no_run_has_is_named(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bridge.wiring.metaflow_tasks", lambda *_: [])
+    assert cli.main(["ledger", "coverage", "--flow", "Flow", "--step", "gaet"]) == 0
+    assert "no run of Flow in this time has a step gaet: is that its name?" in (
+        capsys.readouterr().err
+    )
 
 
 def test_every_task_is_held_against_the_records_of_the_ledger(tmp_path: Path) -> None:

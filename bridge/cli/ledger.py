@@ -58,6 +58,8 @@ def log(
     hitl log --outcome rejected --since 30d
     hitl log -n 1000 --environment production --since 2026-01-01 --export csv
     """
+    if form and as_json:
+        raise click.UsageError("say --json or --export, not both: --export json has more")
     wanted = _wanted(said) if any(said.values()) else None
     found = _found(session, limit, wanted)
     if form:

@@ -79,6 +79,11 @@ def coverage(
         f" ({by})",
         err=bool(form),
     )
+    seen = {each.task.key.split("/")[2] for each in found}
+    for step in steps:
+        if step not in seen:  # nothing ran, or the name is wrong: zero gaps would prove nothing
+            said = f"no run of {shown(name)} in this time has a step {shown(step)}"
+            click.echo(f"hitl: {said}: is that its name?", err=True)
     if gaps:
         context.exit(1)
 

@@ -27,6 +27,8 @@ from bridge.cli.session import Session, pass_session
 from bridge.core.errors import BridgeError, Faults
 
 _INTERRUPTED = 130
+#: Options of `hitl` itself, which people write behind the command.
+_BEFORE = ("--ledger",)
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | None = None) -> int:
@@ -46,6 +48,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "hitl", flow: str | N
             obj=Session(flow=flow),
         )
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and error.option_name in _BEFORE:
+            first = f"{error.option_name} goes before the command: {prog} --ledger … list"
+            error = click.UsageError(first, error.ctx)
         error.show()
         return error.exit_code
     except BridgeError as error:
