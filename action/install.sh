@@ -59,9 +59,11 @@ with_pip() {
     stop "what the bridge needs could not be installed on this $(uname -m): see above. There are wheels for x86-64 and arm64. Check that this runner reaches a package index"
 }
 
-[ ! -f "$home/ready" ] || exit 0
+# A second step of the job may need the cluster's client, which the first one did not.
+ready="$home/ready${KUBECONFIG:+-for-a-cluster}"
+[ ! -f "$ready" ] && [ ! -f "$home/ready-for-a-cluster" ] || exit 0
 git --version >/dev/null 2>&1 || stop "there is no git on this runner: install git"
 python=$(find_python)
 [ -n "$python" ] || stop "there is no Python 3.11, 3.12, 3.13 or 3.14 on this runner: install one, or run actions/setup-python before"
 install
-touch "$home/ready"
+touch "$ready"

@@ -273,6 +273,25 @@ def test_a_folder_that_cannot_be_written_is_said() -> None:
     assert (done.returncode, done.stdout.startswith(said)) == (1, True)
 
 
+def test_a_second_step_that_reaches_a_cluster_gets_its_client(tmp_path: Path) -> None:
+    home = tmp_path / "approval-bridge"
+    home.mkdir()
+    (home / "ready").touch()
+    script = str(ROOT / "action" / "install.sh")
+    env = {"PATH": str(tmp_path), "RUNNER_TEMP": str(tmp_path)}  # without git it stops at once
+
+    def said(**more: str) -> str:
+        command, given = ["/bin/bash", script], {**env, **more}
+        return subprocess.run(
+            command, env=given, capture_output=True, text=True, check=False
+        ).stdout
+
+    assert said() == ""
+    assert "there is no git" in said(KUBECONFIG="/kubeconfig")
+    (home / "ready-for-a-cluster").touch()
+    assert said(KUBECONFIG="/kubeconfig") == said() == ""
+
+
 # -- the locks and the tags ------------------------------------------------------------------------
 
 
