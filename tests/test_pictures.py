@@ -152,7 +152,8 @@ def test_what_is_no_series_is_not_drawn_and_says_why(value: Any) -> None:
 
 
 def test_an_array_is_a_series_if_it_has_one_dimension() -> None:
-    numpy = pytest.importorskip("numpy")
+    import numpy
+
     assert series_of(numpy.array([1, 2.5])) == (1.0, 2.5)
     assert series_of(numpy.zeros((2, 2))) is None
 
