@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.actions import ROOT
 
@@ -103,6 +104,38 @@ def test_a_tag_builds_a_wheel_that_works_and_says_where_its_action_is(checkout: 
     parts = json.loads((uploaded / "sbom.cdx.json").read_text())
     assert parts["metadata"]["component"]["name"] == "approval-bridge"
     assert {"PyGithub", "GitPython", "PyYAML"} <= {each["name"] for each in parts["components"]}
+    recipe_of_the_image(checkout, uploaded)
+
+
+def recipe_of_the_image(checkout: Path, dist: Path) -> None:
+    """The step of the job `image` that writes what docker builds, as it is in the workflow."""
+    job = yaml.safe_load((checkout / WORKFLOW).read_text())["jobs"]["image"]
+    (script,) = (each["run"] for each in job["steps"] if each.get("name") == "Write the recipe")
+    place = dist.parent / "image"
+    place.mkdir()
+    (place / "dist").symlink_to(dist)
+    env = {
+        **os.environ,
+        "HOME": str(dist.parent),
+        "HITL_LEDGER": "github:acme/approval-bridge",
+        "GITHUB_REPOSITORY": "Acme/approval-bridge",
+        "GITHUB_REF_NAME": "v0.1.0",
+    }
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=place,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = place / "context" / "kubernetes"
+    copied = re.search(r"COPY (.*) /tmp/bridge/", (written / "Containerfile").read_text())
+    assert copied
+    assert all((written / each).is_file() for each in copied[1].split())
+    reconciler = (written / "reconciler.yaml").read_text()
+    assert "ghcr.io/acme/approval-bridge:0.1.0" in reconciler
 
 
 def test_a_tag_of_another_version_releases_nothing(checkout: Path) -> None:
