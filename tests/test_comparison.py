@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from bridge.core.comparison import (
     baseline_of,
     compared,
     declared_better,
+    is_stale,
     kind_of,
     path_of,
     with_newest,
@@ -207,6 +209,14 @@ def test_the_newest_approvals_of_a_kind_are_kept_newest_first() -> None:
         known = with_newest(known, each)
     assert known == tuple(reversed(made))[:MOST_BASELINES]
     assert with_newest(known, known[1])[:2] == (known[1], known[0])  # recorded again
+
+
+def test_an_approval_in_the_second_of_the_question_asks_nothing_anew() -> None:
+    """Two splits are asked and one is approved, all within a second: which came first, no time says."""
+    waiting, sibling = approved(run=7), approved(run=8)
+    newest = baseline_of(sibling, a_decision(sibling, decided_at=NOON))
+    assert not is_stale(waiting.baseline, (newest,), NOON)
+    assert is_stale(waiting.baseline, (newest,), NOON + timedelta(seconds=1))
 
 
 # -- what it is bound to ---------------------------------------------------------------------------

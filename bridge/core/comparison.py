@@ -213,9 +213,10 @@ def is_stale(baseline: Baseline | None, known: Sequence[Baseline], asked_at: dat
     """Whether people were shown another comparison than with what was approved last, when they
     were asked. Its opener chose it, and could choose a flattering one.
 
-    `known` are those at hand, newest first. What was approved later voids nothing.
+    `known` are those at hand, newest first. What was approved later voids nothing. Times are whole
+    seconds: what was approved in the second of the question may have been approved after it.
     """
-    due = next((each for each in known if each.decided_at <= asked_at), None)
+    due = next((each for each in known if each.decided_at < asked_at), None)
     if baseline is None:
         # Of those that had no room here, one may have been due.
         return due is not None or len(known) >= MOST_BASELINES
