@@ -212,7 +212,7 @@ def test_the_newest_approvals_of_a_kind_are_kept_newest_first() -> None:
 
 
 def test_an_approval_in_the_second_of_the_question_asks_nothing_anew() -> None:
-    """Two splits are asked and one is approved, all within a second: which came first, no time says."""
+    """Two splits are asked and one is approved: which came first, whole seconds do not say."""
     waiting, sibling = approved(run=7), approved(run=8)
     newest = baseline_of(sibling, a_decision(sibling, decided_at=NOON))
     assert not is_stale(waiting.baseline, (newest,), NOON)
