@@ -216,17 +216,6 @@ def test_a_value_that_cannot_be_bound_is_refused(ledger: Path) -> None:
 PAGE = (ROOT / "docs" / "flowyml.md").read_text(encoding="utf-8")
 
 
-def test_the_example_of_the_documentation_runs(
-    ledger: Path, tmp_path: Path, hermetic: Path
-) -> None:
-    with (hermetic / ".gitconfig").open("a") as config:
-        config.write("[hitl]\n\tteam = ml-team\n")
-    example = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
-    with running(tmp_path, example) as process:
-        assert hitl("approve", asked(process).id, "-i", "target=staging").returncode == 0
-        assert process.communicate(timeout=60)[0] == "deploying to staging\n"
-
-
 def test_every_argument_is_documented_with_its_default() -> None:
     told = dict(re.findall(r"^\| `(\w+)` \| .* \| ?(.*?) ?\|$", PAGE, re.MULTILINE))
     for name, parameter in inspect.signature(approval).parameters.items():

@@ -1,4 +1,4 @@
-"""The tutorial of the laptop, followed to the letter: its flow, its commands, what they print."""
+"""Pages that lead through a gate, followed to the letter: code, commands, and what they print."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs" / "first-gate-here.md").read_text("utf-8")
+import pytest
+
+from bridge.cli.main import main
+from bridge.ledger.git_ledger import create
+from tests.gates import ROOT, asked, running
+
+TUTORIAL = (ROOT / "docs" / "first-gate-here.md").read_text("utf-8")
 #: What differs from run to run: folder, ids, numbers, spaces of a table, and how long ago it was.
 CHANGES = re.compile(
     r"/\S+(?=/\.hitl/)|\b[0-9a-f]{16}\b|\b[0-9a-f]{40}\b"
-    r"|\d+ s ago|\bnow\b|in \d+ (?:h|min)\b|\d+|\s+"
+    r"|\d+ (?:s|min) ago|\bnow\b|in \d+ (?:h|min)\b|\d+|\s+"
 )
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+def blocks(page: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-def commands() -> list[tuple[str, list[str]]]:
-    """Each command of the page, with the lines that it prints there."""
+def commands(shown: str) -> list[tuple[str, list[str]]]:
+    """Each command of a session, with the lines that it prints there."""
     found: list[tuple[str, list[str]]] = []
-    for line in "".join(blocks("console")).splitlines():
+    for line in shown.splitlines():
         if line.startswith("$ "):
             found.append((line[2:], []))
         else:
@@ -39,7 +44,7 @@ def alike(text: str) -> str:
 
 
 def test_the_tutorial_of_the_laptop_runs_as_it_is_written(tmp_path: Path) -> None:
-    (flow,) = blocks("python")
+    (flow,) = blocks(TUTORIAL, "python")
     (tmp_path / "flow.py").write_text(flow)
     (tmp_path / ".gitconfig").write_text("[user]\n\tname = Ann\n\temail = ann@example.org\n")
     folder = Path(sys.executable).parent
@@ -48,7 +53,7 @@ def test_the_tutorial_of_the_laptop_runs_as_it_is_written(tmp_path: Path) -> Non
         "HOME": str(tmp_path),
         "USERNAME": "ann",
     }
-    (start, says), *others = commands()
+    (start, says), *others = commands("".join(blocks(TUTORIAL, "console")))
     with (tmp_path / "run.txt").open("w") as output:
         run = subprocess.Popen(
             shlex.split(start),
@@ -89,3 +94,33 @@ def until(path: Path, text: str, run: subprocess.Popen[bytes]) -> str:
         assert run.poll() is None, told
         time.sleep(0.05)
     return told
+
+
+def test_the_session_of_the_command_line_prints_what_its_page_shows(
+    tmp_path: Path,
+    hermetic: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """docs/cli.md, about the script of docs/flowyml.md."""
+    cli, flowyml = ((ROOT / "docs" / name).read_text("utf-8") for name in ("cli.md", "flowyml.md"))
+    with (hermetic / ".gitconfig").open("a") as config:
+        config.write("[hitl]\n\tteam = ml-team\n")
+    create(tmp_path / ".hitl" / "ledger.git")
+    monkeypatch.chdir(tmp_path)
+    with running(tmp_path, blocks(flowyml, "python")[0]) as script:
+        gate = asked(script)
+        here = {
+            "9798d267910d": gate.key.split("/")[1],
+            "bd3eae3f3716f81b": gate.id,
+            "bd3e": gate.id[:4],
+            "b/d/3": "/".join(gate.id[:3]),
+        }
+        shown = "".join(blocks(cli, "console")[:2])
+        session = re.sub("|".join(here), lambda found: here[found[0]], shown)
+        for command, lines in commands(session):
+            main(shlex.split(command)[1:])
+            output = "".join(capsys.readouterr())
+            for line in lines:
+                assert alike(line) in alike(output), (command, output)
+        assert script.communicate(timeout=60)[0] == "deploying to staging\n"
