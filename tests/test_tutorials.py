@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.main import main
-from bridge.ledger.git_ledger import create
+from bridge.ledger.git_ledger import GitLedger, create
 from tests.gates import ROOT, asked, running
+from tests.ledgers import decided, git
 
 TUTORIAL = (ROOT / "docs" / "first-gate-here.md").read_text("utf-8")
 #: What differs from run to run: folder, ids, numbers, spaces of a table, and how long ago it was.
@@ -124,3 +125,29 @@ def test_the_session_of_the_command_line_prints_what_its_page_shows(
             for line in lines:
                 assert alike(line) in alike(output), (command, output)
         assert script.communicate(timeout=60)[0] == "deploying to staging\n"
+
+
+def test_an_auditor_reads_a_ledger_with_the_commands_of_its_page(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.git"
+    create(path)
+    gate = decided(GitLedger(str(path), cache=tmp_path)).request.gate.id
+    git(path, "symbolic-ref", "HEAD", "refs/heads/approvals")
+    commit = git(path, "rev-parse", "approvals").strip()
+    here = {"gates/<a>/<b>/<c>/<id>": f"gates/{'/'.join(gate[:3])}/{gate}", "<commit>": commit}
+    here["gates/3/9/b/39be7c50506f75f0"] = here["gates/<a>/<b>/<c>/<id>"]
+    page = (ROOT / "docs" / "ledger.md").read_text("utf-8")
+    shown = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    printed = {}
+    for line in shown:
+        command = re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], line)
+        words = shlex.split(command, comments=True)
+        if words[0] == "git" and words[1] != "verify-commit":  # this ledger has no signed commit
+            printed[line.partition("  ")[0]] = git(path, *words[1:])
+    assert len(printed) == 8
+    assert printed["git log --first-parent approvals"].startswith(f"commit {commit}")
+    (nothing,) = (said for line, said in printed.items() if "--diff-filter" in line)
+    assert nothing == ""
+    (added,) = (said for line, said in printed.items() if line.startswith("git diff"))
+    assert re.findall(r"(?m)^diff .*/(.*)$", added) == ["decision.yaml"]
+    records = [said for line, said in printed.items() if line.startswith("git show")]
+    assert all(f"gate: {gate}" in said for said in records)
