@@ -253,6 +253,7 @@ FAULTS: list[tuple[Change, str, str]] = [
     (_setting(actions_enabled=False), "actions", "Actions are disabled"),
     (_no_ledger, "ledger", "there is no branch approvals"),
     (lambda acme: acme.repo.commit("approvals", {RELAY: None}), "ledger", "is not on approvals"),
+    (lambda acme: acme.repo.commit("approvals-2031", {"x": "y"}), "ledger", "on approvals-2031: a"),
     (
         lambda acme: acme.repo.commit("approvals", {RELAY: "on: push\n"}),
         "ledger",

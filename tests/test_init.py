@@ -101,6 +101,25 @@ def test_a_ledger_without_the_relay_gets_it_upon_its_record(checkout: Path, orig
     assert ledger.read(standing.request.gate.id).decision  # type: ignore[union-attr]
 
 
+def test_each_branch_of_the_ledger_gets_the_relay(
+    checkout: Path, origin: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*INIT, "--push"])
+    git(origin, "branch", "approvals-2031", "approvals")
+    git(origin, "branch", "approvals-old", "approvals")  # which is none of the ledger's
+    Checkout(checkout).catch_up()
+    Checkout(checkout).add_to_ledger({RELAY: "on: push\n"}, "Mine", "approvals-2031")
+    before = git(checkout, "rev-parse", "approvals")
+    capsys.readouterr()
+    assert main([*INIT, "--overwrite", "--push"]) == 0
+    told = capsys.readouterr().out
+    assert f"{RELAY} on the branch approvals: {Deed.UNCHANGED}\n" in told
+    assert f"{RELAY} on the branch approvals-2031: {Deed.REPLACED}\n" in told
+    assert "The ledger is on origin: approvals, approvals-2031." in told
+    assert git(origin, "show", f"approvals-2031:{RELAY}") == workflow_files.text(RELAY).strip()
+    assert git(origin, "rev-parse", "approvals") == before
+
+
 def test_the_ledger_it_begins_holds_decisions_and_stands_an_audit(
     checkout: Path, origin: Path
 ) -> None:
@@ -241,7 +260,7 @@ def test_it_says_what_it_did_how_to_push_and_what_only_a_person_can_set(
     assert "Two GitHub Apps of acme, installed on models alone" in told
     assert "`hitl github setup` do all of this" in told
     main([*INIT, "--push"])
-    assert "The branch approvals is on origin." in capsys.readouterr().out
+    assert "The ledger is on origin: approvals." in capsys.readouterr().out
 
 
 def test_every_setting_of_a_safe_installation_is_named() -> None:

@@ -260,7 +260,6 @@ def init(
     from pathlib import Path
 
     from bridge.core.settings import SERVER_URL
-    from bridge.core.shards import FIRST
     from bridge.setup.action_address import action_address
     from bridge.setup.checkout import Checkout
     from bridge.setup.init import Filling, for_a_person
@@ -272,14 +271,15 @@ def init(
     filling = Filling(given, opener, lambda: action_address(None, server))
     done = make_ready(checkout, filling, overwrite=overwrite)
     for each in done:
-        place = f"{each.path} on the branch {FIRST}" if each.in_ledger else each.path
+        place = f"{each.path} on the branch {each.shard}" if each.shard else each.path
         click.echo(f"{place}: {each.deed}")
     if push:
         checkout.push_ledger()
     if checkout.ledger_is_pushed():
-        click.echo(f"The branch {FIRST} is on {checkout.remote}.")
+        click.echo(f"The ledger is on {checkout.remote}: {', '.join(checkout.shards())}.")
     else:
-        click.echo(f"To push the ledger's branch:  git push {checkout.remote} {FIRST}")
+        shards = " ".join(checkout.shards())
+        click.echo(f"To push the ledger:  git push {checkout.remote} {shards}")
     click.echo("\nWhat only a person can set:")
     for number, says in enumerate(for_a_person(checkout.repository), 1):
         click.echo(click.wrap_text(f"{number}. {says}", 100, " ", "   "))

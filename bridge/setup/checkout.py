@@ -1,4 +1,4 @@
-"""Somebody's own checkout: its files, and the ledger's branch beside them.
+"""Somebody's own checkout: its files, and the ledger's branches beside them.
 
 The only place that touches what is theirs. Their index, their other branches and what they have
 not committed stay as they are.
@@ -14,10 +14,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bridge.core.errors import BridgeError
-from bridge.core.shards import FIRST
+from bridge.core.shards import FIRST, PATTERN, oldest_first
 from bridge.ledger.git import GitFailed, run
 
-_LEDGER: Final = f"refs/heads/{FIRST}"
+_HEADS: Final = "refs/heads/"
 _ADDRESS: Final = re.compile(r"(?:.*[/:])?([\w.-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
 
 
@@ -82,52 +82,54 @@ class Checkout:
         rows = (row.partition("\t") for row in dict.fromkeys(told.splitlines()))
         return [(name, address) for name, _, address in rows]
 
-    # -- the ledger's branch -------------------------------------------------------------------
+    # -- the ledger's branches -----------------------------------------------------------------
 
-    def catch_up(self) -> bool:
-        """Have the remote's ledger here; False where the remote has none, or there is no remote.
+    def catch_up(self) -> None:
+        """Have the remote's ledger here, if there is a remote and it has one.
 
-        Raises `BridgeError` where it cannot be reached, or where the two branches went apart.
+        Raises `BridgeError` where it cannot be reached, or where two branches went apart.
         """
         if self._asked("remote", "get-url", self.remote) is None:
-            return False
+            return
+        pattern = f"{_HEADS}{PATTERN}"
         try:
-            listed = self._git("ls-remote", "--quiet", "--heads", self.remote, _LEDGER)
+            listed = self._git("ls-remote", "--quiet", "--heads", self.remote, pattern)
         except GitFailed as error:
             raise BridgeError(
                 f"{self.remote} cannot be reached, so it is not known whether it has a ledger:"
                 f" {_last(error)}"
             ) from None
-        theirs = listed.partition("\t")[0]
-        if not theirs:
-            return False
-        if self._asked("merge-base", "--is-ancestor", theirs, _LEDGER) is None:
-            self._bring()
-        return True
+        for shard, theirs in _named(listed).items():
+            if self._asked("merge-base", "--is-ancestor", theirs, f"{_HEADS}{shard}") is None:
+                self._bring(shard)
 
-    def _bring(self) -> None:
+    def _bring(self, shard: str) -> None:
+        ref = f"{_HEADS}{shard}"
         try:
-            self._git("fetch", "--quiet", "--no-tags", self.remote, f"{_LEDGER}:{_LEDGER}")
+            self._git("fetch", "--quiet", "--no-tags", self.remote, f"{ref}:{ref}")
         except GitFailed as error:
             raise BridgeError(
-                f"your branch {FIRST} and that of {self.remote} went apart, or yours is"
+                f"your branch {shard} and that of {self.remote} went apart, or yours is"
                 f" checked out ({_last(error)}): go to another branch, delete your"
-                f" {FIRST} with `git branch -D {FIRST}`, and try again"
+                f" {shard} with `git branch -D {shard}`, and try again"
             ) from None
 
-    def has_ledger(self) -> bool:
-        return self._asked("rev-parse", "--verify", "--quiet", _LEDGER) is not None
+    def shards(self) -> list[str]:
+        """The ledger's branches that are here, oldest first."""
+        listed = self._git("for-each-ref", "--format=%(objectname)%09%(refname)", _HEADS)
+        return [*_named(listed)]
 
-    def in_ledger(self, path: str) -> str | None:
+    def in_ledger(self, path: str, shard: str = FIRST) -> str | None:
         """A file as the ledger's branch has it, less its last line break; None: there is none."""
         try:
-            return self._git("cat-file", "blob", f"{_LEDGER}:{path}")
+            return self._git("cat-file", "blob", f"{_HEADS}{shard}:{path}")
         except GitFailed:
             return None
 
-    def add_to_ledger(self, files: Mapping[str, str], message: str) -> None:
+    def add_to_ledger(self, files: Mapping[str, str], message: str, shard: str = FIRST) -> None:
         """One commit on the ledger's branch, which begins with it where there was none."""
-        tip = self._asked("rev-parse", "--verify", "--quiet", _LEDGER) or ""
+        ref = f"{_HEADS}{shard}"
+        tip = self._asked("rev-parse", "--verify", "--quiet", ref) or ""
         try:
             with tempfile.TemporaryDirectory() as folder:
                 index = {"GIT_INDEX_FILE": f"{folder}/index"}
@@ -140,25 +142,38 @@ class Checkout:
                 tree = self._git("write-tree", **index).strip()
             parent = ["-p", tip] if tip else []
             commit = self._git("commit-tree", tree, *parent, stdin=f"{message}\n").strip()
-            self._git("update-ref", "-m", "hitl init", _LEDGER, commit, tip or "0" * 40)
+            self._git("update-ref", "-m", "hitl init", ref, commit, tip or "0" * 40)
         except GitFailed as error:
             raise BridgeError(
-                f"the branch {FIRST} cannot be written in {self.top}: {_last(error)}"
+                f"the branch {shard} cannot be written in {self.top}: {_last(error)}"
             ) from None
 
     def ledger_is_pushed(self) -> bool:
         """Whether the remote has all of it, as far as this checkout was told."""
-        listed = self._asked("ls-remote", "--quiet", "--heads", self.remote, _LEDGER) or ""
-        return listed.partition("\t")[0] == self._asked("rev-parse", _LEDGER)
+        pattern = f"{_HEADS}{PATTERN}"
+        theirs = _named(self._asked("ls-remote", "--quiet", "--heads", self.remote, pattern) or "")
+        return all(
+            theirs.get(shard) == self._asked("rev-parse", f"{_HEADS}{shard}")
+            for shard in self.shards()
+        )
 
     def push_ledger(self) -> None:
         """Never forced."""
+        shards = self.shards()
+        refs = [f"{_HEADS}{shard}:{_HEADS}{shard}" for shard in shards]
         try:
-            self._git("push", "--quiet", "--no-verify", self.remote, f"{_LEDGER}:{_LEDGER}")
+            self._git("push", "--quiet", "--no-verify", self.remote, *refs)
         except GitFailed as error:
             raise BridgeError(
-                f"{FIRST} cannot be pushed to {self.remote}: {_last(error)}"
+                f"{', '.join(shards)} cannot be pushed to {self.remote}: {_last(error)}"
             ) from None
+
+
+def _named(listed: str) -> dict[str, str]:
+    """The ledger's branches among lines of a commit and a ref, oldest first."""
+    rows = (row.partition("\t") for row in listed.splitlines())
+    found = {ref.removeprefix(_HEADS): sha for sha, _, ref in rows if ref.startswith(_HEADS)}
+    return {shard: found[shard] for shard in oldest_first(found)}
 
 
 def _last(error: GitFailed) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 from bridge.core.errors import Faults, ForgeUnavailable
 from bridge.core.rules import Group, GroupKind
 from bridge.core.settings import APP_ID, APP_KEY, KEYS, SIGNING_KEY
-from bridge.core.shards import FIRST
+from bridge.core.shards import FIRST, oldest_first
 from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files
@@ -49,7 +49,7 @@ def examine(survey: Survey, now: datetime) -> tuple[Check, ...]:
         ("workflow", doctor.workflow, f"{MAIN} is on the default branch, current and running"),
         ("schedule", doctor.schedule, "the hourly sweep is not about to stop"),
         ("actions", doctor.actions, "workflows may run here, and may use the action"),
-        ("ledger", doctor.ledger, f"the branch {FIRST} is there, with its relay"),
+        ("ledger", doctor.ledger, f"{FIRST} is there, and each branch of the ledger has the relay"),
         ("branches", doctor.branches, "no branch stands in the way"),
         ("opener", doctor.opener, "the opener may open gates, and may change no setting"),
         ("decider", doctor.decider, "the decider may record decisions"),
@@ -225,20 +225,21 @@ class _Doctor:
     # -- branches ----------------------------------------------------------------------------------
 
     def ledger(self) -> Iterator[Said]:
-        if not self._survey.has_branch(FIRST):
+        shards = oldest_first(self._survey.branches(FIRST))
+        if FIRST not in shards:
             yield fault(f"there is no branch {FIRST}", "`hitl init --push` makes it")
-            return
-        text = self._survey.file(RELAY, FIRST)
-        if text is None:
-            yield fault(
-                f"{RELAY} is not on {FIRST}: a review is not heard until the next sweep",
-                "`hitl init --push` writes it there",
-            )
-        elif not workflow_files.is_current(RELAY, text):
-            yield fault(
-                f"{RELAY} on {FIRST} is not what this version writes",
-                "`hitl init --overwrite --push` writes it anew",
-            )
+        for shard in shards:
+            text = self._survey.file(RELAY, shard)
+            if text is None:
+                yield fault(
+                    f"{RELAY} is not on {shard}: a review is not heard until the next sweep",
+                    "`hitl init --push` writes it there",
+                )
+            elif not workflow_files.is_current(RELAY, text):
+                yield fault(
+                    f"{RELAY} on {shard} is not what this version writes",
+                    "`hitl init --overwrite --push` writes it anew",
+                )
 
     def branches(self) -> Iterator[Said]:
         blocking = ["gate"] if self._survey.has_branch("gate") else []

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from bridge.core.records import turn_out
-from bridge.core.shards import LEDGER_FILE, first_turn
+from bridge.core.shards import FIRST, LEDGER_FILE, first_turn
 from bridge.ledger.readme import README
 from bridge.setup import workflow_files
 from bridge.setup.action_address import action_address
@@ -34,11 +34,11 @@ class Deed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One file of the checkout, or one of the ledger's branch."""
+    """One file of the checkout, or one of a branch of the ledger."""
 
     path: str
     deed: Deed
-    in_ledger: bool = False
+    shard: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Filling:
 def init(checkout: Checkout, filling: Filling, *, overwrite: bool = False) -> tuple[Done, ...]:
     """Write what is missing. `overwrite`: also the workflows that somebody changed.
 
-    The ledger's branch is written in the checkout and not pushed. Raises `BridgeError`.
+    The ledger's branches are written in the checkout and not pushed. Raises `BridgeError`.
     """
     checkout.catch_up()
     # First, because it may not be known where the action is: then nothing is written.
@@ -109,17 +109,24 @@ def _schedule(checkout: Checkout, overwrite: bool) -> Done:
 
 
 def _ledger(checkout: Checkout, overwrite: bool) -> Iterator[Done]:
-    deed = _deed(RELAY, checkout.in_ledger(RELAY), overwrite)
-    files = {RELAY: workflow_files.text(RELAY)} if deed in _WRITES else {}
-    begins = not checkout.has_ledger()
+    shards = checkout.shards()
+    begins = FIRST not in shards
+    yield Done("README.md", Deed.WRITTEN if begins else Deed.KEPT, FIRST)
     if begins:
-        files["README.md"] = README
-        files[LEDGER_FILE] = turn_out(first_turn(datetime.now(UTC)))
-    if files:
-        message = "The ledger begins" if begins else "Write the relay that this bridge expects"
-        checkout.add_to_ledger(files, message)
-    yield Done("README.md", Deed.WRITTEN if begins else Deed.KEPT, in_ledger=True)
-    yield Done(RELAY, deed, in_ledger=True)
+        files = {
+            RELAY: workflow_files.text(RELAY),
+            "README.md": README,
+            LEDGER_FILE: turn_out(first_turn(datetime.now(UTC))),
+        }
+        checkout.add_to_ledger(files, "The ledger begins")
+        yield Done(RELAY, Deed.WRITTEN, FIRST)
+    # GitHub runs it from the branch that the gate's pull request goes into.
+    for shard in shards:
+        deed = _deed(RELAY, checkout.in_ledger(RELAY, shard), overwrite)
+        if deed in _WRITES:
+            relay = {RELAY: workflow_files.text(RELAY)}
+            checkout.add_to_ledger(relay, "Write the relay that this bridge expects", shard)
+        yield Done(RELAY, deed, shard)
 
 
 _WRITES: Final = (Deed.WRITTEN, Deed.REPLACED)
