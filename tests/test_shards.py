@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -150,6 +151,22 @@ def test_a_decision_that_was_copied_to_another_branch_is_none_there(
     found = ledger.read(new.gate.id)
     assert found is None or found.decision is None
     assert ledger.decided([new.gate.id]) == {}
+
+
+def test_the_log_lists_a_decision_once_if_somebody_copies_a_branch(
+    ledger: GitLedger, repository: Path
+) -> None:
+    (decided,) = ledger.history(9)
+    git(repository, "branch", f"{FIRST}-2031", FIRST)
+    text = git(repository, "show", "-s", "--format=%B", decided.commit)
+    put(repository, f"refs/heads/{FIRST}-2032", {"README.md": "Picked."}, text)
+    for limit in (1, 9):
+        assert [replace(each, commit="") for each in ledger.history(limit)] == [
+            replace(decided, commit="")
+        ]
+    other = text.replace("Outcome: approved", "Outcome: rejected")
+    put(repository, f"refs/heads/{FIRST}-2032", {"README.md": "Changed."}, other)
+    assert len(ledger.history(9)) == 2, "an auditor has to see what contradicts the record"
 
 
 def test_an_opener_that_names_another_branch_does_not_get_past_a_decision(

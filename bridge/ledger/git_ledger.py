@@ -321,6 +321,7 @@ class GitLedger:
             logs += [self._newest_first(1, each) for each in heads[:-1]]
             found: Iterable[Recorded]
             found = merge(*logs, key=lambda each: each.decided_at, reverse=True)
+            found = _without_copies(found)
             if wanted:
                 found = filter(wanted.fits, takewhile(lambda each: not wanted.is_past(each), found))
             return tuple(islice(found, limit))
@@ -386,6 +387,19 @@ class GitLedger:
         commit = self._commits.make(tree, [], "The ledger begins\n", author=BRIDGE, at=at)
         self._exchanges.push({ref_of(FIRST): commit}, lease={ref_of(FIRST): ""})
         return commit
+
+
+def _without_copies(found: Iterable[Recorded]) -> Iterator[Recorded]:
+    """A branch that somebody copied, whole or by `git cherry-pick`, has the same decisions again.
+
+    What differs in anything but its commit is no copy: an auditor has to see both.
+    """
+    seen = set()
+    for each in found:
+        says = replace(each, commit="")
+        if says not in seen:
+            seen.add(says)
+            yield each
 
 
 def create(path: Path) -> None:
