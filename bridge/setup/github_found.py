@@ -175,7 +175,7 @@ class _Look:
             yield (
                 "a private repository on the Free plan has neither rulesets nor environments, so"
                 " nothing can protect a gate: take a plan that has them, make the repository"
-                " public, or try the bridge unprotected: docs/github.md#only-for-trying-it-out"
+                " public, or try the bridge unprotected: docs/github.md#try-it-without-apps"
             )
         if self._survey.has_branch("gate"):
             yield "the branch gate keeps git from making gate/…: rename or delete it"
