@@ -2,8 +2,8 @@
 
     python -I install_wheels.py VENV LOCK...
 
-It takes a fraction of pip's time: one process, the downloads beside each other, and nothing is
-compiled that is not imported.
+It takes a fraction of pip's time: the downloads run beside each other, the largest packages are
+compiled meanwhile, and nothing is compiled that is not imported.
 
 Every file is held by its hash in the lock, wherever it comes from. What this does not know, such as
 a setting of pip's or another system, it leaves to pip, which installs from the same locks.
@@ -18,13 +18,16 @@ import configparser
 import hashlib
 import html.parser
 import http.client
+import importlib.util
 import io
 import json
+import marshal
 import os
 import platform
 import re
 import ssl
 import stat
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -42,6 +45,10 @@ LARGEST = 256 * 1024 * 1024  # of a page, of a wheel, and of what is in one
 AT_ONCE = 8
 REDIRECTS = 3
 SECONDS = 20.0
+
+#: The largest of what every run of the action imports before it asks GitHub for anything. The rest
+#: is compiled if it is imported: a process for each would take longer.
+COMPILED = {"cryptography", "pygithub", "requests", "urllib3"}
 
 #: Settings of pip's that change nothing of what is installed from where.
 NO_MATTER = {
@@ -78,6 +85,10 @@ class Pinned(NamedTuple):
     name: str
     version: str
     hashes: frozenset[str]
+
+
+#: What a wheel has for Python to import, by its place among the packages.
+Files = dict[PurePosixPath, bytes]
 
 
 class Link(NamedTuple):
@@ -299,17 +310,14 @@ def fetch(pinned: Pinned, index: Index, known: Mapping[str, int]) -> bytes:
     return content
 
 
-def unpack(content: bytes, folder: Path) -> None:
-    """Write what Python imports, and no scripts. Raises `Refused` if a name leads elsewhere."""
+def files_of(content: bytes) -> Files:
+    """What Python imports, and no scripts. Raises `Refused` if a name leads elsewhere."""
     with zipfile.ZipFile(io.BytesIO(content)) as wheel:
         rows = [row for row in wheel.infolist() if not row.is_dir()]
         if sum(row.file_size for row in rows) > LARGEST:
             raise Refused("a wheel is too large when unpacked")
-        for row in rows:
-            if (target := place_of(row)) is not None:
-                path = folder / target
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(wheel.read(row))
+        places = ((place_of(row), row) for row in rows)
+        return {place: wheel.read(row) for place, row in places if place is not None}
 
 
 def place_of(row: zipfile.ZipInfo) -> PurePosixPath | None:
@@ -336,13 +344,57 @@ def place_of(row: zipfile.ZipInfo) -> PurePosixPath | None:
     return PurePosixPath(*path.parts[2:]) if imported else None
 
 
+#: A process of its own, so that it takes another core than the downloads.
+_COMPILE = """
+import marshal, sys
+made = {}
+for name, source in marshal.load(sys.stdin.buffer).items():
+    try:
+        made[name] = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
+    except (SyntaxError, ValueError):
+        pass  # whoever imports it is told
+marshal.dump(made, sys.stdout.buffer)
+"""
+
+
+def compiled(files: Files, folder: Path) -> Files:
+    """What Python would write as it imports these from this folder. Nothing, if it can't.
+
+    The files are held by the hash of their wheel and stay as they are, so Python need not compare
+    them with what was compiled: https://peps.python.org/pep-0552/
+    """
+    sources = {str(folder / place): text for place, text in files.items() if place.suffix == ".py"}
+    command = [sys.executable, "-I", "-S", "-c", _COMPILE]
+    done = subprocess.run(command, input=marshal.dumps(sources), capture_output=True, check=False)
+    if done.returncode != 0:
+        return {}
+    unchecked = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
+    return {
+        PurePosixPath(importlib.util.cache_from_source(name)).relative_to(folder): (
+            unchecked + importlib.util.source_hash(sources[name]) + code
+        )
+        for name, code in marshal.loads(done.stdout).items()  # noqa: S302 - our own process
+    }
+
+
 def install(folder: Path, packages: Sequence[Pinned], index: Index, known: Sequence[str]) -> None:
     """Fetch all, then write all: nothing is there if one of them is refused."""
     places = {tag: place for place, tag in reversed(list(enumerate(known)))}
+
+    def fetched(each: Pinned) -> Files:
+        files = files_of(fetch(each, index, places))
+        return files | compiled(files, folder) if each.name in COMPILED else files
+
+    # What takes longest to compile is begun with.
+    ordered = sorted(packages, key=lambda each: each.name not in COMPILED)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        wheels = list(pool.map(lambda each: fetch(each, index, places), packages))
-    for each in wheels:
-        unpack(each, folder)
+        wheels = list(pool.map(fetched, ordered))
+    made = set[Path]()
+    for path, content in ((folder / name, text) for each in wheels for name, text in each.items()):
+        if path.parent not in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.add(path.parent)
+        path.write_bytes(content)
 
 
 def environment(folder: Path) -> Path:

@@ -33,20 +33,21 @@ class Loopback(BaseHTTPRequestHandler):
     """A package index at /simple/, and a GitHub that knows no token: it notes the first request."""
 
     protocol_version = "HTTP/1.1"
-    wheels: Path
+    wheels: dict[str, bytes]
+    digests: dict[str, str]
     asked: threading.Event
 
     def do_GET(self) -> None:
         _, kind, *rest = self.path.split("/")
         if kind == "simple":
             rows = [
-                f'<a href="/wheels/{each.name}#sha256={digest}">{each.name}</a>'
-                for each, digest in files(self.wheels)
-                if each.name.split("-")[0].lower().replace("_", "-") == rest[0]
+                f'<a href="/wheels/{each}#sha256={digest}">{each}</a>'
+                for each, digest in self.digests.items()
+                if each.split("-")[0].lower().replace("_", "-") == rest[0]
             ]
             self._say(200, "text/html", "\n".join(rows).encode())
         elif kind == "wheels":
-            self._say(200, "application/octet-stream", (self.wheels / rest[0]).read_bytes())
+            self._say(200, "application/octet-stream", self.wheels[rest[0]])
         else:
             self.asked.set()
             self._say(401, "application/json", b'{"message": "Bad credentials"}')
@@ -62,11 +63,6 @@ class Loopback(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
-
-
-def files(folder: Path) -> Iterator[tuple[Path, str]]:
-    for each in sorted(folder.glob("*.whl")):
-        yield each, hashlib.sha256(each.read_bytes()).hexdigest()
 
 
 def main() -> int:
@@ -103,7 +99,10 @@ def served(folder: Path) -> Iterator[tuple[str, threading.Event]]:
     fetch = [sys.executable, "-m", "pip", "download", "--quiet", f"--dest={wheels}", *PINNED]
     subprocess.run(fetch, check=True)
     asked = threading.Event()
-    handler = type("Served", (Loopback,), {"wheels": wheels, "asked": asked})
+    # An index knows its digests: this one must not take the time of those that it serves.
+    held = {each.name: each.read_bytes() for each in wheels.glob("*.whl")}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in held.items()}
+    handler = type("Served", (Loopback,), {"wheels": held, "digests": digests, "asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", asked
@@ -121,8 +120,11 @@ def first_request(
     temp.mkdir()
     asked.clear()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP", "PY"))}
+    # Both ways with the same Python, and not one of them through a version manager's script.
+    python = Path(sys.base_exec_prefix, "bin")
     env = {
-        **kept, "RUNNER_TEMP": str(temp), "GITHUB_ACTION_PATH": str(ROOT / "action"),
+        **kept, "PATH": f"{python}:{os.environ['PATH']}",
+        "RUNNER_TEMP": str(temp), "GITHUB_ACTION_PATH": str(ROOT / "action"),
         "PIP_INDEX_URL": f"{url}/simple", "PIP_CONFIG_FILE": os.devnull, "NO_PROXY": "127.0.0.1",
         "GITHUB_API_URL": f"{url}/api", "GITHUB_GRAPHQL_URL": f"{url}/graphql",
         "GITHUB_SERVER_URL": url, "GITHUB_REPOSITORY": "acme/models", "HITL_TOKEN": "none",
@@ -130,8 +132,12 @@ def first_request(
     }  # fmt: skip
     begin = time.perf_counter()
     install(temp, env)
-    python = f"{temp}/approval-bridge/venv/bin/python"
-    command = [python, "-P", "-m", "bridge.entrypoints.github_action"]
+    command = [
+        f"{temp}/approval-bridge/venv/bin/python",
+        "-P",
+        "-m",
+        "bridge.entrypoints.github_action",
+    ]
     run = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if not asked.wait(60):
         run.kill()
@@ -151,8 +157,9 @@ def own_way(_: Path, env: Mapping[str, str]) -> None:
 
 def by_pip(temp: Path, env: Mapping[str, str]) -> None:
     venv = f"{temp}/approval-bridge/venv"
-    subprocess.run([sys.executable, "-I", "-m", "venv", "--without-pip", venv], check=True)
-    pip = [sys.executable, "-I", "-m", "pip", "--python", f"{venv}/bin/python", "install"]
+    python = f"{sys.base_exec_prefix}/bin/python3"
+    subprocess.run([python, "-I", "-m", "venv", "--without-pip", venv], check=True)
+    pip = [python, "-I", "-m", "pip", "--python", f"{venv}/bin/python", "install"]
     quiet = ["--quiet", "--disable-pip-version-check", "--no-cache-dir"]
     subprocess.run([*pip, *quiet, *PINNED], env=env, check=True)
 

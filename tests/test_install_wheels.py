@@ -13,7 +13,8 @@ import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from importlib import metadata
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
@@ -211,6 +212,38 @@ def test_only_what_is_imported_is_written() -> None:
              "a.dist-info/RECORD", "a.pyi", "b/c.so")  # fmt: skip
     written = [wheels.place_of(zipfile.ZipInfo(each)) for each in names]
     assert [str(each) for each in written if each] == ["b.py", "a.dist-info/METADATA", "b/c.so"]
+
+
+def test_what_is_compiled_is_what_python_takes(tmp_path: Path) -> None:
+    sources = {PurePosixPath("gate.py"): b"OPEN = False", PurePosixPath("no.py"): b"a b"}
+    ((place, content),) = wheels.compiled(sources, tmp_path).items()
+    (tmp_path / place).parent.mkdir()
+    (tmp_path / place).write_bytes(content)
+
+    source = tmp_path / "gate.py"
+    source.write_text("raise AssertionError('it was compiled again')")
+    spec = importlib.util.spec_from_file_location("gate", source)
+    assert spec is not None
+    assert spec.loader is not None
+    gate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(gate)
+    assert gate.OPEN is False
+    assert gate.__cached__ == str(tmp_path / place)
+
+
+def test_nothing_is_compiled_but_what_the_action_imports_at_its_start() -> None:
+    script = (
+        "import sys, bridge.entrypoints.github_action, bridge.github.client; print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
+    imported = {each.partition(".")[0] for each in run.stdout.decode().split()}
+    theirs = {
+        wheels.plain(package)
+        for name, packages in metadata.packages_distributions().items()
+        for package in packages
+        if name in imported
+    }
+    assert theirs >= wheels.COMPILED
 
 
 # -- what is left to pip ---------------------------------------------------------------------------
