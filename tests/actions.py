@@ -152,6 +152,7 @@ class Runner:
             return self.refused[-1]
         (folder / "event.json").write_text(json.dumps(event.payload))
         granted = job.get("permissions", workflow.get("permissions", {}))
+        granted = {name.replace("-", "_"): each for name, each in granted.items()}
         token = self._github.actions_token(self._repository, granted)
         # A repository's secrets are there in any job, an environment's in those that name it.
         secrets = {"GITHUB_TOKEN": str(token), **self.shared_secrets}
@@ -173,7 +174,7 @@ class Runner:
             "GITHUB_RUN_ID": str(run.id),
             "GITHUB_RUN_ATTEMPT": "1",
         }
-        if granted.get("id-token") == "write":
+        if granted.get("id_token") == "write":
             environment |= self._github.issuer.job(run)
         done = subprocess.run(
             [

@@ -12,9 +12,19 @@ from pathlib import Path
 import pytest
 
 from bridge.core.evaluation import Outcome
-from bridge.setup.workflow_files import MAIN, RELAY, SCHEDULE
+from bridge.setup.workflow_files import (
+    MAIN,
+    POLICY,
+    RELAY,
+    SCHEDULE,
+    TRIAL,
+    text,
+    text_to_try,
+    with_action,
+    workflow_to_try,
+)
 from tests import objectstore
-from tests.actions import Runner, example, load, written
+from tests.actions import USED, Runner, example, load, written
 from tests.argo import api
 from tests.forge import World
 from tests.github import GitHub
@@ -225,6 +235,25 @@ def test_a_job_asks_and_ends_and_the_approval_starts_the_run_that_deploys(at: Re
     assert decided.code == 0, decided
     assert (deployed.event, deployed.code) == ("repository_dispatch", 0), deployed
     assert f'deploying {sha} with {{"share": 0.5}}' in deployed.log
+
+
+def test_a_trial_asks_decides_and_goes_on_with_the_workflows_own_token(at: Repository) -> None:
+    at.write_policy(text_to_try(POLICY))
+    at.repo.rulesets, at.repo.environments = [], {}
+    at.repo.actions_may_open_pull_requests = True
+    tried = {MAIN: workflow_to_try(USED), TRIAL: with_action(text(TRIAL), USED)}
+    at.repo.commit("main", tried)
+    at.runner.skip()
+    at.repo.dispatch(at.bob, "try-a-gate.yml", "main", {})
+    asked, opened, *_ = at.runner.run()
+    assert (asked.code, opened.code) == (0, 0), f"{asked}{opened}"
+    (pull,) = at.repo.pulls
+    pull.comment(at.bob, "/approve")
+    decided, went_on = at.runner.run()
+    assert decided.code == 0, decided
+    assert (went_on.event, went_on.code) == ("repository_dispatch", 0), went_on
+    assert "approved, at " in went_on.log
+    assert "**Not protected:**" in pull.comments[0].body
 
 
 def test_whoever_sends_the_event_without_an_approval_deploys_nothing(at: Repository) -> None:

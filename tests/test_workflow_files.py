@@ -18,12 +18,15 @@ from bridge.setup.workflow_files import (
     POLICY,
     RELAY,
     SCHEDULE,
+    TRIAL,
     action_of,
     is_current,
     keys_of,
     text,
+    with_action,
     with_keys,
     workflow,
+    workflow_to_try,
 )
 from tests.actions import ROOT, USED, example, load, written
 
@@ -46,6 +49,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in PATHS:
         (folder / path).write_text(written(path))
     (folder / ".github" / "workflows" / "deploy.yml").write_text(example())
+    (folder / ".github" / "workflows" / "by-token.yml").write_text(workflow_to_try(USED))
+    (folder / TRIAL).write_text(with_action(text(TRIAL), USED))
     for own in (ROOT / ".github" / "workflows").iterdir():
         (folder / ".github" / "workflows" / own.name).write_text(own.read_text())
     (folder / "action").mkdir()

@@ -71,12 +71,12 @@ def setup(
     from bridge.setup.github_plan import needs_key
     from bridge.setup.github_survey import GitHubSurvey
 
-    settings = _settings()
-    wanted = _wanted(settings, action, opener, vendor=vendor)
-    forge = _line(settings)
+    settings = target()
+    wanted = wanted_action(settings, action, opener, vendor=vendor)
+    forge = to_github(settings)
     looked = look(settings, forge, GitHubSurvey(settings))
     if looked.obstacles:
-        _refuse(settings, looked.obstacles)
+        refuse(settings, looked.obstacles)
     chosen = [each for each in only or _PARTS if each not in skip]
     steps = _planned(settings, looked, wanted, chosen, requests=dry_run)
     if dry_run or not steps:
@@ -86,8 +86,8 @@ def setup(
         raise BridgeError(_NO_KEY)
     if not yes:
         click.confirm("\nDo it?", abort=True)
-    run = _setup(settings, looked, opener, decider_key, browser=not no_browser)
-    _carry_out(run, steps, looked)
+    run = setting_up(settings, looked, opener, decider_key, browser=not no_browser)
+    carry_out(run, steps, looked)
     again = look(settings, forge, GitHubSurvey(settings))
     _after(again, run.public_key)
     if opener is not None:
@@ -105,14 +105,14 @@ def _planned(
     """The steps of these parts, shown."""
     from dataclasses import replace
 
-    from bridge.setup.github_plan import plan
+    from bridge.setup.github_plan import plan, untried
     from bridge.setup.workflow_files import POLICY
 
     found = looked.found
-    identities = {} if POLICY in found.files else _identities(_line(settings), found)
+    identities = {} if POLICY in untried(found.files) else _identities(to_github(settings), found)
     planned = plan(found, replace(wanted, identities=identities), looked.policy)
     steps = [step for step in planned if step.part in parts]
-    _show(settings, steps, requests=requests)
+    show(settings, steps, requests=requests)
     if identities and any(step.part == "files" for step in steps):
         click.echo(
             "\nAs which account somebody who starts runs counts (check it in the pull request):"
@@ -139,10 +139,10 @@ def fix(checks: Sequence[Check]) -> bool | None:
     if not parts:
         click.echo("\n`hitl github setup` has no step for any of this")
         return None
-    settings = _settings()
-    looked = look(settings, _line(settings), GitHubSurvey(settings))
+    settings = target()
+    looked = look(settings, to_github(settings), GitHubSurvey(settings))
     if looked.obstacles:
-        _refuse(settings, looked.obstacles)
+        refuse(settings, looked.obstacles)
     action = _same_action(settings, looked.found) if "files" in parts else None
     click.echo()
     steps = _planned(settings, looked, Wanted(action, opener=False), parts, requests=False)
@@ -152,9 +152,9 @@ def fix(checks: Sequence[Check]) -> bool | None:
     if needs_key(steps):
         raise BridgeError(_NO_KEY)
     click.confirm("\nDo it?", abort=True)
-    run = _setup(settings, looked, None, None, browser=True)
-    _carry_out(run, steps, looked)
-    again = look(settings, _line(settings), GitHubSurvey(settings))
+    run = setting_up(settings, looked, None, None, browser=True)
+    carry_out(run, steps, looked)
+    again = look(settings, to_github(settings), GitHubSurvey(settings))
     _after(again, run.public_key)
     return again.found.proposal is not None
 
@@ -188,13 +188,13 @@ def remove(dry_run: bool, yes: bool) -> None:
     from bridge.setup.github_setup import Setup
     from bridge.setup.github_survey import GitHubSurvey
 
-    settings = _settings()
-    forge, survey = _line(settings), GitHubSurvey(settings)
+    settings = target()
+    forge, survey = to_github(settings), GitHubSurvey(settings)
     looked = look(settings, forge, survey)
     if not looked.found.tip:
-        _refuse(settings, looked.obstacles)
+        refuse(settings, looked.obstacles)
     steps = removal(looked.found)
-    _show(settings, steps, requests=dry_run)
+    show(settings, steps, requests=dry_run)
     waiting = len(survey.branches("gate/"))
     if waiting:
         click.echo(f"{waiting} open gates will wait for ever: decide them first.", err=True)
@@ -203,7 +203,7 @@ def remove(dry_run: bool, yes: bool) -> None:
     if steps and not yes:
         click.confirm("\nDo it?", abort=True)
     run = Setup(settings, forge, _AtTerminal(False), lambda _: None, lambda _: None, {})
-    _carry_out(run, steps, looked)
+    carry_out(run, steps, looked)
     after = look(settings, forge, GitHubSurvey(settings)).found if steps else looked.found
     rest = list(left(after))
     if rest:
@@ -212,14 +212,14 @@ def remove(dry_run: bool, yes: bool) -> None:
         click.echo(f"  - {line(each)}")
 
 
-def _refuse(settings: GitHubSettings, obstacles: Sequence[str]) -> NoReturn:
+def refuse(settings: GitHubSettings, obstacles: Sequence[str]) -> NoReturn:
     click.echo(f"{settings.repository} can't be set up yet:", err=True)
     for each in obstacles:
         click.echo(f"  - {line(each)}", err=True)
     raise click.exceptions.Exit(1)
 
 
-def _carry_out(run: Setup, steps: Sequence[Step], looked: Looked) -> None:
+def carry_out(run: Setup, steps: Sequence[Step], looked: Looked) -> None:
     for number, step in enumerate(steps, start=1):
         click.echo(f"{number:2}. {line(step.says)} …")
         run.do(step, looked.found)
@@ -231,7 +231,7 @@ _NO_KEY = (
 )
 
 
-def _show(settings: GitHubSettings, steps: Sequence[Step], *, requests: bool) -> None:
+def show(settings: GitHubSettings, steps: Sequence[Step], *, requests: bool) -> None:
     import json
 
     if not steps:
@@ -310,7 +310,7 @@ def _tell_of_opener(looked: Looked, file: str) -> None:
     )
 
 
-def _wanted(
+def wanted_action(
     settings: GitHubSettings, action: str | None, opener: str | None, *, vendor: bool
 ) -> Wanted:
     from bridge.setup import vendored_action
@@ -345,7 +345,7 @@ def _identities(forge: Line, found: Found) -> dict[str, str]:
 # -- what it works with ----------------------------------------------------------------------------
 
 
-def _settings() -> GitHubSettings:
+def target() -> GitHubSettings:
     from pathlib import Path
 
     from bridge.core.settings import REPOSITORY, SERVER_URL, TOKENS, github_from_environment
@@ -372,13 +372,13 @@ def _token_of_gh(server: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _line(settings: GitHubSettings) -> Line:
+def to_github(settings: GitHubSettings) -> Line:
     from bridge.github.transport import Line as ToGitHub
 
     return ToGitHub(settings)
 
 
-def _setup(
+def setting_up(
     settings: GitHubSettings,
     looked: Looked,
     opener: str | None,
@@ -391,7 +391,7 @@ def _setup(
     from bridge.setup.app_manifest import Role
     from bridge.setup.github_setup import Key, Setup, check_key
 
-    forge = _line(settings)
+    forge = to_github(settings)
     keys: dict[Role, Key] = {}
     decider = looked.found.apps.get(Role.DECIDER)
     if decider_key is not None:

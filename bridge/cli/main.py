@@ -19,6 +19,7 @@ from bridge.cli.decide import approve, reject, withdraw
 from bridge.cli.gates import explain, list_, show
 from bridge.cli.github import open_, sweep, tend
 from bridge.cli.github_setup import github
+from bridge.cli.github_try import try_
 from bridge.cli.ledger import log, settle, verify_gate
 from bridge.cli.ledger_coverage import coverage
 from bridge.cli.ledger_verify import ledger
@@ -208,7 +209,7 @@ def completion(context: click.Context, shell: str) -> None:
         click.echo(made(root.command, {}, "hitl", "_HITL_COMPLETE").source())
 
 
-for _command in (open_, tend, sweep):
+for _command in (open_, tend, sweep, try_):
     github.add_command(_command)
 for _command in (coverage, verify_gate, settle):
     ledger.add_command(_command)

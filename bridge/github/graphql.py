@@ -108,6 +108,7 @@ def site(found: Json, configured: Sequence[str]) -> Site:
         voices=_voices(configured, found["viewer"]),
         labels={each["name"]: each["id"] for each in repository["labels"]["nodes"]},
         viewer=found["viewer"]["databaseId"],
+        unprotected=found["viewer"]["login"].removesuffix("[bot]") == "github-actions",
     )
 
 

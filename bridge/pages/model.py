@@ -284,6 +284,8 @@ class Site:
     voices: Voices
     labels: dict[str, str] = field(default_factory=dict)  # of the repository: name to handle
     viewer: int | None = None  # the account whose credential looks
+    #: It looks with a workflow's own token, which the workflow of any branch can have.
+    unprotected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,7 @@ def status(
         note=note,
         started=_started(request, facts),
         foot="\n\n".join([*_apart(request, evaluation), _how(request, replaced, url)]),
+        unprotected=site.unprotected,
         seal="\n".join(filter(None, (kept, str(seal)))),
     )
 
@@ -303,6 +304,7 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
             f" {_policy(decision.policy_source, site)}:"
             f" [the record]({site.url}/tree/{request.shard}/{request.gate.folder})"
         ),
+        unprotected=site.unprotected,
         seal=seal,
     )
 

@@ -177,7 +177,7 @@ class _Doctor:
         yield fault(
             "unprotected: it acts with GITHUB_TOKEN, and any branch's workflow can do the same, so"
             " whoever can push one can record an approval",
-            "for more than trying it out, use two GitHub Apps: see `hitl init`",
+            "for more than trying it out: `hitl github setup`",
         )
         if not self._survey.actions().may_open_pull_requests:
             yield fault(

@@ -21,7 +21,7 @@ from bridge.setup import workflow_files
 from bridge.setup.app_manifest import Role, name_of
 from bridge.setup.branch_rules import A_GATE, A_LATER, REFUSE, RuleBook
 from bridge.setup.checks import Said
-from bridge.setup.github_plan import DECIDED, GATES, KEPT
+from bridge.setup.github_plan import DECIDED, GATES, KEPT, untried
 from bridge.setup.github_steps import (
     ACTION_BRANCH,
     BRANCH,
@@ -33,7 +33,7 @@ from bridge.setup.github_steps import (
 )
 from bridge.setup.github_survey import GitHubSurvey
 from bridge.setup.survey import Actions, App, Environment, Unseen
-from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, SCHEDULE
+from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, SCHEDULE, TRIAL
 
 #: What a classic token needs: GitHub hides a repository's workflows from one without `workflow`.
 SCOPES: Final = ("repo", "workflow")
@@ -64,7 +64,12 @@ class People:
 
 def look(settings: GitHubSettings, line: Line, survey: GitHubSurvey) -> Looked:
     """Raises `ForgeUnavailable` if the repository itself can't be read."""
-    return _Look(settings, line, survey).looked()
+    return _Look(settings, line, survey, protects=True).looked()
+
+
+def look_to_try(settings: GitHubSettings, line: Line, survey: GitHubSurvey) -> Looked:
+    """The same for an installation that protects nothing: it needs no App and no ruleset."""
+    return _Look(settings, line, survey, protects=False).looked()
 
 
 def people(line: Line, organization: str | None) -> People:
@@ -84,8 +89,11 @@ def people(line: Line, organization: str | None) -> People:
 
 
 class _Look:
-    def __init__(self, settings: GitHubSettings, line: Line, survey: GitHubSurvey) -> None:
+    def __init__(
+        self, settings: GitHubSettings, line: Line, survey: GitHubSurvey, *, protects: bool
+    ) -> None:
         self._settings, self._line, self._survey = settings, line, survey
+        self._protects = protects
         self._home = f"/repos/{settings.repository}"
         self._about: Json = self._get(self._home) or {}
 
@@ -135,7 +143,11 @@ class _Look:
             has_removing=self._survey.has_branch(REMOVING),
             removal=self._pull_request(REMOVING),
         )
-        later = (*_of_environment(environment, branch), *self._later(apps))
+        later = (
+            (*_of_environment(environment, branch), *self._later(apps))
+            if self._protects
+            else tuple(self._to_try(found))
+        )
         return Looked(found, _policy(files), later)
 
     def _bare(self, tip: str, tree: str) -> Found:
@@ -167,20 +179,23 @@ class _Look:
             yield f"{name} is archived: unarchive it first"
         if empty:
             yield f"{name} is empty: push a first commit to {branch}"
-        try:
-            rules = self._survey.rules(FIRST)
-        except Unseen:
-            rules = ()
-        if rules is None:
+        if self._no_rulesets() and self._protects:
             yield (
                 "a private repository on the Free plan has neither rulesets nor environments, so"
                 " nothing can protect a gate: take a plan that has them, make the repository"
-                " public, or try the bridge unprotected: docs/github.md#try-it-without-apps"
+                " public, or try the bridge unprotected: `hitl github try`"
             )
         if self._survey.has_branch("gate"):
             yield "the branch gate keeps git from making gate/…: rename or delete it"
         for each in self._survey.branches(f"{FIRST}/"):
             yield f"the branch {each} keeps git from making {FIRST}: rename or delete it"
+
+    def _no_rulesets(self) -> bool:
+        """Whether the plan has none for a repository that is private."""
+        try:
+            return self._survey.rules(FIRST) is None
+        except Unseen:
+            return False
 
     def _later(self, apps: dict[Role, FoundApp]) -> Iterator[str]:
         if not missing_apps(apps):
@@ -192,6 +207,19 @@ class _Look:
                 " registers an App for it: ask one of them to run `hitl github setup --only apps"
                 " --only environment`, and run this again after that"
             )
+        yield from self._of_actions()
+
+    def _to_try(self, found: Found) -> Iterator[str]:
+        if found.rulesets or MAIN in untried(found.files):
+            yield (
+                f"{found.repository} has the bridge already, and this would take its protection"
+                " away: use another repository"
+            )
+            return
+        yield from self._refusing({})
+        yield from self._of_actions()
+
+    def _of_actions(self) -> Iterator[str]:
         try:
             yield from _of_actions(self._survey.actions())
         except Unseen:
@@ -225,13 +253,15 @@ class _Look:
         return tip, str(commit["tree"]["sha"])
 
     def _files(self, branch: str) -> dict[str, str]:
-        found = {path: self._survey.file(path, branch) for path in (POLICY, MAIN, SCHEDULE)}
+        found = {path: self._survey.file(path, branch) for path in (POLICY, MAIN, SCHEDULE, TRIAL)}
         return {path: text for path, text in found.items() if text is not None}
 
     def _environment(self) -> Environment | None:
         return self._survey.environment(ENVIRONMENT)
 
     def _rulesets(self) -> dict[str, tuple[int, Json]]:
+        if self._no_rulesets():
+            return {}
         path = f"{self._home}/rulesets?includes_parents=false&per_page=100"
         ours = [each for each in self._get(path) or () if each["name"].startswith(OURS)]
         return {

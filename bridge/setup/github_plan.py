@@ -52,11 +52,11 @@ def plan(found: Found, wanted: Wanted, policy: PolicyFile | None) -> tuple[Step,
     """Every step that is left. `policy`: the one that is there, None if there is none."""
     roles = (Role.DECIDER, Role.OPENER) if wanted.opener else (Role.DECIDER,)
     return (
-        *_ledger(found),
+        *ledger(found),
         *_environment(found),
         *(step for role in roles for step in _app(found, role, policy)),
         *_rulesets(found, opener=wanted.opener or Role.OPENER in found.apps),
-        *_vendored(found, wanted),
+        *vendored(found, wanted),
         *_proposed(found, wanted),
     )
 
@@ -94,7 +94,7 @@ def mending(checks: Sequence[Check]) -> frozenset[Part]:
 # -- the ledger, the environment -------------------------------------------------------------------
 
 
-def _ledger(found: Found) -> Iterator[Step]:
+def ledger(found: Found) -> Iterator[Step]:
     if found.has_ledger:
         return
     files = {
@@ -294,7 +294,7 @@ def rulesets(found: Found, *, opener: bool) -> Iterator[tuple[dict[str, Any], st
 # -- the action ------------------------------------------------------------------------------------
 
 
-def _vendored(found: Found, wanted: Wanted) -> Iterator[Step]:
+def vendored(found: Found, wanted: Wanted) -> Iterator[Step]:
     tip, tree = found.action or (None, None)
     if not wanted.vendored or tree == wanted.vendored_tree:
         return
@@ -318,7 +318,7 @@ def _vendored(found: Found, wanted: Wanted) -> Iterator[Step]:
     yield Step(Part.FILES, says, tuple(requests))
 
 
-def _action(found: Found, wanted: Wanted) -> str:
+def action(found: Found, wanted: Wanted) -> str:
     tip, tree = found.action or ("", "")
     own = tip if tree == wanted.vendored_tree else ACTION_COMMIT
     return wanted.action or f"{found.repository}/action@{own}"
@@ -328,7 +328,11 @@ def _action(found: Found, wanted: Wanted) -> str:
 
 
 def _files(found: Found, wanted: Wanted) -> Iterator[Step]:
-    files = _written(found, wanted)
+    yield from proposing(found, _written(found, wanted), _ABOUT)
+
+
+def proposing(found: Found, files: Mapping[str, str], body: str) -> Iterator[Step]:
+    """The pull request that brings these files; the one that is open already, if there is one."""
     if not files:
         return
     requests: list[Request] = []
@@ -348,7 +352,7 @@ def _files(found: Found, wanted: Wanted) -> Iterator[Step]:
             "title": "Let people decide in this repository's workflows",
             "head": BRANCH,
             "base": found.default_branch,
-            "body": _ABOUT,
+            "body": body,
         }
         requests.append(Request("POST", f"{found.home}/pulls", about))
     if requests:
@@ -370,17 +374,17 @@ Written by `hitl github setup`. Nothing is decided until you merge this.
 def _written(found: Found, wanted: Wanted) -> dict[str, str]:
     """What the pull request brings. What somebody changed in it already is theirs."""
     files: dict[str, str] = {}
-    proposed = found.proposal.files if found.proposal else {}
-    if POLICY not in found.files:
+    proposed = untried(found.proposal.files if found.proposal else {})
+    if POLICY not in untried(found.files):
         files[POLICY] = Verbatim(proposed.get(POLICY) or policy_text(wanted.identities))
     if SCHEDULE not in found.files:
         files[SCHEDULE] = workflow_files.text(SCHEDULE)
     opener = found.apps.get(Role.OPENER)
     slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else None
-    if MAIN not in found.files:
+    if MAIN not in untried(found.files):
         there = workflow_files.keys_of(proposed.get(MAIN, ""))
         keys = (PUBLIC_KEY,) if _needs_signing(found) else there
-        files[MAIN] = workflow_files.workflow(_action(found, wanted), slug, keys)
+        files[MAIN] = workflow_files.workflow(action(found, wanted), slug, keys)
     elif (newer := _renewed(found, wanted, slug)) != found.files[MAIN]:
         files[MAIN] = newer
     return files
@@ -392,13 +396,23 @@ def _renewed(found: Found, wanted: Wanted, slug: str | None) -> str:
     An open pull request may add a key to it, whose other half is the environment's secret already.
     """
     text = (found.proposal.files if found.proposal else {}).get(MAIN) or found.files[MAIN]
-    text = workflow_files.with_action(text, _action(found, wanted))
+    text = workflow_files.with_action(text, action(found, wanted))
     if _needs_signing(found):
         # The keys that are there stay: what they signed must go on counting.
         keys = (*workflow_files.keys_of(found.files[MAIN]), PUBLIC_KEY)
         text = workflow_files.with_keys(text, keys)
     named = workflow_files.opener_of(text) is not None
     return text if named or not wanted.opener else workflow_files.with_opener(text, slug)
+
+
+def untried(files: Mapping[str, str]) -> dict[str, str]:
+    """These files without what `hitl github try` wrote: it protects nothing, so it is replaced."""
+    return {
+        path: text
+        for path, text in files.items()
+        if not (path == MAIN and workflow_files.acts_by_token(text))
+        and not (path == POLICY and text == workflow_files.text_to_try(POLICY))
+    }
 
 
 def policy_text(identities: Mapping[str, str]) -> str:
@@ -419,9 +433,11 @@ def _needs_signing(found: Found) -> bool:
     A workflow without keys is left so: what was decided without a signature must go on counting.
     """
     there = found.environment is not None and SIGNING_KEY in found.environment.secrets
-    if MAIN in found.files:
-        return not there and bool(workflow_files.keys_of(found.files[MAIN]))
-    return not (there and found.proposal)
+    files = untried(found.files)
+    if MAIN in files:
+        return not there and bool(workflow_files.keys_of(files[MAIN]))
+    proposed = untried(found.proposal.files) if found.proposal else {}
+    return not (there and MAIN in proposed)
 
 
 def _proposed(found: Found, wanted: Wanted) -> Iterator[Step]:
@@ -434,7 +450,7 @@ def _proposed(found: Found, wanted: Wanted) -> Iterator[Step]:
     """
     files = tuple(_files(found, wanted))
     signing = tuple(_signing(found))
-    first = MAIN not in found.files and found.proposal is None
+    first = MAIN not in untried(found.files) and found.proposal is None
     yield from (*signing, *files) if first else (*files, *signing)
 
 

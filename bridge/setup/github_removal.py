@@ -21,7 +21,7 @@ from bridge.setup.github_steps import (
     Request,
     Step,
 )
-from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, SCHEDULE
+from bridge.setup.workflow_files import ENVIRONMENT, MAIN, POLICY, SCHEDULE, TRIAL
 
 _ABOUT: Final = """\
 Written by `hitl github remove`. Once you merge this, nobody decides a gate here. The record on the
@@ -60,7 +60,7 @@ def _proposal(found: Found) -> Iterator[Step]:
 
 
 def _files(found: Found) -> Iterator[Step]:
-    ours = (POLICY, MAIN, SCHEDULE)
+    ours = (POLICY, MAIN, SCHEDULE, TRIAL)
     files: dict[str, str | None] = {path: None for path in ours if path in found.files}
     if not files or found.removal:
         return

@@ -214,4 +214,9 @@ def _explained(denied: Denied, path: str) -> ForgeUnavailable:
         return ForgeUnavailable(f"{denied}: run this again, and it goes on from there")
     if denied.status == 422 and "must be part of" in denied.said:
         return ForgeUnavailable(f"{denied}: install the App on this repository, and run this again")
+    if denied.status == 409 and path.endswith("/actions/permissions/workflow"):
+        return ForgeUnavailable(
+            f"{denied}: the organization doesn't let workflows open pull requests; ask one of its"
+            " owners, or use a repository of your own"
+        )
     return denied

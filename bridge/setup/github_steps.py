@@ -50,6 +50,7 @@ class Part(StrEnum):
 
     LEDGER = "ledger"
     ENVIRONMENT = "environment"
+    ACTIONS = "actions"  # of `hitl github try` alone
     APPS = "apps"
     RULESETS = "rulesets"
     FILES = "files"

@@ -20,13 +20,34 @@ MAIN: Final = f"{_FOLDER}/approvals.yml"
 SCHEDULE: Final = f"{_FOLDER}/approvals-schedule.yml"
 RELAY: Final = f"{_FOLDER}/relay.yml"
 POLICY: Final = PATH
+#: Asks a first gate, to see how it works.
+TRIAL: Final = f"{_FOLDER}/try-a-gate.yml"
 
 _TEMPLATES: Final = {
     MAIN: "workflows/approvals.yml",
     SCHEDULE: "workflows/approvals-schedule.yml",
     RELAY: "workflows/relay.yml",
     POLICY: "approvals.yml",
+    TRIAL: "try/try-a-gate.yml",
 }
+#: What acts with the workflow's own token in place of the App, each by what it replaces.
+_BY_TOKEN: Final = (
+    (
+        r"(?m)^    # The decider's key .*\n    environment: .*\n    permissions: .*$",
+        "    # NOT PROTECTED: the workflow of any branch can have the same token, and so record a\n"
+        "    # decision. `hitl github setup` protects it.\n"
+        "    permissions:\n"
+        "      actions: read\n"
+        "      contents: write\n"
+        "      issues: write\n"
+        "      pull-requests: write\n"
+        "      statuses: write",
+    ),
+    (
+        r"(?m)^          app-id: .*\n          app-key: .*\n(?: *#.*\n)*          signing-key: .*$",
+        "          token: ${{ github.token }}",
+    ),
+)
 #: Which runner, how often, which action, whose voices and keys and which Argo Server: anybody's to
 #: change. The keys may go on below, further to the right.
 _THEIRS: Final = re.compile(
@@ -48,6 +69,24 @@ def text(path: str) -> str:
 def workflow(action: str, opener: str | None = None, keys: Sequence[str] = ()) -> str:
     """The main workflow. `action` is what `uses:` says, `opener` the slug of the opener's App."""
     return with_opener(with_action(with_keys(text(MAIN), keys), action), opener)
+
+
+def workflow_to_try(action: str) -> str:
+    """The main workflow, acting with its own token. It protects nothing."""
+    found = with_opener(with_action(text(MAIN), action), "github-actions")
+    for replaced, by in _BY_TOKEN:
+        found = re.sub(replaced, by, found)
+    return found
+
+
+def text_to_try(path: str) -> str:
+    """The policy of `hitl github try`."""
+    return (templates() / "try" / _TEMPLATES[path]).read_text(encoding="utf-8")
+
+
+def acts_by_token(found: str) -> bool:
+    """Whether this main workflow acts with a token in place of the App, and protects nothing."""
+    return "app-key:" not in found
 
 
 def said_of_keys(found: str) -> tuple[str, ...]:
