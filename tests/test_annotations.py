@@ -460,6 +460,27 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: Path) -> Pod:
     return Pod(tmp_path, monkeypatch, ledger)
 
 
+@pytest.mark.parametrize(
+    ("place", "splits"),
+    [
+        ("wf", ()),
+        ("wf.each(0:oak)", ("oak",)),
+        ("wf[1].each(3:1.5)(0)", ("1.5",)),  # retried
+        ("wf.each(0:oak).ring(12:2)", ("oak", "2")),
+        ("wf.each(4:a (small) one)", ("#4",)),
+        ("wf.each(2:)", ("#2",)),
+    ],
+)
+def test_a_gate_in_a_loop_is_compared_with_that_of_the_same_item(
+    pod: Pod, place: str, splits: tuple[str, ...]
+) -> None:
+    assert pod.run("open", place=place) == 0
+    standing = pod.ledger.read(pod.out("gate"))
+    assert standing
+    assert standing.request.kind
+    assert standing.request.kind.splits == splits
+
+
 def test_an_approved_gate_hands_on_the_decision_and_the_input(pod: Pod) -> None:
     asked = {"input": '{"target": "str"}', "artifact_accuracy": "0.93"}
     assert pod.run("open", **asked) == 0

@@ -14,21 +14,28 @@ from bridge.core.comparison import (
     MOST_ARTIFACTS,
     MOST_BASELINES,
     MOST_CHARACTERS,
+    MOST_LISTED,
     Change,
     baseline_of,
     compared,
     declared_better,
+    is_of_same_run,
     is_stale,
     kind_of,
+    known_from,
+    last_run,
     path_of,
+    split_of,
     with_newest,
 )
+from bridge.core.delivery import Workflow
 from bridge.core.digest import asked_digest, digest_of
 from bridge.core.evaluation import Decider
 from bridge.core.model import (
     HERE,
     ApprovalRequest,
     Artifact,
+    Baselines,
     Better,
     CompareBy,
     Kind,
@@ -202,21 +209,195 @@ def test_two_repositories_of_one_ledger_are_not_compared_and_a_rename_changes_no
     assert path(one) != path(HERE)
 
 
-def test_the_newest_approvals_of_a_kind_are_kept_newest_first() -> None:
-    made = [baseline_of(each, a_decision(each)) for each in (approved(run=n) for n in range(5))]
-    known: tuple[Any, ...] = ()
-    for each in made:
-        known = with_newest(known, each)
-    assert known == tuple(reversed(made))[:MOST_BASELINES]
-    assert with_newest(known, known[1])[:2] == (known[1], known[0])  # recorded again
+def kept(*requests: ApprovalRequest) -> Baselines:
+    """What a kind's file holds after these were approved, a minute after each other."""
+    found = Baselines(FLOW)
+    for each in requests:
+        found = with_newest(found, each, a_decision(each))
+    return found
+
+
+def at_minute(request: ApprovalRequest, minute: int) -> ApprovalRequest:
+    return replace(request, opened_at=NOON + timedelta(minutes=minute))
+
+
+def vouched(_: object) -> bool:
+    return True
+
+
+def test_the_newest_approvals_of_a_kind_are_kept_one_for_each_run() -> None:
+    runs = [at_minute(approved(run=run), run) for run in range(5)]
+    found = kept(*runs)
+    assert [each.key for each in found.approved] == [
+        f"Train/{run}/deploy/12" for run in (4, 3, 2)[:MOST_BASELINES]
+    ]
+    assert [each.key for each in found.listed] == [each.gate.key for each in reversed(runs)]
+    sibling = at_minute(a_request("Train/4/deploy/13", kind=FLOW), 9)
+    after_it = with_newest(found, sibling, a_decision(sibling))
+    assert [each.key for each in after_it.approved] == [
+        "Train/4/deploy/13",
+        "Train/3/deploy/12",
+        "Train/2/deploy/12",
+    ]
+    again = with_newest(found, runs[3], a_decision(runs[3]))  # recorded again
+    assert [each.key for each in again.approved][:2] == [runs[3].gate.key, runs[4].gate.key]
+    assert len(again.listed) == len(found.listed)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("Train/7/deploy/1", "Train/7/deploy/2", True),
+        ("Train/7/deploy/1", "Train/8/deploy/1", False),
+        ("Train/deploy/deploy/1", "Train/deploy/deploy/2", True),
+        ("Release/71/deploy", "Release/72/deploy", False),  # a job of GitHub Actions
+        ("train/a/b/deploy/1", "train/a/c/deploy/1", False),
+    ],
+)
+def test_two_gates_of_a_kind_are_siblings_if_one_run_asks_both(
+    one: str, other: str, together: bool
+) -> None:
+    asks, asked = a_request(one, kind=FLOW), a_request(other, kind=FLOW)
+    baseline = baseline_of(asked, a_decision(asked))
+    assert is_of_same_run(asks, baseline) is together
+    elsewhere = replace(asks, gate=replace(asks.gate, origin="another machine"))
+    assert not is_of_same_run(elsewhere, baseline)
+
+
+def test_the_nodes_of_one_argo_workflow_are_siblings() -> None:
+    workflow = Workflow("ml", "train-1", "u-1")
+    asks, asked = (
+        a_request(f"ml/train-1.each({n}:x)/deploy", kind=FLOW, workflow=workflow) for n in (0, 1)
+    )
+    assert is_of_same_run(asks, baseline_of(asked, a_decision(asked)))
+
+
+@pytest.mark.parametrize("count", [5, MOST_LISTED * 2])
+def test_the_splits_of_a_run_never_void_each_other(count: int) -> None:
+    before = approved(run=6)
+    last = baseline_of(before, a_decision(before))
+    splits = [
+        replace(a_request(f"Train/7/deploy/{n}", kind=FLOW), baseline=last) for n in range(count)
+    ]
+    asked_at = NOON + timedelta(hours=1)
+    found = kept(before)
+    for minute, each in enumerate(splits, 61):
+        assert not is_stale(each, known_from([found]), asked_at, vouched)
+        assert last_run(each, found.approved) == last
+        decision = a_decision(each, decided_at=NOON + timedelta(minutes=minute))
+        found = with_newest(found, each, decision)
+
+
+def test_the_splits_of_a_first_run_never_void_each_other_either() -> None:
+    splits = [a_request(f"Train/7/deploy/{n}", kind=FLOW) for n in range(MOST_LISTED * 2)]
+    found = kept(*splits)
+    late = NOON + timedelta(hours=1)
+    assert all(not is_stale(each, known_from([found]), late, vouched) for each in splits)
+
+
+def test_runs_that_wait_beside_many_others_are_not_asked_anew() -> None:
+    first = approved(run=1)
+    last = baseline_of(first, a_decision(first))
+    waiting = [replace(approved(run=run), baseline=last) for run in range(2, 30)]
+    found = kept(first, *(at_minute(each, 60) for each in waiting[1:]))
+    assert last not in found.approved
+    asked_at = NOON + timedelta(minutes=30)
+    assert not is_stale(waiting[0], known_from([found]), asked_at, vouched)
+    # Its values are at hand no more, so its own record has to say the same.
+    assert is_stale(waiting[0], known_from([found]), asked_at, lambda _: False)
+
+
+def test_a_sibling_is_no_baseline() -> None:
+    sibling = a_request("Train/7/deploy/13", kind=FLOW)
+    own = baseline_of(sibling, a_decision(sibling))
+    request = replace(approved(run=7), baseline=own)
+    assert is_stale(request, known_from([kept(sibling)]), NOON + timedelta(hours=1), vouched)
+
+
+def test_an_approval_that_is_only_listed_is_due_if_its_record_says_so() -> None:
+    runs = [at_minute(approved(run=run), run) for run in range(9)]
+    found = known_from([kept(*runs)])
+    request = replace(approved(run=20), baseline=baseline_of(runs[1], a_decision(runs[1])))
+    asked_at = NOON + timedelta(minutes=5)
+    assert is_stale(request, found, asked_at, vouched)
+
+    def only_the_baseline(told: object) -> bool:
+        return told == request.baseline
+
+    assert not is_stale(request, found, asked_at, only_the_baseline)  # all others are invented
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=12),
+    st.integers(-1, 11),
+    st.integers(0, 13),
+    st.sampled_from([2, 4, MOST_LISTED]),
+)
+def test_no_choice_of_an_opener_passes_that_is_older_than_what_was_due(
+    made: list[tuple[int, int]], choice: int, asked: int, room: int
+) -> None:
+    runs = [
+        at_minute(a_request(f"Train/{run}/deploy/{n}", kind=FLOW), n)
+        for n, (run, _) in enumerate(made)
+    ]
+    every = [baseline_of(each, a_decision(each)) for each in runs]
+    chosen = every[choice] if 0 <= choice < len(every) else None
+    request = replace(a_request("Train/0/deploy/99", kind=FLOW), baseline=chosen)
+    asked_at = NOON + timedelta(minutes=asked)
+    due = [
+        each for each in every if each.decided_at < asked_at and not is_of_same_run(request, each)
+    ][-1:]
+    honest = not (chosen and is_of_same_run(request, chosen)) and not any(
+        chosen is None or chosen.decided_at < each.decided_at for each in due
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bridge.core.comparison.MOST_LISTED", room)
+        stale = is_stale(request, known_from([kept(*runs)]), asked_at, vouched)
+    assert stale or honest
+    if room > len(made):
+        assert stale is not honest
 
 
 def test_an_approval_in_the_second_of_the_question_asks_nothing_anew() -> None:
-    """Two splits are asked and one is approved: which came first, whole seconds do not say."""
-    waiting, sibling = approved(run=7), approved(run=8)
-    newest = baseline_of(sibling, a_decision(sibling, decided_at=NOON))
-    assert not is_stale(waiting.baseline, (newest,), NOON)
-    assert is_stale(waiting.baseline, (newest,), NOON + timedelta(seconds=1))
+    """Two runs ask and one is approved: which came first, whole seconds do not say."""
+    waiting, other = approved(run=7), approved(run=8)
+    found = with_newest(Baselines(FLOW), other, a_decision(other, decided_at=NOON))
+    assert not is_stale(waiting, known_from([found]), NOON, vouched)
+    assert is_stale(waiting, known_from([found]), NOON + timedelta(seconds=1), vouched)
+
+
+# -- the splits of a foreach -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("items", "found"),
+    [
+        (["oak", "elm"], ["oak", "elm"]),
+        ([1, 2.5, True], ["1", "2.5", "True"]),
+        (["oak", "elm", "oak"], ["#0", "elm", "#2"]),
+        ([1, "1"], ["#0", "#1"]),
+        ([{"a": 1}, ["b"], None], ["#0", "#1", "#2"]),
+        (["#1", "", " ", "x" * 500], ["#0", "#1", "#2", "#3"]),
+    ],
+)
+def test_a_split_is_known_by_its_item_if_that_is_plain_and_the_only_one(
+    items: list[Any], found: list[str]
+) -> None:
+    assert [split_of("trees", each, items) for each in range(len(items))] == found
+
+
+def test_a_split_with_a_secret_item_or_none_that_can_be_read_is_known_by_its_place() -> None:
+    assert split_of("tokens", 0, ["hunter2"]) == "#0"
+    assert split_of("frames", 3, ()) == "#3"
+
+
+def test_each_split_is_a_kind_of_its_own() -> None:
+    subject = Subject("Train", "deploy")
+    kinds = [
+        kind_of(subject, CompareBy(), splits=splits)
+        for splits in ((), ("oak",), ("elm",), ("oak", "elm"), ("elm", "oak"))
+    ]
+    assert len({path_of(replace(BEFORE, kind=each)) for each in kinds}) == len(kinds)
 
 
 # -- what it is bound to ---------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,9 +31,9 @@ def accuracy(value: str) -> tuple[Artifact, ...]:
     return (Artifact("accuracy", "float", f"sha256:{value}", value=value, metric=True),)
 
 
-def opened(at: World, run: int, value: str, **more: Any) -> PullRequest:
-    key = f"Train/{run}/deploy/12"
-    return at.open(key, artifacts=accuracy(value), kind=KIND, **more)
+def opened(at: World, run: int, value: str, task: int = 12) -> PullRequest:
+    key = f"Train/{run}/deploy/{task}"
+    return at.open(key, artifacts=accuracy(value), kind=KIND)
 
 
 def approved(at: World, run: int, value: str) -> PullRequest:
@@ -90,6 +89,25 @@ def test_a_later_approval_voids_nothing(at: World) -> None:
     assert baseline(at, waiting).key == "Train/6/deploy/12"
     # The last to be recorded is the last that was approved.
     assert baseline(at, opened(at, 9, "0.9")).key == "Train/7/deploy/12"
+
+
+def test_five_gates_of_one_run_are_each_asked_once(at: World) -> None:
+    """Splits that nothing tells apart are of one kind, and none of them is due."""
+    approved(at, 6, "0.929")
+    splits = [opened(at, 7, "0.941", task) for task in range(5)]
+    for each in splits:
+        approve(at, each)
+        assert at.recorded(each), at.notes(each)
+        assert baseline(at, each).key == "Train/6/deploy/12"
+
+
+def test_a_run_that_waits_while_four_others_are_approved_is_not_asked_anew(at: World) -> None:
+    approved(at, 6, "0.929")
+    waiting = opened(at, 7, "0.941")
+    for run in range(8, 12):
+        approved(at, run, "0.95")
+    approve(at, waiting)
+    assert at.recorded(waiting), at.notes(waiting)
 
 
 def test_opening_again_keeps_what_was_shown(at: World) -> None:

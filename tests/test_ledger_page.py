@@ -26,6 +26,7 @@ from bridge.core.evaluation import (
 from bridge.core.facts import Fact
 from bridge.core.model import (
     ApprovalRequest,
+    Approved,
     Artifact,
     Baseline,
     Baselines,
@@ -54,6 +55,7 @@ NAMES: dict[Any, str] = {
     Kind: "kind",
     Baseline: "baseline",
     Baselines: "baselines",
+    Approved: "approved",
     Picture: "picture",
     Link: "link",
     Fact: "fact",
@@ -82,8 +84,8 @@ COMPUTED = {
 
 #: These belong to a decision, to which nobody's approval is bound: their tables lack that column.
 DECIDED = {
-    "baselines", "decision", "vote", "actor", "membership", "condition", "objections", "objection",
-    "lifting", "turn",
+    "baselines", "approved", "decision", "vote", "actor", "membership", "condition", "objections",
+    "objection", "lifting", "turn",
 }  # fmt: skip
 
 Row = tuple[str, ...]

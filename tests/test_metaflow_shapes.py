@@ -85,6 +85,25 @@ def test_the_tasks_of_a_foreach_join_are_told_apart_by_their_index(
     assert names["rings_joined[1].width"] == "30"
 
 
+@pytest.mark.parametrize(
+    ("step", "splits"),
+    [
+        ("fork", [()]),
+        ("part", [("elm",), ("oak",)]),
+        ("ring", [("elm", "3"), ("oak", "1"), ("oak", "2")]),
+        ("ring_after", [("elm", "3"), ("oak", "1"), ("oak", "2")]),
+        ("parts_joined", [()]),
+    ],
+)
+def test_a_split_of_a_foreach_is_compared_with_that_of_the_same_items(
+    project: Project, run: Outcome, step: str, splits: list[tuple[str, ...]]
+) -> None:
+    gates = [project.gate(each["key"]) for each in project.ran(step)]
+    assert sorted(gate.request.kind.splits for gate in gates if gate and gate.request.kind) == (
+        splits
+    )
+
+
 def test_a_split_of_a_foreach_shows_its_own_item(project: Project, run: Outcome) -> None:
     gates = [project.gate(each["key"]) for each in project.ran("part")]
     shown = [{a.name: a for a in gate.request.artifacts} for gate in gates if gate]

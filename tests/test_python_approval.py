@@ -95,6 +95,8 @@ def test_one_name_asked_twice_is_two_gates_and_two_answers(ledger: Path, tmp_pat
         assert hitl("approve", first.id).returncode == 0
         second = asked(process)
         assert second.key == first.key.removesuffix("1") + "2"
+        # It is compared with the second one of the last approved run.
+        assert hitl_json("show", second.id, "--json")["request"]["kind"]["splits"] == ["#2"]
         assert hitl("reject", second.id, "--reason", "once is enough").returncode == 0
         assert [result[0] for result in results(process)] == ["approved", "GateShut"]
 

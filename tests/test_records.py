@@ -139,7 +139,7 @@ artifacts = st.builds(
     metric=st.booleans(),
     better=st.none() | st.sampled_from(Better),
 )
-kinds = st.builds(Kind, text, text, *[st.none() | text] * 4)
+kinds = st.builds(Kind, text, text, *[st.none() | text] * 4, st.lists(text, max_size=2).map(tuple))
 baselines = st.builds(
     Baseline,
     text,

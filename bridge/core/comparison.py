@@ -7,25 +7,29 @@ auditor compare the same two sides, without looking anywhere else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from bridge.core.approval import DECISION
-from bridge.core.artifacts import ordered
+from bridge.core.artifacts import comparable, ordered
 from bridge.core.converter import plain
 from bridge.core.digest import canonical
 from bridge.core.evaluation import Decider
 from bridge.core.model import (
     ApprovalRequest,
+    Approved,
     Artifact,
     Baseline,
+    Baselines,
     Better,
     CompareBy,
     Decision,
+    Gate,
     Kind,
     Place,
     Subject,
@@ -36,8 +40,10 @@ MOST_ARTIFACTS: Final = 200
 #: Of their names, types and values together: one approved gate with long ones must leave room for
 #: what later gates of its kind ask.
 MOST_CHARACTERS: Final = 100_000
-#: Approvals of a kind that the ledger keeps at hand, newest first.
+#: Runs whose last approval of a kind the ledger keeps at hand with its values, newest first.
 MOST_BASELINES: Final = 3
+#: Approvals of a kind of which it keeps when they were.
+MOST_LISTED: Final = 50
 
 #: What a float can hold, and the difference of two such.
 _LARGEST: Final = Decimal("1e300")
@@ -139,12 +145,28 @@ def _number(artifact: Artifact | None) -> Decimal | None:
 
 
 def kind_of(
-    subject: Subject, compare: CompareBy, project: str | None = None, branch: str | None = None
+    subject: Subject,
+    compare: CompareBy,
+    project: str | None = None,
+    branch: str | None = None,
+    splits: Iterable[str] = (),
 ) -> Kind | None:
     """The kind of a gate; None if its author wants no comparison."""
     if not compare.wanted:
         return None
-    return Kind(subject.flow, subject.step, subject.environment, project, branch, compare.name)
+    of = (subject.flow, subject.step, subject.environment)
+    return Kind(*of, project, branch, compare.name, tuple(splits))
+
+
+def split_of(name: str, index: int, items: Sequence[Any]) -> str:
+    """How the split of this index is found again in the next run: by its item, if that is short
+    and the only one that reads so, and else by its place."""
+    item = items[index] if index < len(items) else None
+    text = str(item) if comparable(name, item) and comparable("item", item) else ""
+    if not text.strip() or text.startswith("#"):
+        return f"#{index}"
+    alike = sum(type(each) in (str, int, float, bool) and str(each) == text for each in items)
+    return text if alike == 1 else f"#{index}"
 
 
 def is_of(kind: Kind, subject: Subject) -> bool:
@@ -209,21 +231,106 @@ def _with_room(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
             yield replace(each, size=None, head=None, link=None, better=None)
 
 
-def is_stale(baseline: Baseline | None, known: Sequence[Baseline], asked_at: datetime) -> bool:
-    """Whether people were shown another comparison than with what was approved last, when they
-    were asked. Its opener chose it, and could choose a flattering one.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger has at hand of a kind, newest first."""
 
-    `known` are those at hand, newest first. What was approved later voids nothing. Times are whole
-    seconds: what was approved in the second of the question may have been approved after it.
+    approved: tuple[Baseline, ...] = ()
+    listed: tuple[Approved, ...] = ()
+    since: datetime | None = None  # every approval from then on is listed; None: every one
+
+
+def known_from(files: Iterable[Baselines]) -> Known:
+    """What is at hand of a kind on several branches of the record."""
+    found = list(files)
+    approved = dict.fromkeys(each for file in found for each in file.approved)
+    listed = dict.fromkeys(each for file in found for each in file.listed)
+    cut = [each.listed[-1].decided_at for each in found if len(each.listed) >= MOST_LISTED]
+    return Known(
+        tuple(sorted(approved, key=_when, reverse=True)),
+        tuple(sorted(listed, key=_when, reverse=True)),
+        max(cut, default=None),
+    )
+
+
+def _when(approved: Approved | Baseline) -> datetime:
+    return approved.decided_at
+
+
+def is_of_same_run(request: ApprovalRequest, other: Approved | Baseline) -> bool:
+    """Whether a gate of the request's kind is a sibling: of the same run, such as another split."""
+    gate = request.gate
+    if Gate(gate.origin, other.key).id != other.gate:
+        return False
+    if request.workflow:  # a run of Argo is an origin of its own
+        return True
+    step = request.kind.step if request.kind else ""
+    return _run(gate.key, step) == _run(other.key, step)
+
+
+def _run(key: str, step: str) -> str:
+    """`Flow/6` of `Flow/6/deploy/12`, and of `Flow/6/deploy`."""
+    found = re.fullmatch(rf"(.*?)/{re.escape(step)}(?:/[^/]*)?", key, re.DOTALL)
+    return found[1] if found else key
+
+
+def last_run(request: ApprovalRequest, known: Iterable[Baseline]) -> Baseline | None:
+    """What a request is compared with, of those at hand, newest first: the splits of one foreach
+    are not compared with each other."""
+    return next((each for each in known if not is_of_same_run(request, each)), None)
+
+
+def is_stale(
+    request: ApprovalRequest,
+    known: Known,
+    asked_at: datetime,
+    on_record: Callable[[Approved | Baseline], bool],
+) -> bool:
+    """Whether people were shown another comparison than with the run that was approved last when
+    they were asked. Its opener chose it, and could choose a flattering one.
+
+    What was approved later voids nothing, and a sibling of the same run is never due. Times are
+    whole seconds: what was approved in the second of the question may have been approved after it.
     """
-    due = next((each for each in known if each.decided_at < asked_at), None)
-    if baseline is None:
-        # Of those that had no room here, one may have been due.
-        return due is not None or len(known) >= MOST_BASELINES
-    return baseline not in known or (due is not None and baseline.decided_at < due.decided_at)
+    baseline = request.baseline
+    if baseline and (
+        is_of_same_run(request, baseline) or not (baseline in known.approved or on_record(baseline))
+    ):
+        return True
+    newest = last_run(request, known.approved)
+    for due in _before(request, known, asked_at):
+        if known.since and due.decided_at < known.since and due.gate != (newest and newest.gate):
+            return True  # one that is listed no more may be due
+        if baseline and due.decided_at <= baseline.decided_at:
+            return False
+        if due in known.approved or on_record(due):
+            return True
+    # Of those that are listed no more, one may have been due.
+    return known.since is not None and newest is not None
 
 
-def with_newest(known: Sequence[Baseline], newest: Baseline) -> tuple[Baseline, ...]:
-    """Those at hand after one more approval."""
-    others = [each for each in known if each.gate != newest.gate]
-    return (newest, *others)[:MOST_BASELINES]
+def _before(
+    request: ApprovalRequest, known: Known, asked_at: datetime
+) -> Iterator[Approved | Baseline]:
+    """Other runs' approvals of the kind before this time, newest first."""
+    every: list[Approved | Baseline] = [*known.approved, *known.listed]
+    for each in sorted(every, key=_when, reverse=True):
+        if each.decided_at < asked_at and not is_of_same_run(request, each):
+            yield each
+
+
+def with_newest(before: Baselines, request: ApprovalRequest, decision: Decision) -> Baselines:
+    """Those at hand on one branch after one more approval."""
+    newest = baseline_of(request, decision)
+    others = [
+        each
+        for each in before.approved
+        if each.gate != newest.gate and not is_of_same_run(request, each)
+    ]
+    row = Approved(newest.gate, newest.key, newest.decided_at)
+    rows = [each for each in before.listed if each.gate != newest.gate]
+    return replace(
+        before,
+        approved=(newest, *others)[:MOST_BASELINES],
+        listed=(row, *rows)[:MOST_LISTED],
+    )

@@ -199,17 +199,15 @@ def _folded(name: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Gates that are compared with each other: the same step of the same flow, for one target.
-
-    `name` is the flow's own, so that the splits of a foreach are not one kind.
-    """
+    """Gates that are compared with each other: the same step of the same flow, for one target."""
 
     flow: str
     step: str
     environment: str | None = None
     project: str | None = None  # Metaflow's, with its branch
     branch: str | None = None
-    name: str | None = None
+    name: str | None = None  # the flow's own
+    splits: tuple[str, ...] = ()  # of each foreach around it, the outermost first: its item
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +231,21 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
+class Approved:
+    """When a gate was approved; its own record says what it was."""
+
+    gate: str  # its id
+    key: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Baselines:
     """The last approved gates of one kind, newest first."""
 
     kind: Kind
-    approved: tuple[Baseline, ...] = ()
+    approved: tuple[Baseline, ...] = ()  # the last one of each run
+    listed: tuple[Approved, ...] = ()  # and of more, when
     format: int = field(default=FORMAT, metadata=ALWAYS)
 
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -116,7 +117,9 @@ def draft_from(env: Mapping[str, str], settings: Settings) -> Draft:
         subject=subject,
         declared=spec.declared,
         workflow=workflow,
-        kind=kind_of(subject, spec.compare),
+        kind=kind_of(
+            subject, spec.compare, splits=() if spec.compare.name else _splits_of(said[PLACE])
+        ),
     )
 
 
@@ -158,6 +161,13 @@ def _said(text: str) -> dict[str, str]:
 def _gate(workflow: Workflow, said: Mapping[str, str]) -> Gate:
     """One for each node of the template around it: a fan-out or a loop has several of one name."""
     return Gate(f"argo#{workflow.uid}", f"{workflow.namespace}/{said[PLACE]}/{said['gate']}")
+
+
+def _splits_of(place: str) -> Iterator[str]:
+    """The items of the loops around the gate: Argo names a node `train(0:oak)` by its item."""
+    for index, item in re.findall(r"\((\d+):(?:([^()]*)\))?", place):
+        told = comparable("item", item) and item.strip() and not item.startswith("#")
+        yield item if told else f"#{index}"
 
 
 def _of_workflow(text: str) -> Iterator[Artifact]:

@@ -147,7 +147,7 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
         facts=started_by(str(person())),
         subject=subject,
         declared=spec.declared,
-        kind=kind_of(subject, spec.compare),
+        kind=kind_of(subject, spec.compare, splits=_turn_of(gate, spec)),
         drawn=drawn.drawn,
         not_drawn=drawn.not_drawn,
     )
@@ -163,6 +163,13 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
 
     decision = pass_gate(wiring.venue(settings), run, draft, condition, again)
     return approval_of(verified[-1], decision)
+
+
+def _turn_of(gate: Gate, spec: GateSpec) -> Iterator[str]:
+    """Which of the calls of one name in a run it is: a loop asks many times."""
+    nth = gate.key.rpartition("/")[2]
+    if nth != "1" and not spec.compare.name:  # the author's own key tells them apart
+        yield f"#{nth}"
 
 
 def _given(values: Mapping[str, Any], name: str) -> Any:

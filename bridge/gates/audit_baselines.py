@@ -41,8 +41,17 @@ def baseline_faults(entry: Entry, decided: Decided | None) -> Iterator[str]:
 
 
 def _begins_with(text: str | None, decided: Decided) -> bool:
+    newest = baseline_of(*decided)
     try:
-        approved = baselines_in(text, "").approved if text is not None else ()
+        found = baselines_in(text, "") if text is not None else None
     except BridgeError:
         return False
-    return approved[:1] == (baseline_of(*decided),)
+    if found is None or not found.listed:
+        return False
+    listed = found.listed[0]
+    return (found.approved[:1], listed.gate, listed.key, listed.decided_at) == (
+        (newest,),
+        newest.gate,
+        newest.key,
+        newest.decided_at,
+    )

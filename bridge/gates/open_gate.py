@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bridge.core.comparison import last_run
 from bridge.core.model import ApprovalRequest, Standing
 from bridge.core.picture import Drawn
 from bridge.gates.ports import Ledger, Notices
@@ -19,8 +20,7 @@ def compared(ledger: Ledger, request: ApprovalRequest, before: Standing | None) 
         return request
     if before and before.request.kind == request.kind:
         return replace(request, baseline=before.request.baseline)
-    known = ledger.baselines(request)
-    return replace(request, baseline=next(iter(known), None))
+    return replace(request, baseline=last_run(request, ledger.baselines(request)))
 
 
 def placed(ledger: Ledger, request: ApprovalRequest, before: Standing | None) -> ApprovalRequest:

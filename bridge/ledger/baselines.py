@@ -6,12 +6,23 @@ one kind would conflict, and GitHub runs no workflow for a pull request with con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
-from bridge.core.comparison import MOST_BASELINES, baseline_of, is_stale, path_of, with_newest
+from bridge.core.comparison import (
+    MOST_BASELINES,
+    MOST_LISTED,
+    Known,
+    baseline_of,
+    is_stale,
+    known_from,
+    path_of,
+    with_newest,
+)
 from bridge.core.errors import LedgerCorrupt, StaleBaseline
 from bridge.core.evaluation import Outcome
-from bridge.core.model import ApprovalRequest, Baseline, Baselines, Decision
+from bridge.core.model import ApprovalRequest, Approved, Baseline, Baselines, Decision
 from bridge.core.records import baselines_in, baselines_out
 from bridge.ledger.clone import GitClone
 from bridge.ledger.gate_folders import GateFolders, record_ids
@@ -23,53 +34,56 @@ from bridge.policy.claims import asked_at
 class BaselineFiles:
     """Reads them from one clone, and writes them to it.
 
-    With `signed`, which checks signatures, one counts only if its gate's decision is on record and
-    says the same: whoever may push could flatter a request by what it is compared with.
+    With `signed`, one counts only if its gate's decision is on record with a signature and says the
+    same: whoever may push could flatter a request by what it is compared with.
     """
 
-    def __init__(self, clone: GitClone, signed: GateFolders | None = None) -> None:
+    def __init__(self, clone: GitClone, gates: GateFolders, *, signed: bool) -> None:
         self._clone = clone
+        self._gates = gates
         self._signed = signed
 
-    def read(self, commits: Sequence[str], request: ApprovalRequest) -> tuple[Baseline, ...]:
+    def read(self, commits: Sequence[str], request: ApprovalRequest) -> Known:
         """Those at hand on any of these branches, newest first.
 
         What cannot be read is not there: it must not keep a gate from being opened or decided.
         """
         path = path_of(request)
         if path is None:
-            return ()
+            return Known()
         folders = self._folders(commits, path)
         name = path.rpartition("/")[2]
         files = [each[name] for each in folders if name in each and each[name].mode in BLOBS]
         self._clone.bring_files(leaf.sha for leaf in files)
-        told = dict.fromkeys(each for leaf in files for each in self._approved(leaf, path))
-        found = [each for each in told if self._is_on_record(each, commits, path)]
-        return tuple(sorted(found, key=lambda each: each.decided_at, reverse=True))
+        found = known_from(each for leaf in files for each in self._file(leaf, path))
+        if not self._signed:
+            return found
+        told = (each for each in found.approved if self._is_on_record(each, commits, path))
+        return replace(found, approved=tuple(told))
 
-    def _is_on_record(self, told: Baseline, commits: Sequence[str], path: str) -> bool:
-        return self._signed is None or any(
-            self._is_signed(self._signed, told, commit, path) for commit in commits
-        )
+    def _is_on_record(self, told: Approved | Baseline, commits: Sequence[str], path: str) -> bool:
+        return any(self._is_recorded(told, commit, path) for commit in commits)
 
-    def _is_signed(self, gates: GateFolders, told: Baseline, commit: str, path: str) -> bool:
+    def _is_recorded(self, told: Approved | Baseline, commit: str, path: str) -> bool:
         if not IS_ID.fullmatch(told.gate):
             return False
         try:
-            files = gates.of([commit], told.gate)[commit]
+            files = self._gates.of([commit], told.gate)[commit]
             if "decision.yaml" not in files:
                 return False
             self._clone.bring_files(record_ids([files]))
-            found = gates.as_recorded(told.gate, files, commit, None)
+            found = self._gates.as_recorded(told.gate, files, commit, None)
         except LedgerCorrupt:
             return False
         decision = found.decision
-        return (
-            decision is not None
-            and decision.outcome is Outcome.APPROVED
-            and path_of(found.request) == path
-            and baseline_of(found.request, decision) == told
-        )
+        if decision is None or decision.outcome is not Outcome.APPROVED:
+            return False
+        if path_of(found.request) != path:
+            return False
+        known = baseline_of(found.request, decision)
+        if isinstance(told, Baseline):
+            return known == told
+        return (known.key, known.decided_at) == (told.key, told.decided_at)
 
     def _folders(self, commits: Sequence[str], path: str) -> list[Tree]:
         """One exchange a level, for however many commits."""
@@ -82,23 +96,26 @@ class BaselineFiles:
         self._clone.bring(trees)
         return [self._clone.tree(each) for each in trees]
 
-    def _approved(self, leaf: Leaf, path: str) -> tuple[Baseline, ...]:
-        try:
+    def _file(self, leaf: Leaf, path: str) -> Iterator[Baselines]:
+        with suppress(LedgerCorrupt):
+            found = baselines_in(self._clone.blob(leaf.sha), path)
             # No more than the bridge writes: each one's record is looked up.
-            return baselines_in(self._clone.blob(leaf.sha), path).approved[:MOST_BASELINES]
-        except LedgerCorrupt:
-            return ()
+            yield replace(
+                found,
+                approved=found.approved[:MOST_BASELINES],
+                listed=found.listed[:MOST_LISTED],
+            )
 
     def after(
         self,
         tree: str,
         ledger: str,
-        known: Sequence[Baseline],
+        commits: Sequence[str],
         request: ApprovalRequest,
         decision: Decision,
     ) -> str:
         """The tree of the commit that records this approval upon `ledger`, with its kind's file
-        besides. `known` are those at hand on all branches.
+        besides. `commits` are the tips of all branches of the record.
 
         Raises `StaleBaseline` if people were shown another comparison than was due.
         """
@@ -106,15 +123,21 @@ class BaselineFiles:
         if request.kind is None or path is None:
             return tree
         at = asked_at(decision.facts)
+
+        def on_record(told: Approved | Baseline) -> bool:
+            # Without signatures a list is worth what a record is.
+            listed = isinstance(told, Approved) and not self._signed
+            return listed or self._is_on_record(told, commits, path)
+
         # Without a proof of when it was asked, nobody but the opener looks after it anyway.
-        if at and is_stale(request.baseline, known, at):
+        if at and is_stale(request, self.read(commits, request), at, on_record):
             raise StaleBaseline(
                 f"gate {request.gate.id} was compared with another gate than the one that was"
                 " approved last: look at the new comparison and answer that"
             )
         own = self.read([ledger], request)
-        approved = with_newest(own, baseline_of(request, decision))
-        text = baselines_out(Baselines(request.kind, approved))
+        before = Baselines(request.kind, own.approved, own.listed)
+        text = baselines_out(with_newest(before, request, decision))
         *folders, name = path.split("/")
         return self._grown(tree, folders, {name: self._clone.write_blob(text)}).sha
 

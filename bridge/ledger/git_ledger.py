@@ -86,7 +86,7 @@ class GitLedger:
         self._exchanges = Exchanges(self._clone)
         self._listing = apart(remote, cache)
         self._gates = GateFolders(self._clone, keys)
-        self._baselines = BaselineFiles(self._clone, self._gates if keys else None)
+        self._baselines = BaselineFiles(self._clone, self._gates, signed=bool(keys))
         self._commits = Commits(self._clone, sign)
         self._files = SignedFiles(self._clone, signature, keys)
         self._decisions = DecisionRecorder(
@@ -275,7 +275,7 @@ class GitLedger:
     def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
         def attempt() -> tuple[Baseline, ...]:
             shards = shards_of(self._clone.remote_refs(SHARDS))
-            return self._baselines.read(list(shards.values()), request) if shards else ()
+            return self._baselines.read(list(shards.values()), request).approved if shards else ()
 
         return self._exchanges.alone(attempt)
 

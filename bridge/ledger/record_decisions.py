@@ -181,8 +181,8 @@ class DecisionRecorder:
         files = {**due.files, **self._files.decision(request, final)}
         tree = self._gates.with_files(ledger, request.gate.id, files)
         if due.approved:
-            known = self._baselines.read(list(shards_of(tips).values()), request)
-            tree = self._baselines.after(tree, ledger, known, request, final)
+            shards = list(shards_of(tips).values())
+            tree = self._baselines.after(tree, ledger, shards, request, final)
         commit = self._commits.make(
             tree,
             # An approval joins the gate's own commit to the record, as a merged pull request does.

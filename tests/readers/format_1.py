@@ -117,6 +117,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "project": optional(TEXT),
         "branch": optional(TEXT),
         "name": optional(TEXT),
+        "splits": optional([TEXT], []),
     },
     "baseline": {
         "gate": needed(TEXT),
@@ -240,6 +241,12 @@ TABLES: dict[str, dict[str, Key]] = {
         "format": needed(NUMBER),
         "kind": needed("kind"),
         "approved": optional(["baseline"], []),
+        "listed": optional(["approved"], []),
+    },
+    "approved": {
+        "gate": needed(TEXT),
+        "key": needed(TEXT),
+        "decided_at": needed(TIME),
     },
     "turn": {
         "format": needed(NUMBER),

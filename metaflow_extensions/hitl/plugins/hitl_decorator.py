@@ -358,10 +358,13 @@ class HitlDecorator(StepDecorator):
 
         from .request import GatedTask
 
+        node = self._graph[self._step]
+        is_join = node.type == "join"
         return GatedTask(
             gate=Gate(self._origin(), self._key(run_id, task_id)),
             step=self._step,
-            is_join=self._graph[self._step].type == "join",
+            is_join=is_join,
+            ends_foreach=is_join and self._graph[node.split_parents[-1]].type == "foreach",
             split_index=split_index,
             inputs=list(inputs),
             parameters=self._parameters,

@@ -19,7 +19,7 @@ from bridge.argo.ui import run_links
 from bridge.core import artifacts as shown
 from bridge.core import draw, message_template, plain_pickle
 from bridge.core.approval import DECISION
-from bridge.core.comparison import declared_better, kind_of
+from bridge.core.comparison import declared_better, kind_of, split_of
 from bridge.core.conditions import Readable, Test, judge
 from bridge.core.errors import Faults
 from bridge.core.evaluation import Condition
@@ -44,6 +44,7 @@ class GatedTask:
     gate: Gate
     step: str
     is_join: bool
+    ends_foreach: bool  # it joins the splits of one
     split_index: int | None
     inputs: Sequence[Any]
     parameters: Mapping[str, Any]  # Metaflow's Parameter objects
@@ -71,7 +72,7 @@ def draft_of(
         subject=subject,
         declared=declared.declared,
         workflow=settings.workflow,
-        kind=kind_of(subject, declared.compare, *task.project),
+        kind=kind_of(subject, declared.compare, *task.project, _splits_of(task)),
         drawn=pictures.drawn,
         not_drawn=pictures.not_drawn,
     )
@@ -230,6 +231,19 @@ def _split_of(parent: Any, split_index: int | None) -> _Split | None:
     return _Split(stack[-1].var, stack[-1].index) if stack else None
 
 
+def _splits_of(task: GatedTask) -> Iterator[str]:
+    """Which split of each foreach around it the task is, in words that hold in the next run."""
+    parent = task.inputs[0]
+    branch = _Branch(task, parent, None, task.step, task.step)
+    splits = [_Split(each.var, each.index) for each in parent.get("_foreach_stack", [])]
+    if task.ends_foreach:
+        splits = splits[:-1]
+    elif not task.is_join and not parent.is_none("_foreach_var") and task.split_index is not None:
+        splits.append(_Split(parent["_foreach_var"], task.split_index))
+    for each in splits:
+        yield split_of(each.variable, each.index, branch.items_of(each.variable))
+
+
 def _index_of(parent: Any, position: int) -> int:
     stack = parent.get("_foreach_stack", [])
     return int(stack[-1].index) if stack else position
@@ -345,6 +359,15 @@ class _Branch(Mapping[str, Any]):
             f"the artifact {split.variable} of {self._parent.pathspec}",
             [f"it has no item {split.index} any more"],
         )
+
+    def items_of(self, variable: str) -> Sequence[Any]:
+        """Those of a foreach, if they can be read everywhere without running code."""
+        if variable not in self._keys or not shown.worth_reading(*self._stored_as(variable)):
+            return ()
+        try:
+            return list(self.plainly(variable))
+        except (Faults, NotPlain, TypeError):
+            return ()
 
     def keys_stored(self) -> Iterable[str]:
         return self._keys.values()
