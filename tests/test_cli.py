@@ -335,6 +335,15 @@ def test_a_rejection_without_a_reason_says_so(
     assert decision.votes[0].reason == recorded
 
 
+@pytest.mark.parametrize("verb", ["approve", "reject", "withdraw"])
+def test_a_reason_in_another_encoding_is_refused(ledger: Path, run: Run, verb: str) -> None:
+    request = opened(a_request(KEY))
+    ran = run(verb, KEY, "--reason", os.fsdecode(b"l\xf6w"))
+    assert ran.code == 2
+    assert "'--reason': it has a byte that is not UTF-8" in ran.err
+    assert decision_of(request) is None
+
+
 def test_a_rejection_at_a_terminal_is_asked_for_its_reason(ledger: Path) -> None:
     request = opened(a_request(KEY))
     master, slave = pty.openpty()

@@ -538,6 +538,9 @@ def test_no_name_keeps_a_decision_from_being_recorded(ledger: GitLedger, name: s
     assert standing.decision
     (found,) = ledger.history(5)
     assert (found.id, found.key) == (request.gate.id, "A Gate: 000000000000")
+    again = ledger.read(request.gate.id)
+    assert again
+    assert again.decision
 
 
 # -- what was tampered with ----------------------------------------------------------------------

@@ -207,6 +207,10 @@ def test_a_proof_is_of_one_request_and_not_of_what_an_opener_puts_in_its_place(
         ({"request": '{"format":1,"texts":{"HITL_LEDGER":"x"},"files":[]}'}, "its texts are not"),
         ({"request": '{"format":2,"texts":{},"files":[]}'}, "another version"),
         ({"request": '{"format":1,"texts":{},"files":[["a","b",1]]}'}, "a name, a digest"),
+        (
+            {"request": f'{{"format":1,"texts":{{}},"files":[["a","sha256:{"a" * 64}",{2**63}]]}}'},
+            "a name, a digest",
+        ),
         ({"request": '{"format":1,"texts":{},"files":[]}'}, "`gate` is a name"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def test_without_a_name_in_git_it_is_the_login_at_this_host(
     found = person()
     assert (found.name, found.login) == ("deployer", "deployer")
     assert (found.email or "").startswith("deployer@")
+
+
+def test_a_login_in_another_encoding_can_be_recorded(
+    hermetic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hermetic / ".gitconfig").write_text("")
+    monkeypatch.setenv("LOGNAME", os.fsdecode(b"J\xf6rg"))
+    found = person()
+    assert (found.name, found.login) == ("J\ufffdrg", "J\ufffdrg")
+    assert (found.email or "").isprintable()
 
 
 def test_without_git_there_is_still_a_login(monkeypatch: pytest.MonkeyPatch) -> None:

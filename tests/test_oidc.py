@@ -230,6 +230,7 @@ def _forged(github: GitHub, run: Run, kind: str) -> str:
         "",
         "no token at all",
         "a.b.c",
+        "\ud800.b.c",
     ],
 )
 def test_a_token_that_github_did_not_sign_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.core.delivery import Workflow
 from bridge.core.digest import digest_of
-from bridge.core.errors import LedgerCorrupt
+from bridge.core.errors import Faults, LedgerCorrupt
 from bridge.core.evaluation import (
     Actor,
     Answer,
@@ -393,6 +394,39 @@ def test_a_decision_is_written_in_the_format_of_its_request() -> None:
     for write in (lambda: request_out(request), lambda: decision_out(decision)):
         with pytest.raises(ValueError, match="writes format 1, not format 7"):
             write()
+
+
+HALF = "\udcf6"  # what Python makes of a byte of the system that is no UTF-8
+
+
+@pytest.mark.parametrize(
+    ("write", "why"),
+    [
+        (lambda: request_out(a_request(message=HALF)), "request.message contains an unpaired"),
+        (
+            lambda: request_out(a_request(artifacts=(Artifact(HALF, "file", "sha256:1"),))),
+            r"artifacts\[0\].name contains an unpaired",
+        ),
+        (
+            lambda: request_out(a_request(artifacts=(Artifact("a", "file", "sha256:1", 2**64),))),
+            r"artifacts\[0\].size is too large",
+        ),
+    ],
+)
+def test_a_request_that_nobody_could_read_back_is_not_written(
+    write: Callable[[], str], why: str
+) -> None:
+    with pytest.raises(Faults, match=why):
+        write()
+
+
+def test_what_people_said_can_be_read_back_whatever_it_holds() -> None:
+    """A decision that cannot be read shuts its gate for good, and an audit stops at it."""
+    decision = a_decision(a_request(), reason=f"approved by J{HALF}rg")
+    assert decision_in(decision_out(decision)).reason == "approved by J\ufffdrg"
+    said = Objection(Actor("Ann"), Verdict.HOLD, NOON, "sha256:1", HALF)
+    (found,) = objections_in(objections_out("0" * 16, (said,))).objections
+    assert found.reason == "\ufffd"
 
 
 def test_every_fault_is_told_at_once() -> None:

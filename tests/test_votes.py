@@ -623,6 +623,17 @@ def test_a_later_input_that_does_not_fit_takes_an_earlier_one_back() -> None:
     assert "approve again" in found.dismissed[-1].reason
 
 
+def test_in_one_second_the_order_of_the_comments_says_which_words_came_later() -> None:
+    yes, unread = comment("/approve"), replace(comment("/approve if green"), url="u/unread")
+    (gone,) = gathered(page(yes, unread)).dismissed
+    assert "approve again" in gone.reason
+    assert gathered(page(unread, yes)).votes
+    # Between a review and a comment, nothing says it.
+    assert not gathered(page(review("APPROVED"), unread)).votes
+    edited = replace(unread, edited=Edit(ALICE, yes.at), at=at(1))
+    assert not gathered(page(edited, yes)).votes
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -11,12 +11,23 @@ import click
 from bridge.cli.output import on_terminal, shown
 from bridge.cli.session import Session, gate_id, gate_ids, gate_ids_or_none, pass_session
 from bridge.core.errors import AlreadyDecided, BridgeError, Faults
+from bridge.core.sanitize import as_text, is_text
 
 if TYPE_CHECKING:
     from bridge.core.evaluation import Verdict
     from bridge.core.model import Standing
     from bridge.gates.recording import Deciding
     from bridge.gates.venue import Voted
+
+
+def _as_text(_context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_text(value):
+        raise click.BadParameter("it has a byte that is not UTF-8: type it again in a UTF-8 shell")
+    return value
+
+
+def _reason(**more: Any) -> Callable[[Any], Any]:
+    return click.option("--reason", metavar="TEXT", callback=_as_text, **more)
 
 
 _sign = click.option(
@@ -34,7 +45,7 @@ _sign = click.option(
 @click.option(
     "-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One field of the input; once for each."
 )
-@click.option("--reason", metavar="TEXT", default="", help="Goes into the record.")
+@_reason(default="", help="Goes into the record.")
 @_sign
 @pass_session
 def approve(
@@ -105,7 +116,7 @@ def _picked(session: Session) -> tuple[str, ...]:
 
 @click.command()
 @gate_ids
-@click.option("--reason", metavar="TEXT", help="Goes into the record. A terminal asks for it.")
+@_reason(help="Goes into the record. A terminal asks for it.")
 @_sign
 @pass_session
 def reject(session: Session, gates: tuple[str, ...], reason: str | None, sign: str | None) -> None:
@@ -119,14 +130,14 @@ def reject(session: Session, gates: tuple[str, ...], reason: str | None, sign: s
     from bridge.core.evaluation import NO_REASON, Verdict
 
     if reason is None and sys.stdin.isatty() and on_terminal():
-        reason = click.prompt("Reason", default="", show_default=False)
+        reason = as_text(click.prompt("Reason", default="", show_default=False))
     said = (reason or "").strip() or NO_REASON
     _vote(session, gates, Verdict.REJECT, said, lambda _: None, sign)
 
 
 @click.command()
 @gate_id
-@click.option("--reason", metavar="TEXT", required=True, help="Goes into the record.")
+@_reason(required=True, help="Goes into the record.")
 @pass_session
 def withdraw(session: Session, gate: str, reason: str) -> None:
     """Withdraw a gate that nothing waits for any more.

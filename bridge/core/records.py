@@ -24,17 +24,14 @@ T = TypeVar("T")
 
 def request_out(request: ApprovalRequest) -> str:
     """`request.yaml`. Raises `Faults` if nobody could read it back."""
-    text = dump(
-        {
-            "format": _known(request.format),
-            "gate": request.gate.id,
-            "digest": digest_of(request),
-            **plain(request),
-        }
-    )
+    record: dict[str, Any] = plain(request)
+    named = {"gate": request.gate.id, "digest": digest_of(request)}
+    text = dump({"format": _known(request.format), **named, **record})
+    _, faults = read(ApprovalRequest, record, "request")
     if fault := too_large(text):
-        says = f"its record {fault}: shorten the message, the artifacts or the input schema"
-        raise Faults(f"the request of {shortened(request.gate.key, 80)}", [says])
+        faults = [f"its record {fault}: shorten the message, the artifacts or the input schema"]
+    if faults:
+        raise Faults(f"the request of {shortened(request.gate.key, 80)}", faults)
     return text
 
 

@@ -51,6 +51,20 @@ def unseen(text: str) -> bool:
     return any(not (_is_shown(each) or each in " \t\n") for each in text)
 
 
+_HALF: Final = re.compile("[\ud800-\udfff]")
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8. Python keeps bytes of the system that are none as halves
+    of characters (https://peps.python.org/pep-0383/), and no record can hold one."""
+    return not _HALF.search(text)
+
+
+def as_text(text: str) -> str:
+    """The same, with a mark for each half of a character."""
+    return _HALF.sub("\ufffd", text)
+
+
 def one_line(text: str) -> str:
     """The text on one line, harmless to a terminal, with single spaces."""
     return " ".join(harmless_terminal(text).split())

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.core.errors import LedgerCorrupt
+from bridge.core.sanitize import as_text
 
 if TYPE_CHECKING:
     import yaml
@@ -38,6 +39,7 @@ def dump(record: Mapping[str, Any]) -> str:
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        value = as_text(value)  # a decision that nobody can read would shut its gate for good
         # Other ends of a line than a newline come back as newlines, unless they are escaped.
         escaped = any(each in value for each in "\r\x85\u2028\u2029\ufeff")
         # What we write without quotation marks, nobody may read in two ways.

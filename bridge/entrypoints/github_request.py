@@ -78,9 +78,9 @@ def inputs_in(env: Mapping[str, str]) -> dict[str, str]:
         return {}
     try:
         given = json.loads(Path(path).read_text(encoding="utf-8")).get("inputs") or {}
+        return {name: value for name, value in given.items() if isinstance(value, str) and value}
     except (OSError, ValueError, RecursionError, AttributeError):
         raise Faults("the environment", ["GITHUB_EVENT_PATH holds no event"]) from None
-    return {name: value for name, value in given.items() if isinstance(value, str) and value}
 
 
 def unpacked(text: str) -> JobGate:
@@ -113,7 +113,7 @@ def _parts(whole: object) -> tuple[dict[str, str], list[Artifact]]:
 def _file(found: object) -> Artifact:
     match found:
         case [str() as name, str() as digest, int() as size] if (
-            name and _DIGEST.fullmatch(digest) and type(size) is int and size >= 0
+            name and _DIGEST.fullmatch(digest) and type(size) is int and 0 <= size < 1 << 63
         ):
             return Artifact(name, FILE, digest, size)
     raise Faults(_SUBJECT, ["a file has a name, a digest and a size"])

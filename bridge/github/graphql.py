@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.core.evaluation import Answer
 from bridge.core.rules import Group
+from bridge.core.sanitize import as_text
 from bridge.github.queries import REVISIONS
 from bridge.pages.marker import seal_of
 from bridge.pages.model import (
@@ -287,7 +288,7 @@ def moment(text: str) -> datetime:
 
 def _lines(body: str | None) -> str:
     # GitHub's own editor sends CRLF, and gives back what it was sent.
-    return (body or "").replace("\r\n", "\n")
+    return as_text((body or "").replace("\r\n", "\n"))
 
 
 def new_page(made: Mapping[str, Any]) -> Page:

@@ -196,7 +196,7 @@ def signed(token: str, keys: Keys) -> object:
         raise Faults(SUBJECT, [f"it has more than {_LONGEST_TOKEN:,} characters"])
     try:
         kid = jwt.get_unverified_header(token).get("kid")
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, UnicodeEncodeError, RecursionError):
         raise Faults(SUBJECT, ["it is no token"]) from None
     key = keys.get(kid) if isinstance(kid, str) else None
     if key is None:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 from bridge.core.evaluation import Actor
-from bridge.core.sanitize import one_line
+from bridge.core.sanitize import as_text, one_line
 
 _KEYS = r"^(user\.(name|email)|hitl\.team)$"
 
@@ -30,7 +30,8 @@ def person() -> Actor:
 
 def _login() -> str:
     try:
-        return getpass.getuser()
+        # From a variable, it may have bytes that are not UTF-8, which no record can hold.
+        return as_text(getpass.getuser())
     except (KeyError, OSError):  # a container's user without an entry in the password file
         return "unknown"
 

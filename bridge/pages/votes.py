@@ -148,7 +148,7 @@ def gather(
     for comment in page.inline:
         reader.inline(comment)
     closing = reader.closing()
-    votes, gone = taken_back.left(reader.votes, reader.unread_since)
+    votes, gone = taken_back.left(reader.votes, reader.unread_since, page)
     return Gathered(
         votes=tuple(votes),
         dismissed=(*reader.dismissed, *gone),
