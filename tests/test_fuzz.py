@@ -218,7 +218,7 @@ SITE: Final = graphql.site(
             "defaultBranchRef": {"name": "main", "target": {"oid": "1" * 40}},
             "policy": None, "labels": {"nodes": []},
         },
-        "viewer": {"databaseId": 5},
+        "viewer": {"databaseId": 5, "login": "approval-decider[bot]"},
     },
     (),
 )  # fmt: skip
