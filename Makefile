@@ -66,10 +66,10 @@ test-ssh-keygen: setup
 fuzz: setup
 	@$(BIN)/python -m tests.fuzz_parsers -max_total_time=600
 
-# What people see on GitHub, in Chromium: `make test-browser DRAW=1` also draws docs/pictures anew.
+# What people see on GitHub, and what they click at `hitl github setup`, in Chromium: `make test-browser DRAW=1` also draws docs/pictures anew.
 .PHONY: test-browser
 test-browser: $(VENV)/browser
-	@$(if $(DRAW),DRAW=1) PYTHONDONTWRITEBYTECODE= $(VENV)/browser/bin/python -m pytest tests/test_browser.py
+	@$(if $(DRAW),DRAW=1) PYTHONDONTWRITEBYTECODE= $(VENV)/browser/bin/python -m pytest tests/test_browser.py tests/test_browser_setup.py
 
 $(VENV)/browser: $(READY) tests/browser.lock
 	$(PYTHON) -m venv --clear $@

@@ -72,7 +72,13 @@ def store() -> Iterator[dict[str, str]]:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Whole workflows take minutes and a package index: they run when they are named."""
-    named = ("test_act.py", "test_browser.py", "test_image.py", "test_release.py")
+    named = (
+        "test_act.py",
+        "test_browser.py",
+        "test_browser_setup.py",
+        "test_image.py",
+        "test_release.py",
+    )
     if collection_path.name not in named:
         return None
     return None if any(collection_path.name in each for each in config.args) else True

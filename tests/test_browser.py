@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests import eye
+from tests.chromium import chromium
 from tests.forge import world
 
 OUT = eye.ROOT / "build" / "eye"
@@ -31,12 +31,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, eye.Seen]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    assert program, "no chromium on the PATH: apt-get install chromium"
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with chromium() as made:
         yield made
-        made.close()
 
 
 def shown(browser: Browser, seen: eye.Seen, theme: str, width: int) -> Page:

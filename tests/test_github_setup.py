@@ -12,6 +12,7 @@ from html import unescape
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -70,7 +71,8 @@ class Acme:
         """Press the only button of each page that is opened."""
         self.shown.append(address)
         if not address.startswith(self.github.url):
-            self.confirm(requests.get(address, timeout=20).text)
+            back = self.confirm(requests.get(address, timeout=20).text)
+            assert requests.get(back, timeout=20).status_code == 200
             return True
         slug = re.search(r"/apps/([\w-]+)/installations/new$", address)
         assert slug, address
@@ -78,15 +80,24 @@ class Acme:
         return True
 
     def confirm(self, page: str) -> str:
-        """Post the form as a browser does; the address that it ends at."""
+        """Press our button and GitHub's; the address that the browser ends at."""
+        at_github = self.press(page)
+        assert at_github.status_code == 200, at_github.text
+        reply = self.press(at_github.text)
+        assert reply.status_code == 302, reply.text
+        return reply.headers["Location"]
+
+    def press(self, page: str) -> requests.Response:
+        """Post the form as a browser does."""
         action = re.search(r'action="([^"]+)"', page)
-        manifest = re.search(r'name="manifest" value="([^"]+)"', page)
         assert action, page
-        assert manifest, page
-        given = {"manifest": unescape(manifest[1])}
-        reply = requests.post(unescape(action[1]), data=given, timeout=20)
-        assert reply.status_code == 200, reply.text
-        return reply.url
+        given = dict(re.findall(r'name="(\w+)" value="([^"]+)"', page))
+        return requests.post(
+            urljoin(self.github.url, unescape(action[1])),
+            data={name: unescape(value) for name, value in given.items()},
+            allow_redirects=False,
+            timeout=20,
+        )
 
     def merge(self) -> None:
         """What the administrator does with the pull request."""
@@ -482,17 +493,7 @@ def test_without_a_browser_here_the_address_is_pasted(
 ) -> None:
     def pasted(*_: object, **__: object) -> str:
         said = re.findall(r"data:text/html;base64,(\S+)", capsys.readouterr().out)
-        page = base64.b64decode(said[-1]).decode()
-        action, given = re.search(r'action="([^"]+)"', page), re.search(r'value="([^"]+)"', page)
-        assert action
-        assert given
-        reply = requests.post(
-            unescape(action[1]),
-            data={"manifest": unescape(given[1])},
-            allow_redirects=False,
-            timeout=20,
-        )
-        return reply.headers["Location"]
+        return acme.confirm(base64.b64decode(said[-1]).decode())
 
     def waiting(_: float) -> None:
         for app in acme.github.apps.values():
@@ -678,10 +679,13 @@ def test_the_action_is_where_a_published_release_says_it_is(url: str, address: s
 def test_the_first_gate_is_decided_by_the_workflow_that_was_merged(
     acme: Acme, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    key = tmp_path / "opener.pem"
-    assert main([*SETUP, "--opener", str(key)]) == 0
+    assert main([*SETUP, "--opener", str(tmp_path / "opener.pem")]) == 0
     acme.merge()
-    told = capsys.readouterr().out
+    decides_a_first_gate(acme, tmp_path, capsys.readouterr().out)
+
+
+def decides_a_first_gate(acme: Acme, folder: Path, told: str) -> None:
+    """What `setup --opener opener.pem` told, up to the first decision that a reader believes."""
     opener = re.search(r"HITL_APP_ID=(\d+)", told)
     keys = re.search(r"HITL_KEYS=(.*)", told)
     assert opener
@@ -690,8 +694,9 @@ def test_the_first_gate_is_decided_by_the_workflow_that_was_merged(
     acme.repo.grant(alice, "maintain")
 
     # A run that root started asks, with the opener's key.
-    ours = {**acme.github.environment(acme.repo), "HITL_CACHE": str(tmp_path / "cache")}
-    asks = {**ours, "HITL_APP_ID": opener[1], "HITL_APP_KEY": key.read_text()}
+    ours = {**acme.github.environment(acme.repo), "HITL_CACHE": str(folder / "cache")}
+    key = (folder / "opener.pem").read_text()
+    asks = {**ours, "HITL_APP_ID": opener[1], "HITL_APP_KEY": key}
     place = desk(from_environment(asks), github_from_environment(asks))
     draft = Draft(
         gate=Gate("https://metadata.test", "Train/7/deploy/12"),

@@ -20,11 +20,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jwt
 
-from tests.github import contract
+from tests.github import contract, web
 from tests.github import rest as rest_api
 from tests.github.accounts import Account, Kind, Refusal, Token
 from tests.github.faults import Fault, Faults
@@ -228,7 +228,7 @@ class GitHub(World):
             return "graphql"
         if path.startswith("/_services/"):
             return "oidc"
-        if path.endswith("/settings/apps/new"):
+        if web.is_page(path):
             return "web"
         return "mint" if _is_jwt(_credential(headers)) else "rest"
 
@@ -374,23 +374,8 @@ class GitHub(World):
     # -- pages -------------------------------------------------------------------------------
 
     def _web(self, request: Request) -> Reply:
-        """The page that takes a manifest, and its one button, pressed by who is logged in."""
-        match request.path.strip("/").split("/"):
-            case ["organizations", owner, "settings", "apps", "new"]:
-                account = self.find_account(owner)
-            case _:
-                account = self.logged_in
-        given = dict(parse_qsl(request.text))
-        if account is None or request.method != "POST" or given.keys() != {"manifest"}:
-            return Reply(404, {"Content-Type": "text/html"}, b"Not Found")
-        manifest = json.loads(given["manifest"])
-        try:
-            code = self.register(manifest, account)
-        except Refusal as refusal:
-            return Reply(422, {"Content-Type": "text/html"}, refusal.message.encode())
-        state = request.query.get("state")
-        back = urlencode({"code": code, **({"state": state} if state else {})})
-        return Reply(302, {"Location": f"{manifest['redirect_url']}?{back}"}, b"")
+        status, headers, text = web.answer(self, request)
+        return Reply(status, headers, text.encode())
 
     # -- git ---------------------------------------------------------------------------------
 
