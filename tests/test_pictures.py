@@ -26,8 +26,8 @@ from bridge.core.converter import plain, read
 from bridge.core.draw import MOST, Pictures, pictures
 from bridge.core.errors import GateShut, LedgerCorrupt
 from bridge.core.evaluation import Outcome
-from bridge.core.model import ApprovalRequest, Draft
-from bridge.core.picture import as_recorded
+from bridge.core.model import ApprovalRequest, Artifact, Draft
+from bridge.core.picture import NotDrawn, as_recorded
 from bridge.gates.open_gate import open_gate
 from bridge.gates.verify import verify
 from bridge.ledger.git_ledger import GitLedger, create
@@ -241,6 +241,9 @@ def test_a_picture_is_on_a_white_page(kind: int, pixel: bytes, seen: bytes) -> N
 FIGURE = a_file(2, [bytes(range(6))] * 2, 2, [0, 2], 3)
 
 
+BLACK = a_file(2, [bytes(3)], 1, [0], 3)
+
+
 class Plot:
     """What a plotting library draws."""
 
@@ -366,7 +369,7 @@ def test_a_figure_that_is_drawn_otherwise_elsewhere_is_that_of_the_record(
 ) -> None:
     draft = a_draft(plot=Plot())
     recorded(ledger, draft)
-    other = drawn_of(plot=Plot(a_file(2, [bytes(3)], 1, [0], 3)))
+    other = drawn_of(plot=Plot(BLACK))
     assert verify(ledger, with_pictures(draft, other)).outcome is Outcome.APPROVED
 
 
@@ -473,6 +476,50 @@ def test_a_picture_that_no_machine_draws_is_never_that_of_the_record(name: str) 
 def test_a_request_is_verified_with_its_own_pictures(ledger: GitLedger) -> None:
     request = recorded(ledger, a_draft(losses=LOSSES))
     assert verify(ledger, request.draft).outcome is Outcome.APPROVED
+
+
+def test_a_figure_that_is_drawn_once_more_asks_nothing_anew(ledger: GitLedger) -> None:
+    """Metaflow's second attempt opens the gate again, and a plotting library draws otherwise."""
+    first, second = (
+        a_draft(plot=each, losses=LOSSES)
+        for each in (Plot(), Plot(a_file(2, [bytes(3)], 1, [0], 3)))
+    )
+    second = replace(second, artifacts=first.artifacts)  # the same bytes are stored
+    missing = replace(
+        second,
+        drawn=tuple(each for each in second.drawn if each.exact),
+        not_drawn=(NotDrawn("plot", "plot is not drawn: there is no matplotlib"),),
+    )
+    assert [each.picture for each in first.drawn] != [each.picture for each in second.drawn]
+    heard = Heard()
+    standings = [
+        open_gate(ledger, heard, asked(each), each.drawn, each.not_drawn)
+        for each in (first, second, missing)
+    ]
+    assert {each.commit for each in standings} == {standings[0].commit}
+    assert heard.words == ["opened"]
+
+
+def test_a_figure_of_another_artifact_is_drawn_anew(ledger: GitLedger) -> None:
+    first, second = (
+        a_draft(plot=each) for each in (Plot(), Plot(a_file(2, [bytes(3)], 1, [0], 3)))
+    )
+    (artifact,) = second.artifacts
+    second = replace(second, artifacts=(replace(artifact, digest="sha256:2"),))
+    shown = [
+        open_gate(ledger, Heard(), asked(each), each.drawn).request.pictures
+        for each in (first, second)
+    ]
+    assert shown[0] != shown[1]
+
+
+def test_a_value_that_cannot_be_read_in_a_second_process_asks_nothing_anew(
+    ledger: GitLedger,
+) -> None:
+    first = a_request(artifacts=(Artifact("model", "pkg.Model", "sha256:1", value="oak"),))
+    unread = replace(first, artifacts=(Artifact("model", "pkg.Model", "sha256:1", size=9),))
+    standings = [open_gate(ledger, Heard(), each) for each in (first, unread)]
+    assert standings[0].commit == standings[1].commit
 
 
 def test_a_request_that_is_asked_anew_keeps_its_pictures(ledger: GitLedger) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bridge.core.artifacts import as_recorded
 from bridge.core.comparison import last_run
+from bridge.core.digest import digest_of
 from bridge.core.model import ApprovalRequest, Standing
-from bridge.core.picture import Drawn
+from bridge.core.picture import Drawn, NotDrawn
+from bridge.core.picture import as_recorded as pictures_as_recorded
 from bridge.gates.ports import Ledger, Notices
 from bridge.policy.narrow import check_policy
 from bridge.render.request import request_md
@@ -29,12 +32,35 @@ def placed(ledger: Ledger, request: ApprovalRequest, before: Standing | None) ->
     return replace(request, shard=shard)
 
 
+def as_asked(
+    request: ApprovalRequest,
+    before: Standing | None,
+    drawn: Sequence[Drawn],
+    not_drawn: Sequence[NotDrawn],
+) -> ApprovalRequest:
+    """The request as it was asked before, if it differs only in what each process makes in its own
+    way: a figure that is drawn once more, or a value that cannot be read here. Its votes hold."""
+    if before is None:
+        return request
+    asked = before.request
+    same = replace(
+        request,
+        artifacts=as_recorded(request.artifacts, asked.artifacts),
+        pictures=pictures_as_recorded(drawn, not_drawn, asked.pictures),
+    )
+    return same if digest_of(same) == digest_of(asked) else request
+
+
 def open_gate(
-    ledger: Ledger, notices: Notices, request: ApprovalRequest, drawn: Sequence[Drawn] = ()
+    ledger: Ledger,
+    notices: Notices,
+    request: ApprovalRequest,
+    drawn: Sequence[Drawn] = (),
+    not_drawn: Sequence[NotDrawn] = (),
 ) -> Standing:
     """The gate as it stands: opening twice finds the first, and a decided one stays decided."""
     before = ledger.read(request.gate.id)
-    standing = open_after(ledger, request, before, drawn)
+    standing = open_after(ledger, request, before, drawn, not_drawn)
     if is_asked_now(standing, before):
         notices.opened(standing.request)
     return standing
@@ -45,10 +71,12 @@ def open_after(
     request: ApprovalRequest,
     before: Standing | None,
     drawn: Sequence[Drawn] = (),
+    not_drawn: Sequence[NotDrawn] = (),
 ) -> Standing:
     """The same, if you read the gate as it was `before`, and without a notice."""
     check_policy(request.policy, request.schema)
     request = compared(ledger, placed(ledger, request, before), before)
+    request = as_asked(request, before, drawn, not_drawn)
     return ledger.open(request, request_md(request), drawn)
 
 

@@ -73,7 +73,7 @@ def ask(desk: Desk, draft: Draft, facts: tuple[Fact, ...] = ()) -> tuple[Standin
     else:
         request = draft.bound(policy_for(draft, look.site), now, place)
         before = desk.ledger.read(request.gate.id)
-    standing = open_after(desk.ledger, request, before, draft.drawn)
+    standing = open_after(desk.ledger, request, before, draft.drawn, draft.not_drawn)
     if standing.decision or standing.head is None:
         return standing, None
     asks = is_asked_now(standing, before)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from bridge.core import artifacts
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, GateShut, LostRequest, Refused
 from bridge.core.evaluation import Actor, Channel, Condition, Evidence, Vote
@@ -44,7 +45,9 @@ class ThisMachine:
         """The flow's own policy was checked as it was declared."""
 
     def open(self, draft: Draft) -> Opened:
-        standing = open_gate(self.ledger, self.notices, self._bound(draft), draft.drawn)
+        standing = open_gate(
+            self.ledger, self.notices, self._bound(draft), draft.drawn, draft.not_drawn
+        )
         command = suggested_commands.approve(standing.request, self.ledger.where)
         return Opened(standing, f"to decide, in any shell: {command}")
 
@@ -60,6 +63,7 @@ class ThisMachine:
         """What the draft asks now, compared with what was shown."""
         return replace(
             self._bound(draft),
+            artifacts=artifacts.as_recorded(draft.artifacts, recorded.artifacts),
             shard=recorded.shard,
             baseline=recorded.baseline,
             pictures=as_recorded(draft.drawn, draft.not_drawn, recorded.pictures),
