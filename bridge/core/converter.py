@@ -36,6 +36,8 @@ _NO_DEFAULT: Final = object()
 #: What a reader returns beside a fault: nothing is built of it.
 _FAULTY: Final = object()
 
+_AS_THEY_ARE: Final = frozenset({str, int, bool, NoneType})
+
 T = TypeVar("T")
 Faults = list[str]
 Reader = Callable[[object, str, Faults], Any]
@@ -83,6 +85,8 @@ def fields_of(kind: Any) -> tuple[Field, ...]:
 
 def plain(value: Any, *, bound: bool = False) -> Any:
     """The value as text, numbers, lists and mappings; if `bound`, only the bound keys."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, datetime):
@@ -100,9 +104,9 @@ def plain(value: Any, *, bound: bool = False) -> Any:
 
 def _pairs(value: Any, bound: bool) -> Iterator[tuple[str, Any]]:
     for each in fields_of(cast(Any, type(value))):
-        inner = getattr(value, each.name)
         if bound and not each.bound:
             continue
+        inner = getattr(value, each.name)
         if each.inline:
             yield from _pairs(inner, bound)
         elif each.always or inner != each.default:
@@ -255,20 +259,26 @@ def _read_record(kind: Any, raw: object, at: str, faults: Faults) -> Any:
     return value
 
 
+@functools.cache
+def _readers_of(kind: Any) -> tuple[tuple[Field, Reader], ...]:
+    """The keys of this record, each with what reads its value."""
+    return tuple((each, _reader(each.kind)) for each in fields_of(kind))
+
+
 def _taken(kind: Any, left: dict[Any, Any], at: str, faults: Faults) -> Any:
     """Take this record's keys out of `left`."""
     before = len(faults)
     found: dict[str, Any] = {}
-    for each in fields_of(kind):
-        path = f"{at}.{each.key}"
+    for each, read_one in _readers_of(kind):
         if each.inline:
             found[each.name] = _taken(each.kind, left, at, faults)
         elif each.key in left:
-            value = found[each.name] = _reader(each.kind)(left.pop(each.key), path, faults)
+            path = f"{at}.{each.key}"
+            value = found[each.name] = read_one(left.pop(each.key), path, faults)
             if not each.always and value == each.default:
                 faults.append(f"{path} has its default: leave the key out")
-        elif each.required or each.always:
-            faults.append(f"{path} is missing")
+        elif each.always or each.required:
+            faults.append(f"{at}.{each.key} is missing")
     if len(faults) > before:
         return _FAULTY
     try:

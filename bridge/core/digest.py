@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -19,7 +20,27 @@ def digest_of(request: ApprovalRequest) -> str:
     Every value that people are shown is bound. Who started the run and when the gate was opened
     are not: both have sources of their own. `docs/ledger.md` has the recipe.
     """
-    bound = plain(request, bound=True)
+    return _digest_of(_Same(request))
+
+
+class _Same:
+    """A request as a key of a cache: this very value, which is frozen."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: ApprovalRequest) -> None:
+        self.request = request
+
+    def __hash__(self) -> int:
+        return id(self.request)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.request is other.request
+
+
+@functools.lru_cache(maxsize=4)  # an audit asks three times for each request, one after the other
+def _digest_of(same: _Same) -> str:
+    bound = plain(same.request, bound=True)
     # Whoever computes it again may find the artifacts in another order.
     if "artifacts" in bound:
         bound["artifacts"].sort(key=lambda each: (each["name"], each["digest"]))
