@@ -59,7 +59,16 @@ def test_a_condition_does_not_hold_on_values_that_fail_it(
 
 @pytest.mark.parametrize(
     "environment",
-    ["Production", "PRODUCTION", "production\n", " production ", "production\u200b", "ｐroduction"],
+    [
+        "Production",
+        "PRODUCTION",
+        "production\n",
+        " production ",
+        "production\u200b",
+        "ｐroduction",
+        "pr\u043eduction",  # the Cyrillic letter
+        "PRODUC\u03a4ION",  # the Greek one
+    ],
 )
 def test_text_is_compared_without_letter_case_and_blanks_around_it(environment: str) -> None:
     values = {"environment": environment}

@@ -270,7 +270,7 @@ gates:
   - {name: strict, when: {environment: production}, require: {permission: admin}}
   - {name: milder, require: {permission: triage}}
 """
-    for written in ("production\n", "Production", " PRODUCTION"):
+    for written in ("production\n", "Production", " PRODUCTION", "pr\u043eduction"):
         assert parse(text).select(subject(environment=written)).rule == "strict"
 
 
@@ -366,6 +366,7 @@ gates:
         (gate("on_timeout: approve"), "p.yml:2: on_timeout needs a timeout beside it"),
         (gate("when:\n  artifacts: accuracy << 1"), "p.yml:5: artifacts: the condition"),
         (gate("when: {step: ''}"), "p.yml:4: step is empty"),
+        (gate("when: {environment: [dev, 'prod*']}"), "p.yml:4: environment: 'prod*' has a *"),
         (gate("via: email"), "p.yml:4: via cannot be 'email'; there is pull_request, issue"),
         (gate("via: issue\nvia: issue"), "p.yml:5: 'via' stands twice; it stood on line 4"),
         (gate() + "  - {name: b, require: {users: a}}\n", "p.yml:4: no gate gets here: 'a gate'"),

@@ -347,15 +347,24 @@ def _conditions(place: Place) -> tuple[str, ...]:
     return tuple(test.text for test in tests if test)
 
 
+def _whole(place: Place, key: str) -> tuple[str, ...]:
+    """Names, and no patterns: `prod*` would cover no gate, and a milder entry below all of them."""
+    names = place.texts(key)
+    for name in names:
+        if "*" in name:
+            place.fault(f"{key}: {name!r} has a *, and a name is compared whole: list the names")
+    return names
+
+
 def _when(place: Place) -> When:
     tests = (
         each.parsed(conditions.parse, "a condition such as accuracy < 0.9")
         for each in place.entries("artifacts")
     )
     return When(
-        flows=place.texts("flow"),
-        steps=place.texts("step"),
-        environments=place.texts("environment"),
+        flows=_whole(place, "flow"),
+        steps=_whole(place, "step"),
+        environments=_whole(place, "environment"),
         labels=place.texts("label"),
         artifacts=tuple(test for test in tests if test),
         changes=tuple(
