@@ -71,6 +71,17 @@ fuzz: setup
 test-browser: $(VENV)/browser
 	@$(if $(DRAW),DRAW=1) PYTHONDONTWRITEBYTECODE= $(VENV)/browser/bin/python -m pytest tests/test_browser.py tests/test_browser_setup.py
 
+# GitHub's own example events, through the workflows' conditions and the action; needs npm.
+.PHONY: test-octokit
+test-octokit: setup build/octokit-webhooks-examples-7.6.1.tgz
+	@$(PYTEST) tests/test_octokit.py
+
+build/octokit-webhooks-examples-7.6.1.tgz:
+	mkdir -p build/npm
+	npm pack --silent --pack-destination build/npm @octokit/webhooks-examples@7.6.1
+	echo '0dee94dd707a3b70ed09aedb2a008ccd31dd7a8a6aa99e92362bcc6099caeb989eaca2f5027348034b644580914bb970193efdd9df8fb3559b7c796ca3a3329d  build/npm/$(@F)' | sha512sum --check --quiet
+	mv build/npm/$(@F) $@
+
 $(VENV)/browser: $(READY) tests/browser.lock
 	$(PYTHON) -m venv --clear $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/browser.lock

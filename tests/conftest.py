@@ -77,6 +77,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         "test_browser.py",
         "test_browser_setup.py",
         "test_image.py",
+        "test_octokit.py",
         "test_release.py",
     )
     if collection_path.name not in named:

@@ -29,6 +29,7 @@ from bridge.setup.workflow_files import (
     workflow_to_try,
 )
 from tests.actions import ROOT, USED, example, load, written
+from tests.expressions import evaluate
 
 PATHS = (MAIN, RELAY, SCHEDULE)
 DECIDING, PASSING, STRIKING = (load(written(path)) for path in PATHS)
@@ -229,6 +230,48 @@ def test_a_request_and_its_token_are_in_no_variable_of_a_step_because_those_are_
 def test_a_job_stands_behind_an_if_and_ends_by_itself(workflow: dict[str, Any]) -> None:
     assert "sender.type != 'Bot'" in job(workflow)["if"]
     assert int(job(workflow)["timeout-minutes"]) <= 15
+
+
+GATE = {"labels": [{"name": "bug"}, {"name": "gate:pending"}]}
+OTHER = {"labels": [{"name": "a gate: no"}], "title": '"gate:pending"'}
+ANN, BOT = {"type": "User"}, {"type": "Bot"}
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "starts"),
+    [
+        ("issue_comment", {"issue": GATE, "sender": ANN}, True),
+        ("issue_comment", {"issue": GATE, "sender": BOT}, False),
+        ("issue_comment", {"issue": OTHER, "sender": ANN}, False),
+        ("issues", {"issue": {"labels": []}, "sender": ANN}, False),
+        ("issues", {"issue": {"labels": None}, "sender": ANN}, False),
+        ("workflow_dispatch", {"sender": BOT}, True),
+        ("repository_dispatch", {}, True),
+    ],
+)
+def test_a_comment_on_something_else_and_a_bots_own_start_no_job(
+    name: str, event: dict[str, Any], starts: bool
+) -> None:
+    given = {"github": {"event_name": name, "event": event}}
+    assert evaluate(job(DECIDING)["if"], given) is starts
+
+
+@pytest.mark.parametrize(
+    ("head", "sender", "passes"),
+    [
+        ({"ref": "gate/1", "repo": {"full_name": "acme/models"}}, ANN, True),
+        ({"ref": "gate/1", "repo": {"full_name": "acme/models"}}, BOT, False),
+        ({"ref": "gate/1", "repo": {"full_name": "mallory/models"}}, ANN, False),
+        ({"ref": "gate/1", "repo": None}, ANN, False),  # the fork is gone
+        ({"ref": "fix", "repo": {"full_name": "acme/models"}}, ANN, False),
+    ],
+)
+def test_the_relay_passes_on_what_people_do_on_a_gates_own_branch(
+    head: dict[str, Any], sender: dict[str, Any], passes: bool
+) -> None:
+    event = {"sender": sender, "pull_request": {"head": head}}
+    given = {"github": {"event": event, "repository": "acme/models"}}
+    assert evaluate(job(PASSING)["if"], given) is passes
 
 
 # -- what is filled in -----------------------------------------------------------------------------
