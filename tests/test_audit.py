@@ -93,7 +93,7 @@ def test_a_request_merged_by_hand_and_asked_anew_is_no_fault(
     assert audit(ledger).faults == ()
 
 
-def test_no_person_withdraws_a_gate_on_github(ledger: GitLedger) -> None:
+def test_no_person_withdraws_a_gate_on_github_without_a_vote(ledger: GitLedger) -> None:
     request = ledger.open(a_request(venue=on_github("o/r")), "page").request
     ledger.record(a_decision(request, outcome=Outcome.WITHDRAWN, by=Decider.PERSON, considered=()))
     (fault,) = audit(ledger).faults

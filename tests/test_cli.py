@@ -598,17 +598,32 @@ def test_a_decided_gate_is_not_withdrawn(ledger: Path, run: Run) -> None:
     assert run("approve", KEY).code == 0
     ran = run("withdraw", KEY, "--reason", "too late")
     assert ran.code == 5
-    assert f"{KEY} is not withdrawn: approved by" in ran.err
+    assert f"{KEY} was approved by Ann" in ran.err
+    assert "the first decision stands" in ran.err
     decision = decision_of(request)
     assert decision
     assert decision.outcome is Outcome.APPROVED
 
 
-def test_nobody_withdraws_a_gate_on_github_from_a_terminal(ledger: Path, run: Run) -> None:
+def test_who_withdrew_a_gate_may_say_so_again_and_several_end_together(
+    ledger: Path, run: Run
+) -> None:
+    gates = [opened(a_request(f"Flow/{number}/gate/3")).gate.id for number in (1, 2)]
+    assert run("withdraw", *gates, "--reason", "killed").code == 0
+    again = run("withdraw", gates[0], "--reason", "killed")
+    assert (again.code, "nothing to do" in again.out) == (0, True)
+    assert run("list").out.startswith("No gate is open")
+
+
+def test_nobody_withdraws_a_gate_on_github_without_a_token_of_their_own(
+    ledger: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GITHUB_TOKEN", "GH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     request = opened(a_request(KEY, venue=on_github("o/r")))
     ran = run("withdraw", KEY, "--reason", "the run was killed")
     assert (ran.code, decision_of(request)) == (4, None)
-    assert f"reject it (`hitl reject {request.gate.id}`)" in ran.err
+    assert "set GITHUB_TOKEN or GH_TOKEN to a token of your own" in ran.err
 
 
 # -- the top -------------------------------------------------------------------------------------

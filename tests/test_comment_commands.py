@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 
 from bridge.core.errors import Faults
 from bridge.pages import approve_button
+from bridge.pages.answer_text import approval, rejection
 from bridge.pages.comment_commands import (
     Command,
     Unreadable,
     Word,
-    approval,
     given,
     read,
     readable,
-    rejection,
 )
 
 SCHEMA = {

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.cli.main import main
-from bridge.core.evaluation import Outcome
+from bridge.core.evaluation import Decider, Outcome
 from bridge.gates.open_page import ask
-from bridge.pages import comment_commands
+from bridge.pages import answer_text, comment_commands
 from tests.forge import POLICY, World, world
 from tests.github.accounts import Account
 from tests.github.pulls import PullRequest
@@ -78,6 +78,23 @@ def test_a_rejection_from_a_shell_is_the_persons_own_comment(at: World, shell: S
     decision = at.recorded(pull)
     assert decision
     assert (decision.outcome, decision.votes[0].reason) == (Outcome.REJECTED, "no /approve")
+
+
+def test_a_withdrawal_from_a_shell_is_the_persons_own_comment_and_ends_the_gate(
+    at: World, shell: Shell
+) -> None:
+    pull = at.open()
+    code, said = shell(at.bob, "withdraw", gate(pull), "--reason", "my approval was a mistake")
+    assert (code, pull.comments[-1].author == at.bob) == (4, False)
+    assert "ends this request for everybody" in said
+    code, said = shell(at.bob, "withdraw", gate(pull), "--reason", "the run was killed\n/approve")
+    assert code == 0
+    assert f"#issuecomment-{pull.comments[-1].id}" in said
+    at.tend(pull)
+    decision = at.recorded(pull)
+    assert decision
+    assert (decision.outcome, decision.by) == (Outcome.WITHDRAWN, Decider.PERSON)
+    assert decision.votes[0].reason == "the run was killed /approve"
 
 
 def test_an_approval_of_an_issue_from_a_shell_carries_the_digest(at: World, shell: Shell) -> None:
@@ -164,10 +181,10 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 def test_what_is_written_reads_as_what_was_meant(inputs: dict[str, object], reason: str) -> None:
     schema = {"type": "object"}
     digest = "0123456789abcdef" * 2
-    command = comment_commands.read(comment_commands.approval(inputs, digest, reason))
+    command = comment_commands.read(answer_text.approval(inputs, digest, reason))
     assert isinstance(command, comment_commands.Command)
     assert command.digest == digest
     assert comment_commands.given(command, schema) == inputs
-    rejected = comment_commands.read(comment_commands.rejection(reason))
+    rejected = comment_commands.read(answer_text.rejection(reason))
     assert isinstance(rejected, comment_commands.Command)
     assert rejected.word is comment_commands.Word.REJECT

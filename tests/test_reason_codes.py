@@ -101,7 +101,7 @@ REASONS: dict[ReasonCode, Callable[[], Iterable[Dismissal]]] = {
     ReasonCode.BARRED_AUTHOR: lambda: judged(ANN, author=ANN),
     ReasonCode.BARRED_USER: lambda: judged(ANN, asked=forge.asked(bars=Bars(users=("ann",)))),
 }
-COUNTED = {ReasonCode.APPROVED, ReasonCode.REJECTED}
+COUNTED = {ReasonCode.APPROVED, ReasonCode.REJECTED, ReasonCode.WITHDRAWN}
 
 
 @pytest.mark.parametrize("code", REASONS)

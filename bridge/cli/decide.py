@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.output import on_terminal, shown
-from bridge.cli.session import Session, gate_id, gate_ids, gate_ids_or_none, pass_session
+from bridge.cli.session import Session, gate_ids, gate_ids_or_none, pass_session
 from bridge.core.errors import AlreadyDecided, BridgeError, Faults
 from bridge.core.sanitize import as_text, is_text
 
@@ -136,34 +136,24 @@ def reject(session: Session, gates: tuple[str, ...], reason: str | None, sign: s
 
 
 @click.command()
-@gate_id
+@gate_ids
 @_reason(required=True, help="Goes into the record.")
 @pass_session
-def withdraw(session: Session, gate: str, reason: str) -> None:
-    """Withdraw a gate that nothing waits for any more.
+def withdraw(session: Session, gates: tuple[str, ...], reason: str) -> None:
+    """Withdraw gates that nothing waits for any more.
 
-    For example, its run was killed. A run that does wait ends there, as after a rejection. A gate
-    on GitHub is withdrawn only if its run ends: reject it instead.
+    For example, their run was killed. A run that does wait ends there, as after a rejection. Of a
+    gate on GitHub this posts `/withdraw` as your own comment. It counts if you started the run, or
+    may reject the gate.
 
     \b
     hitl withdraw 3fa9 --reason "the run was killed"
     """
-    from bridge.core.evaluation import Decider, Outcome
-    from bridge.local.identity import person
+    from bridge.core.evaluation import Verdict
 
     if not reason.strip():
         raise click.BadParameter("say why", param_hint="'--reason'")
-    before = session.gate(gate)
-    after = before
-    if before.decision is None:
-        venue = session.venue_of(before.request)
-        after = venue.withdraw(before, reason.strip(), person())
-    key, decision = after.request.gate.key, after.decision
-    ours = (Outcome.WITHDRAWN, Decider.PERSON)
-    if decision is None or before.decision or (decision.outcome, decision.by) != ours:
-        says = decision.reason if decision else "still open"
-        raise AlreadyDecided(f"{key} is not withdrawn: {shown(says)}")
-    click.echo(f"{key}: {shown(decision.reason)}")
+    _vote(session, gates, Verdict.WITHDRAW, reason.strip(), lambda _: None, None)
 
 
 def _vote(

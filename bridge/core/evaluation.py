@@ -30,6 +30,7 @@ class Verdict(StrEnum):
     CHANGES = "request changes"  # a hold or a rejection: the policy says which
     HOLD = "hold"  # nobody decides until it is released
     RELEASE = "unhold"
+    WITHDRAW = "withdraw"  # nothing is to run any more, and nobody need answer
 
 
 class Decider(StrEnum):
@@ -179,7 +180,6 @@ class Evidence:
     author: Actor | None = None  # who opened the pull request or issue
     dismissed: tuple[Dismissal, ...] = ()  # what the forge itself voids: edited, of an older head
     ended: str | None = None  # why nothing waits any more: the run ended or vanished
-    withdrawn_by: Actor | None = None  # who says so, if it is a person
     said: tuple[Vote, ...] = ()  # every objection on the page, in whatever revision of its text
     objections: tuple[Objection, ...] = ()  # those on record
     facts: tuple[Fact, ...] = ()  # what the decider learned of the run itself
@@ -190,6 +190,7 @@ class ReasonCode(StrEnum):
 
     APPROVED = "approved"
     REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
     # what its author did
     SUPERSEDED = "superseded"  # they have answered again since
     LIFTS_NOTHING = "lifts-nothing"  # a release that names nobody's objection, or gives no reason
@@ -271,6 +272,7 @@ class Evaluation:
     heeded: tuple[Vote, ...] = ()  # the words that object, and those that lift an objection
     objections: tuple[Objection, ...] = ()  # lifted or not
     last: tuple[str, ...] = ()  # one more approval that counts for one of these is enough
+    withdrawals: tuple[Vote, ...] = ()  # those that count: who may withdraw need not be who decides
 
     @property
     def reason(self) -> str:

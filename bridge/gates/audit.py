@@ -30,7 +30,6 @@ from bridge.gates.audit_baselines import Decided, baseline_faults
 from bridge.gates.audit_branches import link_faults, starts
 from bridge.gates.audit_signatures import Signatures
 from bridge.gates.ports import Ledger, WholeRecord
-from bridge.policy.approvers import person_may_withdraw
 from bridge.policy.claims import as_asked
 from bridge.policy.evaluate import evaluate
 from bridge.policy.objections import lost, unlifted
@@ -331,10 +330,8 @@ def _mismatches(
 
 
 def _uncarried(request: ApprovalRequest, decision: Decision) -> Iterator[str]:
-    # The run went away, as it says or (on a machine's own ledger) a person: no vote, no approval.
-    who = {Decider.RUN, Decider.PERSON} if person_may_withdraw(request) else {Decider.RUN}
-    if decision.outcome is Outcome.WITHDRAWN and decision.by in who:
-        return
+    if (decision.outcome, decision.by) == (Outcome.WITHDRAWN, Decider.RUN):
+        return  # the run went away: no vote says so
     judged = evaluate(request, decision.evidence)
     if (judged.outcome, judged.by) != (decision.outcome, decision.by):
         yield (

@@ -122,10 +122,8 @@ def _considered(
     request: ApprovalRequest, evaluation: Evaluation, evidence: Evidence
 ) -> Iterator[JudgedVote]:
     """The votes that count, and those that do not though their authors may have a say."""
-    for vote in evaluation.candidates:
-        approves = vote.verdict is Verdict.APPROVE
-        code = ReasonCode.APPROVED if approves else ReasonCode.REJECTED
-        yield JudgedVote(vote, counts=True, code=code)
+    for vote in (*evaluation.candidates, *evaluation.withdrawals):
+        yield JudgedVote(vote, counts=True, code=_COUNTED.get(vote.verdict, ReasonCode.REJECTED))
     known = Memberships(evidence.memberships)
     mattered = [
         each for each in evaluation.dismissals if _could_matter(request, each.vote.actor, known)
@@ -136,6 +134,10 @@ def _considered(
         yield JudgedVote(vote, counts=False, code=each.why.code, why=each.why.says)
 
 
+_COUNTED: Final = {
+    Verdict.APPROVE: ReasonCode.APPROVED,
+    Verdict.WITHDRAW: ReasonCode.WITHDRAWN,
+}
 #: A stranger may send hundreds of comments, each of a page: the record has no room for them.
 _MOST_DISMISSED: Final = 100
 _LONGEST_REASON: Final = 1_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bridge.core.delivery import Delivery
 from bridge.core.errors import ClusterUnavailable
-from bridge.core.evaluation import Evaluation, Outcome
+from bridge.core.evaluation import Decider, Evaluation, Outcome
 from bridge.core.model import Decision, Standing
 from bridge.gates.deliver import amiss, deliver
 from bridge.gates.open_page import Desk
@@ -85,7 +85,9 @@ def bring(desk: Desk, standing: Standing) -> Brought:
         return Brought(found.says, show.word_undelivered(found.says), failed=True)
     wrong = amiss(found, standing)
     decision, workflow = standing.decision, standing.request.workflow
-    if decision is None or decision.outcome is Outcome.WITHDRAWN:
+    # A run that ended by itself has its withdrawal from that, and it may be why somebody withdrew.
+    gone = decision and decision.outcome is Outcome.WITHDRAWN
+    if decision is None or (gone and (wrong or decision.by is Decider.RUN)):
         return Brought(found.says)
     if wrong:
         return Brought(found.says, show.word_amiss(wrong))

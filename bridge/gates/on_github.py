@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bridge.core.digest import digest_of
-from bridge.core.errors import Refused
-from bridge.core.evaluation import Actor, Condition, Vote
+from bridge.core.evaluation import Condition, Vote
 from bridge.core.listing import OpenGate
 from bridge.core.model import (
     ApprovalRequest,
@@ -84,12 +83,7 @@ class OnGitHub:
     ) -> Standing:
         return standing  # the decider looks at the page, the condition and the clock
 
-    def withdraw(self, standing: Standing, why: str, by: Actor | None = None) -> Standing:
-        if by:
-            raise Refused(
-                f"{standing.request.gate.key} is decided on GitHub, and nobody at a terminal is"
-                f" proven to be who they are: reject it (`hitl reject {standing.request.gate.id}`)"
-            )
+    def withdraw(self, standing: Standing, why: str) -> Standing:
         return standing  # the decider asks the cluster whether the run has ended
 
     def vote(self, standing: Standing, ballot: Ballot) -> Deciding[Voted]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from bridge.core.digest import digest_of
-from bridge.core.errors import Faults, NoPolicy, NoSuchPage
+from bridge.core.errors import Faults, NoPolicy, NoSuchPage, Refused
 from bridge.core.evaluation import Verdict
 from bridge.core.model import Standing
 from bridge.core.signed_statement import vote_statement
@@ -20,7 +20,7 @@ from bridge.gates.evidence import evidence, objected
 from bridge.gates.open_page import own_page, pages, policy_for
 from bridge.gates.ports import Forge
 from bridge.gates.venue import Explained
-from bridge.pages import comment_commands, vote_signature, votes
+from bridge.pages import answer_text, comment_commands, vote_signature, votes
 from bridge.pages.body_history import was_replaced
 from bridge.pages.marker import seal_of, short
 from bridge.pages.model import Kind, Look, Page, State, Voices
@@ -62,12 +62,17 @@ def answer(
     look, page = _found(forge, standing)
     request = standing.request
     signed = _signing(look, standing, now, verdict, inputs, sign)
+    if verdict is Verdict.WITHDRAW:
+        text = answer_text.withdrawal(reason)
+        if isinstance(read := comment_commands.read(text), comment_commands.Unreadable):
+            raise Refused(f"{request.gate.key} is not withdrawn: {read.why}")
+        return forge.say(page, text)
     if verdict is not Verdict.APPROVE:
-        return forge.say(page, signed(comment_commands.rejection(reason)))
+        return forge.say(page, signed(answer_text.rejection(reason)))
     digest = digest_of(request)
     named = page.branch is None or was_replaced(page, digest, look.site.voices)
     of = short(digest) if named else None
-    text = signed(comment_commands.approval(inputs or {}, of, reason))
+    text = signed(answer_text.approval(inputs or {}, of, reason))
     return forge.approve(page, standing.head, text) if page.branch else forge.say(page, text)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from bridge.core import artifacts
 from bridge.core.digest import digest_of
 from bridge.core.errors import Faults, GateShut, LostRequest, Refused
-from bridge.core.evaluation import Actor, Channel, Condition, Evidence, Vote
+from bridge.core.evaluation import Actor, Channel, Condition, Evidence, Verdict, Vote
 from bridge.core.listing import OpenGate
 from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Gate, Standing, Subject
 from bridge.core.picture import as_recorded
@@ -99,8 +99,8 @@ class ThisMachine:
             return standing
         return self._decided(standing, Evidence(self.clock(), tuple(votes), condition))
 
-    def withdraw(self, standing: Standing, why: str, by: Actor | None = None) -> Standing:
-        return self._decided(standing, Evidence(self.clock(), ended=why, withdrawn_by=by))
+    def withdraw(self, standing: Standing, why: str) -> Standing:
+        return self._decided(standing, Evidence(self.clock(), ended=why))
 
     def _decided(self, standing: Standing, evidence: Evidence) -> Standing:
         verb = decide(self.ledger, self.notices, standing, evidence)
@@ -110,7 +110,8 @@ class ThisMachine:
         request = standing.request
         if ballot.sign:
             raise Refused(f"{request.gate.key} is decided on this machine: leave out --sign")
-        self._check_may_decide(request)
+        if ballot.verdict is not Verdict.WITHDRAW:  # whoever may push the ledger may end a gate
+            self._check_may_decide(request)
         vote = Vote(
             actor=self.person,
             verdict=ballot.verdict,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bridge.core.errors import GateShut
-from bridge.core.evaluation import Actor, Condition, Evaluation, Verdict, Vote
+from bridge.core.evaluation import Condition, Evaluation, Verdict, Vote
 from bridge.core.listing import OpenGate
 from bridge.core.model import ApprovalRequest, Decision, Declared, Draft, Gate, Standing, Subject
 from bridge.core.sanitize import one_line
@@ -130,11 +130,8 @@ class Venue(Protocol):
         """
         ...
 
-    def withdraw(self, standing: Standing, why: str, by: Actor | None = None) -> Standing:
-        """The gate after its run has ended, as the run says or this person does.
-
-        It stays undecided if recording that is not ours. Raises `Refused` if no person may say so.
-        """
+    def withdraw(self, standing: Standing, why: str) -> Standing:
+        """The gate after its run has ended. It stays undecided if recording that is not ours."""
         ...
 
     # -- for a person --------------------------------------------------------------------------

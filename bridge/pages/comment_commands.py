@@ -21,7 +21,6 @@ from typing import Any
 from bridge.core import input_fields
 from bridge.core.errors import Faults
 from bridge.core.sanitize import in_code, one_line, unseen
-from bridge.core.yaml_text import dump
 from bridge.pages import dressed_objections, remarks, unread_input
 from bridge.pages.answer_block import LANGUAGES, read_block
 from bridge.pages.markdown_lines import Line, Shown, read_lines
@@ -33,6 +32,7 @@ class Word(StrEnum):
     REJECT = "reject"
     HOLD = "hold"
     UNHOLD = "unhold"
+    WITHDRAW = "withdraw"
     STATUS = "status"
 
 
@@ -76,13 +76,13 @@ _BEHIND = re.compile(
     r"(?:[*_\"'”’»)\]}:,;!?…\u200b-\u200f\u2060\ufeff]|\.(?![^\W_])|[ \t]*+[-–—](?=\s|$)|[–—])*+"
 )
 _PLAIN_END = frozenset(" \t.,:;!…-–—")
-_MENTION = re.compile(
-    rf"(?<![\w/.])/({Word.REJECT}|{Word.HOLD}|{Word.APPROVE}|{Word.UNHOLD})(?![\w/-]|\.\w)",
+MENTION = re.compile(
+    rf"(?<![\w/.])/({'|'.join(each for each in Word if each is not Word.STATUS)})(?![\w/-]|\.\w)",
     re.IGNORECASE | re.ASCII,
 )
 _MOST_TYPOS = 20  # looked at in one comment
 _OBJECTIONS = (Word.REJECT, Word.HOLD)  # the sterner one first
-_STRICT = (Word.APPROVE, Word.UNHOLD)
+_STRICT = (Word.APPROVE, Word.UNHOLD, Word.WITHDRAW)
 _DIGEST = re.compile(rf"[0-9a-f]{{{SHORT},64}}")
 #: Cut off, or of another length: a number that somebody copied is no remark.
 _NEARLY_DIGEST = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,}", re.IGNORECASE)
@@ -139,24 +139,8 @@ def _command(body: str) -> Command | Unreadable | None:
     if not found:
         return _mentioned(lines)
     command = _read(found[0], lines)
-    return (_objecting(lines) if found[0].word in _STRICT else None) or command
-
-
-def approval(inputs: Mapping[str, Any], digest: str | None = None, reason: str = "") -> str:
-    """The text of an approval, as `read` takes it."""
-    lines = [" ".join(filter(None, [f"/{Word.APPROVE}", digest]))]
-    if inputs:
-        block = dump(inputs)
-        fence = "`" * (max(map(len, re.findall("`+", block)), default=0) + 3)
-        lines.append(f"{fence}yaml\n{block}{fence}")
-    if said := one_line(reason):  # on one line, or it could be a command itself
-        lines.append(f"\n{unread_input.REASON}" + _MENTION.sub(r"/&#8203;\1", said))
-    return "\n".join(lines) + "\n"
-
-
-def rejection(reason: str) -> str:
-    """The text of a rejection, as `read` takes it."""
-    return f"/{Word.REJECT} {one_line(reason)}\n"
+    may_let_go = found[0].word in (Word.APPROVE, Word.UNHOLD)
+    return (_objecting(lines) if may_let_go else None) or command
 
 
 def readable(command: Command, schema: Mapping[str, Any] | None) -> Command | Unreadable:
@@ -272,7 +256,7 @@ def _mentions(lines: Iterable[Line]) -> list[tuple[Word, Shown]]:
         (Word(match[1].casefold()), line.shown_at(match.start()))
         for line in lines
         if line.shown is not Shown.NOTHING and "/" in line.text
-        for match in _MENTION.finditer(line.text)
+        for match in MENTION.finditer(line.text)
     ]
 
 
@@ -293,9 +277,9 @@ def _mentioned(lines: Iterable[Line]) -> Unreadable | None:
 def _objecting(lines: Iterable[Line]) -> Unreadable | None:
     """Why a text does not approve, if its plain words speak of an objection as well."""
     for word, shown in _mentions(lines):
-        if shown is Shown.TEXT and word in _OBJECTIONS:
+        if shown is Shown.TEXT and word in (*_OBJECTIONS, Word.WITHDRAW):
             return Unreadable(
-                f"it approves, and mentions `/{word}`: to object, write `/{word}` as the first"
+                f"it approves, and mentions `/{word}`: to say that, write `/{word}` as the first"
                 " thing on a line; to approve, leave it out"
             )
     return None
@@ -338,7 +322,21 @@ def _read(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:
         return _approval(found, lines)
     if found.word is Word.STATUS and found.rest:
         return Unreadable("`/status` goes on a line without other words")
+    if found.word is Word.WITHDRAW:
+        reason = _reason(found, lines, [found])
+        return _of_own_word(reason) or Command(Word.WITHDRAW, reason=reason)
     return Command(found.word, reason=found.rest)
+
+
+def _of_own_word(reason: str) -> Unreadable | None:
+    """Why it ends nothing if somebody seems to take back only what they said themselves."""
+    if one_line(reason) and not remarks.takes_back_own(reason):
+        return None
+    return Unreadable(
+        f"`/{Word.WITHDRAW}` ends this request for everybody: say why behind it, such as that the"
+        f" run was killed. You take back your own objection with `/{Word.UNHOLD}`, and your own"
+        f" approval with `/{Word.HOLD}`"
+    )
 
 
 def _approval(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:

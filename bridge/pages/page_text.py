@@ -454,7 +454,7 @@ def _why_no_close(gathered: Gathered, evaluation: Evaluation | None) -> str:
     for each in evaluation.dismissals if evaluation else ():
         if gathered.closing and each.vote == gathered.closing:
             return each.reason
-    return "closing rejects only if an approver does it"
+    return "closing rejects only if an approver does it; if you started the run, `/withdraw` it"
 
 
 def note_merged_by_hand(url: str) -> str:

@@ -106,3 +106,16 @@ def _plain(text: str) -> str:
     """The text as it looks: letters of other widths and unseen characters do not matter."""
     folded = unicodedata.normalize("NFKC", text)
     return "".join(each for each in folded if unicodedata.category(each) != "Cf")
+
+
+#: `/withdraw my objection`: not the request.
+_OWN_WORD = re.compile(
+    r"\W*(?:i\s\W*)?(?:withdraw\w*\s)?(?:my|mine|our)\b(?:\s\w+){0,2}?\s"
+    r"(?:objections?|holds?|reviews?|votes?|approvals?|rejections?|comments?|concerns?|changes|no|yes)\b",
+    re.IGNORECASE,
+)
+
+
+def takes_back_own(reason: str) -> bool:
+    """Whether the words behind `/withdraw` are about the author's own answer."""
+    return _OWN_WORD.match(reason) is not None

@@ -164,6 +164,7 @@ _VERDICTS = {
     Word.REJECT: Verdict.REJECT,
     Word.HOLD: Verdict.HOLD,
     Word.UNHOLD: Verdict.RELEASE,
+    Word.WITHDRAW: Verdict.WITHDRAW,
 }
 _STATES = {ReviewState.APPROVED: Verdict.APPROVE, ReviewState.CHANGES: Verdict.CHANGES}
 _OBJECTIONS = {Verdict.REJECT, Verdict.HOLD}
@@ -220,7 +221,7 @@ class _VoteReader:
             command = approve_button.approval(review.body, self._request.schema)
         if isinstance(command, Unreadable):
             self._confused(review, command.why, meant is Verdict.APPROVE or not command.aside)
-        elif meant is Verdict.APPROVE and said is Verdict.RELEASE:
+        elif meant is Verdict.APPROVE and said in (Verdict.RELEASE, Verdict.WITHDRAW):
             self._confused(
                 review, f"the review says one thing ({meant}) and its text another ({said})"
             )

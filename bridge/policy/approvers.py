@@ -381,9 +381,30 @@ def same_person(one: Actor, other: Actor) -> bool:
     return (one.email or one.name).casefold() == (other.email or other.name).casefold()
 
 
-def person_may_withdraw(request: ApprovalRequest) -> bool:
-    """A machine's own ledger takes what people push. On GitHub, only the decider records."""
-    return request.forge is None
+def why_no_withdrawal(
+    request: ApprovalRequest, evidence: Evidence, actor: Actor, members: Memberships
+) -> Why | None:
+    """Why this person may not end this gate undecided; None if they may.
+
+    Those who could reject it gain nothing by that, and nobody gains by ending their own run. A
+    claim is enough to say whose it is: who forges one lets others end it.
+    """
+    policy = request.policy
+    if request.forge is None:  # a machine's own ledger takes what people push
+        return None
+    named = (policy.initiator,) if policy.initiator else ()
+    if any(is_user(actor, each) for each in proven_accounts(evidence.facts) or named):
+        return None
+    if any(is_user(actor, user) for user in policy.bars.users):
+        return Why(ReasonCode.BARRED_USER, "the policy bars you from deciding this gate")
+    found = may_object(policy, actor, members)
+    if found.answer is not Answer.NOT:
+        return found.why_not()
+    return Why(
+        ReasonCode.NOT_AN_APPROVER,
+        "only the account that started the run and those who may reject it"
+        f" ({who_may(policy.require)}) may withdraw it",
+    )
 
 
 def refusal(request: ApprovalRequest, person: Actor) -> str | None:

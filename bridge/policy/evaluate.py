@@ -2,7 +2,6 @@
 
 No I/O, no clock of its own, no order: the same evidence in any order gives the same evaluation, and
 the gated step and an audit judge the recorded votes again. What is not proven does not count.
-One person may answer for both rules of an `AllOf`, and for one group of an `EachOf`.
 """
 
 from __future__ import annotations
@@ -29,30 +28,19 @@ from bridge.core.evaluation import (
     Why,
 )
 from bridge.core.model import ApprovalRequest
-from bridge.core.rules import (
-    Actors,
-    AllOf,
-    AnyOf,
-    Approvals,
-    DismissedReviews,
-    EachOf,
-    OnTimeout,
-    RequestChanges,
-    Rule,
-)
+from bridge.core.rules import DismissedReviews, OnTimeout, RequestChanges
 from bridge.policy.agreement import Misfit, disagreement, set_aside
 from bridge.policy.approvers import (
     Memberships,
-    among,
     bar,
     barred_here,
     can_be_met,
     identity,
-    match_up,
     may_decide,
     may_object,
     unsettled,
     why_no_approver,
+    why_no_withdrawal,
     why_nobody,
     why_not_named,
     why_not_signed,
@@ -76,7 +64,7 @@ from bridge.policy.objections import (
     standing,
     supersedes,
 )
-from bridge.policy.rule_words import joined, number_of_approvals
+from bridge.policy.weigh import weigh
 
 
 def evaluate(
@@ -84,7 +72,8 @@ def evaluate(
 ) -> Evaluation:
     """Where the gate stands on this evidence.
 
-    A rejection by someone who may decide outweighs every approval. An objection that is not lifted
+    A rejection by someone who may decide outweighs every approval, and a withdrawal all but that.
+    An objection that is not lifted
     outweighs the rule, a condition that the policy names and the clock's approval, and so do
     approvals that give different input. A deadline that rejects still does.
 
@@ -114,6 +103,7 @@ def evaluate(
         sifted.heeded,
         sifted.objections,
         last,
+        sifted.withdrawals,
     )
 
 
@@ -124,6 +114,10 @@ def _outcome(
         first = min(sifted.refusals, key=_age)
         said = f": {first.reason}" if first.reason else ""
         return Outcome.REJECTED, Decider.PERSON, f"rejected by {first.actor}{said}"
+    if sifted.withdrawals:
+        first = min(sifted.withdrawals, key=_age)
+        says = f"withdrawn by {first.actor}: {first.reason}"
+        return Outcome.WITHDRAWN, Decider.PERSON, says
     shortfall = tree if sifted.candidates else None
     if evidence.ended:
         return _withdrawn(request, evidence, shortfall)
@@ -151,9 +145,6 @@ def _withdrawn(
     # A run that ended because its gate's time was over is the clock's: so it is recorded.
     if overdue(request, evidence.now) and request.policy.on_timeout is OnTimeout.REJECT:
         return _timed_out(request, tree)
-    if evidence.withdrawn_by:
-        says = f"withdrawn by {evidence.withdrawn_by}: {evidence.ended}"
-        return Outcome.WITHDRAWN, Decider.PERSON, says
     return Outcome.WITHDRAWN, Decider.RUN, f"withdrawn: {evidence.ended} before anybody decided"
 
 
@@ -204,6 +195,7 @@ class _Sifted:
 
     approvals: tuple[Vote, ...]
     refusals: tuple[Vote, ...]
+    withdrawals: tuple[Vote, ...]
     objections: tuple[Objection, ...]
     heeded: tuple[Vote, ...]
     dismissals: tuple[Dismissal, ...]
@@ -226,6 +218,7 @@ _MILDEST_FIRST: Final = (
     Verdict.RELEASE,
     Verdict.CHANGES,
     Verdict.HOLD,
+    Verdict.WITHDRAW,
     Verdict.REJECT,
 )
 
@@ -271,6 +264,7 @@ def _sift(
     return _Sifted(
         approvals=left.approvals,
         refusals=refusals,
+        withdrawals=tuple(vote for vote in last if vote.verdict is Verdict.WITHDRAW),
         objections=ended.objections,
         heeded=tuple(sorted(heeded, key=_age)),
         dismissals=tuple(sorted((*evidence.dismissed, *unused, *gone), key=_dismissal_age)),
@@ -292,6 +286,8 @@ def _taken(
             continue
         if vote.verdict is Verdict.RELEASE:
             why, counted = judge.form(vote), releases
+        elif vote.verdict is Verdict.WITHDRAW:
+            why, counted = judge.withdrawal(vote), taken
         else:
             why, counted = judge.objection(vote) or _misfitting(vote, misfit), taken
         if why is None:
@@ -367,6 +363,11 @@ class _Judge:
             or self._stranger(vote)
             or self._withdrawn(vote)
             or self._unapproving(vote)
+        )
+
+    def withdrawal(self, vote: Vote) -> Why | None:
+        return self.form(vote) or why_no_withdrawal(
+            self._request, self._evidence, vote.actor, self._members
         )
 
     def _stranger(self, vote: Vote) -> Why | None:
@@ -448,53 +449,3 @@ def _age(vote: Vote) -> tuple[datetime, int, str, str, str, _Rest]:
 
 def _dismissal_age(dismissal: Dismissal) -> tuple[object, ...]:
     return (*_age(dismissal.vote), dismissal.reason)
-
-
-# -- the rule --------------------------------------------------------------------------------------
-
-
-def weigh(rule: Rule, approvals: Sequence[Vote], members: Memberships) -> Finding:
-    """How far these approvals, one a person, satisfy the rule, as a tree."""
-    match rule:
-        case Approvals(by=actors, count=count):
-            return _weigh_count(actors, count, approvals, members)
-        case EachOf(of):
-            return _weigh_each(of, approvals, members)
-        case AllOf(rules):
-            parts = tuple(weigh(each, approvals, members) for each in rules)
-            met = bool(parts) and all(part.met for part in parts)
-            return Finding(joined("and", [part.says for part in parts]), met, parts)
-        case AnyOf(rules):
-            parts = tuple(weigh(each, approvals, members) for each in rules)
-            met = any(part.met for part in parts)
-            return Finding(joined("or", [part.says for part in parts]), met, parts)
-
-
-def _weigh_count(
-    actors: Actors, count: int, approvals: Sequence[Vote], members: Memberships
-) -> Finding:
-    found = [(vote, among(actors, vote.actor, members)) for vote in approvals]
-    have = [vote for vote, belongs in found if belongs.surely]
-    who = sorted({str(vote.actor) for vote in have})
-    by = f" ({', '.join(who)})" if who else ""
-    others = sorted({belongs.says for _, belongs in found if not belongs.surely})
-    return Finding(
-        f"{len(have)} of {number_of_approvals(count)} from {actors}{by}",
-        len(have) >= count > 0 and not actors.nobody,
-        tuple(Finding(each, False) for each in others),
-    )
-
-
-def _weigh_each(of: Sequence[Actors], approvals: Sequence[Vote], members: Memberships) -> Finding:
-    names = {identity(vote.actor): str(vote.actor) for vote in approvals}
-    choices = [
-        frozenset(identity(v.actor) for v in approvals if among(actors, v.actor, members).surely)
-        for actors in of
-    ]
-    chosen = match_up(choices)
-    parts = tuple(
-        Finding(f"{actors}: {names[chosen[at]] if at in chosen else 'nobody yet'}", at in chosen)
-        for at, actors in enumerate(of)
-    )
-    says = f"{len(chosen)} of {len(of)}, one from each: {'; '.join(part.says for part in parts)}"
-    return Finding(says, bool(of) and len(chosen) == len(of), parts)

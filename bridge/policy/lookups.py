@@ -42,7 +42,8 @@ def _whom(
         if objects(vote) or objection_of_form(request, digest, vote, late) is None:
             for actor in (vote.actor, vote.dismissed_by):
                 if actor and not actor.bot and not bar(request, evidence, actor):
-                    yield actor, objects(vote) and actor is vote.actor
+                    ends = objects(vote) or vote.verdict is Verdict.WITHDRAW
+                    yield actor, ends and actor is vote.actor
     for vote in sorted((*evidence.said, *evidence.votes), key=_order):
         if objects(vote):
             if not vote.actor.bot and key(vote) not in on_record:

@@ -48,7 +48,7 @@ def words(text: str) -> frozenset[str]:
 
 TEXT, NUMBER, FLAG, TIME, MAPPING = "text", "number", "flag", "time", "mapping"
 ON_TIMEOUT = words("reject, approve, notify")
-VERDICTS = words("approve, reject, request changes, hold, unhold")
+VERDICTS = words("approve, reject, request changes, hold, unhold, withdraw")
 
 #: A list is `[kind]`, words are a set, the name of a table stands for its record.
 TABLES: dict[str, dict[str, Key]] = {
