@@ -456,6 +456,25 @@ def test_what_is_not_merged_yet_is_taken_back_too_and_can_be_made_again(acme: Ac
     assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
 
 
+def test_after_a_removal_the_former_key_still_verifies_what_it_signed(
+    acme: Acme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(SETUP) == 0
+    acme.merge()
+    (former,) = workflow_files.keys_of(acme.repo.file(MAIN) or "")
+    assert main(["github", "remove", "--yes"]) == 0
+    acme.merge()
+    capsys.readouterr()
+    app = acme.github.apps.pop(name_of(Role.DECIDER, "acme/models"))
+    app.installations.clear()
+    assert main(SETUP) == 0
+    assert "Add this line to HITL_KEYS" in capsys.readouterr().out
+    acme.merge()
+    keys = workflow_files.keys_of(acme.repo.file(MAIN) or "")
+    assert (len(keys), keys[0]) == (2, former)
+    assert acme.signs()
+
+
 # -- what stands in the way ------------------------------------------------------------------------
 
 

@@ -241,6 +241,32 @@ def test_a_workflow_that_is_written_anew_keeps_its_keys(checkout: Path, said: st
     assert (checkout / MAIN).read_text() == before
 
 
+RUNNER = "runs-on:\n      group: gpu\n      labels: [big]"
+
+
+@pytest.mark.parametrize(
+    ("path", "set_to"),
+    [
+        (MAIN, ("runs-on: ubuntu-latest", RUNNER)),
+        (MAIN, ("runs-on: ubuntu-latest", "runs-on: [self-hosted, x64]")),
+        (MAIN, ('argo-server: ""', "argo-server: https://argo.acme.example")),
+        (MAIN, ("timeout-minutes: 15", "timeout-minutes: 9")),
+        (SCHEDULE, ("runs-on: ubuntu-latest", RUNNER)),
+        (SCHEDULE, ('- cron: "17 * * * *"', '- cron: "7 * * * *"\n    - cron: "37 * * * *"')),
+    ],
+)
+def test_a_workflow_that_is_written_anew_keeps_its_runner_its_times_and_its_argo_server(
+    checkout: Path, path: str, set_to: tuple[str, str]
+) -> None:
+    deeds(checkout, action=ACTION)
+    before = (checkout / path).read_text().replace(*set_to)
+    (checkout / path).write_text(before)
+    assert deeds(checkout)[path] is Deed.UNCHANGED
+    (checkout / path).write_text(before.replace("permissions: {}", "", 1))
+    assert deeds(checkout, overwrite=True)[path] is Deed.REPLACED
+    assert (checkout / path).read_text() == before
+
+
 def test_nothing_is_written_if_nobody_says_where_the_action_is(checkout: Path) -> None:
     with pytest.raises(BridgeError, match="give --action"):
         init(Checkout(checkout), Filling(release=lambda: action_address(None, "https://no.test")))

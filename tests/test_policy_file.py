@@ -141,6 +141,8 @@ def test_a_whole_file_is_read_whole() -> None:
 def test_a_group_that_disapproves_names_somebody() -> None:
     assert faults_of(gate("disapprove: {}")) == ["p.yml:4: it names nobody"]
     assert faults_of(gate("disapprove: {count: 2}"))
+    (fault,) = faults_of(gate("disapprove: ann"))
+    assert fault.startswith("p.yml:4: disapprove must be a mapping with the keys users, teams")
 
 
 def test_what_is_not_said_is_the_careful_choice() -> None:
@@ -402,6 +404,7 @@ PLACES = {
     "when": SCHEMA["$defs"]["when"],
     "require": SCHEMA["$defs"]["rule"],
     "a group of each": SCHEMA["$defs"]["group"],
+    "disapprove": SCHEMA["$defs"]["group"],
     "bar": SCHEMA["$defs"]["bar"],
 }
 VALIDATOR = Draft202012Validator(SCHEMA)

@@ -276,7 +276,7 @@ def _after(looked: Looked, public_key: str | None) -> None:
     if found.proposal:
         where = f"{found.server}/{found.repository}/pull/{found.proposal.number}"
         click.echo(f"\nLeft for you: read and merge {where}")
-    if public_key and keys_of(found.files.get(MAIN, "")):
+    if public_key and (found.former_keys or keys_of(found.files.get(MAIN, ""))):
         click.echo(
             f"\nAdd this line to {KEYS} of whatever reads decisions (jobs, pods, laptops). It is no"
             f" secret:\n  {public_key}"

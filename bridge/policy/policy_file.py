@@ -74,6 +74,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
         "any",
     ),
     "a group of each": ("users", "teams", "organizations", "permission", "role"),
+    "disapprove": ("users", "teams", "organizations", "permission", "role"),
     "bar": ("initiator", "author", "users"),
 }
 #: On a public repository everybody may read: that is no permission to decide.
@@ -393,7 +394,7 @@ def _bars(place: Place) -> Bars:
 def _disapprove(place: Place) -> Actors | None:
     if not place.has("disapprove"):
         return None
-    group = place.place("disapprove", "a group of each")
+    group = place.place("disapprove", "disapprove")
     actors = _actors(group)
     if actors.nobody and group.sound:
         group.fault("it names nobody")

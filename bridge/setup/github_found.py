@@ -139,6 +139,7 @@ class _Look:
             files=files,
             has_branch=self._survey.has_branch(BRANCH),
             proposal=proposal,
+            former_keys=() if MAIN in files else self._former_keys(branch),
             action=self._tip(ACTION_BRANCH),
             has_removing=self._survey.has_branch(REMOVING),
             removal=self._pull_request(REMOVING),
@@ -255,6 +256,14 @@ class _Look:
     def _files(self, branch: str) -> dict[str, str]:
         found = {path: self._survey.file(path, branch) for path in (POLICY, MAIN, SCHEDULE, TRIAL)}
         return {path: text for path, text in found.items() if text is not None}
+
+    def _former_keys(self, branch: str) -> tuple[str, ...]:
+        """Those of the last workflow that the default branch had, before it was deleted there."""
+        ref = quote(branch, safe="")
+        path = f"{self._home}/commits?sha={ref}&path={quote(MAIN, safe='')}&per_page=1"
+        deleted = next(iter(self._get(path) or ()), {"parents": ()})
+        texts = [self._survey.file(MAIN, each["sha"]) for each in deleted["parents"]]
+        return next((workflow_files.keys_of(text) for text in texts if text), ())
 
     def _environment(self) -> Environment | None:
         return self._survey.environment(ENVIRONMENT)

@@ -383,7 +383,7 @@ def _written(found: Found, wanted: Wanted) -> dict[str, str]:
     slug = opener.app.slug if opener else OPENER_SLUG if wanted.opener else None
     if MAIN not in untried(found.files):
         there = workflow_files.keys_of(proposed.get(MAIN, ""))
-        keys = (PUBLIC_KEY,) if _needs_signing(found) else there
+        keys = (*found.former_keys, PUBLIC_KEY) if _needs_signing(found) else there
         files[MAIN] = workflow_files.workflow(action(found, wanted), slug, keys)
     elif (newer := _renewed(found, wanted, slug)) != found.files[MAIN]:
         files[MAIN] = newer

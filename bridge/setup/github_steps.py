@@ -117,6 +117,8 @@ class Found:
     #: The branch is there. Without a pull request an interrupted run left it, or it is an old one.
     has_branch: bool = False
     proposal: Proposal | None = None
+    #: Of a workflow that `hitl github remove` deleted: what they signed must go on counting.
+    former_keys: tuple[str, ...] = ()
     #: The tip of the action's branch and its tree, if this repository has one.
     action: tuple[str, str] | None = None
     has_removing: bool = False

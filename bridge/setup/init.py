@@ -91,7 +91,8 @@ def _workflow(checkout: Checkout, filling: Filling, overwrite: bool) -> Done:
         opener = filling.opener or workflow_files.opener_of(found or "")
         # Without its keys, a decision that a push forged would count.
         keys = workflow_files.said_of_keys(found or "")
-        checkout.write(MAIN, workflow_files.workflow(action, opener, keys))
+        fresh = workflow_files.workflow(action, opener, keys)
+        checkout.write(MAIN, workflow_files.with_settings_of(found or "", fresh))
     elif found is not None:
         filled = workflow_files.with_action(found, filling.action) if filling.action else found
         filled = workflow_files.with_opener(filled, filling.opener) if filling.opener else filled
@@ -102,9 +103,11 @@ def _workflow(checkout: Checkout, filling: Filling, overwrite: bool) -> Done:
 
 
 def _schedule(checkout: Checkout, overwrite: bool) -> Done:
-    deed = _deed(SCHEDULE, checkout.read(SCHEDULE), overwrite)
+    found = checkout.read(SCHEDULE)
+    deed = _deed(SCHEDULE, found, overwrite)
     if deed in _WRITES:
-        checkout.write(SCHEDULE, workflow_files.text(SCHEDULE))
+        fresh = workflow_files.text(SCHEDULE)
+        checkout.write(SCHEDULE, workflow_files.with_settings_of(found or "", fresh))
     return Done(SCHEDULE, deed)
 
 
@@ -122,9 +125,11 @@ def _ledger(checkout: Checkout, overwrite: bool) -> Iterator[Done]:
         yield Done(RELAY, Deed.WRITTEN, FIRST)
     # GitHub runs it from the branch that the gate's pull request goes into.
     for shard in shards:
-        deed = _deed(RELAY, checkout.in_ledger(RELAY, shard), overwrite)
+        found = checkout.in_ledger(RELAY, shard)
+        deed = _deed(RELAY, found, overwrite)
         if deed in _WRITES:
-            relay = {RELAY: workflow_files.text(RELAY)}
+            fresh = workflow_files.text(RELAY)
+            relay = {RELAY: workflow_files.with_settings_of(found or "", fresh)}
             checkout.add_to_ledger(relay, "Write the relay that this bridge expects", shard)
         yield Done(RELAY, deed, shard)
 

@@ -49,11 +49,19 @@ _BY_TOKEN: Final = (
     ),
 )
 #: Which runner, how often, which action, whose voices and keys and which Argo Server: anybody's to
-#: change. The keys may go on below, further to the right.
+#: change. Runner and keys may go on below, further to the right. There may be several crons.
 _THEIRS: Final = re.compile(
-    r"^( *(?:- )?(?:runs-on|cron|uses|voices|timeout-minutes|argo-server):).*$"
-    r"|^(?P<k>( *)keys:).*$(?:\n\3 +\S.*$)*",
+    r"^( *(?:- )?(?:uses|voices|timeout-minutes|argo-server):).*$"
+    r"|^(?P<k>( *)(?:keys|runs-on):).*$(?:\n\3 +\S.*$)*"
+    r"|^(?P<c>( *)- cron:).*$(?:\n\5- cron:.*$)*",
     re.M,
+)
+#: What a workflow that is written anew keeps of the former one: where it runs, how long, how often.
+_KEPT: Final = (
+    re.compile(r"^(?P<i> *)runs-on:.*$(?:\n(?P=i) +\S.*$)*", re.M),
+    re.compile(r"^(?P<i> *)timeout-minutes:.*$", re.M),
+    re.compile(r"^(?P<i> *)argo-server:.*$", re.M),
+    re.compile(r"^(?P<i> *)- cron:.*$(?:\n(?P=i)- cron:.*$)*", re.M),
 )
 #: The public keys, on one line or in a literal block.
 _KEYS: Final = re.compile(
@@ -113,6 +121,15 @@ def with_keys(found: str, keys: Sequence[str]) -> str:
     return _KEYS.sub(written, found, count=1)
 
 
+def with_settings_of(former: str, fresh: str) -> str:
+    """The fresh workflow with the settings of the former one that are no matter of safety."""
+    for setting in _KEPT:
+        theirs, ours = setting.search(former), setting.search(fresh)
+        if theirs and ours and theirs["i"] == ours["i"]:
+            fresh = fresh[: ours.start()] + theirs[0] + fresh[ours.end() :]
+    return fresh
+
+
 def with_action(found: str, action: str) -> str:
     """The workflow with this address for the action; what else it uses stays."""
     return re.sub(r"(uses: )(?:\S+/)?action@\S+", lambda own: own[1] + action, found)
@@ -136,7 +153,8 @@ def is_current(path: str, found: str) -> bool:
 
 def _essence(found: str) -> list[str]:
     lines = (
-        line.strip() for line in _THEIRS.sub(lambda line: line[1] or line["k"], found).splitlines()
+        line.strip()
+        for line in _THEIRS.sub(lambda own: own[1] or own["k"] or own["c"], found).splitlines()
     )
     return [line for line in lines if line and not line.startswith("#")]
 
