@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.ledger.clone import GitClone
 from bridge.ledger.git import QUIET, GitFailed, TooLarge, environment
-from bridge.ledger.wire import Wire, connect
+from bridge.ledger.wire import Wire, transport
 from tests.githttp import serving
 from tests.ledgers import git, ledger_of
 
@@ -25,10 +25,21 @@ def packet(content: bytes) -> bytes:
     return b"%04x%s" % (len(content) + 4, content)
 
 
+#: Always ready to be read.
+ENDED = os.open(os.devnull, os.O_RDONLY)
+
+
+class Output(io.BytesIO):
+    """What a process has said that is over."""
+
+    def fileno(self) -> int:
+        return ENDED
+
+
 def wire_that_hears(answer: bytes, said: bytes = b"") -> Wire:
     """A connection on which the server, or git's transport, says just this."""
     proc = SimpleNamespace(pid=2**31 - 1, poll=lambda: 0, wait=lambda timeout=0: 0, returncode=0)
-    streams = {"stdin": io.BytesIO(), "stdout": io.BytesIO(answer), "stderr": io.BytesIO(said)}
+    streams = {"stdin": io.BytesIO(), "stdout": Output(answer), "stderr": io.BytesIO(said)}
     return Wire(SimpleNamespace(proc=proc, **streams), "git upload-pack", stateless=False)
 
 
@@ -125,4 +136,4 @@ def test_what_a_person_forbids_and_what_is_spoken_over_ssh_is_left_to_git(
 ) -> None:
     monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "ssh")
     given = environment(tmp_path, {**QUIET, "core.askPass": os.devnull})
-    assert connect(address.format(here=tmp_path), given) is None
+    assert transport(address.format(here=tmp_path), given) is None

@@ -121,6 +121,7 @@ class GitClone:
         self._reader: ObjectReader | None = None
         self._tips: list[str] = []
         self._wire: wire.Wire | None = None
+        self._transport: list[str] | None = None
         self._speaks = self._filters = True  # until it is seen that it doesn't
         self._settle_in(cache)
 
@@ -235,9 +236,13 @@ class GitClone:
     def _connected(self) -> Iterator[wire.Wire | None]:
         """The connection, for as long as the clone is held. It is over once something fails."""
         with self._alone:
+            if self._held is not None:
+                self._open_reader()  # git starts while the server is waited for
             if self._wire is None and self._speaks:
-                config = {**QUIET, **self._secret}
-                self._wire = wire.connect(self._url, environment(self._dir, config))
+                own = environment(self._dir, {**QUIET, **self._secret})
+                # Asked once: it takes a process, and a step that waits connects again and again.
+                self._transport = self._transport or wire.transport(self._url, own)
+                self._wire = wire.connect(self._transport, own) if self._transport else None
                 self._speaks = self._wire is not None
                 self._filters = self._wire is None or self._wire.takes_filters
             try:
@@ -382,9 +387,12 @@ class GitClone:
 
     def _look(self, sha: str) -> Thing | None:
         """An object that is here; None where it is not."""
+        return self._open_reader().look(sha)
+
+    def _open_reader(self) -> ObjectReader:
         if self._reader is None:
             self._reader = ObjectReader(environment(self._dir, QUIET), self._lock_fds)
-        return self._reader.look(sha)
+        return self._reader
 
     def _close_reader(self) -> None:
         if self._reader is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shlex
 import subprocess
 import time
@@ -27,6 +28,8 @@ _log = log.logger("git")
 
 #: The marks between packets: the end of a request or of a list, of a section, of an answer.
 _FLUSH, _BETWEEN, _END = b"0000", b"0001", b"0002"
+#: Seconds.
+_ENDS_WITHIN: Final = 1.0
 _SERVICE: Final = "git-upload-pack"
 _HEADS: Final = "refs/heads/"
 _SHA: Final = re.compile("[0-9a-f]{40}")
@@ -98,11 +101,18 @@ class Wire:
         _log.debug("git fetch, %d objects, %s, depth %d: %s, %d bytes", *shown)
 
     def close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+        with suppress(OSError):
+            self._process.stdin.close()
+        # It ends with its input, unless it is still busy with an answer. Its output ends with it:
+        # `wait` alone would sleep, and look again, for longer than that takes.
+        output = select.poll()
+        output.register(self._process.stdout, select.POLLIN)
+        output.poll(_ENDS_WITHIN * 1_000)
+        for stream in (self._process.stdout, self._process.stderr):
             with suppress(OSError):
                 stream.close()
-        try:  # it ends with its input, unless it is still busy with an answer
-            self._process.proc.wait(timeout=1)
+        try:
+            self._process.proc.wait(timeout=_ENDS_WITHIN)
         except subprocess.TimeoutExpired:
             git.end_all(self._process.proc)
             self._process.proc.wait()
@@ -160,15 +170,9 @@ class Wire:
         return GitFailed("fetch", said or otherwise)
 
 
-def connect(address: str, environment: Mapping[str, str]) -> Wire | None:
-    """A connection to the repository at this address, which is an absolute path if it is one.
-
-    None if it is not spoken like this: over SSH, or with a server of before 2018. Raises
-    `GitFailed`.
-    """
-    command = _command_for(address, environment)
-    if command is None:
-        return None
+def connect(command: Sequence[str], environment: Mapping[str, str]) -> Wire | None:
+    """A connection by the git that `transport` names. None with a server of before 2018. Raises
+    `GitFailed`."""
     own = command[0] == "upload-pack"  # which is to know nothing of the clone
     plain = {"LC_ALL": "C", "GIT_NO_LAZY_FETCH": "1"} if own else environment
     process = started(command, {**plain, "GIT_PROTOCOL": "version=2"})
@@ -183,8 +187,11 @@ def connect(address: str, environment: Mapping[str, str]) -> Wire | None:
     return None
 
 
-def _command_for(address: str, environment: Mapping[str, str]) -> list[str] | None:
-    """The git that speaks to this address: a transport, or on this machine the server's half."""
+def transport(address: str, environment: Mapping[str, str]) -> list[str] | None:
+    """The git that speaks to this address, which is an absolute path if it is one: a transport, or
+    on this machine the server's half. None if it is not spoken like this, as over SSH. Raises
+    `GitFailed`.
+    """
     if names_path(address):
         return ["upload-pack", address] if _may_speak("file") else None
     # A person's settings may lead an address elsewhere: `url.<base>.insteadOf`.
