@@ -6,6 +6,7 @@ import os
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,12 +140,13 @@ def _opener(github: GitHubSettings) -> Forge:
     return _forge(github)
 
 
-def run() -> Run:
+def run(settings: Settings) -> Run:
     """A step that waits here: it is alive as long as the process that started it."""
     from bridge.gates.wait import Run
+    from bridge.local.waiting_runs import waits
 
     parent = os.getppid()
-    return Run(alive=lambda: os.getppid() == parent, pause=time.sleep)
+    return Run(lambda: os.getppid() == parent, time.sleep, partial(waits, settings.cache))
 
 
 def notices(settings: Settings, record: Ledger) -> Notices:

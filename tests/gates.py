@@ -111,7 +111,7 @@ def here(*ticks: Callable[[], None], **changed: Any) -> Here:
 
     venue = wiring.venue(from_environment(os.environ))
     assert isinstance(venue, ThisMachine)
-    run = replace(wiring.run(), pause=pause)
+    run = replace(wiring.run(from_environment(os.environ)), pause=pause)
     if "alive" in changed:
         run = replace(run, alive=changed.pop("alive"))
     return Here(replace(venue, **{"asker": None, "notices": Heard(), **changed}), run)

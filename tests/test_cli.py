@@ -172,6 +172,7 @@ def test_a_script_reads_open_gates_as_json(ledger: Path, run: Run) -> None:
             "expires_at": f"{request.expires_at:%Y-%m-%dT%H:%M:%SZ}",
             "initiator": None,
             "run": None,
+            "orphaned": False,
         }
     ]
 

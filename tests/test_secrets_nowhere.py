@@ -185,7 +185,7 @@ def _on_github(
     venue = replace(at.venue(), notices=told.notices)
     with monkeypatch.context() as patch:
         patch.setattr(wiring, "venue", lambda _: venue)
-        patch.setattr(wiring, "run", lambda: Run(alive=lambda: True, pause=decided))
+        patch.setattr(wiring, "run", lambda _: Run(alive=lambda: True, pause=decided))
         assert approval("first", "alice", **_asking(values)).record.votes
         with pytest.raises(GateShut, match="rejected") as shut:
             approval("second", "alice", **_asking(values))

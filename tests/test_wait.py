@@ -453,8 +453,9 @@ from bridge.core.settings import from_environment
 from bridge.gates.wait import pass_gate
 from tests.gates import a_request
 try:
-    venue = wiring.venue(from_environment(os.environ))
-    pass_gate(venue, wiring.run(), a_request({KEY!r}).draft)
+    settings = from_environment(os.environ)
+    venue = wiring.venue(settings)
+    pass_gate(venue, wiring.run(settings), a_request({KEY!r}).draft)
 except GateShut as shut:
     print(shut, file=sys.stderr, flush=True)
     sys.exit(shut.exit_code)

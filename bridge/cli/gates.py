@@ -30,10 +30,12 @@ def list_(session: Session, flow_name: str | None, as_json: bool) -> None:
     """
     session.flow = flow_name or session.flow
     gates = still_open(session)
+    orphaned = session.orphaned(gate.id for gate in gates) if gates else frozenset()
     if as_json:
-        print_json([_gate_json(gate) for gate in gates])
+        print_json([_gate_json(gate, orphaned=gate.id in orphaned) for gate in gates])
     elif gates:
         _print_gates(gates, session.now)
+        _print_orphaned(session, orphaned)
     else:
         whose = f" of {session.flow}" if session.flow else ""
         click.echo(
@@ -97,7 +99,17 @@ def _print_gates(gates: list[OpenGate], now: datetime) -> None:
         click.echo(f"{gate.id}  {shown(gate.run or '')}")
 
 
-def _gate_json(gate: OpenGate) -> dict[str, Any]:
+def _print_orphaned(session: Session, orphaned: frozenset[str]) -> None:
+    if not orphaned:
+        return
+    from bridge.render.suggested_commands import withdraw
+
+    click.echo("\nThe run is gone, and nothing waits for an answer. To end the gate:")
+    for each in sorted(orphaned):
+        click.echo(f"{each}  {withdraw(each, session.address)}")
+
+
+def _gate_json(gate: OpenGate, *, orphaned: bool) -> dict[str, Any]:
     from bridge.core.timestamps import moment_out
 
     return {
@@ -108,6 +120,7 @@ def _gate_json(gate: OpenGate) -> dict[str, Any]:
         "expires_at": moment_out(gate.expires_at) if gate.expires_at else None,
         "initiator": gate.initiator,
         "run": gate.run,
+        "orphaned": orphaned,
     }
 
 
@@ -140,11 +153,33 @@ def show(session: Session, gate: str, as_json: bool) -> None:
         except BridgeError as error:  # the ledger could be read, and is what was asked for
             click.echo(f"where it stands cannot be seen: {error}", err=True)
     if standing.decision is None:
+        if gone := _why_orphaned(session, standing):
+            click.echo(f"\nNothing waits for an answer: {shown(gone)}")
+            ends = suggested_commands.withdraw(standing.request.gate.id, session.address)
+            click.echo(f"To end it:   {ends}")
         click.echo(f"To approve:  {suggested_commands.approve(standing.request, session.address)}")
         click.echo(f"To reject:   {suggested_commands.reject(standing.request, session.address)}")
     ledger = session.ledger
     for line in suggested_commands.in_git(standing, ledger.where, is_path=ledger.is_path):
         click.echo(f"In git:      {line}")
+
+
+def _why_orphaned(session: Session, standing: Standing) -> str | None:
+    """Why nothing waits at this open gate any more, as far as can be seen from here."""
+    request = standing.request
+    if session.orphaned([request.gate.id]):
+        return "the run waited on this machine, and its process is gone"
+    if request.workflow is None:
+        return None
+    from bridge.gates.deliver import surely_over
+    from bridge.wiring import cluster
+
+    there = cluster(session.settings)
+    try:
+        return surely_over(there, request) if there else None
+    except BridgeError as error:  # the gate could be read, and is what was asked for
+        click.echo(f"whether its run still waits cannot be seen: {error}", err=True)
+        return None
 
 
 def _standing_json(session: Session, standing: Standing) -> dict[str, Any]:
@@ -158,6 +193,7 @@ def _standing_json(session: Session, standing: Standing) -> dict[str, Any]:
         "outcome": decision.outcome.value if decision else "pending",
         "request": load(request_out(standing.request), "request"),
         "decision": load(decision_out(decision), "decision") if decision else None,
+        "orphaned": decision is None and _why_orphaned(session, standing) is not None,
         "ledger": session.ledger.where,
         "commit": standing.commit,
     }

@@ -12,7 +12,7 @@ from bridge.cli.output import shown
 from bridge.core.errors import BridgeError, LedgerUnavailable, NoSuchGate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from bridge.core.model import ApprovalRequest, Standing
@@ -92,6 +92,12 @@ class Session:
         after = yield from self.venue_of(standing.request).settle(standing)
         say_settled(after)
         return after
+
+    def orphaned(self, gate_ids: Iterable[str]) -> frozenset[str]:
+        """The gates at which a run of this machine waited that is gone."""
+        from bridge.local.waiting_runs import orphaned
+
+        return orphaned(self.settings.cache, gate_ids)
 
     def venue_of(self, request: ApprovalRequest) -> Venue:
         """Where this gate is decided."""

@@ -131,7 +131,7 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
     log.turn_on_if_asked(os.environ)
     settings = from_environment(os.environ)
     # The process that waits is the run itself: that its parent went away means nothing.
-    run = replace(wiring.run(), alive=lambda: True)
+    run = replace(wiring.run(settings), alive=lambda: True)
     plain = {name: value for name, value in values.items() if comparable(name, value)}
     flow, step = gate.key.split("/")[0], gate.key.rsplit("/", 2)[1]
     subject = Subject(flow, step, settings.environment, settings.labels, plain)

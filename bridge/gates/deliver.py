@@ -102,6 +102,15 @@ def over(cluster: Cluster, request: ApprovalRequest) -> tuple[str | None, str | 
     return says, lost(workflow) if workflow and not says else None
 
 
+def surely_over(cluster: Cluster, request: ApprovalRequest) -> str | None:
+    """The same of a cluster that happens to be set: one without a name need not be the run's."""
+    says, _ = over(cluster, request)
+    named = request.workflow
+    if says and named and not cluster.name and cluster.workflow(named) is None:
+        return None
+    return says
+
+
 def _elsewhere(cluster: Cluster, named: Workflow, workflow: Mapping[str, Any] | None) -> bool:
     """Whether this is not the cluster to say that the run is gone."""
     absent = workflow is None or run_of(workflow).named.uid != named.uid

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
@@ -42,6 +42,10 @@ class Run:
 
     alive: Callable[[], bool]  # whether the run is still there
     pause: Callable[[float], None]  # sleep so many seconds
+    #: Says for the time of its block that the run waits at this gate, and whether that is decided.
+    waits: Callable[[str, Callable[[], bool]], AbstractContextManager[None]] = lambda *_: (
+        nullcontext()
+    )
 
 
 def pass_gate(
@@ -61,7 +65,9 @@ def pass_gate(
     try:
         opened = venue.open(draft)
         if opened.standing.decision is None:
-            _Waiting(venue, run, draft, opened, condition).until_decided()
+            waiting = _Waiting(venue, run, draft, opened, condition)
+            with run.waits(draft.gate.id, waiting.is_decided):
+                waiting.until_decided()
         decision = venue.verify(draft.gate, compute or (lambda _: draft))
         say_passed(draft.gate.key, decision, venue.address)
         return decision
@@ -103,6 +109,10 @@ class _Waiting:
                     self._run.pause(_TICK)
             except Interrupted as end:
                 self._withdraw(end)
+
+    def is_decided(self) -> bool:
+        """As far as this run knows."""
+        return self._standing.decision is not None
 
     def over(self) -> bool:
         """Whether the gate is decided. Called about once a second.
@@ -178,9 +188,9 @@ class _Waiting:
     def _withdraw(self, end: Interrupted) -> None:
         key = self._draft.gate.key
         try:
-            after = self._withdrawn(str(end))
+            self._standing = self._withdrawn(str(end))
             says = f"withdrawn, {end}; a new run asks again"
-            if after.decision is None:
+            if not self.is_decided():
                 says = f"{end}; it stays open there"
         except BridgeError as error:
             says = f"{end}; the gate could not be withdrawn: {error}"

@@ -26,8 +26,16 @@ def show(request: ApprovalRequest, where: str | None) -> str:
     return _command("show", request, where)
 
 
+def withdraw(gate_id: str, where: str | None) -> str:
+    return f"{_of('withdraw', gate_id, where)} --reason …"
+
+
 def _command(verb: str, request: ApprovalRequest, where: str | None) -> str:
-    return shlex.join(["hitl", *(["--ledger", where] if where else []), verb, request.gate.id])
+    return _of(verb, request.gate.id, where)
+
+
+def _of(verb: str, gate_id: str, where: str | None) -> str:
+    return shlex.join(["hitl", *(["--ledger", where] if where else []), verb, gate_id])
 
 
 def in_git(standing: Standing, where: str, *, is_path: bool) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def pass_task(
     else:
         draft, condition = apart(lambda: _asked(settings, task, declared, watch))
         venue = wiring.venue(_telling(settings, declared))
-        decision = pass_gate(venue, wiring.run(), draft, condition, again)
+        decision = pass_gate(venue, wiring.run(settings), draft, condition, again)
     objection = input_fields.objection(declared.schema, decision.inputs)
     if objection:
         raise GateShut(
