@@ -14,7 +14,7 @@ from bridge.argo.kubernetes import Kubernetes
 from bridge.core.delivery import Delivery, Move, Workflow
 from bridge.core.errors import ClusterUnavailable, NothingToDeliver
 from bridge.core.evaluation import Outcome
-from bridge.core.model import Standing
+from bridge.core.model import OnReject, Standing
 from bridge.gates.deliver import amiss, deliver, over
 from tests.argo import api
 from tests.ledgers import NOON, a_decision, a_rejection, a_request
@@ -86,6 +86,17 @@ def test_a_rejection_fails_the_node_with_its_reason(cluster: api.Cluster) -> Non
     assert ours["phase"] == "Failed"
     assert rejected.decision.reason in ours["message"]
     assert rejected.decision.outcome is Outcome.REJECTED
+
+
+def test_a_rejection_that_skips_lets_the_run_go_on(cluster: api.Cluster) -> None:
+    request = replace(REQUEST, on_reject=OnReject.SKIP)
+    standing = Standing(request, a_rejection(request), "c" * 40, None)
+    found = deliver(here(), standing, NOON)
+    assert found.delivery is Delivery.RESUMED
+    ours = nodes(cluster)["ours"]
+    assert ours["phase"] == "Succeeded"
+    assert ours["outputs"]["parameters"] == [{"name": "decision", "value": "rejected"}]
+    assert amiss(deliver(here(), standing, NOON), standing) is None
 
 
 def test_delivering_twice_writes_once(cluster: api.Cluster) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from bridge.core.evaluation import Outcome
 from bridge.core.model import Decision, Standing
 
 #: The artifact of a Metaflow step that holds it.
@@ -15,7 +16,7 @@ DECISION: Final = "hitl_decision"
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A recorded approval."""
+    """A recorded approval; or a no that lets the run go on without the step's body."""
 
     gate: str  # its id
     key: str
@@ -54,7 +55,9 @@ def approval_of(standing: Standing, decision: Decision) -> Approval:
         key=standing.request.gate.key,
         outcome=decision.outcome.value,
         by=decision.by.value,
-        approvers=tuple(dict.fromkeys(str(each.actor) for each in votes)),
+        approvers=tuple(
+            dict.fromkeys(str(each.actor) for each in votes if decision.outcome is Outcome.APPROVED)
+        ),
         reason=decision.reason,
         inputs=decision.inputs,
         decided_at=decision.decided_at,

@@ -53,12 +53,26 @@ def cover(task: TaskRun, standings: Sequence[Standing], *, unreadable: bool = Fa
 
     `unreadable`: the ledger has a decision of this key that doesn't count, such as an unsigned one.
     """
-    own = [each.decision for each in standings if each.decision and _is_of(task, each)]
+    of_task = [each for each in standings if _is_of(task, each)]
+    own = [each.decision for each in of_task if each.decision]
     decision = min(own, key=_rank, default=None)
+    skipped = (each for each in of_task if each.request.skips(_outcome(each)))
+    if (
+        decision
+        and task.ran
+        and task.gated is not False
+        and decision in (each.decision for each in skipped)
+    ):
+        says = f"its body was skipped: {decision.reason}"
+        return Coverage(Found.COVERED, task, says, decision.gate_id, decision.decided_at)
     found, why = _judge(task, decision, elsewhere=len(standings) > len(own), unreadable=unreadable)
     if decision is None:
         return Coverage(found, task, why)
     return Coverage(found, task, why, decision.gate_id, decision.decided_at)
+
+
+def _outcome(standing: Standing) -> Outcome:
+    return standing.decision.outcome if standing.decision else Outcome.PENDING
 
 
 def _is_of(task: TaskRun, standing: Standing) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from bridge.core import conditions, durations, hide_secrets, input_fields, message_template
 from bridge.core.errors import Faults
 from bridge.core.message_template import Known
-from bridge.core.model import Better, CompareBy, Declared
+from bridge.core.model import Better, CompareBy, Declared, OnReject
 from bridge.core.proposals import proposals
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.sanitize import shortened
@@ -49,6 +49,7 @@ class Form:
     compare: str | None = None
     better: str | None = None
     pictures: str | None = None
+    on_reject: str | None = None
     timeout_default: str | int | None = None
     approvers_required: bool = False
     functions: bool = False  # whether a condition may be a function
@@ -59,7 +60,7 @@ class Form:
     def keys(self) -> tuple[str, ...]:
         own = (self.message, self.approvers, self.timeout, self.on_timeout, self.input,
                self.auto_approve_if, self.notifier, self.compare, self.better,
-               self.pictures, *self.others)  # fmt: skip
+               self.pictures, self.on_reject, *self.others)  # fmt: skip
         return tuple(each for each in own if each is not None)
 
 
@@ -79,6 +80,7 @@ class GateSpec:
     compare: CompareBy = field(default_factory=CompareBy)
     better: Mapping[str, Better] = field(default_factory=dict)  # by the name of a metric
     pictures: tuple[str, ...] = ()  # artifacts that are drawn
+    on_reject: OnReject = OnReject.END
 
     @property
     def auto_approve_if(self) -> str | None:
@@ -122,6 +124,7 @@ def read(
         compare=reader.compare(),
         better=reader.better(),
         pictures=reader.pictures(),
+        on_reject=reader.on_reject(),
     )
     faults = [*besides, *reader.faults]
     faults += [] if reader.faults else _together(spec, form)
@@ -222,6 +225,14 @@ class _SpecReader:
             return OnTimeout(value)
         self._fault(name, f"is {_shown(value)}; use {', '.join(OnTimeout)}")
         return OnTimeout.REJECT
+
+    def on_reject(self) -> OnReject:
+        name = self._form.on_reject
+        value = self._value(name, OnReject.END)
+        if isinstance(value, str) and value in set(OnReject):
+            return OnReject(value)
+        self._fault(name, f"is {_shown(value)}; use {', '.join(OnReject)}")
+        return OnReject.END
 
     def schema(self) -> Mapping[str, Any] | None:
         name = self._form.input

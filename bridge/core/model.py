@@ -210,6 +210,13 @@ class Kind:
     splits: tuple[str, ...] = ()  # of each foreach around it, the outermost first: its item
 
 
+class OnReject(StrEnum):
+    """What becomes of a step whose gate says no."""
+
+    END = "end"  # the run ends
+    SKIP = "skip"  # the step's body does not run, and the run goes on
+
+
 @dataclass(frozen=True, slots=True)
 class CompareBy:
     """What the author of a gate says of its comparison."""
@@ -291,6 +298,7 @@ class Draft:
     declared: Declared | None = None
     workflow: Workflow | None = None
     kind: Kind | None = None  # None: it is compared with nothing
+    on_reject: OnReject = OnReject.END
     drawn: tuple[Drawn, ...] = ()
     not_drawn: tuple[NotDrawn, ...] = ()
 
@@ -316,6 +324,7 @@ class Draft:
             declared=self.declared if file else None,
             workflow=self.workflow,
             kind=self.kind,
+            on_reject=self.on_reject,
             pictures=tuple(each.picture for each in self.drawn),
         )
 
@@ -339,6 +348,7 @@ class ApprovalRequest:
     workflow: Workflow | None = None  # None: the step itself waits
     kind: Kind | None = None  # of gates that it is compared with; None: none
     baseline: Baseline | None = None
+    on_reject: OnReject = OnReject.END
     pictures: tuple[Picture, ...] = ()
     format: int = field(default=FORMAT, metadata=ALWAYS)
 
@@ -355,6 +365,10 @@ class ApprovalRequest:
     def initiator(self) -> str | None:
         """Who started the run, as the request claims."""
         return initiator_of(self.facts)
+
+    def skips(self, outcome: Outcome) -> bool:
+        """Whether this outcome skips the step's body, and the run goes on."""
+        return self.on_reject is OnReject.SKIP and outcome in (Outcome.REJECTED, Outcome.EXPIRED)
 
     @property
     def expires_at(self) -> datetime | None:
@@ -377,6 +391,7 @@ class ApprovalRequest:
             declared=self.declared,
             workflow=self.workflow,
             kind=self.kind,
+            on_reject=self.on_reject,
             not_drawn=tuple(NotDrawn(each.of, "only its file is known") for each in self.pictures),
         )
 

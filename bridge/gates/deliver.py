@@ -51,7 +51,7 @@ def _moved(
     found = classify(workflow, named, gate)
     if workflow is None or found.delivery is not Delivery.WAITING or found.node is None:
         return found
-    phase, says = _phase(decision), f"{decision.reason} @{standing.commit[:12]}"
+    phase, says = _phase(standing.request, decision), f"{decision.reason} @{standing.commit[:12]}"
     move = Move(found.node, gate, phase, decision.outcome, says, now)
     if not cluster.move(named, workflow, move):
         return Resumption(
@@ -69,8 +69,9 @@ def _moved(
     )
 
 
-def _phase(decision: Decision) -> str:
-    return "Succeeded" if decision.outcome is Outcome.APPROVED else "Failed"
+def _phase(request: ApprovalRequest, decision: Decision) -> str:
+    goes_on = decision.outcome is Outcome.APPROVED or request.skips(decision.outcome)
+    return "Succeeded" if goes_on else "Failed"
 
 
 def amiss(found: Resumption, standing: Standing) -> str | None:
@@ -83,7 +84,8 @@ def amiss(found: Resumption, standing: Standing) -> str | None:
         return None
     decision = standing.decision
     # Of the commit that stands behind it each deliverer names the one that it read.
-    ours = found.phase == _phase(decision) and found.message.startswith(f"{decision.reason} @")
+    phase = _phase(standing.request, decision)
+    ours = found.phase == phase and found.message.startswith(f"{decision.reason} @")
     return None if found.delivery is Delivery.ALREADY and ours else found.says
 
 

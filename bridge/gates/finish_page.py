@@ -84,7 +84,7 @@ def bring(desk: Desk, standing: Standing) -> Brought:
     if not found.done:
         return Brought(found.says, show.word_undelivered(found.says), failed=True)
     wrong = amiss(found, standing)
-    decision, workflow = standing.decision, standing.request.workflow
+    request, decision = standing.request, standing.decision
     # A run that ended by itself has its withdrawal from that, and it may be why somebody withdrew.
     gone = decision and decision.outcome is Outcome.WITHDRAWN
     if decision is None or (gone and (wrong or decision.by is Decider.RUN)):
@@ -92,4 +92,4 @@ def bring(desk: Desk, standing: Standing) -> Brought:
     if wrong:
         return Brought(found.says, show.word_amiss(wrong))
     here = found.delivery is not Delivery.ELSEWHERE
-    return Brought(found.says, show.word_delivered(workflow, decision.outcome) if here else "")
+    return Brought(found.says, show.word_delivered(request, decision.outcome) if here else "")

@@ -20,13 +20,22 @@ from bridge.policy.objections import lost
 Compute = Callable[[Standing], Draft]
 
 
+class GateSkipped(GateShut):
+    """The gated step's body must not run, and the run goes on without it."""
+
+    def __init__(self, says: str, decision: Decision) -> None:
+        super().__init__(says)
+        self.decision = decision
+
+
 def verify(ledger: Ledger, draft: Draft, venue: Place = HERE) -> Decision:
     """The recorded approval of exactly this draft; raises `GateShut` in every other case."""
     return verify_gate(ledger, draft.gate, lambda _: draft, venue)
 
 
 def verify_gate(ledger: Ledger, gate: Gate, compute: Compute, venue: Place = HERE) -> Decision:
-    """The recorded approval of exactly what `compute` says; raises `GateShut` in every other case.
+    """The recorded approval of exactly what `compute` says; raises `GateShut` in every other case,
+    and `GateSkipped` if the recorded no is of exactly that, and the run goes on after it.
 
     Nothing is computed before an approval is found: to read an artifact may run its code. `venue`
     says where the step expects the gate to be decided. The policy is that of the recorded request:
@@ -42,7 +51,8 @@ def verify_gate(ledger: Ledger, gate: Gate, compute: Compute, venue: Place = HER
     decision = standing.decision
     if decision is None:
         raise GateShut(f"{key} does not run: it is still waiting for a decision")
-    if decision.outcome is not Outcome.APPROVED:
+    skips = standing.request.skips(decision.outcome)
+    if decision.outcome is not Outcome.APPROVED and not skips:
         # A person's decision says in its reason what it is: `rejected by Ann: too low`.
         what = "" if decision.by is Decider.PERSON else f"{decision.outcome}, "
         raise GateShut(f"{key} does not run: {what}{decision.reason}")
@@ -61,9 +71,11 @@ def verify_gate(ledger: Ledger, gate: Gate, compute: Compute, venue: Place = HER
     judged = evaluate(recorded, decision.evidence)
     if (judged.outcome, judged.by) != (decision.outcome, decision.by):
         raise GateShut(
-            f"{key} does not run: the ledger says approved by a {decision.by}, but what is recorded"
-            f" there does not carry it ({judged.reason})"
+            f"{key} does not run: the ledger says {decision.outcome} by a {decision.by}, but what"
+            f" is recorded there does not carry it ({judged.reason})"
         )
+    if skips:
+        raise GateSkipped(f"{key} is skipped: {decision.reason}", decision)
     return decision
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from bridge.core import input_fields
 from bridge.core.artifacts import LONGEST_COMPARED
-from bridge.core.delivery import Workflow
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import (
     Dismissal,
@@ -25,10 +24,11 @@ from bridge.core.evaluation import (
 )
 from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest, Decision, Standing
-from bridge.core.rules import OnTimeout, Via
+from bridge.core.rules import Via
 from bridge.core.sanitize import harmless_line, harmless_subject, in_code, shortened
 from bridge.pages import kept_objections
 from bridge.pages.comment_commands import Word
+from bridge.pages.deadline import deadline
 from bridge.pages.invitations import mentions, named
 from bridge.pages.marker import Part, Seal, short
 from bridge.pages.model import LONGEST_BODY, Comment, Light, Mark, Page, Site
@@ -106,7 +106,7 @@ def _body(
         message=text,
         brief=brief(request),
         compared=request.baseline is not None,
-        deadline=_deadline(request),
+        deadline=deadline(request),
         summary=what,
         who=_who(request, facts),
         # An issue asks nobody for a review: whoever is named there hears of it by that.
@@ -152,17 +152,6 @@ def _asks(request: ApprovalRequest) -> Iterator[str]:
             must = f", proposed: {harmless_line(whole)}"
         told = harmless_line("; ".join(filter(None, [field.description, field.hint])))
         yield f"- `{in_code(field.name, 200)}` ({field.kind}{must}){': ' + told if told else ''}"
-
-
-def _deadline(request: ApprovalRequest) -> str:
-    if request.expires_at is None:
-        return "**Waiting for a decision**, without a deadline."
-    then = {
-        OnTimeout.REJECT: "If nobody decides by then, the request expires and the run ends.",
-        OnTimeout.APPROVE: "**If nobody decides by then, it is approved.**",
-        OnTimeout.NOTIFY: "After that you get a reminder, and the request stays open.",
-    }[request.policy.on_timeout]
-    return f"**Waiting for a decision until {request.expires_at:%Y-%m-%d %H:%M} UTC.** {then}"
 
 
 # -- the status comment ----------------------------------------------------------------------------
@@ -255,10 +244,13 @@ def word_undelivered(why: str) -> str:
     return f"{_UNDELIVERED} {_line(why)}. The decision is recorded, and the bridge tries again."
 
 
-def word_delivered(workflow: Workflow, outcome: Outcome) -> str:
+def word_delivered(request: ApprovalRequest, outcome: Outcome) -> str:
     """The same however often it is delivered."""
+    workflow = request.workflow
+    if workflow is None:
+        return ""
     run = in_code(f"{workflow.namespace}/{workflow.name}", 200)
-    if outcome is Outcome.APPROVED:
+    if outcome is Outcome.APPROVED or request.skips(outcome):
         return f"**Resumed:** the workflow `{run}` goes on."
     return f"**Delivered:** the gate's step in the workflow `{run}` failed with this reason."
 
@@ -267,6 +259,8 @@ def _what_now(request: ApprovalRequest, outcome: Outcome) -> str:
     """A run that was refused finds its decision each time: only a new one asks again."""
     if outcome not in (Outcome.REJECTED, Outcome.EXPIRED):
         return ""
+    if request.skips(outcome):
+        return "**The run goes on** without this step's body."
     flow = f" of `{in_code(request.subject.flow, 200)}`" if request.subject else ""
     change = "change what the reason above names, then " if outcome is Outcome.REJECTED else ""
     return f"**To ask again,** {change}start a new run{flow}. This run cannot ask again."

@@ -18,6 +18,7 @@ FORM: Final = Form(
     compare="compare",
     better="better",
     pictures="pictures",
+    on_reject="on_reject",
     functions=True,
     proposes=True,
     others=("poll_interval",),

@@ -81,12 +81,16 @@ class HitlDecorator(StepDecorator):
     pictures : List[str], optional, default None
         Artifacts that the page draws, such as `["losses"]`: lists or arrays of numbers,
         and figures.
+    on_reject : str, default "end"
+        What a no does: `end` ends the run, and `skip`, inside a foreach, skips the body of this
+        step in this split, and the run goes on; `self.hitl_decision["outcome"]` says which.
     poll_interval : int, optional, default None
         Of metaflow-hitl. It has no effect: the bridge chooses how often to look.
     """
 
     name = "hitl"
     _watch: Watch | None = None
+    _skips = False
     defaults: ClassVar[dict[str, Any]] = {
         "message": None,
         "timeout": "24h",
@@ -98,6 +102,7 @@ class HitlDecorator(StepDecorator):
         "compare": None,
         "better": None,
         "pictures": None,
+        "on_reject": "end",
         "poll_interval": None,
     }
 
@@ -159,6 +164,14 @@ class HitlDecorator(StepDecorator):
             raise HitlException(
                 f"The step *{self._step}* is @parallel: its many nodes cannot wait at one gate."
                 " Put @hitl on the step before it."
+            )
+        node = self._graph[self._step]
+        may_skip = node.type == "linear" and node.is_inside_foreach
+        if self.attributes["on_reject"] == "skip" and not may_skip:
+            raise HitlException(
+                f'The step *{self._step}* has `on_reject="skip"`, which is for a step inside a'
+                " foreach that goes on to one other step: without its body, nothing says where"
+                " another one goes on."
             )
         with _needing_bridge():
             from bridge.core.approval import DECISION
@@ -310,10 +323,26 @@ class HitlDecorator(StepDecorator):
         task = self.gated_task(run_id, task_id, flow.index if _splits(inputs) else None, inputs)
         with guard.alarm_held():
             approval = self._pass(task)
-        guard.mark_verified(task.gate.key)
+        self._skips = approval.outcome != "approved"
+        if not self._skips:
+            guard.mark_verified(task.gate.key)
         flow.hitl_input = dict(approval.inputs)
         flow.hitl_decision = approval.plain()
         metadata.register_metadata(run_id, step_name, task_id, [_datum(approval, retry_count)])
+
+    def task_decorate(
+        self,
+        step_func: Callable[..., Any],
+        flow: Any,
+        graph: Any,
+        retry_count: int,
+        max_user_code_retries: int,
+        ubf_context: Any,
+    ) -> Callable[..., Any]:
+        if not self._skips:
+            return step_func
+        (after,) = graph[self._step].out_funcs
+        return partial(flow.next, getattr(flow, after))
 
     def task_exception(
         self,

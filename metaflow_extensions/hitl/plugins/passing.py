@@ -18,6 +18,7 @@ from bridge.core.gate_spec import GateSpec
 from bridge.core.model import ApprovalRequest, Decision, Draft, Gate, Standing, Subject
 from bridge.core.settings import Settings
 from bridge.gates.venue import Opened
+from bridge.gates.verify import Compute, GateSkipped
 from bridge.gates.wait import pass_gate, say_passed
 from bridge.local.notify import chosen
 from metaflow_extensions.hitl.asking import apart
@@ -30,7 +31,8 @@ from .request import GatedTask, bytes_of, condition_of, draft_of, plain_artifact
 def pass_task(
     settings: Settings, task: GatedTask, declared: GateSpec, watch: Watch | None
 ) -> Approval:
-    """The approval that lets the task run. Raises `GateShut` and other `BridgeError`s."""
+    """The approval that lets the task run, or the decision to skip its body. Raises `GateShut` and
+    other `BridgeError`s."""
     verified: list[Standing] = []
 
     def again(standing: Standing) -> Draft:
@@ -41,6 +43,22 @@ def pass_task(
         _check_condition(settings, task, declared, standing.decision)
         return _draft(settings, task, declared)
 
+    try:
+        decision = _passed(settings, task, declared, watch, again)
+    except GateSkipped as skipped:
+        print(f"hitl: {skipped}", file=sys.stderr, flush=True)
+        return approval_of(verified[-1], skipped.decision)
+    objection = input_fields.objection(declared.schema, decision.inputs)
+    if objection:
+        raise GateShut(
+            f"{task.gate.key} does not run: the recorded input does not fit, {objection}"
+        )
+    return approval_of(verified[-1], decision)
+
+
+def _passed(
+    settings: Settings, task: GatedTask, declared: GateSpec, watch: Watch | None, again: Compute
+) -> Decision:
     if in_pod():
         if not settings.ledger:
             raise GateShut(
@@ -50,16 +68,10 @@ def pass_task(
         venue = wiring.existing_venue(settings)
         decision = venue.verify(task.gate, again)
         say_passed(task.gate.key, decision, venue.address)
-    else:
-        draft, condition = apart(lambda: _asked(settings, task, declared, watch))
-        venue = wiring.venue(_telling(settings, declared))
-        decision = pass_gate(venue, wiring.run(settings), draft, condition, again)
-    objection = input_fields.objection(declared.schema, decision.inputs)
-    if objection:
-        raise GateShut(
-            f"{task.gate.key} does not run: the recorded input does not fit, {objection}"
-        )
-    return approval_of(verified[-1], decision)
+        return decision
+    draft, condition = apart(lambda: _asked(settings, task, declared, watch))
+    venue = wiring.venue(_telling(settings, declared))
+    return pass_gate(venue, wiring.run(settings), draft, condition, again)
 
 
 def _asked(

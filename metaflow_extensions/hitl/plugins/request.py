@@ -73,6 +73,7 @@ def draft_of(
         declared=declared.declared,
         workflow=settings.workflow,
         kind=kind_of(subject, declared.compare, *task.project, _splits_of(task)),
+        on_reject=declared.on_reject,
         drawn=pictures.drawn,
         not_drawn=pictures.not_drawn,
     )
