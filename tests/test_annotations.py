@@ -345,6 +345,22 @@ CRASHED: dict[str, tuple[dict[str, Any], str]] = {
         {"metadata": {"annotations": {"approval-bridge.dev/deploy": ASKS}}},
         "did you mean approval-bridge/deploy?",
     ),
+    "another sign than a slash": (
+        {"metadata": {"annotations": {"approval-bridge.deploy": ASKS}}},
+        "did you mean approval-bridge/deploy?",
+    ),
+    "no task": (
+        {"metadata": {"annotations": {"approval-bridge": ASKS}}},
+        "did you mean approval-bridge/TASK?",
+    ),
+    "a key that Argo does not know": (
+        {"metadata": {"annotation": GATE}},
+        "metadata.annotation has approval-bridge/deploy, which counts only in",
+    ),
+    "a task's own metadata": (
+        {"metadata": {}, "spec": {"templates": [{"dag": {"tasks": [{"metadata": GATE}]}}]}},
+        "spec.templates.0.dag.tasks.0.metadata has approval-bridge/deploy, which counts only in",
+    ),
     "an annotation of the runs": (
         {"metadata": {}, "spec": {"workflowMetadata": {"annotations": GATE}}},
         "spec.workflowMetadata.annotations has approval-bridge/deploy, which counts only in",
@@ -373,6 +389,31 @@ def test_a_gate_that_cannot_be_put_in_is_a_fault_of_its_file_and_never_left_out(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("metadata: {name: other}\n", "the key 'metadata' is there twice"),  # the last one counts
+        ("x: &x [*x]\n", "its aliases repeat too much, or themselves"),
+        ("x: &x {y: *x}\n", "its aliases repeat too much, or themselves"),
+        (
+            "x0: &x0 [a]\n" + "".join(f"x{n}: &x{n} [{f'*x{n - 1},' * 9}]\n" for n in range(1, 9)),
+            "its aliases repeat too much, or themselves",
+        ),
+    ],
+    ids=["a key twice", "a list in itself", "a mapping in itself", "aliases of aliases"],
+)
+def test_a_manifest_that_loses_its_gate_or_has_no_end_is_refused(more: str, says: str) -> None:
+    manifest = {**asking_for(ASKS), "metadata": {"name": "wf", "annotations": GATE}}
+    with pytest.raises(Faults, match=says):
+        injected(f"{yaml.safe_dump(manifest)}{more}", "wf.yaml", PODS)
+
+
+def test_an_alias_and_a_merged_key_are_no_fault() -> None:
+    whole = yaml.safe_dump(asking_for(ASKS))
+    more = "x: &x {a: 1}\ny: {<<: *x, a: 2}\nz: *x\n"
+    assert injected(f"{whole}{more}", "wf.yaml", PODS).gates == 1
+
+
 def test_a_workflow_in_a_list_has_its_gate_put_in() -> None:
     listed = {"kind": "List", "items": [asking_for(ASKS), {"kind": "ConfigMap"}]}
     made = injected(yaml.safe_dump(listed), "wf.yaml", PODS)
@@ -382,13 +423,15 @@ def test_a_workflow_in_a_list_has_its_gate_put_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["010", "1:30", "0x1F", "1_000", "1.10", "1e3", "2024-01-02", ".5", "7", "~", "'010'"]
-)
+    "value",
+    ["010", "1:30", "0x1F", "1_000", "1.10", "1e3", "2024-01-02", ".5", "7", "~", "'010'", "yes",
+     "OFF", "true", "Null"],
+)  # fmt: skip
 def test_what_belongs_to_no_gate_comes_out_as_it_was_written(value: str) -> None:
     whole = asking_for(ASKS)
     whole["spec"]["arguments"] = {"parameters": [{"name": "n", "value": "HERE"}]}
     made = injected(yaml.safe_dump(whole).replace("HERE", value), "wf.yaml", PODS).text
-    written = {"~": "null", "1e3": '"1e3"', "'010'": '"010"'}.get(value, value)
+    written = {"~": "null", "Null": "null", "1e3": '"1e3"', "'010'": '"010"'}.get(value, value)
     assert f"value: {written}\n" in made
 
 

@@ -44,7 +44,24 @@ def read(text: str, where: str) -> list[Json]:
         raise Faults(where, ["it is nested too deep"]) from None
     if any(each is not None and not isinstance(each, dict) for each in documents):
         raise Faults(where, ["it holds something that is no manifest"])
+    if _values(documents, {}) > _MOST:
+        raise Faults(where, ["its aliases repeat too much, or themselves: write the values out"])
     return [each for each in documents if each]
+
+
+#: Values of a file with its aliases written out. By aliases of aliases, ten lines have no end.
+_MOST: Final = 1_000_000
+
+
+def _values(found: object, known: dict[int, int]) -> int:
+    """How many there are, more than `_MOST` if one holds itself. `known` are those counted."""
+    if not isinstance(found, dict | list):
+        return 1
+    inner = found.values() if isinstance(found, dict) else found
+    if id(found) not in known:
+        known[id(found)] = _MOST + 1  # as long as it isn't counted
+        known[id(found)] = 1 + sum(_values(each, known) for each in inner)
+    return known[id(found)]
 
 
 @functools.cache
@@ -52,15 +69,37 @@ def _loader() -> type[yaml.SafeLoader]:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        pass
+        def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            keys: set[str] = set()
+            for key, value in node.value:
+                if key.tag != _MERGE and key.value in keys:  # else the last one counts
+                    raise yaml.MarkedYAMLError(
+                        None, None, f"the key {key.value!r} is there twice", key.start_mark
+                    )
+                keys.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+                if key.value in _VALUES and value.tag == _BOOL:
+                    value.tag = _VALUE
+            return node
 
     def as_written(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Written:
         yaml.SafeLoader.yaml_constructors[node.tag](loader, node)  # which refuses what is none
         return Written(node.value, node.tag)
 
+    def value(_: yaml.SafeLoader, node: yaml.ScalarNode) -> Written:
+        return Written(node.value, _BOOL)
+
     for kind in ("int", "float", "timestamp"):
         Loader.add_constructor(f"tag:yaml.org,2002:{kind}", as_written)
+    Loader.add_constructor(_VALUE, value)
     return Loader
+
+
+_MERGE: Final = "tag:yaml.org,2002:merge"
+_BOOL: Final = "tag:yaml.org,2002:bool"
+#: Yes or no as the value of a parameter: `yes` keeps its form, too.
+_VALUE: Final = "value"
+_VALUES: Final = frozenset({"value", "default"})
 
 
 def faults_of(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -97,18 +136,22 @@ def _misplaced(found: object, path: tuple[str, ...]) -> Iterator[str]:
             continue
         for key, inner in value.items():
             places.append((inner, (*path, str(key))))
-            if path[-1:] in (("annotations",), ("labels",)):
+            if path[-1:] in (("annotations",), ("labels",)) or str(key).startswith(PREFIX):
                 yield from _of_key(str(key), path, found)
 
 
 def _of_key(key: str, path: tuple[str, ...], manifest: object) -> Iterator[str]:
-    where = shortened(".".join(path), 80)
+    where = shortened(".".join(path), 80) or "the manifest"
     kind = manifest.get("kind") if isinstance(manifest, Mapping) else None
     prefix, slash, task = key.partition("/")
-    near = difflib.SequenceMatcher(None, f"{prefix}/", PREFIX).ratio() > _NEAR
-    if not slash or not near or key == LABEL:
+    if not slash and path[-1] == "annotations":  # `approval-bridge.deploy`
+        prefix, task = key[: len(PREFIX) - 1], key[len(PREFIX) :] or "TASK"
+    elif not slash:
         return
-    if f"{prefix}/" != PREFIX:
+    near = difflib.SequenceMatcher(None, f"{prefix}/", PREFIX).ratio() > _NEAR
+    if not near or key == LABEL:
+        return
+    if not slash or f"{prefix}/" != PREFIX:
         yield f"{where} has {shortened(key, 80)}: did you mean {PREFIX}{shortened(task, 80)}?"
     elif path != ("metadata", "annotations") or kind not in KINDS:
         yield (
