@@ -18,7 +18,14 @@ def harmless_terminal(text: str) -> str:
     if text.isascii() and text.isprintable():  # most are, and there are thousands on a page
         return text
     lines = re.split("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text.expandtabs(4))
-    return "\n".join("".join(filter(_is_shown, line)) for line in lines)
+    return "\n".join(map(_only_shown, lines))
+
+
+def _only_shown(line: str) -> str:
+    # All of the hidden kinds are unprintable to Python, which looks at a whole line at once.
+    if line.isprintable() and _UNSEEN.isdisjoint(line):
+        return line
+    return "".join(filter(_is_shown, line))
 
 
 def harmless_json(text: str) -> str:

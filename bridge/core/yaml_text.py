@@ -32,6 +32,14 @@ def dump(record: Mapping[str, Any]) -> str:
     """YAML that a person reads: keys in the order given, long text as blocks, no aliases."""
     import yaml  # a listing of open gates does without this and the next: 30 ms
 
+    out: str = yaml.dump(record, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=100)
+    return out
+
+
+@functools.cache
+def _dumper() -> type[yaml.SafeDumper]:
+    import yaml
+
     from bridge.core.yaml_meanings import two_meanings
 
     class Dumper(yaml.SafeDumper):
@@ -52,8 +60,7 @@ def dump(record: Mapping[str, Any]) -> str:
 
     Dumper.add_representer(str, text)
     Dumper.add_representer(Written, as_written)
-    out: str = yaml.dump(record, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
-    return out
+    return Dumper
 
 
 def load(text: str, where: str) -> dict[str, Any]:
