@@ -9,13 +9,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from bridge.ledger.git_ledger import create
 from tests import objectstore
 
-# A property holds however busy the machine is.
-settings.register_profile("bridge", deadline=None)
+# A property holds however busy the machine is: hypothesis would fail one that draws slowly there.
+settings.register_profile("bridge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bridge")
 
 # A shell's background job is born deaf to Ctrl-C, and so would be all that the tests start.
