@@ -478,6 +478,17 @@ def test_show_and_explain_say_that_nobody_proved_who_decided_on_this_machine(
     assert "counts: Ann <ann@example.org> (unverified), approve" in run("explain", KEY).out
 
 
+def test_show_gives_the_commands_that_ask_again_for_what_was_refused(
+    ledger: Path, run: Run
+) -> None:
+    opened(a_request(KEY))
+    assert "Ask again:" not in run("show", KEY).out
+    assert run("reject", KEY, "--reason", "no").code == 0
+    said = run("show", KEY).out
+    assert "Ask again:   python flow.py resume --origin-run-id 1" in said
+    assert "Ask again:   python flow.py run" in said
+
+
 def test_show_as_json_is_the_records_own_words(ledger: Path, run: Run) -> None:
     request = opened(a_request(KEY))
     pending = json.loads(run("show", KEY, "--json").out)

@@ -169,6 +169,7 @@ def test_an_approval_starts_one_run_with_the_gate_and_the_commit(at: Ci) -> None
     gate = at.standing(pull).request.gate.id
     told = {"gate": gate, "workflow": "deploy.yml", "run": "77", "commit": COMMIT}
     assert at.repo.repository_dispatches == [("approved-production", told)]
+    assert "**Resumed:** GitHub Actions starts [`deploy.yml`]" in at.status(pull)
     for _ in range(2):
         at.github.tick()
         assert at.runner.run(pull.number) == 0

@@ -13,8 +13,9 @@ from bridge.core.errors import BridgeError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from bridge.core.evaluation import Outcome
     from bridge.core.listing import OpenGate
-    from bridge.core.model import Standing
+    from bridge.core.model import ApprovalRequest, Standing
 
 
 @click.command("list")
@@ -140,6 +141,7 @@ def show(session: Session, gate: str, as_json: bool) -> None:
         return
     from bridge.render import suggested_commands
     from bridge.render.request import terminal
+    from bridge.render.run_again import asks_again
 
     click.echo(
         terminal(
@@ -159,6 +161,9 @@ def show(session: Session, gate: str, as_json: bool) -> None:
             click.echo(f"To end it:   {ends}")
         click.echo(f"To approve:  {suggested_commands.approve(standing.request, session.address)}")
         click.echo(f"To reject:   {suggested_commands.reject(standing.request, session.address)}")
+    elif _ended(standing.request, standing.decision.outcome):
+        for again in asks_again(standing.request):
+            click.echo(f"Ask again:   {again.command}  ({again.what})")
     ledger = session.ledger
     for line in suggested_commands.in_git(standing, ledger.where, is_path=ledger.is_path):
         click.echo(f"In git:      {line}")
@@ -180,6 +185,11 @@ def _why_orphaned(session: Session, standing: Standing) -> str | None:
     except BridgeError as error:  # the gate could be read, and is what was asked for
         click.echo(f"whether its run still waits cannot be seen: {error}", err=True)
         return None
+
+
+def _ended(request: ApprovalRequest, outcome: Outcome) -> bool:
+    """Whether the run was ended by this outcome, and only a new one asks again."""
+    return outcome.value != "approved" and not request.skips(outcome)
 
 
 def _standing_json(session: Session, standing: Standing) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from bridge.gates.open_page import Desk
 from bridge.pages import page_text as show
 from bridge.pages import status_comment
 from bridge.pages import votes as gather
+from bridge.pages.afterwards import word_delivered, word_started
 from bridge.pages.model import Close, Page, Remove, Say, Site, State
 from bridge.pages.reactions import late
 from bridge.pages.votes import Gathered
@@ -50,10 +51,10 @@ def finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: Dec
     if current and is_mine and show.tells(current, decision.outcome):
         text = current.body
     else:
-        if approved and desk.engine:
-            desk.engine.resume(standing)
+        started = approved and desk.engine is not None and desk.engine.resume(standing)
         brought = bring(desk, standing)
-        text = show.status(standing, head, site, None, Gathered(), note=brought.note)
+        note = brought.note or (word_started(standing.request, site) if started else "")
+        text = show.status(standing, head, site, None, Gathered(), note=note)
     writes = list(status_comment.writes(page, site, text))
     if current and not is_mine and current.body.strip() == text.strip():
         writes = [Remove(current.node), Say(text), *writes]  # the next look believes this one
@@ -92,4 +93,4 @@ def bring(desk: Desk, standing: Standing) -> Brought:
     if wrong:
         return Brought(found.says, show.word_amiss(wrong))
     here = found.delivery is not Delivery.ELSEWHERE
-    return Brought(found.says, show.word_delivered(request, decision.outcome) if here else "")
+    return Brought(found.says, word_delivered(request, decision.outcome) if here else "")

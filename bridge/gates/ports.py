@@ -281,8 +281,11 @@ class Forge(Protocol):
 class Engine(Protocol):
     """What runs the workflow, and went on without it while it waited."""
 
-    def resume(self, standing: Standing) -> None:
-        """Let the workflow go on. It may be asked twice. Raises `ForgeUnavailable`."""
+    def resume(self, standing: Standing) -> bool:
+        """Let the workflow go on, if it is one of its own: whether it is. It may be asked twice.
+
+        Raises `ForgeUnavailable`.
+        """
         ...
 
 

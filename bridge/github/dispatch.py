@@ -28,14 +28,15 @@ class Dispatch:
         self._forge = forge
         self._server_url = server_url
 
-    def resume(self, standing: Standing) -> None:
+    def resume(self, standing: Standing) -> bool:
         request = standing.request
         # The name that the repository had when the gate was opened; it may be another one now.
         if request.gate.origin != origin_of(f"{self._server_url}/{request.venue.repository}"):
-            return
+            return False
         workflow, run, name = request.gate.key.split("/", 2)
         told = {"gate": request.gate.id, "workflow": workflow, "run": run}
         self._forge.send(EVENT + name, {**told, "commit": approved_commit(request)})
+        return True
 
 
 def approved_commit(request: ApprovalRequest) -> str:

@@ -27,6 +27,7 @@ from bridge.core.model import ApprovalRequest, Decision, Standing
 from bridge.core.rules import Via
 from bridge.core.sanitize import harmless_line, harmless_subject, in_code, shortened
 from bridge.pages import kept_objections
+from bridge.pages.afterwards import what_now
 from bridge.pages.comment_commands import Word
 from bridge.pages.deadline import deadline
 from bridge.pages.invitations import mentions, named
@@ -244,28 +245,6 @@ def word_undelivered(why: str) -> str:
     return f"{_UNDELIVERED} {_line(why)}. The decision is recorded, and the bridge tries again."
 
 
-def word_delivered(request: ApprovalRequest, outcome: Outcome) -> str:
-    """The same however often it is delivered."""
-    workflow = request.workflow
-    if workflow is None:
-        return ""
-    run = in_code(f"{workflow.namespace}/{workflow.name}", 200)
-    if outcome is Outcome.APPROVED or request.skips(outcome):
-        return f"**Resumed:** the workflow `{run}` goes on."
-    return f"**Delivered:** the gate's step in the workflow `{run}` failed with this reason."
-
-
-def _what_now(request: ApprovalRequest, outcome: Outcome) -> str:
-    """A run that was refused finds its decision each time: only a new one asks again."""
-    if outcome not in (Outcome.REJECTED, Outcome.EXPIRED):
-        return ""
-    if request.skips(outcome):
-        return "**The run goes on** without this step's body."
-    flow = f" of `{in_code(request.subject.flow, 200)}`" if request.subject else ""
-    change = "change what the reason above names, then " if outcome is Outcome.REJECTED else ""
-    return f"**To ask again,** {change}start a new run{flow}. This run cannot ask again."
-
-
 def word_amiss(says: str) -> str:
     return f"**The workflow:** {_line(says)}. The step obeys the record, not the workflow."
 
@@ -291,7 +270,7 @@ def _decided(standing: Standing, decision: Decision, site: Site, seal: Seal, not
         counted=", ".join(_vote(vote) for vote in decision.votes),
         refused="",
         objections=_objections(decision.objections),
-        note="\n\n".join(filter(None, (note, _what_now(request, decision.outcome)))),
+        note="\n\n".join(filter(None, (note, what_now(request, decision, site)))),
         started=_started(standing.request, decision.facts),
         foot=(
             f"Recorded on {decision.decided_at:%Y-%m-%d %H:%M} UTC by the policy of"
