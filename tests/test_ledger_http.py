@@ -12,6 +12,7 @@ import pytest
 
 from bridge.core.errors import GateShut, LedgerUnavailable
 from bridge.core.model import Standing
+from bridge.core.shards import FIRST
 from bridge.gates.audit import audit
 from bridge.gates.settle import reconcile
 from bridge.gates.verify import verify
@@ -140,6 +141,16 @@ def push_beside(repository: Path, tmp_path: Path, name: str, size: int) -> None:
     git(work, "add", ".")
     git(work, "commit", "-q", "-m", "Something else")
     git(work, "push", "-q", "origin", "HEAD")
+
+
+def test_more_than_three_branches_take_two_exchanges_more(
+    server: GitServer, tmp_path: Path
+) -> None:
+    branches = [FIRST, *(f"{FIRST}-{year}" for year in range(2027, 2031))]
+    ledger_of(tmp_path / "ledger.git", 3, shards=branches)
+    ledger = GitLedger(server.of("ledger.git"), tmp_path / "cache")
+    assert verify(ledger, a_request(key_of(7)).draft)  # on the third of five
+    assert len(server.requests) == 7
 
 
 def test_a_large_file_that_a_stranger_pushed_is_not_fetched(

@@ -46,6 +46,8 @@ _log = log.logger("ledger")
 #: them at the first step, and at the second 17 KB if its branch holds 100,000 decisions.
 _FEW: Final = 3
 _MOST_FOLDERS: Final = 64 * 1024
+#: Of more commits, the roots with what is in them: 1 KB each, and more the more kinds there are.
+_MOST_ROOTS: Final = 32 * 1024
 #: Of the gate's folder, its records: a larger one is fetched by itself, a picture not at all.
 _SMALL: Final = "blob:limit=32k"
 _MOST_FILES: Final = 256 * 1024
@@ -209,10 +211,10 @@ class GateFolders:
     def of(self, commits: Sequence[str], gate_id: str) -> dict[str, Tree]:
         """The gate's folder in each of these commits."""
         few = len(set(commits)) <= _FEW
-        if few:
-            self._clone.bring_along(
-                commits, "tree:3", _MOST_FOLDERS
-            )  # the root, `gates`, every `<a>`
+        if few:  # the root, `gates`, every `<a>`
+            self._clone.bring_along(commits, "tree:3", _MOST_FOLDERS)
+        else:  # the root and `gates`
+            self._clone.bring_along(commits, "tree:2", _MOST_ROOTS)
         found = self.everywhere([(commit, gate_id) for commit in commits], along=few)
         return {commit: folder for (commit, _), folder in found.items()}
 
@@ -236,7 +238,8 @@ class GateFolders:
             trees = {
                 place: leaf.sha for place, leaf in below.items() if leaf and leaf.mode == FOLDER
             }
-        if along:
+        # One gate is on one branch, of which there may be twenty.
+        if len(trees) <= _FEW and len({gate_id for _, gate_id in places}) == 1:
             self._clone.bring_along(trees.values(), _SMALL, _MOST_FILES)
         self._clone.bring(trees.values())
         found = {place: self._clone.tree(sha) for place, sha in trees.items()}
