@@ -31,6 +31,7 @@ from bridge.core.sanitize import shortened
 DECISION_NAMESPACE: Final = "decision@approval-bridge"
 OBJECTIONS_NAMESPACE: Final = "objections@approval-bridge"
 VOTE_NAMESPACE: Final = "vote@approval-bridge"
+WAITING_NAMESPACE: Final = "waiting@approval-bridge"
 
 #: Characters. A signature by a security key has about 500.
 MOST_ARMORED: Final = 4_096

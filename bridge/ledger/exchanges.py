@@ -20,12 +20,17 @@ _MOST_TRIES = 40
 T = TypeVar("T")
 
 
-class _LostRace(Exception):
+class LostRace(Exception):
     """Somebody else moved a ref first: read again."""
 
 
 class Declined(LedgerUnavailable):
     """The server was reached, and refuses what a push holds."""
+
+
+def back_off(tries: int) -> None:
+    """Machines that lost together must not come back together."""
+    time.sleep(random.uniform(0, min(2.0, 0.05 * 2**tries)))
 
 
 class Exchanges:
@@ -39,18 +44,18 @@ class Exchanges:
             self.clone.push(refs, lease)
         except GitFailed as error:
             if is_lost_race(error):
-                raise _LostRace from None
+                raise LostRace from None
             if is_declined(error) and not error.of_a_rotten_clone:
                 raise Declined(str(self.unavailable(error))) from None
             raise
 
-    def repeat(self, attempt: Callable[[], T]) -> T:
+    def repeat(self, attempt: Callable[[], T], lost: Callable[[int], None] = back_off) -> T:
+        """`lost` is called after each lost race, with the number of those before it."""
         for tries in range(_MOST_TRIES):
             try:
                 return self.alone(attempt)
-            except _LostRace:
-                # Machines that lost together must not come back together.
-                time.sleep(random.uniform(0, min(2.0, 0.05 * 2**tries)))
+            except LostRace:
+                lost(tries)
         raise LedgerUnavailable(
             f"the ledger {self.clone.where} moved {_MOST_TRIES} times while this was being written;"
             " nothing was recorded, try again"

@@ -56,6 +56,7 @@ from bridge.ledger.gate_folders import (
 from bridge.ledger.git import BLOBS, GitFailed, Tree, make_bare
 from bridge.ledger.open_gates import apart, listing, open_heads
 from bridge.ledger.picture_files import check_pictures
+from bridge.ledger.queue import WAITING, Line
 from bridge.ledger.record_decisions import DecisionRecorder
 from bridge.ledger.recording import check_recorded
 from bridge.ledger.shard_refs import SHARDS, heads_in_one, home_of, ref_of, shards_of
@@ -89,9 +90,13 @@ class GitLedger:
         self._baselines = BaselineFiles(self._clone, self._gates, signed=bool(keys))
         self._commits = Commits(self._clone, sign)
         self._files = SignedFiles(self._clone, signature, keys)
-        self._decisions = DecisionRecorder(
-            self._clone, self._exchanges, self._gates, self._baselines, self._files, self._commits
+        self._line = Line(
+            self._clone, self._exchanges, self._commits, signature, trusts_unsigned=not keys
         )
+        self._decisions = DecisionRecorder(
+            self._clone, self._exchanges, self._gates, self._baselines, self._files, self._commits,
+            self._line,
+        )  # fmt: skip
         self._keys = keys
         self._seen: tuple[tuple[str, str], ...] = ()  # the branches, as of the last look at a gate
         self._last: tuple[str, dict[str, str]] | None = None  # the same with that gate's, and which
@@ -262,7 +267,7 @@ class GitLedger:
 
     def read(self, gate_id: str) -> Standing | None:
         def attempt() -> Standing | None:
-            refs = self._refs(gate_id)
+            refs = self._refs(gate_id, WAITING)  # who decides it must not overtake the line
             found = self._gates.standing(gate_id, refs)
             if found and self._clone.here and not self._keys:
                 check_recorded(self._clone.here, found)
@@ -364,8 +369,8 @@ class GitLedger:
 
     # -- one gate in git ---------------------------------------------------------------------
 
-    def _refs(self, gate_id: str) -> dict[str, str]:
-        refs = self._clone.remote_refs(SHARDS, f"refs/heads/{branch_of(gate_id)}")
+    def _refs(self, gate_id: str, *others: str) -> dict[str, str]:
+        refs = self._clone.remote_refs(SHARDS, f"refs/heads/{branch_of(gate_id)}", *others)
         self._seen = tuple(shards_of(refs).items())
         self._last = gate_id, refs
         return refs

@@ -8,20 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable, NoSuchGate
 from bridge.core.evaluation import Outcome
-from bridge.core.model import Decision, Standing, branch_of
+from bridge.core.model import ApprovalRequest, Decision, Standing, branch_of
 from bridge.ledger.baselines import BaselineFiles
 from bridge.ledger.clone import GitClone
 from bridge.ledger.commit_message import decision_message
 from bridge.ledger.commits import BRIDGE, Commits
-from bridge.ledger.exchanges import Declined, Exchanges
+from bridge.ledger.exchanges import Declined, Exchanges, LostRace
 from bridge.ledger.gate_folders import GateFolders, as_asked, still_asked, with_objections
 from bridge.ledger.git import GitFailed, Tree
 from bridge.ledger.picture_files import check_pictures, without_other_pictures
+from bridge.ledger.queue import MOST, WAITING, Line, Ticket, Turn, Waiting
 from bridge.ledger.shard_refs import SHARDS, home_of, ref_of, shards_of
 from bridge.ledger.signed_files import SignedFiles
+
+#: Lost races with those who wait, before a push without them.
+_MOST_RACES: Final = 2
 
 #: What became of each gate.
 Recorded = Mapping[str, Standing | Exception]
@@ -51,7 +56,11 @@ class _Due:
 class _Tries:
     """What is remembered from one try to the next."""
 
-    known: Mapping[str, str] | None  # the branches, for the first of them
+    turn: Turn
+    known: Mapping[str, str] | None = None  # the branches, for the first of them
+    takes_along: bool = True  # those who wait
+    along: bool = False  # the last try had some of them
+    races: int = 0  # with them, since one without
     heads: dict[str, str | None] = field(default_factory=dict)
     restless: set[str] = field(default_factory=set)
 
@@ -59,6 +68,19 @@ class _Tries:
         head = refs.get(_branch(decision.gate_id))
         if self.heads.setdefault(decision.gate_id, head) != head:
             self.restless.add(decision.gate_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """What others wait to record: all that their tickets ask, and the first for each gate."""
+
+    asked: Sequence[Waiting] = ()
+    first: Mapping[str, Waiting] = field(default_factory=dict)
+
+    def allow(self, line: Line, request: ApprovalRequest) -> bool:
+        """Whether the decision of this gate is one's own, or of a ticket that may ask for it."""
+        waiting = self.first.get(request.gate.id)
+        return waiting is None or line.believes(waiting, request)
 
 
 class DecisionRecorder:
@@ -72,6 +94,7 @@ class DecisionRecorder:
         baselines: BaselineFiles,
         files: SignedFiles,
         commits: Commits,
+        line: Line,
     ) -> None:
         self._clone = clone
         self._exchanges = exchanges
@@ -79,6 +102,7 @@ class DecisionRecorder:
         self._baselines = baselines
         self._files = files
         self._commits = commits
+        self._line = line
 
     def record(
         self, decisions: Sequence[Decision], known: Mapping[str, str] | None = None
@@ -87,50 +111,107 @@ class DecisionRecorder:
 
         `known`: the branches as somebody has just seen them.
         """
-        wanted = {each.gate_id: each for each in reversed(decisions)}  # the first of each gate
-        return self._together(list(wanted.values())[::-1], known)
-
-    def _together(
-        self, decisions: Sequence[Decision], known: Mapping[str, str] | None = None
-    ) -> Recorded:
-        tries = _Tries(known)
+        first = {each.gate_id: each for each in reversed(decisions)}  # of each gate
+        wanted = list(first.values())[::-1]
+        turn = Turn(self._line, wanted)
         try:
-            done = self._exchanges.repeat(lambda: self._try(decisions, tries))
-        except Declined as error:
+            found = self._together(wanted, _Tries(turn, known))
+        finally:
+            turn.leave()
+        return {each.gate_id: found[each.gate_id] for each in wanted}
+
+    def _together(self, decisions: Sequence[Decision], tries: _Tries) -> Recorded:
+        turn = tries.turn
+        try:
+            done = self._exchanges.repeat(lambda: self._try(decisions, tries), turn.lost)
+        except LedgerUnavailable as error:
+            if tries.along:  # perhaps it is what somebody else waits to record
+                return self._together(decisions, _Tries(turn, takes_along=False))
+            if not isinstance(error, Declined):
+                return {each.gate_id: error for each in decisions}
             if len(decisions) == 1:
                 return {decisions[0].gate_id: error}
             # Perhaps for one of them, such as a reason that looks like a secret to the server.
             half = len(decisions) // 2
-            return {**self._together(decisions[:half]), **self._together(decisions[half:])}
-        except LedgerUnavailable as error:
-            return {each.gate_id: error for each in decisions}
+            return {
+                **self._together(decisions[:half], _Tries(turn, takes_along=tries.takes_along)),
+                **self._together(decisions[half:], _Tries(turn, takes_along=tries.takes_along)),
+            }
         for each in decisions:
             if each.gate_id not in done:
-                done = {**done, **self._together([each])}
+                done = {
+                    **done,
+                    **self._together([each], _Tries(turn, takes_along=tries.takes_along)),
+                }
         return done
 
     def _try(self, decisions: Sequence[Decision], tries: _Tries) -> Recorded:
         known, tries.known = tries.known, None
         if known:
+            if tries.turn.must_wait(known):
+                raise LostRace
             done: _Done = {}
-            made = self._made(self._due(decisions, known, done), known, done)
+            made = self._made(self._due(decisions, known, done, _Others()), known, done)
             # Nothing but a push is believed of it, and it must find every branch as it was.
             if made:
                 shards = {ref_of(name): sha for name, sha in shards_of(known).items()}
                 self._push(made, known, shards)
                 return done
-        refs = self._clone.remote_refs(SHARDS, *(_branch(each.gate_id) for each in decisions))
+        own = [_branch(each.gate_id) for each in decisions]
+        refs: Mapping[str, str] = self._clone.remote_refs(SHARDS, WAITING, *own)
+        if tries.turn.must_wait(refs):
+            raise LostRace
         for each in decisions:
             tries.saw(each, refs)
         if len(decisions) > 1:
             # Whoever keeps pushing to one gate's branch would make all lose each race.
             decisions = [each for each in decisions if each.gate_id not in tries.restless]
         done = {}
-        self._push(self._made(self._due(decisions, refs, done), refs, done), refs)
+        others, refs = self._others(decisions, refs, tries)
+        along = [each.decision for each in others.first.values()]
+        due = self._due([*decisions, *along], refs, done, others)
+        made = self._made(due, refs, done)
+        over = self._over(refs, done, others, tries)
+        if made or tries.turn.ticket in over:
+            self._push(made, refs, over=over)
+        if tries.turn.ticket in over:
+            tries.turn.ticket = None
         return done
 
+    def _others(
+        self, decisions: Sequence[Decision], refs: Mapping[str, str], tries: _Tries
+    ) -> tuple[_Others, Mapping[str, str]]:
+        """What others wait to record, and the branches with those of their gates."""
+        line = [each for each in self._line.fresh(refs) if each != tries.turn.ticket][:MOST]
+        # Whoever keeps pushing to a ticket or to its gate would make each push lose its race.
+        some = bool(line or self._line.stale(refs))
+        tries.along = some and tries.takes_along and tries.races < _MOST_RACES
+        tries.races = tries.races + 1 if tries.along else 0
+        if not tries.along:
+            return _Others(), refs
+        own = {each.gate_id for each in decisions}
+        asked = self._line.waiting(line)
+        first = {each.gate_id: each for each in reversed(asked) if each.gate_id not in own}
+        branches = self._clone.remote_refs(*map(_branch, first)) if first else {}
+        return _Others(asked, first), {**branches, **refs}
+
+    def _over(
+        self, refs: Mapping[str, str], done: _Done, others: _Others, tries: _Tries
+    ) -> list[Ticket]:
+        """The tickets that ask for nothing more once this is pushed."""
+        turn = tries.turn
+        left = {each.ticket for each in others.asked if each.gate_id not in done}
+        over = {each.ticket for each in others.asked} - left
+        if turn.ticket and all(each.gate_id in done for each in turn.decisions):
+            over.add(turn.ticket)
+        return [*over, *(self._line.stale(refs) if tries.along else ())]
+
     def _due(
-        self, decisions: Sequence[Decision], refs: Mapping[str, str], done: _Done
+        self,
+        decisions: Sequence[Decision],
+        refs: Mapping[str, str],
+        done: _Done,
+        others: _Others,
     ) -> list[_Due]:
         with suppress(LedgerCorrupt):  # of one of them, and it is found again below
             self._gates.bring_records([each.gate_id for each in decisions], refs)
@@ -142,7 +223,7 @@ class DecisionRecorder:
                     raise NoSuchGate(f"the ledger {self._clone.where} has no gate {each.gate_id}")
                 if found.decision:
                     done[each.gate_id] = found
-                else:
+                elif others.allow(self._line, found.request):
                     due.append(self._asked(found, each, refs))
         return due
 
@@ -199,15 +280,17 @@ class DecisionRecorder:
         self,
         made: Sequence[tuple[_Due, Standing]],
         refs: Mapping[str, str],
-        others: Mapping[str, str] | None = None,
+        shards: Mapping[str, str] | None = None,
+        over: Sequence[Ticket] = (),
     ) -> None:
         """All in one, and each gate's branch must still be what was judged: a request replaced
-        meanwhile cannot inherit this decision. `others` must be as they were, too."""
-        if made:
-            moved = {due.home: after.commit for due, after in made}  # the last of each
-            moved.update({due.branch: after.head or "" for due, after in made})
-            lease = {**(others or {}), **{due.home: refs[due.home] for due, _ in made}}
-            self._exchanges.push(moved, {**lease, **{due.branch: due.head for due, _ in made}})
+        meanwhile cannot inherit this decision. `shards` must be as they were, too."""
+        moved = {due.home: after.commit for due, after in made}  # the last of each
+        moved.update({due.branch: after.head or "" for due, after in made})
+        moved.update({each.ref: "" for each in over})
+        lease = {**(shards or {}), **{due.home: refs[due.home] for due, _ in made}}
+        lease.update({due.branch: due.head for due, _ in made})
+        self._exchanges.push(moved, {**lease, **{each.ref: each.commit for each in over}})
 
 
 def _branch(gate_id: str) -> str:

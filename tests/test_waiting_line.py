@@ -1,0 +1,278 @@
+"""Losers of races wait in a line, and whoever gets through takes along all who wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from bridge.core.errors import LostRequest
+from bridge.core.model import ApprovalRequest, Place, PlaceKind
+from bridge.core.records import decision_out
+from bridge.gates.audit import audit
+from bridge.ledger.git_ledger import GitLedger, create
+from bridge.ledger.queue import FRESH, WAITING, Line, between_looks, patience
+from bridge.local.signing import new_key, signing_key
+from tests.githttp import GitServer, serving
+from tests.ledgers import LEDGER, a_decision, a_rejection, a_request, git, opened
+from tests.test_git_ledger import put
+
+SHOWN = Place(PlaceKind.GITHUB, "github.com", "acme/x", 1)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[GitServer]:
+    create(tmp_path / "ledger.git")
+    with serving(tmp_path) as state:
+        yield state
+
+
+@dataclass
+class Clock:
+    """A clock that only pauses move. `then` is what others do in the next pauses."""
+
+    at: float
+    then: list[Callable[[], object]]
+
+    def pause(self, seconds: float) -> None:
+        self.at += seconds
+        if self.then:
+            self.then.pop(0)()
+
+
+class Machine:
+    """A clone of its own, on a clock of its own."""
+
+    def __init__(
+        self, server: GitServer, name: str, key: str | None = None, *, earlier: int = 0
+    ) -> None:
+        self.clock = Clock(2_000_000_000 - earlier, [])
+        sign = signing_key(key).sign if key else None
+        self.ledger = GitLedger(server.of("ledger.git"), server.root / name, signature=sign)
+        self.line: Line = self.ledger._line
+        self.line.now, self.line.pause = lambda: self.clock.at, self.clock.pause
+
+    def loses(self, others: list[Callable[[], object]], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before each of its next pushes of a decision, one of these is done."""
+        clone = self.ledger._clone
+        push, lost = clone.push, list(others)
+
+        def later(refs: dict[str, str], lease: dict[str, str]) -> None:
+            if LEDGER in refs and lost:
+                lost.pop(0)()
+            push(refs, lease)
+
+        monkeypatch.setattr(clone, "push", later)
+
+
+@pytest.fixture(autouse=True)
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.ledger.exchanges.time.sleep", lambda _: None)
+
+
+def ask(server: GitServer, *keys: str, **changed: object) -> list[ApprovalRequest]:
+    ledger = GitLedger(server.of("ledger.git"), server.root / "opener")
+    return [opened(ledger, key, **changed) for key in keys]
+
+
+def refs(server: GitServer) -> list[str]:
+    return git(server.root / "ledger.git", "for-each-ref", "--format=%(refname)").split()
+
+
+def recorded(server: GitServer, *requests: ApprovalRequest) -> list[bool]:
+    ledger = GitLedger(server.of("ledger.git"), server.root / "reader")
+    standings = [ledger.read(each.gate.id) for each in requests]
+    return [bool(each and each.decision) for each in standings]
+
+
+def sound(server: GitServer) -> bool:
+    git(server.root / "ledger.git", "fsck", "--strict", "--no-dangling")
+    return not audit(GitLedger(server.of("ledger.git"), server.root / "auditor")).faults
+
+
+def test_one_push_takes_along_all_who_wait(server: GitServer) -> None:
+    first, second, third = ask(server, "F/1/a/1", "F/1/b/1", "F/1/c/1")
+    Machine(server, "one").line.taken([a_decision(first)])
+    Machine(server, "two").line.taken([a_rejection(second)])
+    mine = Machine(server, "mine", earlier=1)
+    server.forget()
+    assert mine.ledger.record(a_decision(third)).decision
+    pushes = [each for each in server.requests if each == "POST /ledger.git/git-receive-pack"]
+    assert len(pushes) == 2, "its ticket, because it doesn't overtake; and all three decisions"
+    assert recorded(server, first, second, third) == [True, True, True]
+    assert refs(server) == [LEDGER]
+    assert sound(server)
+
+
+def test_who_loses_a_race_waits_and_is_recorded_by_the_first_in_the_line(
+    server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, dead, first, racer = ask(server, *(f"F/{n}/a/1" for n in range(4)))
+    mine = Machine(server, "mine")
+
+    def race_and_die() -> None:
+        GitLedger(server.of("ledger.git"), server.root / "racer").record(a_decision(racer))
+        Machine(server, "dead", earlier=20).line.taken([a_decision(dead)])
+
+    def first_gets_through() -> None:
+        assert len([each for each in refs(server) if "/waiting/" in each]) == 2
+        Machine(server, "first", earlier=30).ledger.record(a_decision(first))
+
+    mine.loses([race_and_die], monkeypatch)
+    mine.clock.then = [first_gets_through]
+    offered = a_decision(asked)
+    after = mine.ledger.record(offered).decision
+    assert after
+    assert replace(after, previous=None) == offered, "so that it is this one that tells people"
+    assert mine.clock.then == []
+    assert recorded(server, dead, first) == [True, True]
+    assert refs(server) == [LEDGER]
+    assert sound(server)
+
+
+def test_a_ticket_of_the_dead_holds_nobody_up_for_long(server: GitServer) -> None:
+    dead, asked = ask(server, "F/1/a/1", "F/1/b/1")
+    Machine(server, "dead", earlier=20).line.taken([a_decision(dead)])
+    mine = Machine(server, "mine")
+    began = mine.clock.at
+    assert mine.ledger.record(a_decision(asked)).decision
+    assert began < mine.clock.at <= began + patience(1, 0) + between_looks(1)
+    assert recorded(server, dead) == [True], "what it had decided is taken along"
+    assert refs(server) == [LEDGER]
+
+
+@pytest.mark.parametrize("later", [FRESH + 1, -FRESH - 1])
+def test_a_stale_ticket_asks_nothing_and_holds_nobody_up(server: GitServer, later: int) -> None:
+    dead, asked = ask(server, "F/1/a/1", "F/1/b/1")
+    Machine(server, "dead", earlier=later).line.taken([a_decision(dead)])
+    mine = Machine(server, "mine")
+    began = mine.clock.at
+    assert mine.ledger.record(a_decision(asked)).decision
+    assert mine.clock.at == began
+    assert recorded(server, dead) == [False]
+    assert refs(server) == [LEDGER, f"refs/heads/{dead.gate.branch}"]
+
+
+# -- what a ticket is worth ------------------------------------------------------------------------
+
+KEY, OTHER_KEY = new_key()[0], new_key()[0]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine", "venue", "counts"),
+    [
+        (None, None, None, True),  # who may push one branch there may push the other
+        (None, None, SHOWN, False),  # the opener may, and does not decide
+        (None, KEY, SHOWN, False),
+        (OTHER_KEY, KEY, SHOWN, False),
+        (OTHER_KEY, None, SHOWN, False),
+        (KEY, KEY, SHOWN, True),
+    ],
+    ids=["none", "opener", "unsigned", "other key", "no key here", "own key"],
+)
+def test_on_github_a_ticket_counts_if_the_decider_signed_it(
+    server: GitServer, theirs: str | None, mine: str | None, venue: Place | None, counts: bool
+) -> None:
+    changed = {"venue": venue} if venue else {}
+    waits, asked = ask(server, "F/1/a/1", "F/1/b/1", **changed)
+    Machine(server, "theirs", theirs, earlier=20).line.taken([a_decision(waits)])
+    assert Machine(server, "mine", mine).ledger.record(a_decision(asked)).decision
+    assert recorded(server, waits, asked) == [counts, True]
+    assert any("/waiting/" in each for each in refs(server)) != counts
+
+
+def test_a_signed_ticket_counts_under_its_own_name_alone(server: GitServer) -> None:
+    waits, asked = ask(server, "F/1/a/1", "F/1/b/1", venue=SHOWN)
+    ticket = Machine(server, "theirs", KEY, earlier=FRESH + 9).line.taken([a_decision(waits)])
+    name = WAITING.replace("*", f"{2_000_000_000 - 20}-{'a' * 16}")
+    git(server.root / "ledger.git", "update-ref", name, ticket.commit)  # kept, to use it later
+    assert Machine(server, "mine", KEY).ledger.record(a_decision(asked)).decision
+    assert recorded(server, waits, asked) == [False, True]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"x": "y"},
+        {"a/b": "a folder"},
+        {f"{a_request('F/1/a/1').gate.id}.yaml": "no: decision"},
+        {f"{a_request('F/1/a/1').gate.id}.yaml": decision_out(a_decision(a_request("F/2/a/1")))},
+        {f"{a_request('F/9/a/1').gate.id}.yaml": decision_out(a_decision(a_request("F/9/a/1")))},
+    ],
+    ids=["other file", "folder", "no decision", "another gate's", "no such gate"],
+)
+def test_a_ticket_that_makes_no_sense_records_nothing_and_stops_nobody(
+    server: GitServer, files: dict[str, str]
+) -> None:
+    waits, asked = ask(server, "F/1/a/1", "F/1/b/1")
+    name = WAITING.replace("*", f"{2_000_000_000 - 20}-{'a' * 16}")
+    put(server.root / "ledger.git", name, files)
+    assert Machine(server, "mine").ledger.record(a_decision(asked)).decision
+    assert recorded(server, waits, asked) == [False, True]
+    assert sound(server)
+
+
+def test_a_ticket_for_a_request_that_was_asked_anew_is_removed(server: GitServer) -> None:
+    (waits, asked) = ask(server, "F/1/a/1", "F/1/b/1")
+    Machine(server, "theirs", earlier=20).line.taken([a_decision(waits)])
+    ask(server, "F/1/a/1", artifacts=())
+    mine = Machine(server, "mine", earlier=30)
+    assert mine.ledger.record(a_decision(asked)).decision
+    assert recorded(server, waits) == [False]
+    assert not any("/waiting/" in each for each in refs(server))
+    with pytest.raises(LostRequest):
+        mine.ledger.record(a_decision(waits))
+
+
+@pytest.mark.parametrize("earlier", [20, FRESH + 1])
+def test_whoever_keeps_pushing_to_a_ticket_stops_nobody(
+    server: GitServer, monkeypatch: pytest.MonkeyPatch, earlier: int
+) -> None:
+    waits, asked = ask(server, "F/1/a/1", "F/1/b/1")
+    ticket = Machine(server, "theirs", earlier=earlier).line.taken([a_decision(waits)])
+    repository = server.root / "ledger.git"
+
+    def spoil() -> None:
+        put(repository, ticket.ref, {"x": git(repository, "rev-parse", ticket.ref)})
+
+    mine = Machine(server, "mine", earlier=30)
+    mine.loses([spoil] * 9, monkeypatch)
+    assert mine.ledger.record(a_decision(asked)).decision
+    assert recorded(server, waits, asked) == [False, True]
+
+
+# -- the way out -----------------------------------------------------------------------------------
+
+
+def test_a_server_that_takes_no_ticket_is_tried_as_before(
+    server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, *racers = ask(server, *(f"F/{n}/a/1" for n in range(4)))
+    hook = server.root / "ledger.git" / "refuse" / "update"
+    hook.parent.mkdir()
+    hook.write_text('#!/bin/sh\ncase "$1" in */waiting/*) exit 1;; esac\n')
+    hook.chmod(0o755)
+    git(server.root / "ledger.git", "config", "core.hooksPath", str(hook.parent))
+    mine = Machine(server, "mine")
+    racer = GitLedger(server.of("ledger.git"), server.root / "racer")
+    wins = [lambda each=each: racer.record(a_decision(each)) for each in racers]
+    mine.loses(wins, monkeypatch)
+    assert mine.ledger.record(a_decision(asked)).decision
+    assert refs(server) == [LEDGER]
+
+
+def test_who_gives_up_leaves_the_line(server: GitServer) -> None:
+    dead, asked = ask(server, "F/1/a/1", "F/1/b/1")
+    ticket = Machine(server, "dead", earlier=20).line.taken([a_decision(dead)])
+    mine = Machine(server, "mine")
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    mine.clock.then = [interrupted]
+    with pytest.raises(KeyboardInterrupt):
+        mine.ledger.record(a_decision(asked))
+    assert [each for each in refs(server) if "/waiting/" in each] == [ticket.ref]
+    assert recorded(server, asked) == [False]
