@@ -176,15 +176,19 @@ def test_a_secondary_limit_without_a_time_is_waited_for_a_minute(
     ],
 )
 def test_the_hours_limit_is_waited_for_where_it_ends_soon(
-    http: responses.RequestsMock, forge: GitHub, waits: list[float], status: int, body: Any
+    http: responses.RequestsMock,
+    forge: GitHub,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    body: Any,
 ) -> None:
-    ends = str(int(time.time()) + 30)
-    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": ends}
+    monkeypatch.setattr("bridge.github.transport.time.time", lambda: 1_000.5)
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1030"}
     http.post(GRAPHQL, status=status, headers=headers, json=body)
     http.post(GRAPHQL, json=looked(node()))
     forge.look(1)
-    assert len(waits) == 1
-    assert 29 <= waits[0] <= 31
+    assert waits == [30.5]
 
 
 @pytest.mark.parametrize(

@@ -642,9 +642,9 @@ def test_a_run_is_shown_with_each_attempt_and_who_made_it(
     assert (found.run_attempt, found.actor.login, found.triggering_actor.login) == (2, "bob", "ann")
     assert (found.path, found.head_branch, found.head_sha) == (run.path, "main", run.sha)
     assert found.repository.id == repo.id
-    first = requests.get(f"{found.url}/attempts/1", timeout=9).json()
+    first = requests.get(f"{found.url}/attempts/1", timeout=30).json()
     assert (first["run_attempt"], first["triggering_actor"]["login"]) == (1, "bob")
-    assert requests.get(f"{found.url}/attempts/3", timeout=9).status_code == 404
+    assert requests.get(f"{found.url}/attempts/3", timeout=30).status_code == 404
 
 
 def test_what_github_token_does_starts_no_workflow_but_a_dispatch(

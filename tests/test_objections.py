@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -364,3 +365,17 @@ def test_what_is_on_record_stays_there(world: World, history: list[Act]) -> None
         world.does(act)
         assert lost(recorded, world.recorded) == ()
         recorded = world.recorded
+
+
+@pytest.mark.parametrize("login", ["ann", "Ann-New"])
+def test_who_objected_under_a_former_login_is_lifted_by_either_name(login: str) -> None:
+    """On record is the login of then; the page shows the one of now beside their comment."""
+    world = World()
+    world.does(("says", ANN, "/hold wait"))
+    world.look()
+    world.comments = [replace(world.comments[0], author=replace(ANN, login="ann-new"))]
+    world.does(("says", BOB, f"/unhold @{login} it was looked into"))
+    world.does(("says", BOB, "/unhold @eve it was looked into"))
+    found = world.look()
+    assert standing(found.objections) == ()
+    assert [each.reason for each in found.dismissals] == ["eve has no objection here"]

@@ -25,7 +25,7 @@ _EMAIL = re.compile(r" <[^<>]*>")
     "-n",
     "limit",
     metavar="N",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 10_000_000),
     default=20,
     show_default=True,
     help="At most so many.",

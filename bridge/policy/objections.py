@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -255,11 +255,12 @@ def settled(
 ) -> Settled:
     """Which objections are lifted now, and by whom."""
     approvers = _Approvers(request, evidence, members)
+    logins = _logins(objections, words)
     now = evidence.now
     found = tuple(
         each
         if each.lifted
-        else replace(each, lifted=_first_end(dated(each, now), words, approvers))
+        else replace(each, lifted=_first_end(dated(each, now), words, approvers, logins))
         for each in objections
     )
     known = [dated(each, now) for each in found]
@@ -267,7 +268,7 @@ def settled(
     used, refused = [], []
     for release in words.releases:
         did = (identity(release.actor), release.at, Lifted.UNHOLD) in lifts
-        why = None if did else _why_nothing(release, known, approvers)
+        why = None if did else _why_nothing(release, known, approvers, logins)
         if why:
             refused.append(Dismissal(release, why))
         else:
@@ -294,8 +295,27 @@ class _Approvers:
         return self._known[who]
 
 
-def _first_end(objection: Objection, words: Words, approvers: _Approvers) -> Lifting | None:
-    ends = [*_by_author(objection, words), *_by_others(objection, words, approvers)]
+#: The logins of each person, in small letters. On record is the one that they had then.
+_Logins = Mapping[str, Set[str]]
+
+
+def _logins(objections: Iterable[Objection], words: Words) -> _Logins:
+    """A login can be changed, and people write the one that the page shows now, or the old one."""
+    found: dict[str, set[str]] = {}
+    actors = (*(each.who for each in objections), *(each.actor for each in words.reviews))
+    for actor in actors:
+        found.setdefault(identity(actor), set()).add((actor.login or actor.name).casefold())
+    return found
+
+
+def _is_of(objection: Objection, login: str, logins: _Logins) -> bool:
+    return login.casefold() in logins.get(identity(objection.who), ())
+
+
+def _first_end(
+    objection: Objection, words: Words, approvers: _Approvers, logins: _Logins
+) -> Lifting | None:
+    ends = [*_by_author(objection, words), *_by_others(objection, words, approvers, logins)]
     return min(ends, key=lambda each: (each.at, each.how, identity(each.by)), default=None)
 
 
@@ -312,10 +332,12 @@ def _by_author(objection: Objection, words: Words) -> Iterator[Lifting]:
             yield Lifting(vote.actor, Lifted.UNHOLD, vote.at, reason, vote.url)
 
 
-def _by_others(objection: Objection, words: Words, approvers: _Approvers) -> Iterator[Lifting]:
+def _by_others(
+    objection: Objection, words: Words, approvers: _Approvers, logins: _Logins
+) -> Iterator[Lifting]:
     for vote in words.releases:
         whom, reason = target(vote)
-        named = whom is not None and reason and is_called(objection.who, whom)
+        named = whom is not None and reason and _is_of(objection, whom, logins)
         if named and vote.at > objection.at and not approvers.why_not(vote.actor):
             yield Lifting(vote.actor, Lifted.UNHOLD, vote.at, reason, vote.url)
     for review in words.reviews:
@@ -344,7 +366,7 @@ def is_called(actor: Actor, login: str) -> bool:
 
 
 def _why_nothing(
-    release: Vote, objections: Sequence[Objection], approvers: _Approvers
+    release: Vote, objections: Sequence[Objection], approvers: _Approvers, logins: _Logins
 ) -> Why | None:
     """Why a release lifts nothing, in words for its author; None if there is nothing to say."""
     whom, reason = target(release)
@@ -356,7 +378,7 @@ def _why_nothing(
         return _nothing(
             f"you have no objection here: to lift another's write `/unhold @{name} why`"
         )
-    if not any(is_called(each.who, whom) for each in objections):
+    if not any(_is_of(each, whom, logins) for each in objections):
         return _nothing(f"{whom} has no objection here")
     if not reason:
         return _nothing(f"say why: `/unhold @{whom} the reason`")
