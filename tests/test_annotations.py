@@ -282,7 +282,7 @@ def test_a_file_that_is_no_manifest_is_one_sentence(
     path.write_text("- just\n- a list\n")
     code = cli.main(["--ledger", "https://g.example/l", "inject", "--image", "x", str(path)])
     assert code == 2
-    assert "it holds something that is no manifest" in capsys.readouterr().err
+    assert "it contains something that is not a manifest" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -358,7 +358,7 @@ DEFAULTS = "  templateDefaults: {suspend: {duration: '3'}, retryStrategy: {limit
 def test_defaults_of_the_workflow_neither_end_the_wait_nor_ask_again(there: There) -> None:
     text = manifest(DAG, LEAF, more=DEFAULTS)
     text = text.replace('"message: Deploy?"', '"{timeout: 1h, on_timeout: notify}"')
-    run = there.submit(text, warns="is not retried any more")
+    run = there.submit(text, warns="is no longer retried")
     gate = run.waits()
     time.sleep(10)
     assert run.waits() == gate
@@ -370,7 +370,7 @@ def test_defaults_of_the_workflow_neither_end_the_wait_nor_ask_again(there: Ther
 
 def test_a_pod_whose_gate_is_shut_is_not_tried_again(there: There) -> None:
     text = manifest(DAG, LEAF, more=DEFAULTS)
-    run = there.submit(text, warns="is not retried any more")
+    run = there.submit(text, warns="is no longer retried")
     run.resume_as_a_stranger(run.waits())
     assert run.ends() == "Failed"
     [node] = run.guarded()

@@ -340,7 +340,7 @@ def test_what_is_no_request_on_the_gates_branch_is_put_back_and_stops_nothing(at
     path = f"{at.standing(pull).request.gate.folder}/request.yaml"
     at.repo.commit(pull.head_ref, {path: "[" * 60_000}, "Stop it", by=at.mallory)
     at.sweep()
-    assert any("somebody pushed" in note for note in at.notes(pull))
+    assert any("someone pushed" in note for note in at.notes(pull))
     at.github.clock.advance(minutes=1)
     pull.review(at.alice, "APPROVED")
     at.sweep()

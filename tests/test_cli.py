@@ -612,7 +612,7 @@ def test_a_decided_gate_is_not_withdrawn(ledger: Path, run: Run) -> None:
     ran = run("withdraw", KEY, "--reason", "too late")
     assert ran.code == 5
     assert f"{KEY} was approved by Ann" in ran.err
-    assert "the first decision stands" in ran.err
+    assert "the first decision counts" in ran.err
     decision = decision_of(request)
     assert decision
     assert decision.outcome is Outcome.APPROVED

@@ -638,12 +638,12 @@ def test_input_in_the_line_and_in_the_block_is_one_input() -> None:
 @pytest.mark.parametrize(
     ("block", "why"),
     [
-        ("target: a\ntarget: b", "stands twice"),
+        ("target: a\ntarget: b", "appears twice"),
         ("target: a\nshare: .nan", "no number"),
         ("target: a\nshare: -.inf", "no number"),
         ("target: 2026-01-01", "quotation marks"),
         ("1: a", "quotation marks"),
-        ("- a", "no mapping"),
+        ("- a", "not a mapping"),
         ("target: [", "cannot be read"),
         ("target: !!python/object:os.system a", "cannot be read"),
         ("target: !!bool maybe", "without a tag"),

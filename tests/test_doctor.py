@@ -259,8 +259,8 @@ FAULTS: list[tuple[Change, str, str]] = [
         "ledger",
         "is not what this version writes",
     ),
-    (_blocked, "branches", "the branch gate stands where gate/… must be"),
-    (_blocked_ledger, "branches", "the branch approvals/old stands where approvals must be"),
+    (_blocked, "branches", "the branch gate is where gate/… must be"),
+    (_blocked_ledger, "branches", "the branch approvals/old is where approvals must be"),
     (
         lambda acme: acme.replace_in_main("approval-opener[bot]", "gone[bot]"),
         "opener",
@@ -300,9 +300,13 @@ FAULTS: list[tuple[Change, str, str]] = [
     (_unset("kept"), "ledger rules", "no ruleset forbids to delete the ledger"),
     (_unset("kept"), "ledger rules", "no ruleset forbids to rewrite the ledger"),
     (_bypass("kept", "decider"), "ledger rules", "the decider can rewrite the ledger"),
-    (_unset("decided"), "ledger rules", "whoever can write can push the ledger, the opener too"),
+    (_unset("decided"), "ledger rules", "anyone who can write can push the ledger, the opener too"),
     (_bypass("decided", "opener"), "ledger rules", "the opener can push the ledger"),
-    (_bypass("decided", "maintain"), "ledger rules", "whoever may maintain can push the ledger"),
+    (
+        _bypass("decided", "maintain"),
+        "ledger rules",
+        "everyone who may maintain can push the ledger",
+    ),
     (_nobody("decided"), "ledger rules", "the decider cannot push the ledger"),
     (_inherited("required_linear_history"), "ledger rules", "of acme asks for linear history"),
     (
@@ -318,9 +322,9 @@ FAULTS: list[tuple[Change, str, str]] = [
     ),
     (_free, "ledger rules", "on the Free plan has no rulesets"),
     (_free, "gate rules", "on the Free plan has no rulesets"),
-    (_unset("gates"), "gate rules", "whoever can write can push to a gate's branch"),
+    (_unset("gates"), "gate rules", "anyone who can write can push to a gate's branch"),
     (_nobody("gates"), "gate rules", "the opener cannot make a gate's branch"),
-    (_bypass("gates", "write"), "gate rules", "whoever may write can push to a gate's branch"),
+    (_bypass("gates", "write"), "gate rules", "everyone who may write can push to a gate's branch"),
     (_inherited("required_signatures", GATES), "gate rules", "and refuses a gate's branch"),
     (_inherited("deletion"), "gate rules", "cannot delete a gate's branch"),
 ]
@@ -491,7 +495,7 @@ def test_the_command_leaves_with_1_where_it_is_not_and_says_the_fix(
     _unset("decided")(acme)
     assert hitl_doctor(acme, monkeypatch) == 1
     told = capsys.readouterr()
-    assert "✗ ledger rules: whoever can write can push the ledger, the opener too" in told.out
+    assert "✗ ledger rules: anyone who can write can push the ledger, the opener too" in told.out
     assert "    add a ruleset for the branch approvals*: restrict update, bypass" in told.out
     assert not [secret for secret in acme.github.secrets if secret in told.out + told.err]
 

@@ -533,7 +533,7 @@ def of_a_dead_run(
 
 
 def test_a_gate_whose_run_ended_is_withdrawn_with_the_reason() -> None:
-    says = "withdrawn: the run argo/r is gone before anybody decided"
+    says = "withdrawn: the run argo/r is gone before anyone decided"
     assert of_a_dead_run(asked()) == (Outcome.WITHDRAWN, Decider.RUN, says)
 
 

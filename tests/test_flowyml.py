@@ -319,7 +319,7 @@ class Own(Step):  # type: ignore[misc]
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a branch after it": (
         lambda: after(flows=(If(lambda _: True, then_step=lambda: ran.append("deploy")),)),
-        "it has an approval and the control flow If, whose branch would run before anybody is",
+        "it has an approval and the control flow If, whose branch would run before anyone is",
     ),
     "a switch after it": (lambda: after(flows=(Switch(lambda _: "a"),)), "control flow Switch"),
     "unknown flow": (lambda: after(flows=(SimpleNamespace(),)), "control flow SimpleNamespace"),
@@ -387,7 +387,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: a_pipeline(a_gate(), name="a/b"),
         "its name must be one line without a /",
     ),
-    "a definition": (rebuilt, "its step review was an approval, and FlowyML made it anew without"),
+    "a definition": (rebuilt, "its step review was an approval, and FlowyML rebuilt it without"),
 }  # fmt: skip
 
 
@@ -475,7 +475,7 @@ def test_a_branch_that_is_added_after_the_pipeline_was_built_is_refused(asks: As
     pipeline = after()
     pipeline.build()
     pipeline.control_flows.append(If(lambda _: True, then_step=lambda: ran.append("deploy")))
-    with pytest.raises(Faults, match="whose branch would run before anybody is asked"):
+    with pytest.raises(Faults, match="whose branch would run before anyone is asked"):
         run(pipeline)
     assert ran == []
 

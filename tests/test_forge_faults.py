@@ -328,7 +328,7 @@ def test_a_limit_that_lasts_leaves_the_page_to_the_sweep(at: World) -> None:
     pull = at.open()
     pull.review(at.alice, "APPROVED", "/approve")
     at.github.faults.secondary_limit(retry_after=1800, containing="ROCKET")
-    with pytest.raises(BridgeError, match="takes no more requests until"):
+    with pytest.raises(BridgeError, match="accepts no more requests until"):
         at.tend(pull)
     assert at.recorded(pull)
     assert at.waits == []

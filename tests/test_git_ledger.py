@@ -129,7 +129,7 @@ def test_opening_with_other_artifacts_replaces_a_pending_request(ledger: GitLedg
 def test_a_vote_for_the_request_that_was_replaced_decides_nothing(ledger: GitLedger) -> None:
     first = opened(ledger)
     second = opened(ledger, artifacts=())
-    with pytest.raises(LostRequest, match="asked anew"):
+    with pytest.raises(LostRequest, match="asked again"):
         ledger.record(a_decision(first))
     found = ledger.read(second.gate.id)
     assert found

@@ -203,7 +203,7 @@ def test_a_limit_that_lasts_is_not_waited_for_and_its_end_is_told(
     http: responses.RequestsMock, forge: GitHub, waits: list[float], headers: dict[str, str]
 ) -> None:
     http.post(GRAPHQL, status=403, headers=headers, json={"message": "API rate limit exceeded"})
-    assert "it takes no more requests until " in told(lambda: forge.look(1))
+    assert "it accepts no more requests until " in told(lambda: forge.look(1))
     assert waits == []
 
 

@@ -225,7 +225,7 @@ def test_the_new_run_proves_the_approval_and_learns_what_was_approved(at: Ci) ->
 def test_a_run_without_a_gate_proves_nothing(at: Ci, capsys: pytest.CaptureFixture[str]) -> None:
     at.approve(at.ask())
     assert at.verify("") == 1
-    assert "told of no gate" in capsys.readouterr().out
+    assert "no approved gate was named" in capsys.readouterr().out
     assert at.runner.outputs == {}
 
 

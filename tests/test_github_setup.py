@@ -367,7 +367,7 @@ def test_doctor_mends_nothing_for_somebody_who_does_not_administer_the_repositor
     acme.repo.owner.members.clear()  # type: ignore[attr-defined]
     acme.repo.grant(acme.admin, "write")
     assert main(FIX) == 1
-    assert "you don't administer acme/models: ask somebody who does" in capsys.readouterr().err
+    assert "you don't administer acme/models: ask someone who does" in capsys.readouterr().err
     assert acme.writes() == []
 
 

@@ -117,7 +117,7 @@ def test_from_nothing_to_the_first_recorded_decision(
     goes_on = acme.repo.run(TRIAL, acme.github.actions.bot, event="repository_dispatch")
     goes_on.title = f"Go on with gate {sent['gate']}"
     assert jobs.run(TRIAL, "go-on", goes_on, "repository_dispatch", {"client_payload": sent}) == 0
-    assert "the record holds" in capsys.readouterr().out
+    assert "the record is valid" in capsys.readouterr().out
 
 
 def test_run_twice_it_changes_nothing(acme: Acme, capsys: pytest.CaptureFixture[str]) -> None:

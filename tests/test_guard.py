@@ -69,7 +69,7 @@ def test_each_kind_of_template_with_a_pod_checks_its_gate_first(kind: str) -> No
         ({"http": {"url": "https://x"}}, "Write it as a container or script template"),
         ({"plugin": {"hello": {}}}, "Write it as a container or script template"),
         ({"data": {"source": {}}}, "Write it as a container or script template"),
-        ({"suspend": {}}, "Gate the task behind it"),
+        ({"suspend": {}}, "Gate the task after it"),
     ],
 )
 def test_what_runs_without_a_pod_of_its_own_is_refused_with_the_way_to_write_it(
@@ -175,7 +175,7 @@ def test_what_runs_without_a_pod_inside_a_guarded_dag_is_refused() -> None:
     flow = release()
     template(flow, "again").update(http={"url": "https://x"}, container=None)
     said = refusal(flow)
-    assert "again in more, behind the gate deploy, runs again, which is a http template" in said
+    assert "again in more, after the gate deploy, runs again, which is a http template" in said
 
 
 def test_an_exit_handler_by_its_name_alone_inside_a_guarded_dag_is_refused() -> None:

@@ -247,9 +247,7 @@ def test_what_is_around_a_gate_is_not_retried_and_what_is_beside_it_stays() -> N
     assert template(after, "inner")["retryStrategy"] == {"limit": 0}
     assert template(after, "beside") is beside
     said = list(lost_retries(flow, posts_of(flow, [gated()], PODS)))
-    assert ["the template Flow holds" in said[0], "the template inner holds" in said[1]] == 2 * [
-        True
-    ]
+    assert ["the template Flow has" in said[0], "the template inner has" in said[1]] == 2 * [True]
     assert not list(lost_retries(after, posts_of(flow, [gated()], PODS)))
 
 
@@ -378,7 +376,7 @@ def test_a_workflow_that_ends_before_the_gate_does_is_an_error() -> None:
     short = workflow(*LINEAR["spec"]["templates"], activeDeadlineSeconds=3600)
     first, second = faults_of(short, gated(timeout=7200), gated("train", timeout=None))
     assert "may wait 2 hours, and the workflow is ended after 1 hour" in first
-    assert "waits for ever" in second
+    assert "waits forever" in second
     with_gates(short, gated(timeout=3600))
 
 

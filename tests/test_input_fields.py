@@ -158,7 +158,7 @@ def test_a_field_may_be_called_pattern() -> None:
         ({"dry": 1}, "dry: 1 is not true or false"),
         ({"dry": "true"}, "dry: 'true' is not true or false"),
         ({"dry": None}, "dry: null is not true or false"),
-        ({"regions": ["a", "a"]}, "regions: ['a', 'a'] holds the same entry twice"),
+        ({"regions": ["a", "a"]}, "regions: ['a', 'a'] has the same entry twice"),
         ({"regions": ["a", 1]}, "regions[1]: 1 is not text"),
         ({"deploy_targt": "x"}, "deploy_targt: is not asked for; did you mean deploy_target?"),
         ({"tag": "\ud800"}, "tag: it contains an unpaired surrogate"),

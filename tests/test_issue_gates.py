@@ -247,7 +247,7 @@ def test_a_commit_pushed_to_the_gates_branch_is_put_back_and_votes_start_anew(at
     tend(at, issue)
     tend(at, issue)
     assert recorded(at) is None
-    assert any("somebody pushed" in note for note in at.notes(issue))
+    assert any("someone pushed" in note for note in at.notes(issue))
     at.github.clock.advance(minutes=1)
     issue.comment(at.alice, approve(at))
     tend(at, issue)

@@ -475,7 +475,7 @@ def test_the_doctor_reads_the_controllers_configuration_as_an_administrator_alon
     assert cli.main(asked) == 0
     said = capsys.readouterr().out
     assert "! defaults: the controller's workflowDefaults retry every template" in said
-    assert "! referencing: whoever may create workflows can write one without a gate" in said
+    assert "! referencing: anyone who may create workflows can write one without a gate" in said
     monkeypatch.setenv("KUBECONFIG", at.kubeconfig("hitl-reconciler"))
     assert cli.main(asked) == 0
     assert "defaults:" not in capsys.readouterr().out

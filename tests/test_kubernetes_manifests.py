@@ -118,7 +118,7 @@ def test_what_the_reconciler_is_started_with_is_a_command_that_there_is() -> Non
         ({"cluster": "my cluster"}, "HITL_CLUSTER is 'my cluster': a name has"),
         ({"ledger": ""}, "no address that a pod can reach"),
         ({"ledger": "/srv/l.git"}, "no address that a pod can reach"),
-        ({"ledger": "https://u:secret@git.test/l.git"}, "must not stand in a manifest"),
+        ({"ledger": "https://u:secret@git.test/l.git"}, "must not be in a manifest"),
     ],
 )
 def test_what_cannot_stand_in_a_manifest_is_said(changes: dict[str, str], says: str) -> None:

@@ -68,13 +68,13 @@ def test_a_request_that_was_replaced_meanwhile_inherits_nothing(
     ledger: GitLedger, other: GitLedger
 ) -> None:
     opened(other, WAITING.gate.key, message="Another one?")
-    with pytest.raises(LostRequest, match="asked anew"):
+    with pytest.raises(LostRequest, match="asked again"):
         ledger.record(a_decision(WAITING))
 
 
 def test_an_objection_of_meanwhile_is_seen(ledger: GitLedger, other: GitLedger) -> None:
     other.hold(WAITING.gate.id, (an_objection(BEN),))
-    with pytest.raises(LostRequest, match="somebody objected"):
+    with pytest.raises(LostRequest, match="someone objected"):
         ledger.record(a_decision(WAITING))
 
 

@@ -154,9 +154,9 @@ def test_a_ledger_that_lacks_its_earlier_head_is_at_fault(
     before = proven(ledger)
     head = head_of(repository)
     deed(repository)
-    said = f"{FIRST} lacks commit {head}, which was its head: somebody cut the branch"
+    said = f"{FIRST} lacks commit {head}, which was its head: someone cut off the branch"
     assert any(fault.startswith(said) for fault in again(ledger, before).faults)
-    said = f"no branch has commit {head}: somebody cut the branch"
+    said = f"no branch has commit {head}: someone cut off the branch"
     assert any(fault.startswith(said) for fault in again(ledger, head).faults)
 
 
@@ -297,7 +297,7 @@ def test_a_witness_of_another_ledger_says_so(ledger: GitLedger, tmp_path: Path) 
     other = GitLedger(str(tmp_path / "other.git"), tmp_path / "cache")
     decided(other, "another")
     (fault,) = again(ledger, proven(other)).faults
-    assert fault.endswith(f"or wrote it anew (the witness names the ledger {other.where})")
+    assert fault.endswith(f"or rewrote it (the witness names the ledger {other.where})")
 
 
 @pytest.mark.parametrize(

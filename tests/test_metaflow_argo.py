@@ -228,7 +228,7 @@ def test_a_gate_on_a_parallel_step_is_refused_when_compiled(
     [
         ("", "it is not set"),
         ("/srv/ledger.git", "it is a path of this machine"),
-        ("https://ann:hunter2@git.example/l.git", "holds a credential"),
+        ("https://ann:hunter2@git.example/l.git", "contains a credential"),
     ],
 )
 def test_a_ledger_that_pods_cannot_use_is_refused_when_compiled(

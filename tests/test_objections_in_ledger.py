@@ -196,7 +196,7 @@ def test_a_decision_that_knows_nothing_of_an_objection_on_record_is_not_recorded
     ledger: GitLedger, opened: Standing
 ) -> None:
     ledger.hold(opened.request.gate.id, (an_objection(),))
-    with pytest.raises(LostRequest, match="somebody objected"):
+    with pytest.raises(LostRequest, match="someone objected"):
         ledger.record(a_decision(opened.request))
     assert ledger.record(a_decision(opened.request, objections=(lifted(an_objection()),))).decision
     assert audit(ledger).faults == ()

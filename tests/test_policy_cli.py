@@ -241,5 +241,5 @@ def test_what_is_milder_than_usual_is_said_plainly() -> None:
     told = "\n".join(in_words(parse(MILD)))
     assert "never     bots\n" in told
     assert "2 hours, then the clock approves it" in told
-    assert "taken away only by one who may decide" in told
-    assert "a no of team acme/security counts too" in told
+    assert "only people who may decide can cancel an approval" in told
+    assert "an objection of team acme/security counts too" in told

@@ -649,7 +649,7 @@ def test_a_push_to_the_gates_branch_is_put_back_and_votes_start_anew(at: World) 
     at.tend(pull)
     assert at.recorded(pull) is None
     assert pull.head_sha != sneaked
-    assert any("somebody pushed" in note for note in at.notes(pull))
+    assert any("someone pushed" in note for note in at.notes(pull))
     at.tend(pull)
     assert at.recorded(pull) is None
     at.github.clock.advance(minutes=1)

@@ -236,7 +236,7 @@ def test_a_gate_whose_node_a_stranger_moved_is_withdrawn(at: Pushing, look: str)
     decision = at.recorded(pull)
     assert decision
     assert decision.outcome is Outcome.WITHDRAWN
-    assert "became Succeeded (by hand) before anybody decided" in decision.reason
+    assert "became Succeeded (by hand) before anyone decided" in decision.reason
     assert pull.state == "closed"
     at.sweep()
     assert not has_branch(at, pull)
@@ -248,7 +248,7 @@ def test_a_run_that_vanished_has_its_gate_withdrawn(at: Pushing) -> None:
     at.sweep()
     decision = at.recorded(pull)
     assert decision
-    assert decision.reason == "withdrawn: the run argo/run-1 is gone before anybody decided"
+    assert decision.reason == "withdrawn: the run argo/run-1 is gone before anyone decided"
     assert "**The workflow:**" not in at.status(pull)
 
 

@@ -393,7 +393,7 @@ def test_a_gate_whose_node_a_stranger_moved_is_withdrawn_within_one_round(
     assert standing
     assert standing.decision
     assert standing.decision.outcome is Outcome.WITHDRAWN
-    assert standing.decision.reason == f"withdrawn: {why} before anybody decided"
+    assert standing.decision.reason == f"withdrawn: {why} before anyone decided"
     assert at.ledger.listing().gates == ()
 
 
@@ -504,7 +504,7 @@ def test_a_run_that_vanished_while_nobody_watched_is_missed_by_the_cluster_that_
     assert bool(standing.decision) is withdrawn
     if standing.decision:
         assert standing.decision.reason == (
-            "withdrawn: the run argo/run-1 is gone before anybody decided"
+            "withdrawn: the run argo/run-1 is gone before anyone decided"
         )
 
 

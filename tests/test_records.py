@@ -366,7 +366,7 @@ def test_another_digest_means_another_thing_was_shown(
         (("outcome: approved", "outcome: perhaps"), "decision.outcome cannot be 'perhaps'"),
         (("outcome: approved", "outcome: true"), "decision.outcome is bool, not str"),
         (("outcome: approved\n", ""), "decision.outcome is missing"),
-        (("outcome: approved", "outcome: approved\noutcome: approved"), "stands twice"),
+        (("outcome: approved", "outcome: approved\noutcome: approved"), "appears twice"),
         (("format: 1", "format: 2"), "reads format 1"),
         (("format: 1", "format: 1\nsurprise: 1"), "unknown key decision.surprise"),
         (("proven: false", "proven: 'false'"), "proven is str, not bool"),

@@ -591,7 +591,7 @@ def test_the_decider_goes_on_from_what_it_believes_and_an_audit_names_the_forger
     decider = GitLedger(
         str(at.path), at.folder / "strict", signature=KEY.sign, keys=[DecisionKey(KEY.public)]
     )
-    with pytest.raises(LostRequest, match="somebody objected"):
+    with pytest.raises(LostRequest, match="someone objected"):
         decider.record(a_decision(request))
     decider.hold(request.gate.id, (lifted(a_hold(request)),))  # as the page says now
     decider.record(a_decision(request, objections=(lifted(a_hold(request)),)))

@@ -227,10 +227,10 @@ def test_a_review_of_an_older_head_does_not_count() -> None:
 @pytest.mark.parametrize("said", [review("APPROVED"), comment("/approve")])
 def test_nothing_counts_while_somebody_elses_commit_is_the_head(said: Comment | Review) -> None:
     moved = page(said, head=OLD)
-    assert "somebody pushed" in dismissed(moved, head=OLD)
-    assert "somebody pushed" in dismissed(moved, head=HEAD)
-    assert "somebody pushed" in dismissed(page(said), head=OLD)
-    assert "somebody pushed" in dismissed(page(said), head=None)
+    assert "someone pushed" in dismissed(moved, head=OLD)
+    assert "someone pushed" in dismissed(moved, head=HEAD)
+    assert "someone pushed" in dismissed(page(said), head=OLD)
+    assert "someone pushed" in dismissed(page(said), head=None)
 
 
 def test_an_edited_comment_or_review_does_not_count_whoever_edited_it() -> None:

@@ -330,7 +330,7 @@ def test_a_gate_asked_anew_meanwhile_shuts_the_old_one(ledger: Path) -> None:
         opened(newer)
         _assert_ran(hitl("approve", KEY))
 
-    with pytest.raises(GateShut, match=r"asked anew|not what is here now"):
+    with pytest.raises(GateShut, match=r"asked again|not what is here now"):
         pass_gate(here(again), a_request())
 
 

@@ -108,7 +108,7 @@ class _Guard:
         self.gates[name] = gated
         self._check_template(template, gated)
         for call in _all_calls(template):
-            at = f"{call['name']} in {name}, behind the gate {gated.gate},"
+            at = f"{call['name']} in {name}, after the gate {gated.gate},"
             if call.get("onExit"):
                 self.faults.append(
                     f"{at} has an onExit, which can be given nothing of the gate: write"
@@ -262,7 +262,7 @@ def _kind(template: Mapping[str, Any]) -> str:
 
 def _instead(kind: str) -> str:
     if kind == "suspend":
-        return "Gate the task behind it."
+        return "Gate the task after it."
     return "Write it as a container or script template that does the same, and gate that."
 
 

@@ -45,7 +45,7 @@ def _held(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Iterator[str]:
         if template.get("daemon"):
             yield (
                 f"the daemon {template['name']} keeps its pod if a gate waits in the template that"
-                " started it. Start it behind the gate"
+                " started it. Start it after the gate"
             )
     if spec.get("volumeClaimTemplates"):
         yield (

@@ -103,9 +103,9 @@ def lost_retries(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Iterator
         limits = [str(each.get("limit")) for each in given if each]
         if template["name"] in around and limits[:1] not in ([], ["0"]):
             yield (
-                f"{name_of(manifest)}: the template {template['name']} holds a gate, and is not"
-                " retried any more: a retry would run again what was rejected, and ask again. Give"
-                " the retries to the templates with containers"
+                f"{name_of(manifest)}: the template {template['name']} has a gate, and is no longer"
+                " retried: a retry would run rejected tasks again, and ask again. Put"
+                " the retries on the templates with containers"
             )
 
 
@@ -278,7 +278,7 @@ def _deadline_faults(spec: Mapping[str, Any], posts: Sequence[Post]) -> Iterator
     for post in posts:
         if deadline is None or (post.timeout is not None and post.timeout <= int(deadline)):
             continue
-        waits = f"may wait {words(post.timeout)}" if post.timeout else "waits for ever"
+        waits = f"may wait {words(post.timeout)}" if post.timeout else "waits forever"
         yield (
             f"the gate {post.name} {waits}, and the workflow is ended after {words(int(deadline))}:"
             " make the gate's timeout shorter, or the workflow's longer"

@@ -39,11 +39,11 @@ def read(text: str, where: str) -> list[Json]:
         # PyYAML raises these for a value that is not of its type, such as a date of a 13th month:
         # https://github.com/yaml/pyyaml/issues/386
         said = " ".join(str(error).split())
-        raise Faults(where, [f"it holds a value that YAML cannot read: {said}"]) from None
+        raise Faults(where, [f"it contains a value that YAML cannot read: {said}"]) from None
     except RecursionError:
         raise Faults(where, ["it is nested too deep"]) from None
     if any(each is not None and not isinstance(each, dict) for each in documents):
-        raise Faults(where, ["it holds something that is no manifest"])
+        raise Faults(where, ["it contains something that is not a manifest"])
     if _values(documents, {}) > _MOST:
         raise Faults(where, ["its aliases repeat too much, or themselves: write the values out"])
     return [each for each in documents if each]

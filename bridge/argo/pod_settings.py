@@ -94,7 +94,7 @@ def pods_from_environment(env: Mapping[str, str]) -> Pods:
         )
     elif secret and not (opener and reader):
         faults.append(
-            f"{LEDGER} holds a credential, which must not stand in a workflow: put the whole URL"
+            f"{LEDGER} contains a credential, which must not be in a workflow: put the whole URL"
             f" into Kubernetes Secrets under the key {LEDGER}, and name these with {OPENER_SECRET}"
             f" and {READER_SECRET}"
         )

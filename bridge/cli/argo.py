@@ -88,7 +88,7 @@ def inject(session: Session, manifests: tuple[Any, ...], image: str) -> None:
     show_default=True,
     type=click.IntRange(3, 3600),
     metavar="SECONDS",
-    help="Between two looks at the ledger, while a gate waits.",
+    help="Time between two looks at the ledger, while a gate waits.",
 )
 @click.option("--listen", metavar="HOST:PORT", help="Serve health and metrics there.")
 @pass_session

@@ -243,5 +243,5 @@ def _already(standing: Standing, verdict: Verdict) -> None:
         says = f"{standing.request.gate.key} is {decision.outcome.value}: {decision.reason}"
     when = f"{says} ({decision.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
     if not mine:
-        raise AlreadyDecided(f"{when}; the first decision stands, and only a new run asks again")
+        raise AlreadyDecided(f"{when}; the first decision counts, and only a new run can ask again")
     click.echo(f"{when}; nothing to do")

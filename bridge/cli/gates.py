@@ -153,7 +153,7 @@ def show(session: Session, gate: str, as_json: bool) -> None:
         try:
             _explain_open(session, standing)
         except BridgeError as error:  # the ledger could be read, and is what was asked for
-            click.echo(f"where it stands cannot be seen: {error}", err=True)
+            click.echo(f"its state cannot be read: {error}", err=True)
     if standing.decision is None:
         if gone := _why_orphaned(session, standing):
             click.echo(f"\nNothing waits for an answer: {shown(gone)}")

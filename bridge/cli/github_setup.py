@@ -114,9 +114,7 @@ def _planned(
     steps = [step for step in planned if step.part in parts]
     show(settings, steps, requests=requests)
     if identities and any(step.part == "files" for step in steps):
-        click.echo(
-            "\nAs which account somebody who starts runs counts (check it in the pull request):"
-        )
+        click.echo("\nThe account of each person who starts runs (check them in the pull request):")
         for name, account in identities.items():
             click.echo(f"    {line(name)}: {line(account)}")
     return steps
@@ -197,7 +195,7 @@ def remove(dry_run: bool, yes: bool) -> None:
     show(settings, steps, requests=dry_run)
     waiting = len(survey.branches("gate/"))
     if waiting:
-        click.echo(f"{waiting} open gates will wait for ever: decide them first.", err=True)
+        click.echo(f"{waiting} open gates will wait forever: decide them first.", err=True)
     if dry_run:
         return
     if steps and not yes:
@@ -278,12 +276,13 @@ def _after(looked: Looked, public_key: str | None) -> None:
         click.echo(f"\nLeft for you: read and merge {where}")
     if public_key and (found.former_keys or keys_of(found.files.get(MAIN, ""))):
         click.echo(
-            f"\nAdd this line to {KEYS} of whatever reads decisions (jobs, pods, laptops). It is no"
-            f" secret:\n  {public_key}"
+            f"\nAdd this line to {KEYS} of everything that reads decisions (jobs, pods, laptops)."
+            f" It is no secret:\n  {public_key}"
         )
     elif public_key:
         click.echo(
-            "\nGive this to whatever reads decisions (jobs, pods, laptops). It is no secret:\n"
+            "\nGive this to everything that reads decisions (jobs, pods, laptops)."
+            " It is no secret:\n"
             f"  {KEYS}={public_key}"
         )
     if found.proposal:
@@ -304,7 +303,7 @@ def _tell_of_opener(looked: Looked, file: str) -> None:
             f"\nOn the page of {where} choose Generate a private key, and save it as {file}."
         )
     click.echo(
-        f"\nThe opener's key is for {file}. Bring it to your cluster, and delete the file:\n"
+        f"\nThe opener's key is for {file}. Copy it to your cluster, and delete the file:\n"
         "  kubectl create secret generic hitl-opener"
         f" --from-literal=HITL_APP_ID={opener.app.id} --from-file=HITL_APP_KEY={file}"
     )

@@ -179,7 +179,7 @@ def verify_gate(session: Session, gate: str) -> None:
     standing = session.gate(gate)
     request = standing.request
     decision = session.venue_of(request).verify(request.gate, lambda _: request.draft)
-    click.echo(f"{request.gate.key}: {shown(decision.reason)}; the record holds")
+    click.echo(f"{request.gate.key}: {shown(decision.reason)}; the record is valid")
 
 
 @click.command()

@@ -369,7 +369,7 @@ _SAYS: Final[dict[str, Callable[[str, Any], str]]] = {
     "format": lambda value, want: f"{value} is not {FORMATS[want]}",
     "minItems": lambda value, want: f"{value} has fewer than {want} entries",
     "maxItems": lambda value, want: f"{value} has more than {want} entries",
-    "uniqueItems": lambda value, _: f"{value} holds the same entry twice",
+    "uniqueItems": lambda value, _: f"{value} has the same entry twice",
 }
 
 

@@ -76,7 +76,7 @@ def load(text: str, where: str) -> dict[str, Any]:
         said = " ".join(str(error).split())
         raise LedgerCorrupt(f"{where} cannot be read as YAML: {said}") from None
     if not isinstance(found, dict):
-        raise LedgerCorrupt(f"{where} holds no mapping")
+        raise LedgerCorrupt(f"{where} is not a mapping")
     return found
 
 
@@ -202,7 +202,7 @@ def _mapping(loader: Any, node: yaml.Node) -> dict[Any, Any]:
     for key_node, value_node in node.value:
         key = _built(loader, key_node)
         if key in found:
-            raise _fault(f"the key {key!r} stands twice", key_node)
+            raise _fault(f"the key {key!r} appears twice", key_node)
         found[key] = _built(loader, value_node)
     return found
 

@@ -199,7 +199,7 @@ def _faults(pipeline: Any, steps: list[Any]) -> Iterator[str]:
         lost = [each for each in getattr(step, "outputs", ()) if each in marks(_name(step))]
         if lost and not isinstance(step, FlowymlStep):
             yield (
-                f"its step {_name(step)} was an approval, and FlowyML made it anew without one:"
+                f"its step {_name(step)} was an approval, and FlowyML rebuilt it without one:"
                 " build the pipeline from its code"
             )
 

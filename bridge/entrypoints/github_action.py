@@ -207,7 +207,7 @@ def _verify(env: Mapping[str, str], runner: Runner) -> int:
         since = proof.decision.decided_at - timedelta(minutes=5)  # clocks differ
         runs = github.titles(job.workflow, since)
         github_job.check_first(runs, int(job.run), proof.standing.request.gate.id)
-    done = Tended(f"{proof.decision.reason}; the record holds", proof.standing)
+    done = Tended(f"{proof.decision.reason}; the record is valid", proof.standing)
     runner.tell([done])
     answer = json.dumps(dict(proof.decision.inputs))
     runner.put(_outputs(done) | {"commit": proof.commit, "run": proof.run, "answer": answer})
@@ -256,7 +256,7 @@ def _check_credential(env: Mapping[str, str]) -> None:
             ],
         )
     if key and not app_id:
-        raise Faults("the input", [f"`app-id` is empty: set the variable {APP_ID} beside the key"])
+        raise Faults("the input", [f"`app-id` is empty: set the variable {APP_ID} next to the key"])
     if not app_id and not env.get(TOKENS[0]):
         raise Faults("the input", ["no credential: give `app-id` and `app-key` of the GitHub App"])
 

@@ -245,7 +245,7 @@ def prove(ledger: Ledger, job: Job, gate_id: str, asked: JobGate) -> Proof:
     What `asked` gives of values and files must be what was approved. Raises `GateShut`.
     """
     if not gate_id:  # of a run that was started without one, by hand or by another event
-        raise GateShut(f"{job.workflow} does not run: it was told of no gate that was approved")
+        raise GateShut(f"{job.workflow} does not run: no approved gate was named")
     try:
         standing = ledger.read(ledger.resolve(gate_id))
     except NoSuchGate as error:

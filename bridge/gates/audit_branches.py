@@ -61,7 +61,7 @@ def starts(
     return start
 
 
-_CUT = "somebody cut the branch, or wrote it anew"
+_CUT = "someone cut off the branch, or rewrote it"
 
 
 def _with(record: WholeRecord, commit: str) -> Stretch | None:
@@ -76,4 +76,4 @@ def link_faults(record: WholeRecord, first: Entry) -> Iterator[str]:
         yield f"{place}: it doesn't name the branches that it follows"
     for branch, _, head in (each.partition(" ") for each in first.follows):
         if record.stretch(branch, head) is None:
-            yield f"{place}: {branch} lacks commit {head}: somebody cut or deleted it"
+            yield f"{place}: {branch} lacks commit {head}: someone cut off or deleted it"

@@ -56,8 +56,8 @@ def _moved(
     if not cluster.move(named, workflow, move):
         return Resumption(
             Delivery.CONFLICT,
-            f"{named.namespace}/{named.name} was written meanwhile, or did not take it,"
-            f" each time of {_LOOKS}: nothing was delivered, try again",
+            f"{named.namespace}/{named.name} changed in between, or refused the write,"
+            f" each of {_LOOKS} times: nothing was delivered, try again",
         )
     # The deadline may have overtaken us: what the controller kept is what is told.
     after = classify(cluster.workflow(named), named, gate)

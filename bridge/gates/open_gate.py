@@ -81,5 +81,5 @@ def open_after(
 
 
 def is_asked_now(standing: Standing, before: Standing | None) -> bool:
-    """Whether people are asked anew: a gate that was found again asks nobody twice."""
+    """Whether people are asked again: a gate that was found again asks nobody twice."""
     return standing.decision is None and (before is None or before.commit != standing.commit)

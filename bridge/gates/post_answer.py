@@ -39,7 +39,7 @@ def explain(forge: Forge, standing: Standing, now: datetime) -> Explained:
     except (NoPolicy, Faults) as error:
         return Explained(None, str(error), page.url)
     if digest_of(request) != digest_of(standing.request):
-        trouble = "the policy says something else since: it is to be asked anew"
+        trouble = "the policy has changed since: the gate is to be asked again"
         return Explained(None, trouble, page.url)
     gathered = votes.gather(request, page, seen, standing.head, look.site.voices)
     found = evidence(forge, standing, look, page, seen, gathered, now)

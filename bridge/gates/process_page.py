@@ -190,10 +190,10 @@ def _mend(desk: Desk, look: Look, page: Page, renewed: Standing) -> Tended:
     """Somebody had pushed what is no request: that must not stop a gate for good."""
     if renewed.decision:
         return finish(desk, look.site, page, renewed, renewed.decision)
-    why = "somebody pushed to the gate's branch"
+    why = "someone pushed to the gate's branch"
     renewed = _heard(desk, look, renewed)
     new = put_up(desk, look, renewed, show.note_asked_anew(why))
-    return Tended(f"asked anew: {why}", renewed, page=new)
+    return Tended(f"asked again: {why}", renewed, page=new)
 
 
 def _heard(desk: Desk, look: Look, standing: Standing) -> Standing:
@@ -257,7 +257,7 @@ class _Judging:
         if seen is None:
             return self._put_back(None, "nothing here proves any more what was asked")
         if self._standing.head != seen.head and self._is_of_now():
-            return self._put_back(seen.head, "somebody pushed to the gate's branch")
+            return self._put_back(seen.head, "someone pushed to the gate's branch")
         standing = self._standing
         if standing.head == seen.head and not is_request_md(standing.request, standing.page):
             return self._put_back(seen.head, "`request.md` said something else than its request")
@@ -423,7 +423,7 @@ class _Judging:
         page = put_up(self._desk, look, self._standing, show.note_asked_anew(why))
         if page.number != self._page.number:
             self._write([Label(f"gate:{Outcome.WITHDRAWN}")])
-        return Tended(f"asked anew: {why}", self._standing, page=page)
+        return Tended(f"asked again: {why}", self._standing, page=page)
 
     def _write(self, writes: list[Write]) -> None:
         if writes:

@@ -161,6 +161,6 @@ VenueOf = Callable[[ApprovalRequest], Venue]
 
 def asked_anew(key: str) -> GateShut:
     return GateShut(
-        f"{key} does not run: the gate was asked anew with other contents while this step waited;"
-        " the newer request is the one to answer"
+        f"{key} does not run: the gate was asked again with other contents while this step waited;"
+        " answer the newer request"
     )

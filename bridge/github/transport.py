@@ -168,8 +168,8 @@ class Line:
             lifted = datetime.now(UTC) + timedelta(seconds=seconds)
             raise self._failed(
                 why,
-                f"it takes no more requests until {lifted:%Y-%m-%d %H:%M} UTC:"
-                " try again then, or leave it to the next sweep",
+                f"it accepts no more requests until {lifted:%Y-%m-%d %H:%M} UTC:"
+                " try again then, or wait for the next sweep",
             )
         self._patience -= seconds
         self._pause(seconds)

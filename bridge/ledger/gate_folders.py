@@ -107,7 +107,7 @@ class GateFolders:
         found = [each for name, each in made if each.request.shard == name]
         if len(found) > 1:
             both = " and ".join(each.request.shard for each in found)
-            raise LedgerCorrupt(f"gate {gate_id} is decided on {both}: somebody made one by hand")
+            raise LedgerCorrupt(f"gate {gate_id} is decided on {both}: someone made one by hand")
         return found[0] if found else None
 
     def asked_at(self, source: str, gate_id: str, refs: Mapping[str, str]) -> tuple[Standing, Tree]:
@@ -132,7 +132,9 @@ class GateFolders:
         decision = None
         if "decision.yaml" in files:
             if commit == gate:
-                raise LedgerCorrupt(f"gate/{gate_id} holds a decision, which only the record may")
+                raise LedgerCorrupt(
+                    f"gate/{gate_id} has a decision, which only the record may have"
+                )
             text = self._text(gate_id, files, "decision.yaml")
             decision = decision_in(text, f"{folder}/decision.yaml")
             _belongs(decision, request)
@@ -341,17 +343,17 @@ def still_asked(found: Standing, decision: Decision) -> str:
         )
     if digest_of(found.request) != decision.request_digest:
         raise LostRequest(
-            f"gate {decision.gate_id} was asked anew while it was being decided:"
-            " look at the new request and answer that"
+            f"gate {decision.gate_id} was asked again while it was being decided:"
+            " read the new request and answer that"
         )
     if lost(found.objections, decision.objections):
         raise LostRequest(
-            f"somebody objected to gate {decision.gate_id} while it was being decided:"
+            f"someone objected to gate {decision.gate_id} while it was being decided:"
             " look at it again"
         )
     if left_out(found.facts, decision.facts):
         raise LostRequest(
-            f"more was learned of the run of gate {decision.gate_id} while it was being decided:"
+            f"more was learned about the run of gate {decision.gate_id} while it was being decided:"
             " look at it again"
         )
     return found.head

@@ -55,8 +55,8 @@ class Shown:
         if _within(self.altered, at):
             return Why(
                 ReasonCode.TEXT_ALTERED,
-                "it came while somebody had changed the text of the request: read it again"
-                " and say it again",
+                "it came while someone had changed the text of the request: read it again"
+                " and answer again",
             )
         if _within(self.misworded, at):
             return Why(

@@ -135,7 +135,7 @@ def _command(body: str) -> Command | Unreadable | None:
     unknown = [each for each in found if each.word is None][:_MOST_TYPOS]
     found = [each for each in found if each.word or (each in unknown and _near(each.written))]
     if len(found) > 1:
-        return Unreadable("it holds more than one command: write one comment for each")
+        return Unreadable("it has more than one command: write one comment for each")
     if not found:
         return _mentioned(lines)
     command = _read(found[0], lines)
@@ -380,8 +380,8 @@ def _doubted(remark: str) -> Unreadable | None:
         return _no_conditions(word)
     if re.search(r"[^\s.,:;!…()-]", remark) and not remarks.praises(remark):
         return Unreadable(
-            f"`{in_code(remark)}` behind `/{Word.APPROVE}` may be a condition: write the command"
-            " alone, or `LGTM` behind it, and anything else in a comment of its own"
+            f"`{in_code(remark)}` after `/{Word.APPROVE}` may be a condition: write only the"
+            " command, or `LGTM` after it, and anything else in another comment"
         )
     return None
 

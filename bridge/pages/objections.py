@@ -110,7 +110,7 @@ class _Listener:
 
     def _deleted(self, deletion: Deletion, author: Account) -> Vote:
         by = deletion.by
-        who = by.login if by else "somebody whose account is gone"
+        who = by.login if by else "someone whose account is gone"
         return Vote(
             actor=actor_of(author),
             verdict=Verdict.HOLD,

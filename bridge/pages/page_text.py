@@ -399,7 +399,7 @@ def note_reminder(request: ApprovalRequest, head: str) -> str:
 def note_restored(by: str) -> str:
     return (
         f"**{by} changed the text of this request**, and the bridge restored it."
-        " Answers that you gave meanwhile do not count.\n"
+        " Answers that you gave in between do not count.\n"
     )
 
 
@@ -453,8 +453,8 @@ def note_other_base(url: str) -> str:
 
 def note_left(url: str) -> str:
     return (
-        f"**This request continues at {url}**: somebody changed the base branch of this pull"
-        " request. Please answer there. Your objection here still holds.\n"
+        f"**This request continues at {url}**: someone changed the base branch of this pull"
+        " request. Please answer there. Your objection here still counts.\n"
     )
 
 

@@ -207,7 +207,7 @@ class _VoteReader:
         if not head == seen.head == (self._page.head or head):
             return Why(
                 ReasonCode.BRANCH_MOVED,
-                "somebody pushed to the gate's branch: what is there now is not what was asked",
+                "someone pushed to the gate's branch: what is there now is not what was asked",
             )
         return None
 
@@ -294,7 +294,7 @@ class _VoteReader:
         if review.commit == self._page.head:
             return None
         short = (review.commit or "another commit")[:8]
-        says = f"it reviewed {short}, an older version: look at what stands here now"
+        says = f"it reviewed {short}, an older version: review what this page shows now"
         return Why(ReasonCode.OLDER_VERSION, says)
 
     def _early(self, comment: Comment) -> Why | None:
@@ -391,7 +391,7 @@ def _verdict(command: Command | Unreadable | None) -> Verdict | None:
 def actor_of(account: Account | None) -> Actor:
     """Who it is, vouched for by the forge; a ghost or a mannequin is nobody it vouches for."""
     if account is None:
-        return Actor("somebody whose account is gone")
+        return Actor("someone whose account is gone")
     return Actor(
         name=account.login,
         login=account.login,

@@ -21,7 +21,7 @@ from bridge.policy.rule_words import takes
 _CLOCK = {
     OnTimeout.REJECT: "then it is rejected",
     OnTimeout.APPROVE: "then the clock approves it",
-    OnTimeout.NOTIFY: "then people are reminded, and it waits on",
+    OnTimeout.NOTIFY: "then people are reminded, and it goes on waiting",
 }
 
 _STARTER = {
@@ -42,7 +42,7 @@ def in_words(file: PolicyFile) -> Iterator[str]:
     yield "A gate that no entry covers waits, and nobody can approve it."
     if file.identities:
         yield ""
-        yield "Who a run is started as, and the account that is theirs:"
+        yield "The account of each user that a run names:"
         yield from (f"   {name} is {account}" for name, account in file.identities.items())
 
 
@@ -58,9 +58,9 @@ def _entry(entry: Covers) -> Iterator[tuple[str, str]]:
 
 def _never(policy: Policy) -> Iterator[str]:
     if policy.bars.initiator:
-        yield f"whoever started the run ({_STARTER[policy.initiator_is]})"
+        yield f"the person who started the run ({_STARTER[policy.initiator_is]})"
     if policy.bars.author:
-        yield "whoever opened the request"
+        yield "the person who opened the request"
     if policy.bars.users:
         yield ", ".join(user.partition("#")[0] for user in policy.bars.users)
     yield "bots"
@@ -80,14 +80,14 @@ def _besides(selected: Selected) -> Iterator[str]:
         conditions = " or if ".join(selected.auto_approve_if)
         yield f"if the flow asks for it, it is approved if {conditions}"
     if policy.facts is Facts.CLAIMED:
-        yield "for the clock and for a condition it is enough what the run says of itself"
+        yield "the clock and a condition may use what the run claims"
     if policy.request_changes is RequestChanges.REJECT:
         yield "a review that requests changes rejects"
     else:
         yield "a review that requests changes holds the gate"
     if policy.disapprove:
-        yield f"a no of {policy.disapprove} counts too"
+        yield f"an objection of {policy.disapprove} counts too"
     if policy.dismissed_reviews is DismissedReviews.DECIDERS:
-        yield "an approval is taken away only by one who may decide dismissing it"
+        yield "only people who may decide can cancel an approval by dismissing it"
     else:
-        yield "an approval that is dismissed is no approval"
+        yield "a dismissed approval does not count"

@@ -145,7 +145,7 @@ def _withdrawn(
     # A run that ended because its gate's time was over is the clock's: so it is recorded.
     if overdue(request, evidence.now) and request.policy.on_timeout is OnTimeout.REJECT:
         return _timed_out(request, tree)
-    return Outcome.WITHDRAWN, Decider.RUN, f"withdrawn: {evidence.ended} before anybody decided"
+    return Outcome.WITHDRAWN, Decider.RUN, f"withdrawn: {evidence.ended} before anyone decided"
 
 
 def _timed_out(request: ApprovalRequest, tree: Finding | None) -> tuple[Outcome, Decider, str]:
@@ -176,7 +176,7 @@ def _obstacles(request: ApprovalRequest, evidence: Evidence) -> Iterator[str]:
         yield claimed
     if not can_be_met(policy.require, barred, policy.only):
         yield (
-            "too few people are left who may approve: change the policy, or have somebody else"
+            "too few people are left who may approve: change the policy, or have someone else"
             " start the run"
         )
 

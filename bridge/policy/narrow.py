@@ -52,7 +52,7 @@ def check_policy(policy: Policy, schema: Mapping[str, Any] | None = None) -> Non
             " the input needs a default, and not one that is proposed"
         )
     if faults:
-        raise Faults("this policy cannot stand", faults)
+        raise Faults("this policy is invalid", faults)
 
 
 def _every_fault(rule: Rule, bars: Bars) -> Iterator[str]:

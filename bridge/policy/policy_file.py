@@ -260,7 +260,7 @@ def parse(text: str, where: str = PATH) -> PolicyFile:
     """Raises `Faults` with every fault, each as `file:line: what is wrong`."""
     parsed, faults = _parsed(text, where)
     if faults or parsed is None:
-        raise Faults(f"the policy in {where} does not stand", faults)
+        raise Faults(f"the policy in {where} is invalid", faults)
     return parsed
 
 
@@ -293,7 +293,7 @@ def _identities(place: Place) -> Mapping[str, str]:
     for name, value in place.pairs("identities"):
         account = value.matching(USER, "an account such as ann")
         if folded(name) in found:
-            value.fault(f"identities: {name!r} stands twice")
+            value.fault(f"identities: {name!r} appears twice")
         found[folded(name)] = account or ""
     return found
 
@@ -414,7 +414,10 @@ def _rule(place: Place, bars: Bars) -> Rule:
         rule = AllOf(inner) if joins[0] == "all" else AnyOf(inner)
     if joins and len(place.keys) > 1:
         others = ", ".join(key for key in place.keys if key != joins[0])
-        place.fault(f"'{joins[0]}' stands alone: put {others} inside it, each as its own rule")
+        place.fault(
+            f"'{joins[0]}' takes no other key beside it: put {others} inside it, each as its"
+            " own rule"
+        )
     if place.sound:
         for each in rule_faults(rule, bars):
             place.fault(each)

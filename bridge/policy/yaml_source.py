@@ -77,15 +77,15 @@ def _composed(text: str, notes: Notes) -> Node | None:
         node: Node | None = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         said = " ".join(str(error.problem or error.context).split())
-        notes.add(_line(error.problem_mark), f"this is no YAML: {said}")
+        notes.add(_line(error.problem_mark), f"this is not YAML: {said}")
         return None
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
-        notes.add(line, "this is no YAML: it contains an unpaired surrogate")
+        notes.add(line, "this is not YAML: it contains an unpaired surrogate")
         return None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, int(error.position)) + 1
-        notes.add(line, "this is no YAML: it holds a character that no text may hold")
+        notes.add(line, "this is not YAML: it contains a character that is not allowed")
         return None
     if node is None:
         notes.add(1, "it is empty")
@@ -101,7 +101,7 @@ def _traps(text: str) -> Iterator[tuple[int, str]]:
         line = _line(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
             # A handful of them can stand for more nodes than there is memory.
-            yield line, f"*{event.anchor} repeats what stands elsewhere: write it out"
+            yield line, f"*{event.anchor} is an alias: write the value out"
         if depth > _DEEPEST:
             yield line, f"it is nested more than {_DEEPEST} deep"
 
@@ -210,7 +210,7 @@ class Place:
             if name not in self._known[self.name]:
                 key.fault(f"{self.name} has no key {name!r}{self._meant(name)}")
             elif name in self._found:
-                key.fault(f"{name!r} stands twice; it stood on line {self._found[name].line}")
+                key.fault(f"{name!r} appears twice; the first is on line {self._found[name].line}")
             else:
                 self._found[name] = Value(value, name, self._notes)
 

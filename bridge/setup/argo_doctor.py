@@ -143,7 +143,7 @@ def _configuration(survey: ClusterSurvey) -> Iterator[Check]:
         yield Check(
             "referencing",
             Level.NOTE,
-            "whoever may create workflows can write one without a gate",
+            "anyone who may create workflows can write one without a gate",
             "set workflowRestrictions.templateReferencing to Strict, if people start templates",
         )
 

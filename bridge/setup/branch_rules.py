@@ -16,8 +16,8 @@ A_GATE: Final = "gate/0000000000000000"
 A_LATER: Final = f"{FIRST}-9999"
 
 NO_RULESETS: Final = fault(
-    "a private repository on the Free plan has no rulesets: nothing keeps this branch from whoever"
-    " can write",
+    "a private repository on the Free plan has no rulesets: nothing protects this branch from"
+    " people who can write",
     "take a plan that has them, or make the repository public",
 )
 #: Rules that a commit of the bridge, pushed by git, never fulfils.
@@ -100,7 +100,7 @@ class RuleBook:
         fix = f"a ruleset for the branch {self._branch}: restrict {words(kind)}, bypass {whom}"
         if not rules:
             also = ", the opener too" if self._branch == PATTERN else ""
-            yield fault(f"whoever can write can {deed}{also}", f"add {fix}")
+            yield fault(f"anyone who can write can {deed}{also}", f"add {fix}")
             return
         if any(each.bypass is None for each in rules):
             yield _unread([each for each in rules if each.bypass is None])
@@ -139,5 +139,5 @@ def _unread(rules: Sequence[BranchRule]) -> Said:
     return (
         Level.UNKNOWN,
         f"who may bypass the ruleset {names} of {rules[0].source} cannot be read",
-        "run this with the token of somebody who may edit it",
+        "run this with the token of someone who may edit it",
     )

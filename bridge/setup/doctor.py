@@ -50,7 +50,7 @@ def examine(survey: Survey, now: datetime) -> tuple[Check, ...]:
         ("schedule", doctor.schedule, "the hourly sweep is not about to stop"),
         ("actions", doctor.actions, "workflows may run here, and may use the action"),
         ("ledger", doctor.ledger, f"{FIRST} is there, and each branch of the ledger has the relay"),
-        ("branches", doctor.branches, "no branch stands in the way"),
+        ("branches", doctor.branches, "no branch is in the way"),
         ("opener", doctor.opener, "the opener may open gates, and may change no setting"),
         ("decider", doctor.decider, "the decider may record decisions"),
         ("key", doctor.key, f"only the default branch's workflow can read {APP_KEY}"),
@@ -67,7 +67,7 @@ def _checked(name: str, look: Callable[[], Iterator[Said]], fine: str) -> Iterat
         found.extend(look())
     except ForgeUnavailable as error:
         unseen = isinstance(error, Unseen)
-        fix = "run this with the token of somebody who administers the repository" if unseen else ""
+        fix = "run this with the token of someone who administers the repository" if unseen else ""
         found.append((Level.UNKNOWN, str(error), fix))
     if not found:
         yield Check(name, Level.FINE, fine)
@@ -101,7 +101,7 @@ class _Doctor:
             parse(text)
         except Faults as error:
             for each in error.faults:
-                yield fault(each, "`hitl policy validate` tells them all in a checkout")
+                yield fault(each, "`hitl policy validate` lists them all in a checkout")
 
     def _policy(self) -> PolicyFile | None:
         text = self._survey.file(POLICY, self._survey.repository().default_branch)
@@ -129,7 +129,7 @@ class _Doctor:
         decider = self._decider() if groups else None
         if decider and "members" not in decider.permissions:
             yield fault(
-                "the decider may not read who is in a team: whom it names count for nobody",
+                "the decider may not read who is in a team, so nobody counts as a member",
                 "give its App the organization permission members: read, and accept it",
             )
 
@@ -152,7 +152,7 @@ class _Doctor:
 
     def workflow(self) -> Iterator[Said]:
         text = self._main()
-        anew = "`hitl init --overwrite` writes it anew: merge it"
+        anew = "`hitl init --overwrite` rewrites it: merge it"
         if text is None:
             yield fault(f"{MAIN} is not on the default branch: nobody decides", anew)
             return
@@ -167,7 +167,7 @@ class _Doctor:
         if state != "active":
             why = {
                 "disabled_inactivity": "GitHub stopped it, because nothing happened here for long",
-                "disabled_manually": "somebody disabled it",
+                "disabled_manually": "someone disabled it",
                 None: "GitHub does not know it as a workflow",
             }.get(state, f"GitHub says that it is {state}")
             name = "Approvals schedule" if path == SCHEDULE else "Approvals"
@@ -176,7 +176,7 @@ class _Doctor:
     def _by_token(self) -> Iterator[Said]:
         yield fault(
             "unprotected: it acts with GITHUB_TOKEN, and any branch's workflow can do the same, so"
-            " whoever can push one can record an approval",
+            " anyone who can push one can record an approval",
             "for more than trying it out: `hitl github setup`",
         )
         if not self._survey.actions().may_open_pull_requests:
@@ -189,7 +189,7 @@ class _Doctor:
     def schedule(self) -> Iterator[Said]:
         repository = self._survey.repository()
         text = self._survey.file(SCHEDULE, repository.default_branch)
-        anew = "`hitl init --overwrite` writes it anew: merge it"
+        anew = "`hitl init --overwrite` rewrites it: merge it"
         if text is None:
             yield fault(
                 f"{SCHEDULE} is not on {repository.default_branch}: no deadline passes by itself",
@@ -238,7 +238,7 @@ class _Doctor:
             elif not workflow_files.is_current(RELAY, text):
                 yield fault(
                     f"{RELAY} on {shard} is not what this version writes",
-                    "`hitl init --overwrite --push` writes it anew",
+                    "`hitl init --overwrite --push` rewrites it",
                 )
 
     def branches(self) -> Iterator[Said]:
@@ -247,7 +247,7 @@ class _Doctor:
         for each in blocking:
             needed = "gate/…" if each == "gate" else FIRST
             yield fault(
-                f"the branch {each} stands where {needed} must be, and git takes only one of them",
+                f"the branch {each} is where {needed} must be, and git allows only one of them",
                 f"rename or delete the branch {each}",
             )
 
@@ -294,8 +294,8 @@ class _Doctor:
                 )
         if app.id == self._decider_id():
             yield fault(
-                f"{slug} is opener and decider at once: whoever has the opener's key, as a pod has,"
-                " can record an approval",
+                f"{slug} is opener and decider at once: anyone who has the opener's key, such as"
+                " a pod, can record an approval",
                 "make a second App for the decider",
             )
 
@@ -333,8 +333,8 @@ class _Doctor:
     def key(self) -> Iterator[Said]:
         for name in sorted({APP_KEY, SIGNING_KEY} & self._survey.secrets()):
             yield fault(
-                f"{name} is a secret of the repository or its organization: whoever can push a"
-                " branch can write a workflow that takes it",
+                f"{name} is a secret of the repository or its organization: anyone who can push"
+                " a branch can write a workflow that reads it",
                 f"delete it there, and set it in the environment {ENVIRONMENT} alone",
             )
         environment = self._survey.environment(ENVIRONMENT)
@@ -360,7 +360,7 @@ class _Doctor:
             )
         if environment.asks_people:
             yield fault(
-                f"the environment {ENVIRONMENT} has reviewers or a timer: every look at a gate"
+                f"the environment {ENVIRONMENT} has reviewers or a timer: every run for a gate"
                 " waits for them",
                 "remove them: the bridge's own policy says who decides",
             )
@@ -379,8 +379,8 @@ class _Doctor:
         elif environment is not None:
             yield (
                 Level.NOTE,
-                f"decisions are not signed: whoever can push to {FIRST}, as an administrator or"
-                " with the decider's token, can write a decision that every step believes",
+                f"decisions are not signed: anyone who can push to {FIRST}, as an administrator or"
+                " with the decider's token, can write a decision that every step trusts",
                 f"make a key with `ssh-keygen -t ed25519`, make it the secret {SIGNING_KEY} of the"
                 f" environment {ENVIRONMENT}, and give its public half to readers as {KEYS}",
             )

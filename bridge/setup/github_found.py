@@ -175,7 +175,7 @@ class _Look:
                 f" {FINE_GRAINED}"
             )
         if not (self._about.get("permissions") or {}).get("admin"):
-            yield f"you don't administer {name}: ask somebody who does to run this"
+            yield f"you don't administer {name}: ask someone who does to run this"
         if about.archived:
             yield f"{name} is archived: unarchive it first"
         if empty:
@@ -204,8 +204,8 @@ class _Look:
         elif not self._may_register():
             owner = self._survey.repository().owner
             yield (
-                f"only an owner of {owner}, or somebody whom they made a manager of its Apps,"
-                " registers an App for it: ask one of them to run `hitl github setup --only apps"
+                f"only an owner of {owner}, or a person that they made a manager of its Apps,"
+                " can register an App for it: ask one of them to run `hitl github setup --only apps"
                 " --only environment`, and run this again after that"
             )
         yield from self._of_actions()
@@ -386,7 +386,7 @@ def _of_actions(actions: Actions) -> Iterator[str]:
     if not actions.enabled:
         yield (
             "Actions are disabled here, and the decider runs there: allow them under Settings,"
-            " Actions, General (or ask whoever set it for the organization)"
+            " Actions, General (or ask the person who set it for the organization)"
         )
     elif actions.allowed == "local_only":
         yield (

@@ -158,7 +158,7 @@ def for_a_person(repository: str | None) -> Iterator[str]:
     yield (
         f"An environment {workflow_files.ENVIRONMENT!r}, its deployment branches limited to the"
         " default branch, with the decider's private key as the secret HITL_APP_KEY and its id as"
-        " the variable HITL_APP_ID. As a secret of the repository, anybody who can push a branch"
+        " the variable HITL_APP_ID. As a secret of the repository, anyone who can push a branch"
         " could use the key."
     )
     yield "A ruleset for the branch approvals: restrict deletions, block force pushes. No bypass."

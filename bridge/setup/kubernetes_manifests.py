@@ -56,7 +56,7 @@ def files(deployed: Deployed) -> Mapping[str, str]:
     faults += faults_of_cluster(deployed.cluster)
     if part_secret(deployed.ledger)[1]:
         faults.append(
-            "the ledger's address holds a credential, which must not stand in a manifest: put the"
+            "the ledger's address contains a credential, which must not be in a manifest: put the"
             " whole address under HITL_LEDGER into the Secret hitl-reader, and one without here"
         )
     elif not re.fullmatch(r"[^\s\"'{}#,]+", deployed.ledger) or names_path(deployed.ledger):

@@ -12,9 +12,9 @@ from bridge.core.errors import ForgeUnavailable
 _ROLES: Final = {
     ("OrganizationAdmin", None): "owners of the organization",
     ("OrganizationAdmin", 1): "owners of the organization",
-    ("RepositoryRole", 2): "whoever may maintain",
-    ("RepositoryRole", 4): "whoever may write",
-    ("RepositoryRole", 5): "whoever administers",
+    ("RepositoryRole", 2): "everyone who may maintain",
+    ("RepositoryRole", 4): "everyone who may write",
+    ("RepositoryRole", 5): "everyone who administers",
     ("DeployKey", None): "deploy keys",
 }
 

@@ -22,7 +22,7 @@ _TRIED = "2.19."
 
 
 class ArgoGatesException(MetaflowException):
-    headline = "A gate cannot stand on Argo Workflows"
+    headline = "This gate cannot run on Argo Workflows"
 
 
 def inject_gates() -> None:
