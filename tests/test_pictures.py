@@ -28,6 +28,7 @@ from bridge.core.errors import GateShut, LedgerCorrupt
 from bridge.core.evaluation import Outcome
 from bridge.core.model import ApprovalRequest, Artifact, Draft
 from bridge.core.picture import NotDrawn, as_recorded
+from bridge.gates.audit import audit
 from bridge.gates.open_gate import open_gate
 from bridge.gates.verify import verify
 from bridge.ledger.git_ledger import GitLedger, create
@@ -35,7 +36,7 @@ from bridge.pages import page_text
 from bridge.pages.model import Site, Voices
 from bridge.render.request import request_md, summary
 from tests.gates import Heard
-from tests.ledgers import a_decision, a_rejection, a_request, git
+from tests.ledgers import LEDGER, a_decision, a_rejection, a_request, git
 from tests.test_git_ledger import put
 
 FOLDER = "https://github.example/acme/models/blob/abc/gates/x"
@@ -558,3 +559,22 @@ def test_a_picture_that_the_request_does_not_list_is_not_recorded(
     ledger.record(a_decision(request))
     names = git(repository, "ls-tree", "--name-only", f"{request.shard}:{request.gate.folder}")
     assert "figure-3.png" not in names
+
+
+@pytest.mark.parametrize("by_hand", ["figure-1.png", "figure-9.png"])
+def test_an_audit_finds_a_picture_that_its_request_does_not_list(
+    ledger: GitLedger, repository: Path, by_hand: str
+) -> None:
+    request = recorded(ledger, a_draft(losses=LOSSES))
+    assert audit(ledger).faults == ()
+    head = git(repository, "rev-parse", LEDGER).strip()
+    path = f"{request.gate.folder}/{by_hand}"
+    put(repository, LEDGER, {path: "another"})
+    tree = git(repository, "rev-parse", f"{LEDGER}^{{tree}}").strip()
+    onto = [f"-p{head}^1", f"-p{head}^2"]
+    message = git(repository, "log", "-1", "--format=%B", head)
+    made = git(repository, "commit-tree", tree, *onto, stdin=message)
+    git(repository, "update-ref", LEDGER, made.strip())
+    (fault,) = audit(ledger).faults
+    assert path in fault
+    assert re.search("is (not the|a) picture that its request", fault)

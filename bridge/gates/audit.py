@@ -28,6 +28,7 @@ from bridge.core.witness import Head, Witness, checked_by
 from bridge.gates import audit_baselines
 from bridge.gates.audit_baselines import Decided, baseline_faults
 from bridge.gates.audit_branches import link_faults, starts
+from bridge.gates.audit_pictures import picture_faults
 from bridge.gates.audit_signatures import Signatures
 from bridge.gates.ports import Ledger, WholeRecord
 from bridge.policy.claims import as_asked
@@ -124,6 +125,8 @@ class Auditor:
                     self.faults.extend(link_faults(record, entry))
                 place = entry.commit[:12]
                 self.faults.extend(f"commit {place}: {fault}" for fault in self.faults_of(entry))
+                pictures = picture_faults(record, entry, self._decided)
+                self.faults.extend(f"commit {place}: {fault}" for fault in pictures)
                 done += 1
                 if not done % _OFTEN:
                     tell(done, total)

@@ -186,6 +186,10 @@ class WholeRecord(Protocol):
         """
         ...
 
+    def sha256(self, commit: str, path: str) -> str | None:
+        """Of the file as it is at this commit; None if there is none, or one too large."""
+        ...
+
 
 class Forge(Protocol):
     """Where people answer and are proven to be who they are. Raises `ForgeUnavailable` throughout.

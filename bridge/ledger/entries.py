@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bridge.core.entry import Change, Entry, Kept, Stretch
+from bridge.core.errors import LedgerCorrupt
 from bridge.core.shards import oldest_first
 from bridge.ledger.full_clone import FullClone
 from bridge.ledger.git import ObjectReader, Thing
@@ -54,6 +56,14 @@ class WholeRecord:
         asked = "%G?" if signatures else "N"
         for some in self._clone.changes(stretch, f"commit %H {asked} %P"):
             yield from self._read(stretch.branch, list(_commits(some)), before=before)
+
+    def sha256(self, commit: str, path: str) -> str | None:
+        """Of the file as it is at this commit; None if there is none, or one too large."""
+        try:
+            found = self._reader.read(f"{commit}:{path}")
+        except LedgerCorrupt:
+            return None
+        return hashlib.sha256(found.content).hexdigest() if found else None
 
     def _read(self, branch: str, commits: Sequence[_Raw], *, before: bool) -> Iterator[Entry]:
         names = [name for each in commits for name in self._names(branch, each, before=before)]
