@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from bridge.gates.open_page import ask
 from bridge.pages.marker import short
 from tests.forge import POLICY, World, world
 from tests.github.conversation import Issue
+from tests.ledgers import git
 
 ON_ISSUES = POLICY + "    via: issue\n"
 KEY = "Train/7/deploy/12"
@@ -180,6 +182,26 @@ def test_a_rejection_and_a_hold_need_no_digest(at: World) -> None:
     assert decision
     assert decision.outcome is Outcome.REJECTED
     assert (rejected.state, rejected.state_reason) == ("closed", "not_planned")
+
+
+@pytest.mark.parametrize("word", ["/reject too low", "/approve"])
+def test_the_addresses_on_an_issue_hold_after_the_decision(at: World, word: str) -> None:
+    """GitHub keeps a deleted branch's commit for a pull request, and not for an issue."""
+    issue = opened(at)
+    head = branch(at)
+    assert head
+    assert f"/blob/{head}/" in issue.body
+    at.github.clock.advance(minutes=1)
+    issue.comment(at.alice, approve(at) if word == "/approve" else word)
+    tend(at, issue)
+    assert recorded(at)
+    assert branch(at) is None
+    named = re.findall(r"/blob/([0-9a-f]{40})/([^)?\"\s]+)", issue.body)
+    assert named
+    kept = git(at.repo.bare.path, "rev-list", standing(at).request.shard).split()
+    for commit, path in named:
+        assert commit in kept
+        assert at.repo.file(path, commit)
 
 
 def test_looking_again_at_a_decided_issue_writes_nothing(at: World) -> None:

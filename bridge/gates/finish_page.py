@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.core.delivery import Delivery
@@ -14,7 +15,7 @@ from bridge.pages import page_text as show
 from bridge.pages import status_comment
 from bridge.pages import votes as gather
 from bridge.pages.afterwards import word_delivered, word_started
-from bridge.pages.model import Close, Page, Remove, Say, Site, State
+from bridge.pages.model import Close, Page, Remove, Rewrite, Say, Site, State, Write
 from bridge.pages.reactions import late
 from bridge.pages.votes import Gathered
 
@@ -62,6 +63,7 @@ def finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: Dec
         writes.append(show.light(standing, None, page.head))
     writes += late(page, site, decision)
     writes += status_comment.label(page, decision.outcome)
+    writes += _lasting(page, standing, head)
     merges = approved and page.branch is not None and page.is_into(standing.request.shard)
     if page.state is State.OPEN and not merges:
         writes.append(Close(approved))
@@ -72,6 +74,17 @@ def finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: Dec
         desk.ledger.settle(standing.request.gate.id)
     says = "; ".join(filter(None, (decision.reason, brought.says)))
     return Tended(says, standing, page=page, failed=brought.failed)
+
+
+def _lasting(page: Page, standing: Standing, head: str) -> Iterator[Write]:
+    """Let an issue's pictures and links name the record. The gate's branch goes, and GitHub keeps
+    its commit for a pull request alone; an approval has it as a parent."""
+    decision = standing.decision
+    if page.branch is not None or decision is None or decision.outcome is Outcome.APPROVED:
+        return
+    body = page.body.replace(f"/blob/{head}/", f"/blob/{standing.commit}/")
+    if body != page.body:
+        yield Rewrite(page.title, body)
 
 
 def bring(desk: Desk, standing: Standing) -> Brought:
