@@ -518,7 +518,8 @@ def test_the_log_shows_the_newest_first_and_at_most_so_many(ledger: Path, run: R
     assert keys == ["Flow/3/gate/1", "Flow/2/gate/1"]
     head, newest, *_ = run("log").out.splitlines()
     assert newest.startswith(decision_id := Gate("here", "Flow/3/gate/1").id)
-    assert head.index("BY") == newest.index(" Ann ") + 1
+    assert head.index("BY") == newest.index(" Ann (unverified) ") + 1
+    assert json.loads(run("log", "--json", "-n", "1").out)[0]["unverified"] is True
     assert run("show", decision_id).code == 0
 
 

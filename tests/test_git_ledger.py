@@ -702,6 +702,7 @@ def test_the_log_alone_reads_as_an_audit_log(ledger: GitLedger, repository: Path
         "Decided-By: person",
         "Decided-At: 2026-03-01T12:01:00Z",
         "Approvers: Ann <ann@example.org>",
+        "Identity: unverified",
         f"Request-Digest: {digest_of(request)}",
         "",
         "approved",

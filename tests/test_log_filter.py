@@ -31,6 +31,7 @@ from bridge.core.log_filter import Wanted, when
 from bridge.core.model import Decision, Kind, Recorded, Standing, folder_of
 from bridge.core.rules import Group, GroupKind
 from bridge.core.sanitize import unseen
+from bridge.ledger.commit_message import decision_message, recorded
 from bridge.ledger.git_ledger import GitLedger, create
 from bridge.render.export import FORMS, as_csv, as_json, row
 
@@ -260,3 +261,35 @@ def test_no_export_moves_the_cursor_of_a_terminal_or_hides_something() -> None:
         assert not unseen(whole)
         assert "Zürich" in whole
     assert json.loads("".join(as_json([{"question": hostile}]))) == [{"question": hostile}]
+
+
+# -- how much is read ------------------------------------------------------------------------------
+
+
+def test_a_list_that_ends_at_a_time_reads_no_further_and_any_other_says_what_it_reads(
+    ledger: GitLedger,
+) -> None:
+    every = ledger.history(99)
+    read: list[int] = []
+    nobody = Wanted(person="nobody is called so")
+    assert not ledger.history(9, nobody, read.append)
+    assert read == [*range(1, len(every) + 1)]
+    read.clear()
+    newest = max(each.decided_at for each in every)
+    since = newest + timedelta(days=3)
+    assert not ledger.history(9, replace(nobody, since=since), read.append)
+    assert read == [1]
+
+
+def test_whom_github_vouches_for_is_not_marked_as_unverified() -> None:
+    def read(actor: Actor) -> Recorded | None:
+        decision = a_decision(a_request())
+        (first, *_) = decision.considered
+        judged = replace(first, vote=replace(first.vote, actor=actor))
+        message = decision_message(a_request(), replace(decision, considered=(judged,)), "Deploy?")
+        return recorded("c" * 40, f"tree t\nauthor a\n\n{message}")
+
+    github, here = read(replace(ANN, proven=True)), read(ANN)
+    assert github
+    assert here
+    assert (github.unverified, here.unverified) == (False, True)

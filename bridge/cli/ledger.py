@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.output import print_json, print_table, shown
+from bridge.cli.output import Progress, print_json, print_table, shown
 from bridge.cli.session import Session, as_json_option, gate_id, pass_session, say_settled
 from bridge.core.errors import LedgerCorrupt
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bridge.core.log_filter import Wanted
     from bridge.core.model import Recorded
+    from bridge.gates.ports import Ledger
 
 _EMAIL = re.compile(r" <[^<>]*>")
 
@@ -72,7 +73,7 @@ def log(
                 each.id,
                 each.outcome.value,
                 f"{each.decided_at:%Y-%m-%d %H:%M}",
-                shown(_EMAIL.sub("", each.approvers)) or f"the {each.by.value}",
+                _by(each),
                 shown(each.key),
                 shown(each.headline),
             )
@@ -83,6 +84,11 @@ def log(
         click.echo("No decision fits these options.")
     else:
         click.echo("Nothing was decided yet. `hitl list` shows what waits.")
+
+
+def _by(recorded: Recorded) -> str:
+    who = shown(_EMAIL.sub("", recorded.approvers)) or f"the {recorded.by.value}"
+    return f"{who} (unverified)" if recorded.unverified else who
 
 
 def _wanted(said: Mapping[str, str | None]) -> Wanted:
@@ -118,10 +124,10 @@ def _found(session: Session, limit: int, wanted: Wanted | None) -> Sequence[Reco
     until there are enough. Of one that can't be read, nobody knows that it is of another one."""
     ledger = session.ledger
     if wanted is None or wanted.environment is None:
-        return ledger.history(limit, wanted)
+        return _history(ledger, limit, wanted)
     many = limit
     while True:
-        found = ledger.history(many, wanted)
+        found = _history(ledger, many, wanted)
         records = ledger.decided([each.id for each in found])
         fits = [
             e for e in found if e.id not in records or wanted.fits_request(records[e.id].request)
@@ -129,6 +135,12 @@ def _found(session: Session, limit: int, wanted: Wanted | None) -> Sequence[Reco
         if len(fits) >= limit or len(found) < many:
             return fits[:limit]
         many *= 4
+
+
+def _history(ledger: Ledger, limit: int, wanted: Wanted | None) -> Sequence[Recorded]:
+    """Who is rare, or decided long ago, is found by reading all that came after it."""
+    with Progress("decisions read; --since ends it earlier") as progress:
+        return ledger.history(limit, wanted, progress.tell)
 
 
 def _export(session: Session, found: Sequence[Recorded], form: str) -> None:
@@ -160,6 +172,7 @@ def _recorded_json(recorded: Recorded) -> dict[str, Any]:
         "outcome": recorded.outcome.value,
         "by": recorded.by.value,
         "approvers": recorded.approvers,
+        "unverified": recorded.unverified,
         "decided_at": moment_out(recorded.decided_at),
         "commit": recorded.commit,
     }

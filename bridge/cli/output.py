@@ -79,10 +79,11 @@ class Progress:
         self._next = time.monotonic() + 1 if _watched() else float("inf")
         return self
 
-    def tell(self, done: int, total: int) -> None:
+    def tell(self, done: int, total: int | None = None) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + 0.2
-            click.echo(f"\r{done:,} of {total:,} {self._what} ", nl=False, err=True)
+            of = f" of {total:,}" if total is not None else ""
+            click.echo(f"\r{done:,}{of} {self._what} ", nl=False, err=True)
             self._shown = True
 
     def __exit__(self, *_: object) -> None:

@@ -479,3 +479,4 @@ class Recorded:
     approvers: str  # who voted, in words; empty where nobody did
     decided_at: datetime
     commit: str
+    unverified: bool = False  # nobody but the machine that voted says who it was

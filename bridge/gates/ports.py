@@ -138,10 +138,13 @@ class Ledger(Protocol):
         """The open gates, oldest first. A branch that cannot be read hides no other."""
         ...
 
-    def history(self, limit: int, wanted: Wanted | None = None) -> tuple[Recorded, ...]:
+    def history(
+        self, limit: int, wanted: Wanted | None = None, reads: Callable[[int], None] | None = None
+    ) -> tuple[Recorded, ...]:
         """The recorded decisions, newest first, at most so many: from commit messages alone.
 
-        `wanted` leaves out the others, and ends the search at its `since`.
+        `wanted` leaves out the others, and ends the search at its `since`. `reads` is called for
+        each decision that is looked at, with how many they are by then.
         """
         ...
 

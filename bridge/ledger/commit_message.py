@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import Decider, Objection, Outcome
@@ -11,6 +12,9 @@ from bridge.core.facts import Fact, in_words
 from bridge.core.model import ApprovalRequest, Decision, Recorded
 from bridge.core.timestamps import moment, moment_out
 from bridge.ledger.commit_trailers import message, one_line, parsed
+
+#: As a table and `hitl show` say it of whom only git's own settings name.
+_UNVERIFIED: Final = "unverified"
 
 
 def request_message(request: ApprovalRequest, headline: str) -> str:
@@ -36,6 +40,7 @@ def decision_message(request: ApprovalRequest, decision: Decision, headline: str
         "Decided-By": decision.by.value,
         "Decided-At": moment_out(decision.decided_at),
         "Approvers": ", ".join(str(vote.actor) for vote in decision.votes) or None,
+        "Identity": None if all(vote.actor.proven for vote in decision.votes) else _UNVERIFIED,
         "Request-Digest": decision.request_digest,
     }
     subject = f"{decision.outcome.value.capitalize()}: {headline}"
@@ -77,6 +82,7 @@ def recorded(sha: str, commit: str) -> Recorded | None:
             approvers=trailers.get("Approvers", ""),
             decided_at=moment(trailers["Decided-At"]),
             commit=sha,
+            unverified=trailers.get("Identity") == _UNVERIFIED,
         )
     except (KeyError, ValueError):
         return None

@@ -319,14 +319,16 @@ class GitLedger:
     def open_heads(self) -> Mapping[str, str]:
         return open_heads(self._exchanges)
 
-    def history(self, limit: int, wanted: Wanted | None = None) -> tuple[Recorded, ...]:
+    def history(
+        self, limit: int, wanted: Wanted | None = None, reads: Callable[[int], None] | None = None
+    ) -> tuple[Recorded, ...]:
         def attempt() -> tuple[Recorded, ...]:
             heads = list(shards_of(self._clone.remote_refs(SHARDS)).values())
             logs = [self._newest_first(limit, each) for each in heads[-1:]]
             logs += [self._newest_first(1, each) for each in heads[:-1]]
             found: Iterable[Recorded]
             found = merge(*logs, key=lambda each: each.decided_at, reverse=True)
-            found = _without_copies(found)
+            found = _without_copies(_counted(found, reads) if reads else found)
             if wanted:
                 found = filter(wanted.fits, takewhile(lambda each: not wanted.is_past(each), found))
             return tuple(islice(found, limit))
@@ -392,6 +394,12 @@ class GitLedger:
         commit = self._commits.make(tree, [], "The ledger begins\n", author=BRIDGE, at=at)
         self._exchanges.push({ref_of(FIRST): commit}, lease={ref_of(FIRST): ""})
         return commit
+
+
+def _counted(found: Iterable[Recorded], reads: Callable[[int], None]) -> Iterator[Recorded]:
+    for number, each in enumerate(found, 1):
+        reads(number)
+        yield each
 
 
 def _without_copies(found: Iterable[Recorded]) -> Iterator[Recorded]:
