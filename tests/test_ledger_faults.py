@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,64 @@ def test_a_push_of_many_killed_anywhere_records_all_or_none_and_the_next_finishe
         assert list(ledger.open_heads()) == [THREE[2].gate.id]
         git(place / "ledger.git", "fsck", "--strict", "--no-dangling")
     assert seen == {(0, 3), (3, 1)}
+
+
+DECEMBER, JANUARY = datetime(2026, 12, 31, 23, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+OLD = a_request("F/1/old/1", opened_at=DECEMBER)
+
+
+def ask_after_the_turn(ledger: GitLedger) -> None:
+    """The first gate of a year: it begins the branch, and is asked there."""
+    new = open_gate(ledger, Nobody(), a_request("F/1/new/1", opened_at=JANUARY)).request
+    assert new.shard == "approvals-2027"
+
+
+def test_the_turn_of_a_branch_killed_anywhere_leaves_nothing_half_done(
+    repository: Path, tmp_path: Path
+) -> None:
+    open_gate(GitLedger(str(repository), tmp_path / "before"), Nobody(), OLD)
+    seen = set()
+    for place in killed_after_each_git(repository, ask_after_the_turn, tmp_path):
+        there = place / "ledger.git"
+        begun = git(there, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/approvals*")
+        elsewhere = GitLedger(str(there), place / "elsewhere")
+        assert elsewhere.read(OLD.gate.id), "a gate that is open over the turn stays"
+        seen.add((begun, len(elsewhere.open_heads())))
+        whole(there)
+        ledger = GitLedger(str(there), place / "cache")
+        ask_after_the_turn(ledger)
+        for gate_id in ledger.open_heads():
+            standing = ledger.read(gate_id)
+            assert standing
+            assert ledger.record(a_decision(standing.request)).decision
+        assert git(there, "rev-list", "--count", "--max-parents=0", "--all") == "2"
+        whole(there)
+    one, two = "approvals", "approvals\napprovals-2027"
+    assert seen == {(one, 1), (two, 1), (two, 2)}
+
+
+def test_a_decision_over_the_turn_killed_anywhere_is_recorded_on_the_old_branch(
+    repository: Path, tmp_path: Path
+) -> None:
+    before = GitLedger(str(repository), tmp_path / "before")
+    open_gate(before, Nobody(), OLD)
+    before.begin_branch(JANUARY)
+    later = a_decision(OLD, decided_at=JANUARY)
+    seen = set()
+
+    def decide_old(ledger: GitLedger) -> None:
+        assert ledger.record(later).decision
+
+    for place in killed_after_each_git(repository, decide_old, tmp_path):
+        there = place / "ledger.git"
+        found = GitLedger(str(there), place / "elsewhere").read(OLD.gate.id)
+        assert found
+        seen.add(found.decision is not None)
+        decide_old(GitLedger(str(there), place / "cache"))
+        assert git(there, "ls-tree", "-r", "--name-only", "approvals", OLD.gate.folder)
+        assert not git(there, "ls-tree", "-r", "--name-only", "approvals-2027", OLD.gate.folder)
+    assert seen == {False, True}
+    whole(there)
 
 
 def test_a_lock_lasts_until_the_last_git_of_a_killed_bridge_is_gone(
