@@ -228,7 +228,7 @@ def _flat(pipeline: Any, steps: list[Any]) -> Iterator[str]:
     for flow in pipeline.control_flows:
         yield (
             f"it has an approval and the control flow {type(flow).__name__}, whose branch would run"
-            " before anybody is asked: make the branch a step with `@step(condition=…)`"
+            " before anyone is asked: make the branch a step with `@step(condition=…)`"
         )
     for step in steps:
         if type(step) not in _KINDS and not isinstance(step, FlowymlStep):
