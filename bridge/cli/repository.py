@@ -142,8 +142,9 @@ class _Described(NamedTuple):
     def _made_up(self) -> ApprovalRequest:
         from bridge.core.facts import started_by
         from bridge.core.model import ApprovalRequest as Request
-        from bridge.core.model import Declared, Gate, Subject
+        from bridge.core.model import Artifact, Declared, Gate, Subject
         from bridge.core.rules import Actors, Approvals, Policy
+        from bridge.policy.checks import COMMIT
         from bridge.wiring import clock
 
         if not self.flow or not self.step:
@@ -162,6 +163,7 @@ class _Described(NamedTuple):
                 dict(map(_pair, self.artifacts)),
             ),
             declared=Declared(),
+            artifacts=(Artifact(COMMIT, "str", "", value="0" * 40),),  # a commit, for its checks
         )
 
 
@@ -194,11 +196,13 @@ def _pair(text: str) -> tuple[str, Any]:
     help="Suppose that the account is in a team (ann=acme/ml) or an organization, or has a"
     " permission (ann=maintain) or a role: those are GitHub's to say.",
 )
+@click.option("--check", "checks", metavar="NAME", multiple=True, help="Suppose it is green.")
 @click.option("--file", "file", metavar="FILE", type=click.Path())
 def simulate(
     approvers: tuple[str, ...],
     objectors: tuple[str, ...],
     members: tuple[str, ...],
+    checks: tuple[str, ...],
     file: str | None,
     **described: Any,
 ) -> None:
@@ -218,7 +222,7 @@ def simulate(
     for account, groups in map(belonging, members):
         supposed.setdefault(account, []).extend(groups)
     request = _Described(**described).request()
-    found = simulated(_parsed(_chosen(file)), request, approvers, supposed, objectors)
+    found = simulated(_parsed(_chosen(file)), request, approvers, supposed, objectors, checks)
     for each in found.selection:
         click.echo(f"{'✓' if each.met else '·'} {line(each.says)}")
     click.echo(explanation(found.evaluation, colour=colour()))

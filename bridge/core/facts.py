@@ -21,6 +21,7 @@ class About(StrEnum):
     EVENT = "event"
     RUN = "run"
     ASKED_AT = "asked-at"  # since when the page shows this request
+    CHECK = "check"  # commit, state and name of a check that the policy asks for
 
 
 class Source(StrEnum):

@@ -172,6 +172,7 @@ class Policy:
     chosen_by: tuple[str, ...] = ()
     initiator: str | None = None
     via: Via = Via.PULL_REQUEST
+    checks: tuple[str, ...] = ()  # what must be green on the commit under approval
 
 
 @dataclass(frozen=True, slots=True)

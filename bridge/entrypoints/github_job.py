@@ -42,7 +42,8 @@ from bridge.core.settings import ENVIRONMENT, FILES, GATE, INPUTS, MESSAGE, VALU
 from bridge.core.yaml_text import ambiguous, load
 from bridge.gates.ports import Ledger
 from bridge.gates.verify import verify
-from bridge.github.dispatch import COMMIT, approved_commit, origin_of
+from bridge.github.dispatch import approved_commit, origin_of
+from bridge.policy.checks import COMMIT
 
 FORM: Final = Form(input="inputs")
 #: The environment of a gate that has none.

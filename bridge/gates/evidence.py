@@ -24,6 +24,7 @@ from bridge.pages.model import Kind, Look, Page
 from bridge.pages.objections import said_on
 from bridge.pages.votes import Gathered
 from bridge.policy.approvers import Memberships, may_decide
+from bridge.policy.checks import commit_of
 from bridge.policy.lookups import questions
 from bridge.policy.objections import key, latest_no, raised
 
@@ -46,10 +47,18 @@ def evidence(
         dismissed=gathered.dismissed,
         said=objected(standing, look),
         objections=standing.objections,
-        facts=_by_now(standing, page, seen, learned(standing, look, seen), now),
+        facts=(
+            *_by_now(standing, page, seen, learned(standing, look, seen), now),
+            *_checks(forge, standing.request),
+        ),
     )
     found = replace(found, memberships=forge.memberships(questions(standing.request, found)))
     return replace(found, votes=tuple(_checked(forge, standing.request, seen, found)))
+
+
+def _checks(forge: Forge, request: ApprovalRequest) -> tuple[Fact, ...]:
+    commit, names = commit_of(request), request.policy.checks
+    return forge.checks(commit, names) if commit and names else ()
 
 
 def _checked(

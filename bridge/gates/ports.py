@@ -235,6 +235,10 @@ class Forge(Protocol):
         """The newest fifty pull requests that are closed or merged, and still have this label."""
         ...
 
+    def checks(self, commit: str, names: Sequence[str]) -> tuple[Fact, ...]:
+        """Of each name, whether it is green on this commit. What can't be read is not green."""
+        ...
+
     def number_of(self, repository: str) -> int | None:
         """The number of the repository that this name, `owner/name`, leads to today.
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from bridge.core.errors import ForgeUnavailable, NoSuchPage, NothingToShow
 from bridge.core.evaluation import Membership, Question
+from bridge.core.facts import Fact
 from bridge.core.model import ApprovalRequest, Place
 from bridge.core.remote_url import of_repository
 from bridge.core.rules import Via
@@ -23,6 +24,7 @@ from bridge.core.timestamps import moment_out
 from bridge.github import graphql as words
 from bridge.github import queries
 from bridge.github.asking_run import read_run
+from bridge.github.checks import facts_of
 from bridge.github.memberships import Memberships
 from bridge.github.queries import LABELS
 from bridge.github.transport import Denied, Json, Line, told
@@ -226,6 +228,9 @@ class GitHub:
 
     def memberships(self, questions: Sequence[Question]) -> tuple[Membership, ...]:
         return Memberships(self._line, self._repository).answers(questions)
+
+    def checks(self, commit: str, names: Sequence[str]) -> tuple[Fact, ...]:
+        return facts_of(self._line, self._repository, commit, names)
 
     def number_of(self, repository: str) -> int | None:
         owner, _, name = repository.partition("/")

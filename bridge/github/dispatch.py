@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from bridge.core.errors import GateShut
 from bridge.core.model import ApprovalRequest, Standing
 from bridge.gates.ports import Forge
+from bridge.policy.checks import commit_of
 
 #: The event that an approval sends, with the gate's name after it.
 EVENT: Final = "approved-"
-#: The artifact that names the commit of the run that asked.
-COMMIT: Final = "commit"
-_HASH: Final = re.compile(r"[0-9a-f]{40,64}")
 
 
 def origin_of(repository_url: str) -> str:
@@ -41,7 +38,7 @@ class Dispatch:
 
 def approved_commit(request: ApprovalRequest) -> str:
     """The commit that the asking run was of. Raises `GateShut` where it names none."""
-    said = next((each.value or "" for each in request.artifacts if each.name == COMMIT), "")
-    if not _HASH.fullmatch(said):
+    said = commit_of(request)
+    if said is None:
         raise GateShut(f"{request.gate.key} does not run: its request names no commit")
     return said

@@ -85,6 +85,8 @@ def _besides(selected: Selected) -> Iterator[str]:
         yield "a review that requests changes rejects"
     else:
         yield "a review that requests changes holds the gate"
+    if policy.checks:
+        yield f"green on the commit under approval: {', '.join(policy.checks)}"
     if policy.disapprove:
         yield f"an objection of {policy.disapprove} counts too"
     if policy.dismissed_reviews is DismissedReviews.DECIDERS:

@@ -45,6 +45,7 @@ from bridge.policy.approvers import (
     why_not_named,
     why_not_signed,
 )
+from bridge.policy.checks import missing_checks
 from bridge.policy.claims import (
     as_asked,
     clock_may_approve,
@@ -85,7 +86,7 @@ def evaluate(
     members = Memberships(evidence.memberships)
     sifted = _sift(request, evidence, members, misfit)
     tree = weigh(request.policy.require, sifted.approvals, members)
-    stops = _stops(sifted, misfit)
+    stops = (*_stops(sifted, misfit), *missing_checks(request, evidence.facts))
     obstacles = (*stops, *_obstacles(request, evidence))
     outcome, by, says = _outcome(request, evidence, sifted, tree, bool(stops))
     if outcome is Outcome.PENDING:

@@ -52,6 +52,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
         "require",
         "bar",
         "disapprove",
+        "checks",
         "timeout",
         "on_timeout",
         "auto_approve_if",
@@ -322,6 +323,7 @@ def _entry(place: Place, initiator: Initiator) -> tuple[Covers, bool]:
         on_timeout=on_timeout or OnTimeout.REJECT,
         bars=bars,
         disapprove=_disapprove(place),
+        checks=_whole(place, "checks"),
         request_changes=place.choice("request_changes", RequestChanges) or RequestChanges.HOLD,
         dismissed_reviews=place.choice("dismissed_reviews", DismissedReviews)
         or DismissedReviews.ANYONE,

@@ -26,6 +26,7 @@ from bridge.core.evaluation import (
 )
 from bridge.core.model import ApprovalRequest, Place, on_github
 from bridge.core.rules import Group, GroupKind
+from bridge.policy.checks import GREEN, check_fact, commit_of
 from bridge.policy.evaluate import evaluate
 from bridge.policy.narrow import narrow
 from bridge.policy.policy_file import PERMISSIONS, PolicyFile
@@ -48,9 +49,10 @@ def simulate(
     approvers: Sequence[str] = (),
     supposed: Mapping[str, Sequence[Group]] | None = None,
     objectors: Sequence[str] = (),
+    checks: Sequence[str] = (),
 ) -> Simulation:
     """What would become of this request if these accounts approved as soon as it is asked, and if
-    these held it.
+    these held it. `checks` are those that are taken to be green.
 
     `supposed` is what the forge would answer about them; of all else nothing is known. Raises
     `NoPolicy` where no entry covers the gate, `Faults` where the flow's own wishes leave nobody.
@@ -72,7 +74,9 @@ def simulate(
     entry = file.entries[len(passed)]
     covers = Finding(f"{selected.rule!r} ({file.where}:{entry.line}) covers it: {entry.when}", True)
     asked = replace(request, venue=_somewhere(request), policy=narrow(selected, declared))
-    nobody_yet = Evidence(asked.opened_at, condition=_condition(asked), author=_OPENER)
+    commit = commit_of(asked) or ""
+    green = tuple(check_fact(commit, name, GREEN) for name in checks)
+    nobody_yet = Evidence(asked.opened_at, condition=_condition(asked), author=_OPENER, facts=green)
     evidence = simulated(asked, nobody_yet, approvers, supposed, objectors)
     return Simulation((*passed, covers), evaluate(asked, evidence))
 

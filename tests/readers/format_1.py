@@ -138,7 +138,7 @@ TABLES: dict[str, dict[str, Key]] = {
     "link": {"label": needed(TEXT), "url": needed(TEXT)},
     "fact": {
         "name": needed(
-            words("initiator, actor, environment, workflow, ref, sha, event, run, asked-at")
+            words("initiator, actor, environment, workflow, ref, sha, event, run, asked-at, check")
         ),
         "value": needed(TEXT),
         "source": needed(words("run, creator-label, opener, oidc, github, policy, terminal")),
@@ -161,6 +161,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "signed": optional(FLAG, False),
         "initiator": optional(TEXT),
         "via": optional(words("pull_request, issue"), "pull_request"),
+        "checks": optional([TEXT], []),
     },
     "actors": {
         "names": optional([TEXT], []),
