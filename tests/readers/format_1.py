@@ -218,7 +218,7 @@ TABLES: dict[str, dict[str, Key]] = {
                 " text-altered, other-words, bot, not-proven, not-signed, not-an-approver,"
                 " not-named, membership-unknown,"
                 " initiator-unknown, initiator-not-proven, author-unknown, barred-initiator,"
-                " barred-author, barred-user"
+                " barred-author, barred-user, withdrawn"
             )
         ),
         "why": optional(TEXT, ""),
