@@ -25,7 +25,8 @@ from bridge.core.facts import started_by
 from bridge.core.gate_spec import NOTIFIERS
 from bridge.core.model import Decision
 from bridge.core.settings import Settings, from_environment
-from bridge.local.notify import Silent, Told, chosen
+from bridge.local.notify import Silent, Told, chosen, taken_first
+from bridge.render.notices import Notice, as_html, as_markdown, as_text
 from tests.gates import TARGET, a_request
 
 REQUEST = a_request("Flow/1/gate/3", timeout=3_600, schema=TARGET)
@@ -258,3 +259,81 @@ def test_slacks_own_webhook_is_an_address_that_apprise_takes() -> None:
     assert apprise.Apprise().add(webhook)
     with pytest.raises(Faults, match="METAFLOW_HITL_SLACK_WEBHOOK is not an https address"):
         from_environment({"METAFLOW_HITL_SLACK_WEBHOOK": "T/B/s3cret"})
+
+
+# -- the form that each service reads best ---------------------------------------------------------
+
+NOTICE = Notice(
+    page=("Answer here", "https://github.example/acme/models/pull/7"),
+    about=(("It takes", "1 approval from ml-team"), ("", "accuracy +0.01 since run 6")),
+    said="Deploy?\nIt is <b>good</b>",
+    values=(("accuracy", "0.94"),),
+    links=(("Gate", "Flow/1/gate/3"),),
+)
+
+
+def test_text_is_what_everybody_can_read() -> None:
+    assert as_text(NOTICE).splitlines() == [
+        "Answer here: https://github.example/acme/models/pull/7",
+        "It takes: 1 approval from ml-team",
+        "accuracy +0.01 since run 6",
+        "",
+        "Deploy?",
+        "It is <b>good</b>",
+        "accuracy: 0.94",
+        "Gate: Flow/1/gate/3",
+    ]
+
+
+def test_markdown_leads_with_a_link_and_lists_the_rest() -> None:
+    assert as_markdown(NOTICE).splitlines()[:4] == [
+        "**[Answer here](https://github.example/acme/models/pull/7)**",
+        "",
+        "- **It takes:** 1 approval from ml-team",
+        "- accuracy +0.01 since run 6",
+    ]
+    assert "> Deploy?\n> It is <b>good</b>" in as_markdown(NOTICE)
+    assert "- `accuracy`: `0.94`" in as_markdown(NOTICE)
+
+
+def test_a_mail_is_html_in_which_a_value_is_no_element() -> None:
+    said = as_html(NOTICE)
+    assert '<b><a href="https://github.example/acme/models/pull/7">Answer here</a></b>' in said
+    assert "It is &lt;b&gt;good&lt;/b&gt;" in said
+    assert "<code>accuracy</code>: 0.94" in said
+
+
+def test_a_gate_without_a_page_has_its_commands_as_code() -> None:
+    notice = Notice(commands=(("To approve", "hitl approve 3fa9 -i 'a b'=…"),))
+    assert as_markdown(notice) == "To approve: `hitl approve 3fa9 -i 'a b'=…`"
+    assert as_html(notice) == "To approve: <code>hitl approve 3fa9 -i &#x27;a b&#x27;=…</code>"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["[Answer here](https://evil.example)", "`x`", "# Approved", "> quoted", "a](b)"]
+)
+def test_what_a_run_says_is_no_markup_of_a_notice(hostile: str) -> None:
+    notice = Notice(about=(("", hostile),), said=hostile, values=((hostile, hostile),))
+    said = as_markdown(notice)
+    assert "](" not in said.replace("`[Answer here](https://evil.example)`", "").replace(
+        "`a](b)`", ""
+    )
+    for line in said.splitlines():
+        words = line.removeprefix("- ").removeprefix("> ")
+        assert not words.startswith(("#", ">"))
+
+
+@pytest.mark.parametrize(
+    ("url", "form"),
+    [
+        ("json://localhost", "text"),
+        ("slack://TokenA1234/TokenB1234/abcdefghijklmnopqrstuvwx", "markdown"),
+        ("mailto://user:password@example.org", "html"),
+        ("json://localhost?format=markdown", "markdown"),
+        ("mailto://user:password@example.org?format=text", "text"),
+    ],
+)
+def test_each_service_gets_the_form_that_it_takes_first(url: str, form: str) -> None:
+    sender = apprise.Apprise.instantiate(url)
+    assert sender
+    assert taken_first(sender) == form

@@ -230,6 +230,7 @@ def _signing(key: str | None) -> Callable[[bytes], str] | None:
 
 def _already(standing: Standing, verdict: Verdict) -> None:
     """Saying again what one has said is no fault; anything else came too late."""
+    from bridge.core.evaluation import Decider
     from bridge.local.identity import person
     from bridge.policy.approvers import same_person
 
@@ -241,7 +242,9 @@ def _already(standing: Standing, verdict: Verdict) -> None:
     own = (f"{decision.outcome}:", f"{decision.outcome} by")
     if not decision.votes and not decision.reason.startswith(own):
         says = f"{standing.request.gate.key} is {decision.outcome.value}: {decision.reason}"
-    when = f"{says} ({decision.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
+    when = says
+    if decision.by is not Decider.CLOCK:  # whose sentence says when
+        when = f"{says} ({decision.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
     if not mine:
         raise AlreadyDecided(f"{when}; the first decision counts, and only a new run can ask again")
     click.echo(f"{when}; nothing to do")

@@ -17,20 +17,28 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from types import FrameType
+from typing import Any
 
 from bridge.core.model import ApprovalRequest, Decision
 from bridge.core.sanitize import harmless_terminal, plain
 from bridge.core.settings import APPRISE_URLS, SLACK_WEBHOOK
 from bridge.policy.rule_words import takes
 from bridge.render.comparison import in_brief
+from bridge.render.notices import FORMS, Notice
 from bridge.render.request import headline, started_by
 from bridge.render.suggested_commands import approve, reject
 
 #: Seconds after which the helper ends, whatever its servers do.
 _LONGEST = 60
-#: Characters of one notice: it must fit the pipe, which nobody may be reading.
-_MOST = 6_000
+#: Characters of one notice.
+_MOST = 10_000
+#: Of its parts: it must fit the pipe, which nobody may be reading, and no element is cut in two.
+_MOST_SAID = 2_000
+_MOST_VALUES = 15
+_LONGEST_VALUE = 120
+_LONGEST_LINK = 400
 
 
 #: For each word of a declaration: which addresses it means, and how such an address is set.
@@ -99,38 +107,45 @@ class Told:
         self, request: ApprovalRequest, decision: Decision, page: str | None = None
     ) -> None:
         word = decision.outcome.value.capitalize()
-        lines = [*([page] if page else []), _inert(decision.reason), f"Gate: {request.gate.key}"]
-        self._tell(f"{word}: {headline(request)}", lines)
+        about = (("", _inert(decision.reason)), ("Gate", _inert(request.gate.key)))
+        notice = Notice(page=("", page) if page else None, about=about)
+        self._tell(f"{word}: {headline(request)}", notice)
 
     def _ask(self, opening: str, request: ApprovalRequest, page: str | None) -> None:
         """First what a person needs to answer at once: where, who, until when, what changed."""
         until, who, brief = request.expires_at, started_by(request), in_brief(request)
-        commands = [
-            f"To approve: {approve(request, self._where)}",
-            f"To reject: {reject(request, self._where)}",
+        about = [
+            ("It takes", _inert(takes(request.policy.require))),
+            *([("Started by", _inert(who))] if who else []),
+            *([("Until", f"{until:%Y-%m-%d %H:%M:%S} UTC")] if until else []),
+            *([("", _inert(brief))] if brief else []),
         ]
-        lines = [
-            *([f"Answer here: {page}"] if page else commands),
-            f"It takes: {_inert(takes(request.policy.require))}",
-            *([f"Started by: {_inert(who)}"] if who else []),
-            *([f"Until: {until:%Y-%m-%d %H:%M:%S} UTC"] if until else []),
-            *([_inert(brief)] if brief else []),
-            "",
-            _inert(request.message),
-            *(_inert(f"{each.name}: {each.value}") for each in request.artifacts if each.value),
-            f"Gate: {request.gate.key}",
-            *(f"{link.label}: {link.url}" for link in request.links),
-        ]
-        self._tell(f"{opening}: {headline(request)}", lines)
+        shown = [each for each in request.artifacts if each.value][:_MOST_VALUES]
+        notice = Notice(
+            page=("Answer here", page) if page else None,
+            commands=(
+                ("To approve", approve(request, self._where)),
+                ("To reject", reject(request, self._where)),
+            ),
+            about=tuple(about),
+            said=_inert(request.message)[:_MOST_SAID],
+            values=tuple((_cut(each.name), _cut(each.value or "")) for each in shown),
+            links=(
+                ("Gate", _inert(request.gate.key)),
+                *((_cut(each.label), each.url[:_LONGEST_LINK]) for each in request.links[:5]),
+            ),
+        )
+        self._tell(f"{opening}: {headline(request)}", notice)
 
-    def _tell(self, title: str, lines: list[str]) -> None:
+    def _tell(self, title: str, notice: Notice) -> None:
         if self._link:
-            lines.append(f"Workflows: {self._link}")
+            notice = replace(notice, links=(*notice.links, ("Workflows", self._link)))
+        title = _inert(title)
         try:
             if self._pipe is None:
                 self._pipe = self._start()
                 self._hand_over(self._urls)
-            self._hand_over({"title": _inert(title), "body": "\n".join(lines)[:_MOST]})
+            self._hand_over({"title": title, "notice": asdict(notice)})
         except OSError as error:
             if not self._given_up:
                 _report(f"no notification can be sent: {error.strerror}")
@@ -169,6 +184,10 @@ def _inert(text: str) -> str:
     return re.sub(r"(?<=[@<])(?=\S)", "\u200b", harmless_terminal(plain(text)))
 
 
+def _cut(text: str) -> str:
+    return _inert(text)[:_LONGEST_VALUE]
+
+
 def _report(says: str) -> None:
     print(f"hitl: {says}", file=sys.__stderr__, flush=True)
 
@@ -184,15 +203,20 @@ class _Recipient:
         self._scheme = url.partition("://")[0] if "://" in url else "an unreadable address"
         self._failed = False
 
-    def tell(self, notice: Mapping[str, str]) -> None:
+    def tell(self, told: Mapping[str, Any]) -> None:
         import apprise
 
         try:
             sender = apprise.Apprise()
-            sent = sender.add(self._url) and sender.notify(
-                notice["body"], notice["title"], body_format="text"
-            )
-            if not sent:
+            if not sender.add(self._url):
+                self._fail()
+                return
+            form = taken_first(sender[0])
+            body = FORMS[form](Notice(**told["notice"]))[:_MOST]
+            title = told["title"]
+            if form == "html":  # some put it into the body as it is
+                title = title.translate({ord("<"): "‹", ord(">"): "›"})
+            if not sender.notify(body, title, body_format=form):
                 self._fail()
         except Exception:  # noqa: BLE001 - a plugin's bug; its words may hold the URL
             self._fail()
@@ -201,6 +225,15 @@ class _Recipient:
         if not self._failed:
             _report(f"no notification went out through {self._scheme}://…; the gate is unaffected")
         self._failed = True
+
+
+def taken_first(service: Any) -> str:
+    """The form that a service takes first, so that nothing is translated on the way. Before 2.0,
+    Apprise's services had one form, and no `resolve_format`."""
+    resolve = getattr(service, "resolve_format", None)
+    form = resolve() if resolve else service.notify_format
+    name = str(getattr(form, "value", form))
+    return name if name in FORMS else "text"
 
 
 def _serve() -> None:
