@@ -36,6 +36,7 @@ MAY_ASK = {
     "gates/verify.py",
     "github/dispatch.py",
     "ledger/git_ledger.py",
+    "ledger/queue.py",  # whose word a ticket is
     "ledger/record_decisions.py",
     "metaflow/plugins/argo.py",
     "pages/false_words.py",  # what the repository was called then
