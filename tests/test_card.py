@@ -28,6 +28,28 @@ print(json.dumps([HitlCard().render(SimpleNamespace(data=each)) for each in foun
 """
 
 
+LINES = """
+import json, sys
+from metaflow_extensions.hitl.plugins.shown import _lines
+print(json.dumps(["\\n".join(_lines(each)) for each in json.loads(sys.argv[1])]))
+"""
+
+
+def test_the_words_of_a_person_are_text_in_a_default_card_too() -> None:
+    hostile = {**DECISION, "page": "https://x.example/) [a](javascript:alert(1)", "inputs": {
+        "![x](https://evil.example/a)": "<img src=x onerror=alert(1)>",
+    }}  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, "-c", LINES, json.dumps([DECISION, hostile])],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    good, bad = json.loads(ran.stdout)
+    assert f"[the page]({DECISION['page']})" in good
+    assert "target: staging" in good
+    assert "<" not in good + bad
+    assert "](" not in bad
+
+
 def test_a_card_says_who_let_the_task_run_and_runs_and_links_nothing_that_a_person_wrote() -> None:
     hostile = {**DECISION, "page": "javascript:alert(1)"}
     others = ["text", {}, {"outcome": "mine"}]  # a flow's own artifact of that name

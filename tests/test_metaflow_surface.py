@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -251,21 +252,24 @@ def test_the_runner_and_dump_see_a_gated_run(project: Project) -> None:
 import json
 from metaflow import Runner
 from metaflow.cards import get_cards
-flow = Runner({str(FLOWS / "branches.py")!r}, show_output=False, decospecs=["card:type=hitl"])
+flow = Runner({str(FLOWS / "branches.py")!r}, show_output=False,
+              decospecs=["card:type=hitl", "card"])
 with flow.run() as running:
     task = running.run["left"].task
     print(running.status, task.pathspec, task["hitl_input"].data)
     joined = running.run["joined"].task
     print(json.dumps([task["hitl_decision"].data, "hitl_decision" in joined,
                       task.metadata_dict["hitl-decision"],
-                      get_cards(task)[0].get(), get_cards(joined)[0].get()]))
+                      get_cards(task, type="hitl")[0].get(),
+                      get_cards(joined, type="hitl")[0].get(),
+                      get_cards(task, type="default")[0].get()]))
 """,
         HITL_ENVIRONMENT="test",
     )
     first, values = said.splitlines()
     status, task, given = first.split(maxsplit=2)
     assert (status, given.strip()) == ("successful", "{'replicas': 1, 'notes': 'none'}")
-    decision, is_joined, datum, card, no_card = json.loads(values)
+    decision, is_joined, datum, card, no_card, default = json.loads(values)
     assert decision["key"] == task
     assert (decision["outcome"], decision["by"]) == ("approved", "condition")
     assert decision["inputs"] == {"replicas": 1, "notes": "none"}
@@ -274,6 +278,11 @@ with flow.run() as running:
     assert f"<h1>{task}</h1>" in card
     assert decision["commit"] in card
     assert "This step has no <code>@hitl</code>." in no_card
+    packed = re.findall(r'"([A-Za-z0-9+/=]{200,})"', default)
+    texts = [base64.b64decode(each).decode("utf-8", "replace") for each in packed]
+    (text,) = [each for each in texts if "### Gate: approved" in each]
+    assert f"Recorded in commit `{decision['commit']}`" in text
+    assert text.index("replicas: 1") > text.index("### Gate: approved")
     dumped = project.flow("branches.py", "dump", task.partition("/")[2])
     assert dumped.code == 0, dumped.said
     assert "hitl_input" in dumped.said

@@ -26,7 +26,7 @@ from metaflow.tuple_util import ForeachFrame
 
 from metaflow_extensions.hitl import metaflow_version
 
-from . import brought, guard
+from . import brought, guard, shown
 
 if TYPE_CHECKING:
     from bridge.core.approval import Approval
@@ -328,7 +328,7 @@ class HitlDecorator(StepDecorator):
             guard.mark_verified(task.gate.key)
         flow.hitl_input = dict(approval.inputs)
         flow.hitl_decision = approval.plain()
-        metadata.register_metadata(run_id, step_name, task_id, [_datum(approval, retry_count)])
+        metadata.register_metadata(run_id, step_name, task_id, [shown.datum(approval, retry_count)])
 
     def task_decorate(
         self,
@@ -339,6 +339,7 @@ class HitlDecorator(StepDecorator):
         max_user_code_retries: int,
         ubf_context: Any,
     ) -> Callable[..., Any]:
+        shown.add_to_card(flow.hitl_decision)
         if not self._skips:
             return step_func
         (after,) = graph[self._step].out_funcs
@@ -447,15 +448,6 @@ def _project() -> tuple[str | None, str | None]:
     from metaflow import current
 
     return getattr(current, "project_name", None), getattr(current, "branch_name", None)
-
-
-def _datum(approval: Approval, attempt: int) -> Any:
-    """What Metaflow's UI and Client list of the task, beside its artifacts."""
-    from metaflow.metadata_provider import MetaDatum  # not in an old Metaflow
-
-    who = ", ".join(approval.approvers) or approval.by
-    said = f"{approval.outcome} by {who}, commit {approval.commit}"
-    return MetaDatum("hitl-decision", said, "hitl-decision", [f"attempt_id:{attempt}"])
 
 
 def _decorators(flow: Any, step: str) -> list[Any]:
