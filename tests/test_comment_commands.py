@@ -779,6 +779,7 @@ def test_input_to_a_gate_that_takes_none_is_refused() -> None:
         ("/hold", "* ", "x"),
         ("/approve a=", '"', ""),
         ("/approve ", "a=1 ", ""),
+        ("/approve a=", "**a", ""),
         ("", "- a\n", "/"),
         ("", "/hold x\n", ""),
         ("", "```\n", "/"),

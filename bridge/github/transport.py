@@ -400,7 +400,7 @@ def _until_lifted(headers: Mapping[str, str]) -> float:
         return max(float(after), 1.0)
     if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
         # One more: nobody says when in that second.
-        return max(int(reset) - time.time() + 1, 1.0)
+        return max(float(reset) - time.time() + 1, 1.0)
     return _UNNAMED
 
 

@@ -96,10 +96,8 @@ _QUOTES = (
 )
 #: A comma between pairs, or the end of a sentence: part of a value only within quotation marks.
 _DANGLING = re.compile(r".*\w[.,;，；、。．]|.*[,;，；、]++[\w.-]++=.*")
-#: A mark around a value that the page does not show, or that only looks like a quotation mark.
-_DRESSED = re.compile(
-    r"(?P<mark>[*_~]++).*\w.*(?P=mark)|[<＜「『《〈【（［｛].*|.*[＂＇´″′「」『』《》〈〉].*|.*&#?\w{1,31};.*"
-)
+#: What the page shows otherwise, or what only looks like a quotation mark around a value.
+_DRESSED = re.compile(r"[<＜「『《〈【（［｛].*|.*[＂＇´″′「」『』《》〈〉].*|.*&#?\w{1,31};.*")
 _QUOTING = (
     "a quotation mark goes around a whole value, and around one that ends in a comma or a full"
     ' stop: write `notes="it\'s fine."`'
@@ -444,6 +442,7 @@ def _pairs(text: str) -> list[str] | Unreadable:
                 any(each in _QUOTES for each in inside)
                 or _DANGLING.fullmatch(inside)
                 or _DRESSED.fullmatch(inside)
+                or _emphasized(inside)
             ):
                 return Unreadable(_QUOTING)
             if unseen(inside):
@@ -454,6 +453,13 @@ def _pairs(text: str) -> list[str] | Unreadable:
         found.append(key[0] + inside)
         text = text.strip()
     return found
+
+
+def _emphasized(value: str) -> bool:
+    """Whether a mark that the page does not show is around a value."""
+    rest = value.lstrip("*_~")  # a pattern that asks for the same mark again goes back for each
+    mark = value[: len(value) - len(rest)]
+    return bool(mark) and rest.endswith(mark) and bool(re.search(r"\w", rest[: -len(mark)]))
 
 
 def _block_under(lines: Sequence[Line], start: int) -> tuple[str | Unreadable | None, int]:
