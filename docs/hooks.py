@@ -107,21 +107,18 @@ def commands() -> str:
         "# Commands",
         "Each command as it prints its own help. [cli.md](../cli.md) explains them.",
     ]
-    for path, command in _commands(hitl, ("hitl",)):
-        context = click.Context(command, info_name=" ".join(path), terminal_width=80)
-        parts += [f"## `{' '.join(path)}`", f"```text\n{command.get_help(context)}\n```"]
+    for context in _commands(click.Context(hitl, info_name="hitl", terminal_width=80)):
+        parts += [f"## `{context.command_path}`", f"```text\n{context.get_help()}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
-def _commands(
-    group: click.Command, path: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    yield path, group
-    if isinstance(group, click.Group):
-        for name in group.list_commands(click.Context(group)):
-            command = group.get_command(click.Context(group), name)
+def _commands(context: click.Context) -> Iterator[click.Context]:
+    yield context
+    if isinstance(group := context.command, click.Group):
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
             if command is not None and not command.hidden:
-                yield from _commands(command, (*path, name))
+                yield from _commands(click.Context(command, info_name=name, parent=context))
 
 
 def settings() -> str:
