@@ -69,6 +69,7 @@ class Node:
     finished_at: str
     children: tuple[str, ...]
     gate: str | None
+    exit_code: str
     outputs: tuple[Output, ...]
 
 
@@ -129,7 +130,7 @@ def _node(found: object, key: str) -> Json:
     return found
 
 
-def _nodes(workflow: Mapping[str, Any]) -> dict[str, Node]:
+def read_nodes(workflow: Mapping[str, Any]) -> dict[str, Node]:
     return {key: _read(key, node) for key, node in nodes_of(workflow).items()}
 
 
@@ -150,6 +151,7 @@ def _read(key: str, node: Json) -> Node:
             _text(each, f"{at}children") for each in _list(node.get("children"), f"{at}children")
         ),
         gate=_text(value, f"{at}the value of {GATE}") or None,
+        exit_code=_text(_mapping(node.get("outputs"), f"{at}outputs").get("exitCode"), at),
         outputs=tuple(
             Output(_text(each.get("name"), f"{at}outputs"), "valueFrom" in each)
             for each in _parameters(node.get("outputs"), f"{at}outputs")
@@ -203,7 +205,7 @@ def waiting(workflow: Mapping[str, Any]) -> dict[str, str]:
     """The suspended nodes of ours, node id by gate id. Raises `UnreadableWorkflow`."""
     return {
         node.gate: node.id
-        for node in _nodes(workflow).values()
+        for node in read_nodes(workflow).values()
         if node.type == "Suspend" and node.phase == "Running" and node.gate
     }
 
@@ -229,7 +231,9 @@ def classify(workflow: Mapping[str, Any] | None, named: Workflow, gate: str) -> 
             " can reach: deliver through it (HITL_ARGO_SERVER)",
         )
     of_gate = [
-        node for node in _nodes(workflow).values() if node.type == "Suspend" and node.gate == gate
+        node
+        for node in read_nodes(workflow).values()
+        if node.type == "Suspend" and node.gate == gate
     ]
     # `argo retry --restart-successful` and inherited retries suspend a gate afresh, beside the
     # node that was delivered before.
@@ -292,7 +296,7 @@ def passed(workflow: Mapping[str, Any] | None, named: Workflow, gate: str) -> st
 
 def lost(workflow: Mapping[str, Any]) -> str | None:
     """A step that failed for good while others go on: then an approval seldom saves the run."""
-    nodes = _nodes(workflow)
+    nodes = read_nodes(workflow)
     tried = {child for node in nodes.values() if node.type == "Retry" for child in node.children}
     failed = (
         shortened(node.name or node.id, _SHOWN)

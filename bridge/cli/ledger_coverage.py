@@ -11,13 +11,22 @@ from bridge.cli.output import print_table, shown
 from bridge.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from typing import TextIO
 
     from bridge.core.coverage import Coverage
 
 
 @click.command("coverage")
 @click.option("--flow", metavar="NAME", help="The Metaflow flow.")
+@click.option(
+    "--workflows",
+    "file",
+    metavar="FILE",
+    type=click.File("r", encoding="utf-8", errors="replace"),
+    help="In place of --flow: workflows of Argo, as `kubectl get workflows -o json` or"
+    " `argo archive get -o json` prints them. - reads standard input.",
+)
 @click.option(
     "--step",
     "steps",
@@ -40,11 +49,12 @@ def coverage(
     context: click.Context,
     /,
     flow: str | None,
+    file: TextIO | None,
     steps: tuple[str, ...],
     since: str | None,
     form: str | None,
 ) -> None:
-    """List what Metaflow ran without an approval.
+    """List what Metaflow or Argo ran without an approval.
 
     Each task of a gated step is put beside its decision, gaps first. A gap is a task that ran and
     has no approval in the ledger, or only a later one. If there is one, the exit code is 1.
@@ -52,19 +62,23 @@ def coverage(
     \b
     hitl ledger coverage --flow Train
     hitl ledger coverage --flow Train --step deploy    also if @hitl is gone
+    kubectl get workflows -n ml -o json | hitl ledger coverage --workflows -
     """
     from bridge.core.coverage import Found
-    from bridge.gates.coverage import coverage as held_against
-    from bridge.wiring import metaflow_tasks
 
     name = flow or session.flow
-    if not name:
-        raise click.UsageError("say which flow: --flow NAME")
-    tasks = metaflow_tasks(name, steps, _time(session, since))
+    if file and (flow or since):
+        raise click.UsageError("--workflows goes without --flow and --since: the file says it")
+    if not file and not name:
+        raise click.UsageError("say which flow: --flow NAME, or --workflows FILE")
+    failed = 0
+    if file:
+        name = file.name
+        held, failed = _of_argo(session, file, steps)
+    else:
+        held = _of_metaflow(session, name or "", steps, since)
     order = list(Found)
-    found = sorted(
-        held_against(session.ledger, name, tasks), key=lambda each: order.index(each.found)
-    )
+    found = sorted(held, key=lambda each: order.index(each.found))
     verified = bool(session.settings.keys)
     if form:
         _export(found, form, verified=verified)
@@ -75,17 +89,45 @@ def coverage(
     by = "signed by HITL_KEYS" if verified else "unverified: HITL_KEYS is not set"
     gaps, covered, idle = counted[Found.GAP], counted[Found.COVERED], counted[Found.NOT_RUN]
     click.echo(
-        f"{shown(name)}: {gaps} gap{'s' * (gaps != 1)}, {covered} covered, {idle} did not run"
+        f"{shown(name or '')}: {gaps} gap{'s' * (gaps != 1)}, {covered} covered, {idle} did not run"
         f" ({by})",
         err=bool(form),
     )
-    seen = {each.task.key.split("/")[2] for each in found}
+    seen = {each.task.key.split("/")[2].partition("(")[0] for each in found}
     for step in steps:
         if step not in seen:  # nothing ran, or the name is wrong: zero gaps would prove nothing
-            said = f"no run of {shown(name)} in this time has a step {shown(step)}"
+            said = f"no run of {shown(name or '')} in this time has a step {shown(step)}"
             click.echo(f"hitl: {said}: is that its name?", err=True)
-    if gaps:
+    if gaps or failed:
         context.exit(1)
+
+
+def _of_metaflow(
+    session: Session, name: str, steps: Sequence[str], since: str | None
+) -> Iterable[Coverage]:
+    from bridge.gates.coverage import coverage as held_against
+    from bridge.wiring import metaflow_tasks
+
+    tasks = metaflow_tasks(name, steps, _time(session, since))
+    return held_against(session.ledger, name, tasks)
+
+
+def _of_argo(
+    session: Session, file: TextIO, steps: Sequence[str]
+) -> tuple[Iterable[Coverage], int]:
+    """What the workflows ran, and how many of them cannot be read."""
+    from bridge.argo.compressed_nodes import UnreadableWorkflow
+    from bridge.argo.ran import guarded, workflows
+    from bridge.gates.argo_coverage import argo_coverage
+
+    nodes, failed = [], 0
+    for number, each in enumerate(workflows(file.read(), file.name), 1):
+        try:
+            nodes += list(guarded(each, steps))
+        except UnreadableWorkflow as error:
+            click.echo(f"not read: workflow {number} of {file.name}: {shown(str(error))}", err=True)
+            failed += 1
+    return argo_coverage(session.ledger, nodes), failed
 
 
 def _time(session: Session, since: str | None) -> Any:
