@@ -419,6 +419,43 @@ def test_the_proposal_is_shown_and_stands_in_the_policy_that_is_to_be_merged(
     assert dict(policy.identities) == {getuser(): account}
 
 
+def test_an_app_that_needs_one_more_permission_says_which_click_accepts_it(
+    acme: Acme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    acme.repo.private = True
+    assert main(SETUP) == 0
+    acme.merge()
+    policy = acme.repo.file(POLICY) or ""
+    policy = policy.replace("    timeout: 7d", "    checks: build\n    timeout: 7d")
+    acme.repo.commit("main", {POLICY: policy})
+    slug = name_of(Role.DECIDER, "acme/models")
+    app = acme.github.apps[slug]
+    accept = f"an owner accepts it: Settings, GitHub Apps, Configure beside {slug}, Review request"
+
+    def told() -> str:
+        capsys.readouterr()
+        assert main(SETUP) == 0
+        return capsys.readouterr().out
+
+    lacks = (
+        f"Left for you: the decider's App lacks checks: read: give checks: read to its App: {HOW}"
+    )
+    assert lacks.format(slug=slug) in told()
+    assert ("decider", Level.FAULT) in [(name, level) for name, level, _ in acme.ailing()]
+    app.permissions = {**app.permissions, "checks": "read"}  # the App asks, and nobody accepted
+    assert f"Left for you: the decider's App lacks checks: read: {accept}" in told()
+    assert ("decider", Level.FAULT) in [(name, level) for name, level, _ in acme.ailing()]
+    (installation,) = app.installations
+    installation.permissions = app.permissions
+    assert "lacks" not in told()
+    assert [name for name, level, _ in acme.ailing() if level is not Level.NOTE] == []
+
+
+HOW = (
+    "Settings, Developer settings, GitHub Apps, {slug}, Permissions & events; then an owner accepts"
+)
+
+
 # -- taking it back --------------------------------------------------------------------------------
 
 

@@ -271,6 +271,8 @@ def _after(looked: Looked, public_key: str | None) -> None:
     from bridge.setup.workflow_files import MAIN, keys_of
 
     found = looked.found
+    for each in looked.grants:
+        click.echo(f"\nLeft for you: {line(each)}")
     if found.proposal:
         where = f"{found.server}/{found.repository}/pull/{found.proposal.number}"
         click.echo(f"\nLeft for you: read and merge {where}")

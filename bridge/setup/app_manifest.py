@@ -63,16 +63,18 @@ class Manifest:
         return f"{self.server}/{owner}settings/apps/new?state={state}"
 
 
-def permissions(role: Role, *, private: bool, groups: bool) -> dict[str, str]:
-    """The least that an App of this role works with. `groups`: the policy names teams.
+def permissions(role: Role, *, private: bool, groups: bool, checks: bool = False) -> dict[str, str]:
+    """The least that an App of this role works with. The policy names `groups`, or `checks`.
 
     The opener never reads members: it runs beside the initiator's code.
     """
     if role is Role.OPENER:
         return dict(_OPENS)
     more = {"members": "read"} if groups else {}
-    # Anybody sees the runs of a public repository.
-    return {**_OPENS, **({"actions": "read"} if private else {}), **more}
+    # Anybody sees the runs of a public repository, and its checks.
+    if private:
+        more |= {"actions": "read", **({"checks": "read"} if checks else {})}
+    return {**_OPENS, **more}
 
 
 def name_of(role: Role, repository: str) -> str:

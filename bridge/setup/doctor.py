@@ -6,7 +6,7 @@ What could not be read is no "yes": it is told, and counts against the repositor
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from bridge.core.shards import FIRST, oldest_first
 from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files
+from bridge.setup.app_permissions import in_words, lacking, names_checks, which_click
 from bridge.setup.branch_rules import (
     A_GATE,
     A_LATER,
@@ -130,7 +131,11 @@ class _Doctor:
         if decider and "members" not in decider.permissions:
             yield fault(
                 "the decider may not read who is in a team, so nobody counts as a member",
-                "give its App the organization permission members: read, and accept it",
+                which_click(
+                    decider.slug,
+                    {"members": "read"},
+                    (self._survey.app(decider.slug) or decider).permissions,
+                ),
             )
 
     def _groups(self) -> list[Group]:
@@ -284,7 +289,7 @@ class _Doctor:
                 "put the slug of the App that opens gates there, as SLUG[bot]",
             )
             return
-        yield from _lacking(app, "the opener", _OPENS)
+        yield from _lacking(app, "the opener", dict.fromkeys(_OPENS, "write"), app)
         for name in sorted(_SETS & app.permissions.keys()):
             if app.permissions[name] in ("write", "admin"):
                 yield fault(
@@ -320,14 +325,17 @@ class _Doctor:
                 f"install it, or correct the variable {APP_ID}",
             )
             return
-        yield from _lacking(app, "the decider", _OPENS)
+        asked = self._survey.app(app.slug) or app
         private = self._survey.repository().private
-        if private and app.permissions.get("actions") not in ("read", "write"):
+        reads = {"checks": "read"} if private and names_checks(self._policy()) else {}
+        yield from _lacking(app, "the decider", dict.fromkeys(_OPENS, "write") | reads, asked)
+        sees = {"actions": "read"}
+        if private and lacking(sees, app.permissions):
             yield (
                 Level.NOTE,
                 f"the decider {app.slug} lacks actions: read: it cannot see the run of a job that"
                 " asks with its run's token, and refuses the gate",
-                "give it to its App, and accept it",
+                which_click(app.slug, sees, asked.permissions),
             )
 
     def key(self) -> Iterator[Said]:
@@ -438,11 +446,12 @@ _OPENS: Final = ("contents", "issues", "pull_requests", "statuses")
 _SETS: Final = frozenset({"administration", "environments", "organization_administration"})
 
 
-def _lacking(app: App, who: str, needed: Sequence[str]) -> Iterator[Said]:
-    lacks = [name for name in needed if app.permissions.get(name) != "write"]
-    if lacks:
+def _lacking(app: App, who: str, wanted: Mapping[str, str], asked: App | None) -> Iterator[Said]:
+    """`asked` is the App with what it asks for; `app` has what is granted where it's installed."""
+    if missing := lacking(wanted, app.permissions):
         yield fault(
-            f"{who} {app.slug} lacks {_granted(lacks)}", "give it to its App, and accept it"
+            f"{who} {app.slug} lacks {in_words(missing)}",
+            which_click(app.slug, missing, (asked or app).permissions),
         )
 
 

@@ -19,6 +19,7 @@ from bridge.github.transport import Denied, Json, Line
 from bridge.policy.policy_file import PolicyFile, parse
 from bridge.setup import workflow_files
 from bridge.setup.app_manifest import Role, name_of
+from bridge.setup.app_permissions import left_to_grant, needed
 from bridge.setup.branch_rules import A_GATE, A_LATER, REFUSE, RuleBook
 from bridge.setup.checks import Said
 from bridge.setup.github_plan import DECIDED, GATES, KEPT, untried
@@ -54,6 +55,8 @@ class Looked:
     found: Found
     policy: PolicyFile | None
     obstacles: tuple[str, ...]
+    #: Permissions that an App still lacks, each with the click that grants it.
+    grants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,8 @@ class _Look:
             if self._protects
             else tuple(self._to_try(found))
         )
-        return Looked(found, _policy(files), later)
+        policy = _policy(files)
+        return Looked(found, policy, later, tuple(self._grants(apps, policy)))
 
     def _bare(self, tip: str, tree: str) -> Found:
         about = self._survey.repository()
@@ -331,6 +335,17 @@ class _Look:
             return self._survey.installed(app.id) is not None
         except ForgeUnavailable:
             return None
+
+    def _grants(self, apps: dict[Role, FoundApp], policy: PolicyFile | None) -> Iterator[str]:
+        private = self._survey.repository().private
+        for role, there in apps.items():
+            if there.installed is False:
+                continue  # installing it grants what it asks for
+            app = self._survey.installed(there.app.id) if there.installed else None
+            wanted, asked = needed(role, policy, private=private), there.app.permissions
+            granted = app.permissions if app else None
+            if says := left_to_grant(role, there.app.slug, wanted, asked, granted):
+                yield says
 
     # -- rules of others -----------------------------------------------------------------------
 

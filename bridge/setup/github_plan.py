@@ -13,14 +13,13 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from bridge.core.records import turn_out
-from bridge.core.rules import GroupKind
 from bridge.core.settings import APP_ID, APP_KEY, SIGNING_KEY
 from bridge.core.shards import FIRST, LEDGER_FILE, PATTERN, first_turn
 from bridge.ledger.readme import README
-from bridge.policy.approvers import leaves
 from bridge.policy.policy_file import PolicyFile
 from bridge.setup import workflow_files
-from bridge.setup.app_manifest import Manifest, Role, name_of, permissions
+from bridge.setup.app_manifest import Manifest, Role, name_of
+from bridge.setup.app_permissions import needed
 from bridge.setup.checks import Check, Level
 from bridge.setup.github_steps import (
     ACTION_BRANCH,
@@ -180,7 +179,7 @@ def _app(found: Found, role: Role, policy: PolicyFile | None) -> Iterator[Step]:
         manifest = Manifest(
             role,
             name_of(role, found.repository),
-            permissions(role, private=found.private, groups=_names_groups(policy)),
+            needed(role, policy, private=found.private),
             found.repository,
             found.server,
             found.organization,
@@ -205,16 +204,6 @@ def _app(found: Found, role: Role, policy: PolicyFile | None) -> Iterator[Step]:
             f"install the {role}'s App on {found.repository} alone (one click)",
             install=role,
         )
-
-
-def _names_groups(policy: PolicyFile | None) -> bool:
-    """Whether the decider must read who is in a team or an organization."""
-    return any(
-        group.kind in (GroupKind.TEAM, GroupKind.ORGANIZATION)
-        for entry in (policy.entries if policy else ())
-        for actors in leaves(entry.selected.policy.require)
-        for group in actors.groups
-    )
 
 
 def _kept(found: Found) -> tuple[Request, ...]:
