@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -29,3 +33,22 @@ def test_the_pages_use_the_usual_words() -> None:
     assert of("whoever", "whom", "whomever") <= 3, "write `anyone who`, `the person who`"
     assert of("if") >= 20
     assert of("you") >= 40, "write to the reader"
+
+
+def explanations(source: str) -> Iterator[str]:
+    """The comments and the docstrings of a module."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    yield from (each.string for each in tokens if each.type == tokenize.COMMENT)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def test_the_code_explains_itself_in_the_usual_words() -> None:
+    folders = (ROOT / "bridge", ROOT / "metaflow_extensions")
+    modules = [each for folder in folders for each in folder.rglob("*.py")]
+    told = "\n".join(text for each in modules for text in explanations(each.read_text("utf-8")))
+    found = words(told)
+    counts = Counter(found)
+    strange = sum(counts[each] for each in ("whoever", "whom", "whomever"))
+    assert strange * 10_000 / len(found) <= 3, "write `anyone who`, `the person who`"

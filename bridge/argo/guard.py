@@ -1,4 +1,4 @@
-"""The verifier in the guarded template itself, so that whoever starts it meets the gate.
+"""The verifier in the guarded template itself, so that anyone who starts it meets the gate.
 
 An init container runs before the pod's own containers. `argo submit --entrypoint`, a hook or
 `argo retry -p` start the template past the tasks of its gate, and end there. Of a DAG or a steps

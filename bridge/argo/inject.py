@@ -76,7 +76,7 @@ def inject(manifest: Mapping[str, Any], posts: Sequence[Post]) -> Json:
     """The manifest with these gates in it. It is copied where it changes, and nowhere else.
 
     Raises `Faults` naming everything that keeps a gate from standing. Without posts nothing
-    changes: whoever makes them leaves out the gates that are in already (see `stands`).
+    changes: the caller leaves out the gates that are in already (see `stands`).
     """
     if not posts:
         return dict(manifest)

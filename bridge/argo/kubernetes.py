@@ -1,6 +1,6 @@
 """Kubernetes, through its Python client: workflow objects read and patched.
 
-Whoever is named by KUBECONFIG, or the pod's own service account, needs `get` and `patch` on
+The account that KUBECONFIG names, or the pod's own service account, needs `get` and `patch` on
 `workflows.argoproj.io`.
 """
 

@@ -68,7 +68,7 @@ class Pods:
 
 
 def pods_from_environment(env: Mapping[str, str]) -> Pods:
-    """What the pods of a workflow are given, from the environment of whoever deploys it.
+    """What the pods of a workflow are given, from the environment of the deployer.
 
     Raises `Faults` naming every variable that is wrong.
     """

@@ -1,4 +1,4 @@
-"""The command line for whoever runs a repository: parse, call one verb, print."""
+"""The command line for people who run a repository: parse, call one verb, print."""
 
 from __future__ import annotations
 

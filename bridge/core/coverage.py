@@ -14,7 +14,7 @@ from bridge.core.timestamps import moment_out
 
 @dataclass(frozen=True, slots=True)
 class TaskRun:
-    """A task, as the tool that ran it keeps it: whoever starts a run can write all of this."""
+    """A task, as the tool that ran it keeps it. The person who starts a run can write all of it."""
 
     key: str  # `Flow/run/step/task`, which the gate has for its natural key
     gated: bool | None  # whether the code of its run has a gate at this step, if that is known

@@ -41,7 +41,7 @@ class _Same:
 @functools.lru_cache(maxsize=4)  # an audit asks three times for each request, one after the other
 def _digest_of(same: _Same) -> str:
     bound = plain(same.request, bound=True)
-    # Whoever computes it again may find the artifacts in another order.
+    # A reader that computes it again may find the artifacts in another order.
     if "artifacts" in bound:
         bound["artifacts"].sort(key=lambda each: (each["name"], each["digest"]))
     return "sha256:" + hashlib.sha256(canonical(bound)).hexdigest()
@@ -50,7 +50,7 @@ def _digest_of(same: _Same) -> str:
 def asked_digest(asked: Draft | ApprovalRequest) -> str:
     """sha256 over what the run itself asks, whichever policy and place it is bound to.
 
-    A run computes it before it asks, and whoever has the request computes it again.
+    A run computes it before it asks, and anyone who has the request computes it again.
     """
     if isinstance(asked, Draft):
         asked = asked.bound(_ANY_POLICY, _ANY_TIME, _ANY_PLACE)

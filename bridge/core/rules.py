@@ -62,7 +62,7 @@ class GroupKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """People whom the forge knows to be in it: `team acme/ml`, `permission maintain`."""
+    """People that the forge knows to be in it: `team acme/ml`, `permission maintain`."""
 
     kind: GroupKind
     name: str
@@ -150,9 +150,9 @@ class Bars:
 class Policy:
     """What it takes to decide a gate. `timeout` is in seconds; None waits for ever.
 
-    `only` is whom the flow itself names: nobody else's approval counts. `disapprove` are people
-    whose no counts beside that of all who may approve. `initiator` is the account of the user whom
-    the run names as its initiator, if the policy's identities map them to one.
+    `only`: the people that the flow names. Nobody else's approval counts. `disapprove`: people who
+    can object besides all who may approve. `initiator`: the account of the user that the run names
+    as its initiator, if the policy's identities map them to one.
     `chosen_by` are the facts by which the policy file chose this policy, if it may decide without a
     person; `facts` says what these must be worth.
     """

@@ -223,7 +223,7 @@ _PERHAPS: Final = re.compile(
     r"|(?<![a-z])(?<!first_)(?<!second_)(?<!last_)(?<!forward_)(?<!backward_)(?<!single_)(?<!one_)"
     r"(?<!two_)(?<!test_)pass\Z"
 )
-#: Values that give themselves away, whatever their name. Whoever adds a kind adds it to
+#: Values that give themselves away, whatever their name. If you add a kind, add it to
 #: `hide_secrets`, too. Each is bounded, or ends where it cannot begin: the time stays linear.
 _KEYS: Final = re.compile(
     r"\b(?:gh[a-z]_\w{20}|github_pat_\w{20}|glpat-[\w-]{16}|xox[a-z]-[\w-]{10}"

@@ -234,7 +234,7 @@ def forge_of(env: Mapping[str, str]) -> GitHubSettings | None:
 
 @dataclass(frozen=True, slots=True)
 class GitHubSettings:
-    """Which GitHub, which repository, and as whom: an App, or a token."""
+    """Which GitHub, which repository, and which identity: an App, or a token."""
 
     repository: str  # owner/name
     api_url: str = "https://api.github.com"

@@ -22,7 +22,7 @@ from bridge.pages.votes import Gathered
 
 @dataclass(frozen=True, slots=True)
 class Tended:
-    """What a look came to, for whoever reads the run's summary."""
+    """What a look came to, for the reader of the run's summary."""
 
     says: str
     standing: Standing | None = None

@@ -48,7 +48,7 @@ class Desk:
     ledger: Ledger
     notices: Notices
     clock: Clock
-    engine: Engine | None = None  # None: whoever waits reads the ledger
+    engine: Engine | None = None  # None: the step that waits reads the ledger
     cluster: Cluster | None = None  # None: somebody else delivers to Argo
 
 

@@ -269,11 +269,11 @@ class Forge(Protocol):
         ...
 
     def approve(self, page: Page, commit: str | None, text: str) -> str:
-        """An approving review, by whoever's credential this is, of this commit; its address."""
+        """An approving review of this commit, by the owner of this credential; its address."""
         ...
 
     def say(self, page: Page, text: str) -> str:
-        """A comment, by whoever's credential this is; its address."""
+        """A comment by the owner of this credential; its address."""
         ...
 
     def run(self, number: int, attempt: int) -> Run | None:

@@ -1,6 +1,6 @@
 """Tend a gate's page: look at it, judge what stands there, record, and answer.
 
-Whoever calls says only which page. What counts is read anew each time, so a call that was lost,
+The caller says only which page. What counts is read again each time, so a call that was lost,
 doubled, late or cut off in the middle changes nothing after the next one.
 """
 
@@ -230,7 +230,7 @@ def _elsewhere(desk: Desk, look: Look, page: Page, standing: Standing) -> Tended
     """The policy says `via` another kind of page now: this one makes room."""
     withdrawn = f"gate:{Outcome.WITHDRAWN}"
     left = page.state is not State.OPEN and withdrawn in page.labels
-    standing = _heard(desk, look, standing)  # whoever objects here is heard all the same
+    standing = _heard(desk, look, standing)  # an objection here is heard all the same
     if left and own_page(look, standing.request.gate.id, standing.request.policy.via):
         return Tended(f"{page.url} asks nothing any more", standing, page=page)
     new = put_up(desk, pages(desk.forge, standing.request), standing)

@@ -41,7 +41,7 @@ _LONGEST_PAUSE = 60
 
 @dataclass
 class Progress:
-    """What a watch did until now, for whoever monitors it."""
+    """What a watch did until now, for the people who monitor it."""
 
     waiting: int = 0  # gates whose nodes wait
     unreadable: int = 0  # workflows that are not as Argo writes them

@@ -40,7 +40,7 @@ def _together(ledger: Ledger, verbs: Sequence[Deciding[T]]) -> Iterator[T | Exce
                 offered[number] = _resume(verbs[number], value)
             except StopIteration as end:
                 done[number] = end.value
-            except Exception as error:  # noqa: BLE001 - whoever called says it of this verb alone
+            except Exception as error:  # noqa: BLE001 - the caller says it of this verb alone
                 done[number] = error
         found = ledger.record_all(list(offered.values())) if offered else {}
         sent = {number: found[each.gate_id] for number, each in offered.items()}

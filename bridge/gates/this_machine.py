@@ -110,7 +110,7 @@ class ThisMachine:
         request = standing.request
         if ballot.sign:
             raise Refused(f"{request.gate.key} is decided on this machine: leave out --sign")
-        if ballot.verdict is not Verdict.WITHDRAW:  # whoever may push the ledger may end a gate
+        if ballot.verdict is not Verdict.WITHDRAW:  # anyone who may push the ledger may end a gate
             self._check_may_decide(request)
         vote = Vote(
             actor=self.person,

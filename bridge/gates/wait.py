@@ -155,7 +155,7 @@ class _Waiting:
         if mark != self._mark:
             try:
                 self._look_again()
-            except LedgerCorrupt as error:  # whoever damaged it decides nothing by that
+            except LedgerCorrupt as error:  # a damaged record decides nothing
                 self._say_once(f"{self._draft.gate.key}: {error}; waiting on")
             self._mark = mark
         elif not self._venue.ledger.is_path:

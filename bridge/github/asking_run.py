@@ -1,7 +1,7 @@
 """The run that asks: what GitHub's Actions API shows of it, beside what its token says.
 
-The API alone proves nothing about who asks: whoever can name a run could ask in its name. The token
-alone says nothing about who ran it again. Both together prove who started it.
+The API alone proves nothing about who asks: anyone who can name a run could ask in its name.
+The token alone says nothing about who ran it again. Both together prove who started it.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class BaselineFiles:
     """Reads them from one clone, and writes them to it.
 
     With `signed`, one counts only if its gate's decision is on record with a signature and says the
-    same: whoever may push could flatter a request by what it is compared with.
+    same: anyone who may push could flatter a request by what it is compared with.
     """
 
     def __init__(self, clone: GitClone, gates: GateFolders, *, signed: bool) -> None:

@@ -282,7 +282,7 @@ def record_ids(folders: Iterable[Tree]) -> Iterator[str]:
 def as_asked(files: Tree) -> Tree:
     """What of a gate's branch is recorded: anybody who opens gates may push what they like there.
 
-    A link or a script would be one in the checkout of whoever reads the record.
+    A link or a script would be one in the checkout of a reader of the record.
     """
     return {
         name: Leaf("100644", leaf.sha)

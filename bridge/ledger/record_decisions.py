@@ -164,7 +164,7 @@ class DecisionRecorder:
         for each in decisions:
             tries.saw(each, refs)
         if len(decisions) > 1:
-            # Whoever keeps pushing to one gate's branch would make all lose each race.
+            # A person who keeps pushing to one gate's branch would make all lose each race.
             decisions = [each for each in decisions if each.gate_id not in tries.restless]
         done = {}
         others, refs = self._others(decisions, refs, tries)
@@ -183,7 +183,7 @@ class DecisionRecorder:
     ) -> tuple[_Others, Mapping[str, str]]:
         """What others wait to record, and the branches with those of their gates."""
         line = [each for each in self._line.fresh(refs) if each != tries.turn.ticket][:MOST]
-        # Whoever keeps pushing to a ticket or to its gate would make each push lose its race.
+        # A person who keeps pushing to a ticket or to its gate would make each push lose its race.
         some = bool(line or self._line.stale(refs))
         tries.along = some and tries.takes_along and tries.races < _MOST_RACES
         tries.races = tries.races + 1 if tries.along else 0
@@ -304,5 +304,5 @@ def _aside(done: _Done, gate_id: str) -> Iterator[None]:
         yield
     except (GitFailed, OSError, LedgerUnavailable):
         raise
-    except Exception as error:  # noqa: BLE001 - whoever asked is told, and says it of this gate alone
+    except Exception as error:  # noqa: BLE001 - the caller is given it, and says it of this gate alone
         done[gate_id] = error

@@ -22,7 +22,7 @@ from bridge.ledger.git import Tree
 
 
 class SignedFiles:
-    """`signature` signs a statement in a namespace; whoever has `keys` and no signature writes
+    """`signature` signs a statement in a namespace; a decider with `keys` and no signature writes
     nothing, because readers would not believe it."""
 
     def __init__(

@@ -30,7 +30,7 @@ class Shown:
     shows this request, at whatever commit; `unshut`, since when it was neither closed nor locked
     besides. `replaced`: it may have shown another one before.
     `altered` are the times in which the title or the body was not the bridge's; `misworded`, those
-    in which they were not what the decider makes of the request, whoever wrote them.
+    in which they were not what the decider makes of the request, by any author.
     """
 
     head: str
@@ -51,7 +51,7 @@ class Shown:
         return _is_open(self.misworded)
 
     def why_void(self, at: datetime) -> Why | None:
-        """Why a vote of this moment does not count, whoever cast it."""
+        """Why no vote of this moment counts, if that is so."""
         if _within(self.altered, at):
             return Why(
                 ReasonCode.TEXT_ALTERED,

@@ -1,8 +1,8 @@
 """Who is asked for a review of a pull request, and who can only be mentioned there.
 
 An opener may never ask a team: that takes `members: read`, which lies beside nobody's code. So the
-decider asks whoever is left. Nobody hears twice: GitHub keeps each request in the timeline, and the
-status comment mentions those whom it refused.
+decider asks those who are left. Nobody is asked twice: GitHub keeps each request in the timeline,
+and the status comment mentions those that it refused.
 """
 
 from __future__ import annotations

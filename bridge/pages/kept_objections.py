@@ -1,8 +1,8 @@
 """The objections that hold, kept out of sight in the decider's own status comment as well.
 
-Until a gate is decided, whoever can push to the ledger can delete its list of objections, or put an
-earlier one back, and what was said may be gone from the page. Only the decider can write in its
-comment as itself, so it puts back what its comment has and the ledger lacks.
+Until a gate is decided, anyone who can push to the ledger can delete its list of objections, or
+restore an earlier one, and what was said may be gone from the page. Only the decider can write in
+its comment as itself, so it puts back what its comment has and the ledger lacks.
 """
 
 from __future__ import annotations

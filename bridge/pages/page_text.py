@@ -110,7 +110,7 @@ def _body(
         deadline=deadline(request),
         summary=what,
         who=_who(request, facts),
-        # An issue asks nobody for a review: whoever is named there hears of it by that.
+        # An issue asks nobody for a review: people who are named there hear of it by that.
         asked=mentions(named(request)) if is_issue else "",
         is_issue=is_issue,
         named=is_issue or replaced,

@@ -1,8 +1,8 @@
 """What is proven of a run, what is only claimed, and what each is worth.
 
-The opener's key lies beside the code of whoever started the run, so what a request says is that
-person's word. A proof comes from elsewhere: the account whose token opened the page, GitHub's
-times, a token of the run.
+The opener's key lies beside the code of the person who started the run, so what a request says
+is that person's word. A proof comes from elsewhere: the account whose token opened the page,
+GitHub's times, a token of the run.
 """
 
 from __future__ import annotations

@@ -85,8 +85,8 @@ _STRICTEST_FIRST: Final = (OnTimeout.REJECT, OnTimeout.NOTIFY, OnTimeout.APPROVE
 def narrow(selected: Selected, declared: Declared) -> Policy:
     """What the policy file and the flow together ask: the stricter of the two, everywhere.
 
-    Whom the flow does not name cannot approve; they can still reject and hold, or naming fewer
-    people would silence a no. Raises `Faults` where nobody is left who could approve.
+    People that the flow does not name cannot approve; they can still reject and hold. Otherwise
+    naming fewer people would silence an objection. Raises `Faults` if nobody could approve.
     """
     policy = selected.policy
     timeout, on_timeout = _narrower_time(policy, declared)

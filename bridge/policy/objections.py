@@ -253,7 +253,7 @@ def settled(
     words: Words,
     members: Memberships,
 ) -> Settled:
-    """Which objections are lifted now, and by whom."""
+    """Which objections are lifted now, and who lifted them."""
     approvers = _Approvers(request, evidence, members)
     logins = _logins(objections, words)
     now = evidence.now

@@ -1,6 +1,6 @@
 """Where the bridge's action is, for the workflows that are written: a repository and a commit.
 
-Nothing that is written has a placeholder, or a name that whoever takes it first could fill.
+Nothing that is written has a placeholder, or a name that anyone could take first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What `hitl github setup` finds: the repository as it is, and what stands in the way.
 
-Attackers: whoever can write may set the environment's variables, and anybody may register an App
+Attackers: anyone who can write may set the environment's variables, and anyone may register an App
 by a name that is free. So an App counts only if the repository's owner owns it.
 """
 

@@ -1,6 +1,6 @@
 """Which account on GitHub a run's user probably is: a proposal, for a person to check.
 
-Whoever can push a commit can give it any author. So a proposal names only members, leaves out
+Anyone who can push a commit can give it any author. So a proposal names only members, leaves out
 every name that leads to two accounts, and counts for nothing until the pull request is merged.
 """
 

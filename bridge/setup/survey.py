@@ -31,7 +31,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Bypass:
-    """Somebody whom a ruleset does not bind when they push. `kind` and `id` as the API has them."""
+    """An account that a ruleset does not bind when it pushes. `kind` and `id`: as in the API."""
 
     kind: str
     id: int | None

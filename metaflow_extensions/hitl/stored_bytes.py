@@ -1,8 +1,8 @@
 """The stored bytes of artifacts: their digests, and what of them this process may load.
 
 Metaflow names what it stores by its SHA-1, and does not look whether what it loads later is still
-that. So whoever may write to the datastore can replace an artifact, and two contents with one SHA-1
-can be made on purpose. An approval is bound to the SHA-256 of the bytes as they are loaded.
+that. So anyone who may write to the datastore can replace an artifact, and two contents with one
+SHA-1 can be made on purpose. An approval is bound to the SHA-256 of the bytes as they are loaded.
 https://github.com/Netflix/metaflow/blob/master/metaflow/datastore/content_addressed_store.py
 """
 
