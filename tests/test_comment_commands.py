@@ -780,6 +780,7 @@ def test_input_to_a_gate_that_takes_none_is_refused() -> None:
         ("/approve a=", '"', ""),
         ("/approve ", "a=1 ", ""),
         ("/approve a=", "**a", ""),
+        ("/approve a=", ",", "x"),
         ("", "- a\n", "/"),
         ("", "/hold x\n", ""),
         ("", "```\n", "/"),

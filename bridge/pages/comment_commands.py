@@ -95,7 +95,7 @@ _QUOTES = (
     | dict.fromkeys("‹›", "‹›")
 )
 #: A comma between pairs, or the end of a sentence: part of a value only within quotation marks.
-_DANGLING = re.compile(r".*\w[.,;，；、。．]|.*[,;，；、]++[\w.-]++=.*")
+_DANGLING = re.compile(r".*\w[.,;，；、。．]|.*(?<![,;，；、])[,;，；、]++[\w.-]++=.*")
 #: What the page shows otherwise, or what only looks like a quotation mark around a value.
 _DRESSED = re.compile(r"[<＜「『《〈【（［｛].*|.*[＂＇´″′「」『』《》〈〉].*|.*&#?\w{1,31};.*")
 _QUOTING = (
