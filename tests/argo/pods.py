@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import io
 import itertools
 import json
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -138,21 +139,46 @@ class Pod:
 def _unpacked(package: bytes) -> Path:
     """A folder with the code package, and with a `job.tar` that makes another just like it.
 
-    The other has a link to the packages, which are two thousand files: each pod unpacks it anew.
+    Both have a link to the packages, which are two thousand files: each pod unpacks it anew.
     """
     folder = Path(tempfile.mkdtemp(prefix="pods-"))
     atexit.register(shutil.rmtree, folder)
     with tarfile.open(fileobj=io.BytesIO(package)) as given:
-        given.extractall(folder, filter="data")
+        members: dict[bool, list[tarfile.TarInfo]] = {True: [], False: []}
+        for each in given:
+            members[each.name.split("/")[0] == _PACKAGES].append(each)
+        packages = _shared(given, members[True])
+        given.extractall(folder, members[False], filter="data")
     kept = sorted(folder.iterdir())
     with tarfile.open(folder / "job.tar", "w:gz", compresslevel=0) as tar:
         for each in kept:
-            if each.name != _PACKAGES:
-                tar.add(each, each.name)
+            tar.add(each, each.name)
         link = tarfile.TarInfo(_PACKAGES)
-        link.type, link.linkname = tarfile.SYMTYPE, str(folder / _PACKAGES)
+        link.type, link.linkname = tarfile.SYMTYPE, str(packages)
         tar.addfile(link)
+    (folder / _PACKAGES).symlink_to(packages)
     return folder
+
+
+_SHARED: dict[str, Path] = {}
+
+
+def _shared(package: tarfile.TarFile, members: Sequence[tarfile.TarInfo]) -> Path:
+    """The packages of a code package: one folder for all flows that bring the same.
+
+    Python compiles them once, and imports them once for the pods of all these flows.
+    """
+    told = hashlib.sha256()
+    for each in members:
+        content = package.extractfile(each) if each.isreg() else None
+        told.update(repr((each.name, each.type, each.linkname, each.size)).encode())
+        told.update(content.read() if content else b"")
+    if told.hexdigest() not in _SHARED:
+        folder = Path(tempfile.mkdtemp(prefix="packages-"))
+        atexit.register(shutil.rmtree, folder)
+        package.extractall(folder, filter="data")  # Metaflow looks for what is beside them
+        _SHARED[told.hexdigest()] = folder / _PACKAGES
+    return _SHARED[told.hexdigest()]
 
 
 _DOORS: dict[str, socket.socket] = {}
@@ -160,12 +186,13 @@ _DOORS: dict[str, socket.socket] = {}
 
 def _door(code: Path, env: Mapping[str, str]) -> socket.socket:
     """Of a Python that has imported the pod's code in the pod's environment."""
+    packages = (code / _PACKAGES).resolve()
     alike = warm.imports_alike(env)
-    key = json.dumps([str(code), sorted(alike.items())])
+    key = json.dumps([str(packages), sorted(alike.items())])
     if key not in _DOORS:
         own = {
-            "PYTHONPATH": f"{code / _PACKAGES}:{env['PYTHONPATH']}",
-            "METAFLOW_EXTRACTED_ROOT": str(code),
+            "PYTHONPATH": f"{packages}:{env['PYTHONPATH']}",
+            "METAFLOW_EXTRACTED_ROOT": str(packages.parent),
         }
         _DOORS[key] = warm.opened(_IMPORTED, {**env, **own})
     return _DOORS[key]
