@@ -150,7 +150,7 @@ def run(settings: Settings) -> Run:
 
 
 def notices(settings: Settings, record: Ledger) -> Notices:
-    """Who is told, and how: nobody, if no Apprise URL is set."""
+    """Who is notified, and how: nobody, if no Apprise URL is set."""
     from bridge.local.notify import Silent, Told
 
     if not settings.apprise_urls:

@@ -56,7 +56,7 @@ class ArgoServer:
             wanted["outputParameters"] = json.dumps({"decision": str(move.decision)})
         status, body = self._asked("PUT", f"{_path(named)}/set", wanted)
         if status in (404, _TAKEN):
-            return False  # which of the two it is, the next look at the workflow tells
+            return False  # the next look at the workflow shows which of the two it is
         self._object(body)
         return True
 

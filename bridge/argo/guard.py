@@ -21,7 +21,7 @@ GIVEN: Final = "hitl-"
 #: The init container. Argo begins the message of a node with the name of the container that failed.
 INIT: Final = "hitl-verify"
 
-#: A failed init container has no exit code for `lastRetry.exitCode` (it is -1): its message tells.
+#: A failed init container has no exit code for `lastRetry.exitCode` (it is -1): see its message.
 RETRY_UNLESS_SHUT: Final = f"!(lastRetry.message startsWith '{INIT}: ')"
 
 _PODS: Final = ("container", "script", "containerSet", "resource")

@@ -33,11 +33,11 @@ _PAGE = 500
 _TRIED_ON = 50
 #: Go parses JSON of 10,000 levels, and no more: https://pkg.go.dev/encoding/json
 _DEEPEST = 11_000
-#: Of a run that ended, the controller says so by a label: then the watch tells of it as deleted.
+#: Of a run that ended, the controller says so by a label: then the watch reports it as deleted.
 _SELECTOR = f"{LABEL}=true,workflows.argoproj.io/completed!=true"
 
 
-#: Where Argo's controller looks unless it is told otherwise:
+#: Where Argo's controller looks by default:
 #: https://argo-workflows.readthedocs.io/en/latest/workflow-controller-configmap/
 _CONFIGURATION: Final = "workflow-controller-configmap"
 
@@ -84,7 +84,7 @@ class Kubernetes:
                 "the package kubernetes is not installed: pip install 'approval-bridge[argo]'"
             ) from None
         try:
-            # The client reads KUBECONFIG once, as it is imported: so it is told.
+            # The client reads KUBECONFIG once, as it is imported: so it is passed on.
             told = {"config_file": config_file} if config_file else {}
             # Without a file it prints where it looked. The sentence below says what to do.
             with redirect_stdout(None):

@@ -37,7 +37,7 @@ from bridge.core.settings import (
     stripped,
 )
 
-#: What a deployer's pods are told besides: nothing here is secret.
+#: What a deployer's pods get besides: nothing here is secret.
 _PASSED_ON = (ENVIRONMENT, LABELS, CLUSTER, ARGO_UI_URL, LOG)
 _OF_FORGE = (API_URL, GRAPHQL_URL, SERVER_URL, VOICES)
 
@@ -121,7 +121,7 @@ def _of_forge(env: Mapping[str, str], opener: str | None) -> Iterator[str]:
 
 
 def passed_on(env: Mapping[str, str]) -> dict[str, str]:
-    """What the pod of a step is told of this environment besides the ledger's place."""
+    """What the pod of a step gets from this environment besides the ledger's place."""
     names = _PASSED_ON + (_OF_FORGE if is_on_github(env) else ())
     told = {name: env[name] for name in names if env.get(name)}
     if keys := keys_of(env):

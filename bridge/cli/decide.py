@@ -184,7 +184,7 @@ def _vote(
             if isinstance(voted, Exception):
                 raise voted
             _tell(session, voted, verdict, alone=len(verbs) == 1)
-        except Exception as error:  # noqa: BLE001 - the others are told first
+        except Exception as error:  # noqa: BLE001 - the others are printed first
             errors.append(error)
     if errors:
         raise _of_all(errors, len(verbs))

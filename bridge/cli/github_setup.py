@@ -249,7 +249,7 @@ def show(settings: GitHubSettings, steps: Sequence[Step], *, requests: bool) -> 
             click.echo(f"      {each.method} {each.path}{body}")
 
 
-#: A tree with more files is told by their number.
+#: Of a tree with more files, their number is shown.
 _SHOWN = 8
 
 

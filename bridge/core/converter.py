@@ -2,8 +2,8 @@
 
 One rule for every record. A mapping has the keys of its dataclass, in their order. A field at its
 default is left out, and is refused if it is written all the same: each value has one form, so that
-the digest of what is written is the digest of what is read. A union of dataclasses is told apart by
-its keys. What reads is strict: the exact type, no unknown key, no missing one. `docs/ledger.md`
+the digest of what is written is the digest of what is read. Dataclasses of a union differ by
+their keys. Reading is strict: the exact type, no unknown key, no missing one. `docs/ledger.md`
 lists the keys, and `docs/decisions/0001-own-converter.md` says why this is not a library.
 
 A field's `metadata` may say:

@@ -1,4 +1,4 @@
-"""What a person is told when the bridge cannot go on, and the exit code that goes with it.
+"""What a person reads when the bridge cannot go on, and the exit code that goes with it.
 
 Every error here is one sentence a stranger can act on: what is wrong, where, what to do. The thin
 tops print it and leave with `exit_code`; anything else that reaches them is a bug.
@@ -14,7 +14,7 @@ EXIT_SHUT = 202
 
 
 class BridgeError(Exception):
-    """The root of everything a person may be told."""
+    """The root of every error that a person may see."""
 
     exit_code = 1
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 #: Characters of a gate's id: 64 bits of two hashes. If two gates share an id, the request, which
-#: holds the whole key, tells which one it is: a collision refuses and never approves.
+#: has the whole key, says which one it is: a collision refuses and never approves.
 ID_LENGTH = 16
 
 

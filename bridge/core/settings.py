@@ -91,7 +91,7 @@ SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true":
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What this machine is told from outside. Notification URLs hold tokens and are never shown."""
+    """The settings from outside. Notification URLs have tokens and are never shown."""
 
     ledger: str | None = field(default=None, repr=False)  # may hold a credential
     cache: Path = Path()

@@ -309,7 +309,7 @@ def check_first(runs: Mapping[int, str], own: int, gate_id: str) -> None:
     """Raises `GateShut` if another run goes on for this approval already: its event was sent twice,
     or somebody sent it again.
 
-    `runs` are titles, and one that does not name the gate tells nothing.
+    `runs` are titles, and one that does not name the gate says nothing.
     """
     same = [run for run, title in runs.items() if gate_id in title]
     if own in same and min(same) < own:

@@ -168,7 +168,7 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
 def _turn_of(gate: Gate, spec: GateSpec) -> Iterator[str]:
     """Which of the calls of one name in a run it is: a loop asks many times."""
     nth = gate.key.rpartition("/")[2]
-    if nth != "1" and not spec.compare.name:  # the author's own key tells them apart
+    if nth != "1" and not spec.compare.name:  # the author's own key distinguishes them
         yield f"#{nth}"
 
 

@@ -86,7 +86,7 @@ def audit(
     return Audit(auditor.decisions, tuple(auditor.faults), witness)
 
 
-#: Commits after which it is told again how far the audit is.
+#: Commits after which the audit says again how far it is.
 _OFTEN = 100
 
 

@@ -8,7 +8,7 @@ from bridge.gates.open_page import Desk
 
 
 def begun(desk: Desk) -> tuple[Tended, ...]:
-    """What is to be told of it. If it can't be made, gates go on to the branch that there is."""
+    """What to say of it. If it can't be made, gates go on to the branch that there is."""
     try:
         desk.ledger.begin_branch(desk.clock())
     except BridgeError as error:

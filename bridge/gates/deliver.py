@@ -59,7 +59,7 @@ def _moved(
             f"{named.namespace}/{named.name} changed in between, or refused the write,"
             f" each of {_LOOKS} times: nothing was delivered, try again",
         )
-    # The deadline may have overtaken us: what the controller kept is what is told.
+    # The deadline may have overtaken us: what the controller kept is what is said.
     after = classify(cluster.workflow(named), named, gate)
     if (after.phase, after.message) != (phase, says):
         return after

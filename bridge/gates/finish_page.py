@@ -47,7 +47,7 @@ def finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: Dec
     current = status_comment.newest(page, site.voices)
     approved = decision.outcome is Outcome.APPROVED
     brought = Brought()
-    # Only what was done is told, so what is told here need not be done again.
+    # Only what was done is said, so what is said here need not be done again.
     is_mine = current is not None and status_comment.is_mine(current, site.voices)
     if current and is_mine and show.tells(current, decision.outcome):
         text = current.body

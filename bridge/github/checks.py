@@ -1,4 +1,4 @@
-"""Whether a commit's checks are green: commit statuses and check runs, as GitHub's REST tells.
+"""Whether a commit's checks are green: commit statuses and check runs, as GitHub's REST API says.
 
 Both are read, because either may go by the name. Anyone who can write to the repository can set a
 commit status, so each of that name must be green.

@@ -252,7 +252,7 @@ def _closing(node: Json) -> Closing | None:
     events = [e for e in node["timelineItems"]["nodes"] if e["__typename"] == "ClosedEvent"]
     if not events:
         return None
-    last = events[-1]  # GitHub tells them in order; by the second, two could be the same
+    last = events[-1]  # GitHub lists them in order; by the second, two could be the same
     return Closing(_account(last["actor"]), moment(last["createdAt"]), last["closer"] is not None)
 
 
@@ -292,7 +292,7 @@ def _lines(body: str | None) -> str:
 
 
 def new_page(made: Mapping[str, Any]) -> Page:
-    """A page as REST tells of a new one: nobody has answered it yet."""
+    """A page as REST shows a new one: nobody has answered it yet."""
     user, head = made["user"], made.get("head")
     return Page(
         node=made["node_id"],

@@ -1,4 +1,4 @@
-"""Who is in which group: teams, organizations and permissions, as GitHub's REST tells."""
+"""Who is in which group: teams, organizations and permissions, as GitHub's REST API says."""
 
 from __future__ import annotations
 

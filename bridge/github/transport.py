@@ -75,7 +75,7 @@ class Line:
         self._common: Json = {
             "base_url": settings.api_url,
             "timeout": _SECONDS,
-            # Its own retries wait as long as any answer tells them to, and repeat every write.
+            # Its own retries wait as long as any answer asks for, and repeat every write.
             "retry": None,
             "seconds_between_requests": None,
             "seconds_between_writes": None,
@@ -195,7 +195,7 @@ class Line:
     # -- the App -----------------------------------------------------------------------------
 
     def get_as_app(self, app_id: str, key: str, path: str, why: str) -> Any:
-        """What GitHub tells an App itself; None if there is no such thing."""
+        """What GitHub says to an App itself; None if there is no such thing."""
         app = _client(self._app_auth(app_id, key, why), self._common)
         reply = self._exchanged(app, "GET", path, None, why, again=True)
         return None if reply.status == 404 else self._taken(reply, why)

@@ -112,7 +112,7 @@ class WholeRecord:
 
 
 def _commits(fields: Sequence[str]) -> Iterator[_Raw]:
-    # A path may hold anything but NUL, so a commit is told by what follows its NUL alone.
+    # A path may hold anything but NUL, so only what follows its NUL names a commit.
     about: list[str] = []
     changes: list[Change] = []
     rest = iter(fields)

@@ -95,7 +95,7 @@ class TooLarge(GitFailed):
     """A git command would have written a larger file than it may."""
 
 
-#: What git says of its process that SIGXFSZ ended. A full disk is told in other words.
+#: What git says of its process that SIGXFSZ ended. A full disk has other words.
 _HIT_LIMIT = "died of signal 25"
 
 _ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]+)\0(.{20})", re.DOTALL)
@@ -368,7 +368,7 @@ def end_all(process: Any) -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    """The processes that this one started, and theirs; on Linux alone, where /proc tells."""
+    """The processes that this one started, and theirs; on Linux alone, from /proc."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):

@@ -25,7 +25,7 @@ _OF_THE_PLACE = re.compile(
 
 _CUT = "the connection was cut: try again, what was done already is found"
 
-#: What git says, and what it means to a person. The first that fits is told.
+#: What git says, and what it means to a person. The first that fits is said.
 _MEANINGS = tuple(
     (re.compile(sign), meaning)
     for sign, meaning in (

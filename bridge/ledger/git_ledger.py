@@ -1,6 +1,6 @@
 """The ledger in git: a record of requests and decisions that `git log` alone can audit.
 
-The layout, and how one gate is found at a cost that does not grow with the years, are told in
+The layout, and how one gate is found at a cost that does not grow with the years, are in
 `docs/ledger.md`. The branch `approvals` only ever moves forward; `gate/<id>` exists while a gate is
 open. A push is the compare-and-swap.
 """
@@ -69,7 +69,7 @@ _A_FEW = 8
 class GitLedger:
     """The `Ledger` port, in git.
 
-    `remote` is a path or a URL, or what tells one anew each time where the credential in it ends.
+    `remote` is a path or a URL, or what makes a new one each time, if the credential in it ends.
     `sign`: git signs each commit. `signature` signs a statement in a namespace. With `keys`, what
     none of them signed is no decision, and lifts and proves nothing.
     """

@@ -1,7 +1,7 @@
 """A ledger on this machine: whether a decision is as the bridge recorded it.
 
 Nothing is signed there, and anybody who can write there can imitate the bridge's commit. But what
-somebody edited and committed by hand isn't a decision, and this tells the two apart. It is a
+somebody edited and committed by hand isn't a decision, and this finds which it is. It is a
 `git log` in the ledger itself, which stops at the newest commit of the gate's folder: quick for a
 gate of today, longer for one of years ago.
 """

@@ -3,7 +3,7 @@
 An approval is read strictly: a line that begins with it, and that a reader of the rendered page
 sees as plain text. An objection is read generously: blanks, the mark of a list, bold letters or
 punctuation around it do not take it away. In a quote, in code or in the middle of a line a command
-counts for nothing, and its author is told so.
+counts for nothing, and the bridge says so to its author.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Something that was meant as a command and cannot be read; `why` is told to its author.
+    """Something that was meant as a command and cannot be read; `why` is for its author.
 
     `aside` is true if it only mentions a command and objects to nothing.
     """

@@ -42,7 +42,7 @@ from bridge.render.shipped_templates import filled
 
 _TITLE = 200
 _UNDELIVERED = "**Not delivered yet:**"
-#: Dismissed answers that the status comment tells of: a stranger may send hundreds.
+#: Dismissed answers that the status comment lists: a stranger may send hundreds.
 _MOST_REFUSALS = 10
 #: Of the input that is shown, and of a line: the record has it all, and a comment is no book.
 _MOST_INPUTS = 40
@@ -234,7 +234,7 @@ def word_lost(step: str) -> str:
 
 
 def word_locked(page: Page) -> str:
-    """GitHub refuses everybody else's answer, and tells them nothing about the gate."""
+    """GitHub refuses everyone else's answer, and says nothing about the gate."""
     return (
         f"**This {page} is locked:** only people with write access can answer. Unlock it so that"
         " every approver can."

@@ -58,7 +58,7 @@ def is_mine(comment: Comment, voices: Voices) -> bool:
 
 
 def reminded(page: Page, digest: str, voices: Voices) -> bool:
-    """Whether people were told here that this request waits on past its deadline."""
+    """Whether people read here that this request waits on past its deadline."""
     seals = [seal_of(each.body) for each in page.comments if voices.own(each.author)]
     return any(each and each.part is Part.REMINDER and each.digest == digest for each in seals)
 

@@ -77,7 +77,7 @@ def is_user(actor: Actor, user: str) -> bool:
     login, _, number = user.partition("#")
     if number:
         return str(actor.id) == number
-    # The Kelvin sign's lower case is a plain k: only ASCII letters may be told apart by case.
+    # The Kelvin sign's lower case is a plain k: only ASCII letters may differ by case alone.
     own = actor.login or ""
     return own.isascii() and own.lower() == login.lower()
 
@@ -139,7 +139,7 @@ def reaches(asked: Group, permission: str, role: str) -> Answer:
     """
     if asked.kind is GroupKind.ROLE:
         return Answer.MEMBER if role.lower() == asked.name.lower() else Answer.NOT
-    # `permission` calls maintain write, and triage read: the role tells them apart.
+    # `permission` calls maintain write, and triage read: the role distinguishes them.
     held = [LEVELS.index(each) for each in (permission, role) if each in LEVELS]
     if asked.kind is not GroupKind.PERMISSION or not held or asked.name not in LEVELS:
         return Answer.UNKNOWN

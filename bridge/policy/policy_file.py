@@ -1,6 +1,6 @@
 """The policy file, `.github/approvals.yml`: parsed whole, every fault at once with its line.
 
-`docs/policy.md` tells its words, `docs/approvals.schema.json` shows them to editors.
+`docs/policy.md` explains its words, `docs/approvals.schema.json` shows them to editors.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from bridge.core.sanitize import in_code
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is told. `said` is the message of the gate, and may hold several lines.
+    """What people are notified of. `said` is the message of the gate, and may hold several lines.
 
     Each pair is a label, which may be empty, and what stands behind it.
     """

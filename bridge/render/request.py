@@ -281,7 +281,7 @@ def terminal(
 ) -> str:
     """The request as a person at a terminal reads it: several lines, no newline at the end.
 
-    `width` is in columns. With a `standing` that holds a decision, that is told in place of the
+    `width` is in columns. With a `standing` that has a decision, it shows that in place of the
     deadline.
     """
     width = max(width, 40)

@@ -1,4 +1,4 @@
-"""The commands that a person is told to run, as a shell takes them."""
+"""The commands that a person is asked to run, as a shell takes them."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class RuleBook:
         return [each for each in self._rules if each.type == kind]
 
     def unknown(self, *, opener: bool) -> Iterator[Said]:
-        """Which of the two Apps cannot be told from the others in a ruleset."""
+        """Which of the two Apps cannot be distinguished from the others in a ruleset."""
         needed = {"decider": self._decider, **({"opener": self._opener} if opener else {})}
         for name in [each for each, number in needed.items() if number is None]:
             yield (

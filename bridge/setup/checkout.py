@@ -71,7 +71,7 @@ class Checkout:
 
     @property
     def repository(self) -> str | None:
-        """`owner/name`, as the remote's address tells; None where it tells nothing."""
+        """`owner/name`, as the remote's address says; None if it doesn't."""
         address = self._asked("remote", "get-url", self.remote) or ""
         found = _ADDRESS.fullmatch(urlsplit(address).path if "://" in address else address)
         return found[1] if found else None
@@ -149,7 +149,7 @@ class Checkout:
             ) from None
 
     def ledger_is_pushed(self) -> bool:
-        """Whether the remote has all of it, as far as this checkout was told."""
+        """Whether the remote has all of it, as far as this checkout knows."""
         pattern = f"{_HEADS}{PATTERN}"
         theirs = _named(self._asked("ls-remote", "--quiet", "--heads", self.remote, pattern) or "")
         return all(
@@ -177,7 +177,7 @@ def _named(listed: str) -> dict[str, str]:
 
 
 def _last(error: GitFailed) -> str:
-    """The line of git's complaint that tells most, with no credential in it."""
+    """The line of git's complaint that says most, with no credential in it."""
     lines = [line.strip() for line in error.said.splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"fatal:|error:|remote: error|!", line)]
     text = (telling or lines or ["it did not say why"])[0]

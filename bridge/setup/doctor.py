@@ -1,6 +1,6 @@
 """Doctor: whether a gate in this repository would be safe, one line a check, each with its fix.
 
-What could not be read is no "yes": it is told, and counts against the repository.
+What could not be read is no "yes": it is reported, and counts against the repository.
 """
 
 from __future__ import annotations

@@ -432,7 +432,7 @@ def _needs_signing(found: Found) -> bool:
 def _proposed(found: Found, wanted: Wanted) -> Iterator[Step]:
     """The pull request, and the key that its workflow names.
 
-    A key can't be read back, so after an interruption nothing tells whose other half the secret is.
+    A key can't be read back, so after an interruption nothing shows whose other half the secret is.
     With nothing to merge yet the secret comes first: a workflow that can be merged has its key. A
     workflow that is there or proposed comes first: without a secret the next run makes a new key.
     They are one part: one without the other would name a key that nobody has.

@@ -1,7 +1,7 @@
 """The steps by which the bridge is installed on GitHub, as values: what exists, what is wanted,
 and the requests of each step.
 
-A request holds marks for what only an earlier answer tells, such as the number of an App that is
+A request holds marks for what only an earlier answer says, such as the number of an App that is
 yet to be registered.
 """
 
@@ -25,7 +25,7 @@ ACTION_BRANCH: Final = "approval-bridge/action"
 #: The rulesets that this command made are known by how their names begin.
 OURS: Final = "Approval bridge: "
 
-#: What an answer tells for the requests after it.
+#: What an answer says for the requests after it.
 DECIDER_ID, OPENER_ID, OPENER_SLUG = "‹decider's id›", "‹opener's id›", "‹opener's slug›"
 #: A variable is text, and an actor of a ruleset is a number.
 DECIDER_NUMBER = "‹decider's number›"

@@ -48,7 +48,9 @@ def files(deployed: Deployed) -> Mapping[str, str]:
     try:
         own = version("approval-bridge")
     except PackageNotFoundError:
-        faults.append("this bridge is not installed, so no image can be told its version")
+        faults.append(
+            "this bridge is not installed, so the version of its image is not known: install it"
+        )
     if not _NAMESPACE.fullmatch(deployed.namespace):
         faults.append(f"{deployed.namespace!r} is no name of a namespace")
     if not _IMAGE.fullmatch(deployed.image):

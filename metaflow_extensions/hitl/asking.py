@@ -2,7 +2,7 @@
 
 To show the values of artifacts is to load them, and to load an object is to run its code. The
 process that will run the gated step does not do that before an approval is recorded: a child of it
-does, tells what is asked, and ends. On Argo this child is the notify pod.
+does, says what is asked, and ends. On Argo this child is the notify pod.
 """
 
 from __future__ import annotations

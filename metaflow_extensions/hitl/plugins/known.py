@@ -1,4 +1,4 @@
-"""Which artifacts a step can have, as far as the flow's source tells before it runs."""
+"""Which artifacts a step can have, as far as the flow's source says before it runs."""
 
 from __future__ import annotations
 
