@@ -33,6 +33,11 @@ def test_the_cache_goes_where_it_is_told() -> None:
     assert str(from_environment({"HITL_CACHE": "/x", "XDG_CACHE_HOME": "/c"}).cache) == "/x"
 
 
+def test_a_cache_home_that_is_no_whole_path_puts_no_cache_into_the_jobs_folder() -> None:
+    found = from_environment({"XDG_CACHE_HOME": "here", "HOME": "/home/ann"})
+    assert str(found.cache) == "/home/ann/.cache/approval-bridge"
+
+
 def test_apprise_urls_are_parted_by_commas_and_never_shown() -> None:
     found = from_environment(
         {

@@ -321,5 +321,9 @@ def _graphql_of(api_url: str) -> str:
 def cache_folder(env: Mapping[str, str]) -> Path:
     if env.get(CACHE):
         return Path(env[CACHE])
-    base = env.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path(env.get("HOME", "/")) / ".cache") / "approval-bridge"
+    base = Path(env.get("XDG_CACHE_HOME", ""))
+    if (
+        not base.is_absolute()
+    ):  # https://specifications.freedesktop.org/basedir-spec/latest/#variables
+        base = Path(env.get("HOME", "/")) / ".cache"
+    return base / "approval-bridge"
