@@ -149,6 +149,15 @@ def test_a_job_deploys_only_a_commit_whose_build_is_green(at: Ci) -> None:
     assert at.verify(at.standing(pull).request.gate.id) == 0
 
 
+def test_checks_cost_one_request_and_one_for_each_of_them(at: Ci) -> None:
+    at.write_policy(POLICY + "    checks: [build, scan]\n")
+    pull, sha = asked_of_main(at)
+    at.github.forget_requests()
+    assert not approved(at, pull)
+    read = [each.path for each in at.github.requests if f"/commits/{sha}/" in each.path]
+    assert len(read) == 3
+
+
 def test_a_check_that_cannot_be_read_is_not_green(at: Ci) -> None:
     pull, sha = asked_of_main(at)
     set_status(at, sha, "success")
