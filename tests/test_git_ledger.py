@@ -707,3 +707,14 @@ def test_the_log_alone_reads_as_an_audit_log(ledger: GitLedger, repository: Path
         "",
         "approved",
     ]
+
+
+def test_a_record_is_written_through_to_the_disk_though_the_clone_is_not(tmp_path: Path) -> None:
+    path = ledger_of(tmp_path / "ledger.git", 0)
+    (path / "hooks").mkdir(exist_ok=True)
+    git(path, "config", "core.hooksPath", str(path / "hooks"))
+    hook = path / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\ngit config core.fsync > said || true\n")
+    hook.chmod(0o755)
+    opened(GitLedger(str(path), tmp_path / "cache"), "Flow/1/gate/1")
+    assert (path / "said").read_text() == ""

@@ -48,6 +48,9 @@ QUIET = {
     "fetch.recurseSubmodules": "false",
     "fetch.prune": "false",
     "core.bigFileThreshold": "8m",  # what is larger is not unpacked in memory
+    # The clone is a cache, and is made anew if a power cut spoils it. To wait for the disk would
+    # take half of each small fetch. At the far end of a push, git forgets this setting.
+    "core.fsync": "none",
     "fetch.fsckObjects": "false",
     "transfer.fsckObjects": "false",  # it asks for the trees that the clone leaves out on purpose
     # A server that drips is given up sooner than SECONDS; one that thinks says nothing for long.
