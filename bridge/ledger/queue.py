@@ -193,6 +193,7 @@ class Turn:
     decisions: Sequence[Decision]
     ticket: Ticket | None = None
     _saw_line: bool = False
+    _admitted: bool = False  # the next try need not wait
     _refused: bool = False  # the server takes no tickets
     _began: float = field(init=False)
     _slowest: float = 0.0  # of its own tries, in seconds
@@ -201,11 +202,15 @@ class Turn:
         self._began = self.line.now()
 
     def must_wait(self, refs: Mapping[str, str]) -> bool:
-        """Whether others wait, and this has no ticket yet: a newcomer must not race them."""
-        if self.ticket or self._saw_line or not self.line.fresh(refs):
+        """Whether others come first: a newcomer who has no ticket yet must not race them."""
+        if self._admitted:
+            self._admitted = False
             return False
-        self._saw_line = True
-        return True
+        places = [each.ref for each in self.line.fresh(refs)]
+        if self.ticket:
+            return self.ticket.ref in places[1:]
+        newcomer, self._saw_line = not self._saw_line, True
+        return newcomer and bool(places)
 
     def lost(self, tries: int) -> None:
         """After a lost race: come back at the right time."""
@@ -214,16 +219,18 @@ class Turn:
         self._began = self.line.now()
 
     def _come_back(self, tries: int) -> None:
-        if self.ticket is None and not self._refused:
+        if self.ticket:
+            self._wait(self.ticket)
+            self._admitted = True
+            return
+        if not self._refused:
             try:
                 self.ticket = self.line.taken(self.decisions)
+                return
             except (LostRace, LedgerUnavailable) as error:
                 _log.debug("no ticket: %s", error)
                 self._refused = True
-        if self.ticket:
-            self._wait(self.ticket)
-        else:
-            back_off(tries)
+        back_off(tries)
 
     def _wait(self, own: Ticket) -> None:
         """Until the ticket is gone, or is the first, or nobody before it gets through."""
