@@ -226,6 +226,33 @@ def test_a_request_merged_by_hand_is_pending_and_can_be_asked_again(
     assert ledger.record(a_decision(asked.request)).decision
 
 
+def test_a_branch_that_somebody_keeps_pushing_to_keeps_no_other_from_being_deleted(
+    ledger: GitLedger, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.ledger.exchanges.time.sleep", lambda _: None)
+    monkeypatch.setattr("bridge.ledger.exchanges._MOST_TRIES", 3)
+    hostile, *others = [opened(ledger, f"F/{n}/a/1", venue=on_github("a/b")) for n in range(3)]
+    waiting = opened(ledger, "F/9/a/1", venue=on_github("a/b"))
+    for each in (hostile, *others):
+        ledger.record(a_decision(each))
+    push = ledger._clone.push
+
+    def late(refs: dict[str, str], lease: dict[str, str]) -> None:
+        ref = f"refs/heads/{hostile.gate.branch}"
+        if ref in refs:
+            tip, tree = git(repository, "rev-parse", ref, f"{ref}^{{tree}}").split()
+            again = git(repository, "commit-tree", tree, "-p", tip, "-m", "again")
+            git(repository, "update-ref", ref, again)
+        push(refs, lease)
+
+    monkeypatch.setattr(ledger._clone, "push", late)
+    ids = [each.gate.id for each in (*others, waiting, hostile)]
+    with pytest.raises(LedgerUnavailable):
+        ledger.settle(*ids)
+    left = {LEDGER, *(f"refs/heads/{each.gate.branch}" for each in (hostile, waiting))}
+    assert set(branches(repository)) == left
+
+
 def test_a_gate_of_a_forge_keeps_its_branch_until_it_is_settled(
     ledger: GitLedger, repository: Path
 ) -> None:

@@ -807,6 +807,26 @@ def test_a_sweep_records_by_one_push_what_it_decides_and_answers_nobody_before(
     assert all(at.recorded(each) for each in pulls[:2])
 
 
+def test_a_sweep_deletes_by_one_push_the_branches_of_what_is_over(
+    at: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulls = [at.open(f"Train/{number}/deploy/1") for number in range(3)]
+    for pull in pulls[:2]:
+        pull.review(at.alice, "APPROVED", "/approve")
+    at.sweep()
+    at.github.tick()
+    pushed: list[list[str]] = []
+    push = GitClone.push
+
+    def counted(self: GitClone, refs: Any, lease: Any) -> None:
+        pushed.append(sorted(refs))
+        push(self, refs, lease)
+
+    monkeypatch.setattr(GitClone, "push", counted)
+    at.sweep()
+    assert pushed == [sorted(f"refs/heads/{each.head_ref}" for each in pulls[:2])]
+
+
 def test_a_gate_of_which_the_clock_has_run_out_expires_at_the_sweep(at: World) -> None:
     at.write_policy(POLICY + "    timeout: 30m\n")
     pull = at.open()

@@ -29,6 +29,7 @@ class Tended:
     evaluation: Evaluation | None = None
     page: Page | None = None
     failed: bool = False
+    over: bool = False  # the gate's branch may go
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,10 @@ def finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: Dec
     if writes:
         desk.forge.write(site, page, writes)
     # GitHub shows an approval as merged only while it can still see the branch that was.
-    if standing.head and not brought.failed and (page.state is not State.OPEN or not merges):
-        desk.ledger.settle(standing.request.gate.id)
+    seen_so = page.state is not State.OPEN or not merges
+    over = bool(standing.head) and not brought.failed and seen_so
     says = "; ".join(filter(None, (decision.reason, brought.says)))
-    return Tended(says, standing, page=page, failed=brought.failed)
+    return Tended(says, standing, page=page, failed=brought.failed, over=over)
 
 
 def _lasting(page: Page, standing: Standing, head: str) -> Iterator[Write]:

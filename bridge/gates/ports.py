@@ -130,8 +130,8 @@ class Ledger(Protocol):
         """The gates that have a branch, decided or not, and its commit: one exchange."""
         ...
 
-    def settle(self, gate_id: str) -> None:
-        """Forget the gate's branch, if its decision is recorded."""
+    def settle(self, *gate_ids: str) -> None:
+        """Forget the gates' branches, of those whose decision is recorded: one push."""
         ...
 
     def listing(self) -> Listing:

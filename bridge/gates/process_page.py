@@ -7,7 +7,7 @@ doubled, late or cut off in the middle changes nothing after the next one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bridge.core.crash_report import report
@@ -76,7 +76,10 @@ def tend(desk: Desk, number: int) -> Tended:
         # It may have been asked again under another number since.
         look = desk.forge.find([page.branch.name])
         page, alone = own_page(look, gate_id) or page, False
-    return record_now(desk.ledger, _tend(desk, look, page, gate_id, alone=alone))
+    done = record_now(desk.ledger, _tend(desk, look, page, gate_id, alone=alone))
+    if done.over:
+        desk.ledger.settle(gate_id)
+    return done
 
 
 def sweep(desk: Desk) -> tuple[Tended, ...]:
@@ -107,8 +110,23 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
 
 def process_each(desk: Desk, verbs: Mapping[str, Deciding[Tended]]) -> tuple[Tended, ...]:
     """Process these gates. Whatever fails at one makes that gate red, and stops no other."""
-    done = zip(verbs, record_each(desk.ledger, verbs.values()), strict=True)
-    return tuple(each if isinstance(each, Tended) else _red(gate, each) for gate, each in done)
+    every = zip(verbs, record_each(desk.ledger, verbs.values()), strict=True)
+    done = {gate: each if isinstance(each, Tended) else _red(gate, each) for gate, each in every}
+    over = [gate for gate, each in done.items() if each.over]
+    return tuple({**done, **_not_settled(desk, over)}.values())
+
+
+def _not_settled(desk: Desk, gates: Sequence[str]) -> dict[str, Tended]:
+    """Delete the branches of these gates together; those of which one stays, and why."""
+    if not gates:
+        return {}
+    try:
+        desk.ledger.settle(*gates)
+    except Exception as error:  # noqa: BLE001 - what fails at one gate is said of that gate alone
+        if len(gates) == 1:
+            return {gates[0]: _red(gates[0], error)}
+        return {gate: red for each in gates for gate, red in _not_settled(desk, [each]).items()}
+    return {}
 
 
 def _red(gate_id: str, error: Exception) -> Tended:
@@ -130,8 +148,8 @@ def when_due(desk: Desk, look: Look, gate_id: str, known: Standing | None) -> De
         brought = bring(desk, standing)
         if brought.failed:
             return Tended(brought.says, standing, failed=True)
-        desk.ledger.settle(gate_id)
-        return Tended(f"{standing.request.gate.key} is decided, and settled now", standing)
+        says = f"{standing.request.gate.key} is decided, and settled now"
+        return Tended(says, standing, over=True)
     standing = _heard(desk, look, standing)  # on a page that shows another gate now
     page = put_up(desk, look, standing)
     return Tended(f"{standing.request.gate.key} had no page yet", standing, page=page)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from heapq import merge
 from itertools import islice, takewhile
 from pathlib import Path
@@ -46,7 +47,7 @@ from bridge.ledger.commit_message import (
 from bridge.ledger.commit_trailers import first_parent
 from bridge.ledger.commits import BRIDGE, Commits
 from bridge.ledger.entries import WholeRecord
-from bridge.ledger.exchanges import Exchanges
+from bridge.ledger.exchanges import Exchanges, LostRace
 from bridge.ledger.gate_folders import (
     GateFolders,
     is_answer,
@@ -253,15 +254,26 @@ class GitLedger:
 
         return self._exchanges.repeat(attempt)
 
-    def settle(self, gate_id: str) -> None:
-        def attempt() -> None:
-            refs = self._refs(gate_id)
-            gate = f"refs/heads/{branch_of(gate_id)}"
-            found = self._gates.standing(gate_id, refs)
-            if gate in refs and found and found.decision:
-                self._exchanges.push({gate: ""}, lease={gate: refs[gate]})
+    def settle(self, *gate_ids: str) -> None:
+        try:
+            self._exchanges.alone(lambda: self._forget(gate_ids))
+        except LostRace:  # and somebody may keep pushing to one of them
+            for each in gate_ids:
+                self._exchanges.repeat(partial(self._forget, [each]))
 
-        self._exchanges.repeat(attempt)
+    def _forget(self, gate_ids: Sequence[str]) -> None:
+        branches = {each: f"refs/heads/{branch_of(each)}" for each in gate_ids}
+        refs = self._clone.remote_refs(SHARDS, *branches.values())
+        there = {gate_id: ref for gate_id, ref in branches.items() if ref in refs}
+        self._gates.bring_records(list(there), refs)
+        shards = {ref: sha for ref, sha in refs.items() if ref not in branches.values()}
+        found = {
+            ref: self._gates.standing(gate_id, {**shards, ref: refs[ref]})
+            for gate_id, ref in there.items()
+        }
+        over = {ref: refs[ref] for ref, standing in found.items() if standing and standing.decision}
+        if over:
+            self._exchanges.push(dict.fromkeys(over, ""), lease=over)
 
     # -- reading -----------------------------------------------------------------------------
 
