@@ -108,6 +108,7 @@ def pages(at: World) -> list[Seen]:
     seen = [_seen("first-look", first)]
     first.comment(at.mallory, "/approve target=staging")
     first.review(at.bob, "APPROVED", "")
+    at.github.clock.advance(minutes=1)  # in one second nobody knows which of the two was later
     first.comment(at.bob, "/approve target=staging share=0.2")
     at.tend(first)
     seen.append(_seen("half-approved", first, at.status(first)))
