@@ -123,22 +123,33 @@ def background(questions: list[dict[str, Any]]) -> None:
 def sent_away(questions: list[dict[str, Any]]) -> None:
     """In the foreground until SIGUSR1, then in the background, as Ctrl-Z and `bg` put it."""
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    gate = _gate(questions[0], process_group=0)
-    os.tcsetpgrp(1, gate.pid)
     signal.signal(signal.SIGUSR1, lambda *_: os.tcsetpgrp(1, os.getpgrp()))
-    gate.wait()
+    _gate(questions[0], foreground=True, process_group=0).wait()
 
 
-def _gate(question: dict[str, Any], **how: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, __file__, "wait", json.dumps(question)], stdin=subprocess.PIPE, **how
+def _gate(
+    question: dict[str, Any], *, foreground: bool = False, **how: Any
+) -> subprocess.Popen[bytes]:
+    """A gate, which begins once its group has the foreground if it is to have it."""
+    begin, held = os.pipe()
+    gate = subprocess.Popen(
+        [sys.executable, __file__, "wait", json.dumps({**question, "begin": begin})],
+        stdin=subprocess.PIPE,
+        pass_fds=[begin],
+        **how,
     )
+    os.close(begin)
+    if foreground:
+        os.tcsetpgrp(1, gate.pid)
+    os.close(held)
+    return gate
 
 
 def wait(question: dict[str, Any]) -> None:
     """The gate itself: says what came of it."""
-    if os.getpgrp() == os.getpid():  # until our parent has given us the foreground, if it will
-        time.sleep(0.3)
+    begin = question.pop("begin")
+    os.read(begin, 1)  # until our parent closes its end
+    os.close(begin)
     from gates import a_request
 
     from bridge import wiring
@@ -149,8 +160,8 @@ def wait(question: dict[str, Any]) -> None:
     by = question.pop("by", ())
     request = a_request(question.pop("key"), *by, **question)
     try:
-        venue = wiring.venue(from_environment(os.environ))
-        decision = pass_gate(venue, wiring.run(), request.draft)
+        settings = from_environment(os.environ)
+        decision = pass_gate(wiring.venue(settings), wiring.run(settings), request.draft)
     except GateShut as shut:
         print(f"SHUT {shut}", flush=True)
         raise SystemExit(shut.exit_code) from None
