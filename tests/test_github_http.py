@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -195,13 +194,18 @@ def test_the_hours_limit_is_waited_for_where_it_ends_soon(
     "headers",
     [
         {"Retry-After": "3600"},
-        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 3600)},
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "4600"},
         {"Retry-After": "9" * 11},
     ],
 )
 def test_a_limit_that_lasts_is_not_waited_for_and_its_end_is_told(
-    http: responses.RequestsMock, forge: GitHub, waits: list[float], headers: dict[str, str]
+    http: responses.RequestsMock,
+    forge: GitHub,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    headers: dict[str, str],
 ) -> None:
+    monkeypatch.setattr("bridge.github.transport.time.time", lambda: 1_000.5)
     http.post(GRAPHQL, status=403, headers=headers, json={"message": "API rate limit exceeded"})
     assert "it accepts no more requests until " in told(lambda: forge.look(1))
     assert waits == []
