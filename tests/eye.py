@@ -102,6 +102,8 @@ def _rendered(markdown: str) -> str:
 
 def pages(at: World) -> list[Seen]:
     """A page from its first look to its decision, and a rejected one; both have a baseline."""
+    # The order of what is refused follows from the times: no second passes by itself.
+    at.github.clock.set(at.github.clock.now())
     at.repo.grant(at.alice, "maintain")
     _decided(at, _opened(at, 6, accuracy=0.929, loss=0.22, rows=1000))
     first = _opened(at, 7, accuracy=0.941, loss=0.21, rows=1200)
