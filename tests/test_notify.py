@@ -26,7 +26,7 @@ from bridge.core.gate_spec import NOTIFIERS
 from bridge.core.model import Decision
 from bridge.core.settings import Settings, from_environment
 from bridge.local.notify import Silent, Told, chosen, taken_first
-from bridge.render.notices import Notice, as_html, as_markdown, as_text
+from bridge.render.notices import Notice, as_html, as_markdown, as_text, titled
 from tests.gates import TARGET, a_request
 
 REQUEST = a_request("Flow/1/gate/3", timeout=3_600, schema=TARGET)
@@ -321,6 +321,23 @@ def test_what_a_run_says_is_no_markup_of_a_notice(hostile: str) -> None:
     for line in said.splitlines():
         words = line.removeprefix("- ").removeprefix("> ")
         assert not words.startswith(("#", ">"))
+
+
+def test_a_title_holds_no_link_and_no_element() -> None:
+    hostile = "Approval wanted: [Answer here](https://evil.example) <b>"
+    assert titled(hostile, "text") == hostile
+    assert "](" not in titled(hostile, "markdown")
+    assert "<" not in titled(hostile, "html")
+
+
+def test_several_lines_of_a_reason_are_one_line_of_a_notice_and_define_no_link() -> None:
+    notice = Notice(about=(("", "rejected\n\n# Approved"),), said="[here]\n[here]: //evil.example")
+    assert as_markdown(notice).splitlines() == [
+        "- rejected  # Approved",
+        "",
+        "> [here]",
+        "> [here]\u200b: //evil.example",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,17 @@ def _address(address: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Words in which no Markdown of any chat finds a link, code, or a heading."""
-    spaced = re.sub(r"\](?=[(\[])", "]\u200b", text.replace("`", "'"))
+    """Words on one line, in which no Markdown of any chat finds a link, code, or a heading."""
+    line = " ".join(text.replace("`", "'").splitlines())
+    spaced = re.sub(r"\](?=[(\[:])", "]\u200b", line)  # `[words]: address` makes `[words]` a link
     return re.sub(r"^(?=[#>=~|-])", "\u200b", spaced)
+
+
+def titled(title: str, form: str) -> str:
+    """The title in the form of its notice: for many services, Apprise puts it into the body."""
+    if form == "html":
+        return title.translate({ord("<"): "‹", ord(">"): "›"})
+    return _plain(title) if form == "markdown" else title
 
 
 FORMS = {"text": as_text, "markdown": as_markdown, "html": as_html}
