@@ -821,6 +821,7 @@ def test_what_a_command_does_not_need_is_not_imported(
     assert not imported & never
     if args == ("--help",):
         assert "bridge.core.settings" not in modules
+        assert "bridge.core.sanitize" not in modules
     if args == ("list",):
         assert "bridge.core.evaluation" not in modules
 

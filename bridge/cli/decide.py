@@ -11,7 +11,6 @@ import click
 from bridge.cli.output import on_terminal, shown
 from bridge.cli.session import Session, gate_ids, gate_ids_or_none, pass_session
 from bridge.core.errors import AlreadyDecided, BridgeError, Faults
-from bridge.core.sanitize import as_text, is_text
 
 if TYPE_CHECKING:
     from bridge.core.evaluation import Verdict
@@ -21,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def _as_text(_context: click.Context, _: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not is_text(value):
+    if value is None:
+        return None
+    from bridge.core.sanitize import is_text
+
+    if not is_text(value):
         raise click.BadParameter("it has a byte that is not UTF-8: type it again in a UTF-8 shell")
     return value
 
@@ -130,6 +133,8 @@ def reject(session: Session, gates: tuple[str, ...], reason: str | None, sign: s
     from bridge.core.evaluation import NO_REASON, Verdict
 
     if reason is None and sys.stdin.isatty() and on_terminal():
+        from bridge.core.sanitize import as_text
+
         reason = as_text(click.prompt("Reason", default="", show_default=False))
     said = (reason or "").strip() or NO_REASON
     _vote(session, gates, Verdict.REJECT, said, lambda _: None, sign)
