@@ -73,7 +73,7 @@ class Row:
     @property
     def difference(self) -> Decimal | None:
         """Of the two shown numbers; None if one of them is no metric."""
-        pair = [_number(each) for each in (self.now, self.before)]
+        pair = [number_of(each) for each in (self.now, self.before)]
         return None if pair[0] is None or pair[1] is None else pair[0] - pair[1]
 
     @property
@@ -129,7 +129,7 @@ def _row(now: Artifact, before: Artifact | None, baseline: Baseline) -> Row:
     return Row(now, before, Change.SAME if same else Change.CHANGED)
 
 
-def _number(artifact: Artifact | None) -> Decimal | None:
+def number_of(artifact: Artifact | None) -> Decimal | None:
     text = (artifact.value if artifact and artifact.metric else None) or ""
     if not text.isascii() or "_" in text:  # `Decimal` also takes other digits than people read
         return None

@@ -50,6 +50,7 @@ class Form:
     better: str | None = None
     pictures: str | None = None
     on_reject: str | None = None
+    keep: str | None = None
     timeout_default: str | int | None = None
     approvers_required: bool = False
     functions: bool = False  # whether a condition may be a function
@@ -60,7 +61,7 @@ class Form:
     def keys(self) -> tuple[str, ...]:
         own = (self.message, self.approvers, self.timeout, self.on_timeout, self.input,
                self.auto_approve_if, self.notifier, self.compare, self.better,
-               self.pictures, self.on_reject, *self.others)  # fmt: skip
+               self.pictures, self.on_reject, self.keep, *self.others)  # fmt: skip
         return tuple(each for each in own if each is not None)
 
 
@@ -81,6 +82,7 @@ class GateSpec:
     better: Mapping[str, Better] = field(default_factory=dict)  # by the name of a metric
     pictures: tuple[str, ...] = ()  # artifacts that are drawn
     on_reject: OnReject = OnReject.END
+    keep: bool = False  # people choose which branches of a foreach the join gets
 
     @property
     def auto_approve_if(self) -> str | None:
@@ -125,6 +127,7 @@ def read(
         better=reader.better(),
         pictures=reader.pictures(),
         on_reject=reader.on_reject(),
+        keep=reader.keep(),
     )
     faults = [*besides, *reader.faults]
     faults += [] if reader.faults else _together(spec, form)
@@ -138,6 +141,8 @@ def _together(spec: GateSpec, form: Form) -> Iterable[str]:
     clock = spec.on_timeout is OnTimeout.APPROVE
     if clock and spec.timeout is None:
         yield f"`{form.on_timeout}` is 'approve', but there is no `{form.timeout}` to wait for"
+    if spec.keep and any(each.name == form.keep for each in input_fields.fields(spec.schema)):
+        yield f"`{form.input}` has a field {form.keep}, which is the answer to `{form.keep}`"
     owed = input_fields.unjudged(spec.schema)
     alone = [f"`{form.on_timeout}` 'approve'"] if clock else []
     alone += [f"`{form.auto_approve_if}`"] if spec.condition else []
@@ -233,6 +238,13 @@ class _SpecReader:
             return OnReject(value)
         self._fault(name, f"is {_shown(value)}; use {', '.join(OnReject)}")
         return OnReject.END
+
+    def keep(self) -> bool:
+        name = self._form.keep
+        value = self._value(name)
+        if value is not None and not isinstance(value, bool):
+            self._fault(name, f"is {_shown(value)}; use True or False")
+        return value is True
 
     def schema(self) -> Mapping[str, Any] | None:
         name = self._form.input

@@ -40,6 +40,11 @@ _KINDS: Final = {
     kind: word for word, kind in _TYPES.items() if isinstance(word, str) and word != kind
 }
 
+#: What may be typed for a list of choices beside some of them, with commas between.
+ALL: Final = "all"
+NONE: Final = "none"
+EXCEPT: Final = "all-except-"
+
 #: In the short form a person may leave these out: a remark on the decision is no part of it. The
 #: seed's own step reads `self.hitl_input["deploy_target"]`, but `.get("notes", "")`.
 _REMARKS: Final = frozenset({"note", "notes", "comment", "comments"})
@@ -58,6 +63,7 @@ class Field:
     required: bool
     default: Any = None
     choices: tuple[Any, ...] = ()
+    picks: tuple[str, ...] = ()  # of a list: what may be in it
     description: str = ""
     hint: str = ""
     proposed: bool = False  # the default is what this run proposes
@@ -343,6 +349,7 @@ def _field(name: str, part: Any, required: bool, schema: Mapping[str, Any]) -> F
         required=required,
         default=part.get("default"),
         choices=tuple(choices),
+        picks=_picks(part),
         description=str(part.get("description") or part.get("title") or ""),
         hint=_hint(part, choices),
         proposed=PROPOSE in part,
@@ -359,9 +366,19 @@ def _kind(part: Mapping[str, Any], choices: Sequence[Any]) -> str:
     return named.pop() if len(named) == 1 and named <= set(_KINDS.values()) else "any"
 
 
+def _picks(part: Mapping[str, Any]) -> tuple[str, ...]:
+    items = part.get("items")
+    listed = items.get("enum") if isinstance(items, Mapping) else None
+    if part.get("type") != "array" or not isinstance(listed, list):
+        return ()
+    return tuple(listed) if all(isinstance(each, str) for each in listed) else ()
+
+
 def _hint(part: Mapping[str, Any], choices: Sequence[Any]) -> str:
     if choices:
         return f"one of {choices_in_words(choices)}"
+    if picks := _picks(part):
+        return f"some of {choices_in_words(picks)}; or {_picks_in_words(picks)}"
     if part.get("type") == "boolean":
         return "true or false"
     bounds = [
@@ -382,7 +399,7 @@ def parse_field(field: Field, text: str) -> Any:
     Whether an empty line means the default is for the one who asks to say.
     """
     try:
-        value = _chosen(field, text) if field.choices else _read_as(field.kind, text)
+        value = _typed(field, text)
     except ValueError as error:
         shown = "what is given" if is_secret(field.name) else quoted(text)
         raise Faults("the input", [f"{field.name}: {shown} {error}"]) from None
@@ -392,6 +409,33 @@ def parse_field(field: Field, text: str) -> Any:
     if field.schema and faults:
         raise Faults("the input", faults)
     return value
+
+
+def _typed(field: Field, text: str) -> Any:
+    if field.choices:
+        return _chosen(field, text)
+    if field.picks and not text.lstrip().startswith("["):
+        return _picked(field.picks, text.strip())
+    return _read_as(field.kind, text)
+
+
+def _picked(picks: Sequence[str], text: str) -> list[str]:
+    """`de,fr`, `all`, `none` or `all-except-de,fr`, in the order of the choices."""
+    if text in (ALL, NONE) and text not in picks:
+        return list(picks) if text == ALL else []
+    rest = text.removeprefix(EXCEPT)
+    named = [each.strip() for each in rest.split(",")]
+    wrong = [quoted(each) for each in named if each not in picks]
+    if wrong:
+        raise ValueError(
+            f"names {', '.join(wrong[:5])}, which is none of {choices_in_words(picks)}; you can"
+            f" also write {_picks_in_words(picks)}"
+        )
+    return [each for each in picks if (each in named) is (rest == text)]
+
+
+def _picks_in_words(picks: Sequence[str]) -> str:
+    return f"{ALL}, {NONE}, {shortened(f'{EXCEPT}{picks[0]}', 60)}" if picks else NONE
 
 
 def _chosen(field: Field, text: str) -> Any:

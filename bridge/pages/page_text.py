@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.core import input_fields
 from bridge.core.artifacts import LONGEST_COMPARED
+from bridge.core.branches import KEEP
 from bridge.core.digest import digest_of
 from bridge.core.evaluation import (
     Dismissal,
@@ -37,6 +38,7 @@ from bridge.pages.votes import Gathered, Unread
 from bridge.policy.agreement import disagreement
 from bridge.policy.claims import starters
 from bridge.policy.rule_words import takes
+from bridge.render import branches
 from bridge.render.request import brief, headline, message, started_by, summary
 from bridge.render.shipped_templates import filled
 
@@ -79,9 +81,10 @@ def body(
     folder = f"{site.url}/blob/{head}/{request.gate.folder}"
     whole = f"{folder}/request.md"
     rest = f"*It is too long for this page: [read it whole]({whole}).*"
+    asked = "\n".join(_asks(request, replaced))
     for text, what, asks in (
-        (message(request), summary(request, folder), "\n".join(_asks(request))),
-        (message(request), rest, "\n".join(_asks(request))),
+        (message(request), summary(request, folder), asked),
+        (message(request), rest, asked),
         (f"> {harmless_line(headline(request))}", rest, ""),
     ):
         made = _body(request, head, text, what, asks, whole, facts, replaced)
@@ -144,7 +147,7 @@ def approve_line(request: ApprovalRequest, replaced: bool = False) -> str:
     return " ".join([f"/{Word.APPROVE}", *of, *blanks])
 
 
-def _asks(request: ApprovalRequest) -> Iterator[str]:
+def _asks(request: ApprovalRequest, replaced: bool) -> Iterator[str]:
     owed = input_fields.owed(request.schema)
     for field in input_fields.fields(request.schema):
         must = "" if field.name in owed else ", optional"
@@ -153,6 +156,9 @@ def _asks(request: ApprovalRequest) -> Iterator[str]:
             must = f", proposed: {harmless_line(whole)}"
         told = harmless_line("; ".join(filter(None, [field.description, field.hint])))
         yield f"- `{in_code(field.name, 200)}` ({field.kind}{must}){': ' + told if told else ''}"
+    if found := branches.table(request):
+        line = f"{approve_line(request, replaced)} {KEEP}={input_fields.EXCEPT}{found.rows[0].name}"
+        yield f"- A plain approval keeps all branches. To leave one out: `{in_code(line, 500)}`"
 
 
 # -- the status comment ----------------------------------------------------------------------------

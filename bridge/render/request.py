@@ -37,7 +37,7 @@ from bridge.core.sanitize import (
 )
 from bridge.policy.claims import as_asked, starters
 from bridge.policy.rule_words import takes
-from bridge.render import comparison, pictures
+from bridge.render import branches, comparison, pictures
 from bridge.render.shipped_templates import filled
 
 __all__ = [
@@ -144,6 +144,7 @@ def _summary(
     heads = _within(most_heads, map(_first_rows, tables))
     return {
         "compared": request.baseline is not None,
+        **_branches(request, most_rows / 3),
         "values": shown,
         "values_left": len(values) - len(shown),
         "same": comparison.same_besides(request),
@@ -157,6 +158,23 @@ def _summary(
         "heads": heads,
         "heads_left": len(tables) - len(heads),
         "links": [link for link in map(_anchor, request.links[:20]) if link],
+    }
+
+
+def _branches(request: ApprovalRequest, most: float) -> dict[str, Any]:
+    found = branches.table(request)
+    if found is None:
+        return {"branches": [], "branches_left": 0}
+    rows = [
+        {"name": each.name + " (stands out)" * each.stands_out}
+        | {f"value {n}": cell for n, cell in enumerate(each.cells)}
+        for each in found.rows
+    ]
+    fit = _within(most, rows)
+    return {
+        "columns": [shortened_name(each, 40) for each in found.columns],
+        "branches": [list(each.values()) for each in fit],
+        "branches_left": len(rows) - len(fit),
     }
 
 
@@ -210,6 +228,8 @@ def _field_row(field: Field) -> dict[str, str]:
     need = "required" if field.required else "optional"
     if field.proposed:  # a plain approval takes the whole of it
         need = f"proposed {shortened(str(field.default), LONGEST_COMPARED)}"
+    elif field.picks and field.default == list(field.picks):
+        need = "default all"
     elif field.default not in (None, ""):
         need = shortened(f"default {field.default}", 80)
     says = "; ".join(each for each in (field.description, field.hint) if each)

@@ -19,6 +19,7 @@ FORM: Final = Form(
     better="better",
     pictures="pictures",
     on_reject="on_reject",
+    keep="keep",
     functions=True,
     proposes=True,
     others=("poll_interval",),

@@ -26,7 +26,7 @@ from metaflow.tuple_util import ForeachFrame
 
 from metaflow_extensions.hitl import metaflow_version
 
-from . import brought, guard, shown
+from . import brought, guard, shown, splits
 
 if TYPE_CHECKING:
     from bridge.core.approval import Approval
@@ -84,6 +84,9 @@ class HitlDecorator(StepDecorator):
     on_reject : str, default "end"
         What a no does: `end` ends the run, and `skip`, inside a foreach, skips the body of this
         step in this split, and the run goes on; `self.hitl_decision["outcome"]` says which.
+    keep : bool, default False
+        On the join of a foreach: the approver chooses the branches that the step gets, as in
+        `/approve keep=all-except-de`. `self.hitl_input["keep"]` names them.
     poll_interval : int, optional, default None
         Of metaflow-hitl. It has no effect: the bridge chooses how often to look.
     """
@@ -91,6 +94,7 @@ class HitlDecorator(StepDecorator):
     name = "hitl"
     _watch: Watch | None = None
     _skips = False
+    _kept: frozenset[int] | None = None  # the inputs that a join gets; None: all
     defaults: ClassVar[dict[str, Any]] = {
         "message": None,
         "timeout": "24h",
@@ -103,6 +107,7 @@ class HitlDecorator(StepDecorator):
         "better": None,
         "pictures": None,
         "on_reject": "end",
+        "keep": False,
         "poll_interval": None,
     }
 
@@ -165,14 +170,8 @@ class HitlDecorator(StepDecorator):
                 f"The step *{self._step}* is @parallel: its many nodes cannot wait at one gate."
                 " Put @hitl on the step before it."
             )
-        node = self._graph[self._step]
-        may_skip = node.type == "linear" and node.is_inside_foreach
-        if self.attributes["on_reject"] == "skip" and not may_skip:
-            raise HitlException(
-                f'The step *{self._step}* has `on_reject="skip"`, which is for a step inside a'
-                " foreach that goes on to one other step: without its body, nothing says where"
-                " another one goes on."
-            )
+        for says in splits.misplaced(self._graph, self._step, self.attributes):
+            raise HitlException(says)
         with _needing_bridge():
             from bridge.core.approval import DECISION
 
@@ -326,6 +325,7 @@ class HitlDecorator(StepDecorator):
         self._skips = approval.outcome != "approved"
         if not self._skips:
             guard.mark_verified(task.gate.key)
+            self._kept = splits.kept(task, approval.inputs)
         flow.hitl_input = dict(approval.inputs)
         flow.hitl_decision = approval.plain()
         metadata.register_metadata(run_id, step_name, task_id, [shown.datum(approval, retry_count)])
@@ -341,7 +341,8 @@ class HitlDecorator(StepDecorator):
     ) -> Callable[..., Any]:
         shown.add_to_card(flow.hitl_decision)
         if not self._skips:
-            return step_func
+            kept = self._kept
+            return step_func if kept is None else splits.with_kept_alone(step_func, kept)
         (after,) = graph[self._step].out_funcs
         return partial(flow.next, getattr(flow, after))
 
@@ -388,13 +389,12 @@ class HitlDecorator(StepDecorator):
 
         from .request import GatedTask
 
-        node = self._graph[self._step]
-        is_join = node.type == "join"
         return GatedTask(
             gate=Gate(self._origin(), self._key(run_id, task_id)),
             step=self._step,
-            is_join=is_join,
-            ends_foreach=is_join and self._graph[node.split_parents[-1]].type == "foreach",
+            is_join=self._graph[self._step].type == "join",
+            ends_foreach=splits.ends_foreach(self._graph, self._step),
+            keeps=self.declared.keep,
             split_index=split_index,
             inputs=list(inputs),
             parameters=self._parameters,

@@ -48,7 +48,7 @@ def pass_task(
     except GateSkipped as skipped:
         print(f"hitl: {skipped}", file=sys.stderr, flush=True)
         return approval_of(verified[-1], skipped.decision)
-    objection = input_fields.objection(declared.schema, decision.inputs)
+    objection = input_fields.objection(verified[-1].request.schema, decision.inputs)
     if objection:
         raise GateShut(
             f"{task.gate.key} does not run: the recorded input does not fit, {objection}"

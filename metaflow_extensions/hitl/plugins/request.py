@@ -19,6 +19,7 @@ from bridge.argo.ui import run_links
 from bridge.core import artifacts as shown
 from bridge.core import draw, message_template, plain_pickle
 from bridge.core.approval import DECISION
+from bridge.core.branches import asking_for, names_of
 from bridge.core.comparison import declared_better, kind_of, split_of
 from bridge.core.conditions import Readable, Test, judge
 from bridge.core.errors import Faults
@@ -45,6 +46,7 @@ class GatedTask:
     step: str
     is_join: bool
     ends_foreach: bool  # it joins the splits of one
+    keeps: bool  # and people choose which of them it gets
     split_index: int | None
     inputs: Sequence[Any]
     parameters: Mapping[str, Any]  # Metaflow's Parameter objects
@@ -61,12 +63,13 @@ def draft_of(
     branches = _branches(task)
     subject = _subject_of(task, settings)
     pictures = _pictures(branches, declared.pictures)
+    schema = proposed(declared.schema, partial(_value, branches))
     return Draft(
         gate=task.gate,
         message=message_template.render(declared.message, _scope(task, branches)),
         policy=declared.policy,
         artifacts=declared_better(shown.ordered(_summaries(branches)), declared.better),
-        schema=proposed(declared.schema, partial(_value, branches)),
+        schema=asking_for(schema, [*branch_names(task).values()]) if task.keeps else schema,
         facts=started_by(initiator),
         links=run_links(settings, os.environ.get(NODE, "")),
         subject=subject,
@@ -209,12 +212,26 @@ def _branches(task: GatedTask) -> list[_Branch]:
         split = _split_of(task.inputs[0], task.split_index)
         return [_Branch(task, task.inputs[0], split, task.step, task.step)]
     steps = Counter(each.step_name for each in task.inputs)
+    names = branch_names(task) if task.keeps else {}
     found = []
     for position, each in enumerate(task.inputs):
         step = each.step_name
-        label = step if steps[step] == 1 else f"{step}[{_index_of(each, position)}]"
+        alone = steps[step] == 1 and not names
+        name = names[position] if names else _index_of(each, position)
+        label = step if alone else f"{step}[{name}]"
         found.append(_Branch(task, each, None, step, label))
     return found
+
+
+def branch_names(task: GatedTask) -> dict[int, str]:
+    """What people call each input of a join over a foreach, by its position among the inputs. In
+    the order of the foreach, which is the same in every process of the task."""
+    places = [_index_of(each, position) for position, each in enumerate(task.inputs)]
+    positions = sorted(range(len(places)), key=lambda each: places[each])
+    frames = [task.inputs[each].get("_foreach_stack", []) for each in positions]
+    # Metaflow's own word for the item: it outlives a join within the foreach, as the items do not.
+    names = names_of([frame[-1].value if frame else None for frame in frames])
+    return dict(zip(positions, names, strict=True))
 
 
 @dataclass(frozen=True)
