@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from bridge.cli.main import main
 from bridge.core import settings
-from tests.metaflows import CHECKOUT, Project
+from tests.metaflows import CHECKOUT, FLOWS, Project
+
+from .test_metaflow_fail_closed import waiting
 
 PAGE = (CHECKOUT / "docs" / "metaflow.md").read_text(encoding="utf-8")
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
 #: Where variables are told that no flow's author needs.
@@ -65,6 +70,63 @@ def checked(folder: Path, *changes: tuple[str, str]) -> subprocess.CompletedProc
 def test_the_flow_at_the_top_passes_its_check(tmp_path: Path) -> None:
     done = checked(tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def statements(code: str) -> dict[str, list[str]]:
+    """Each function's statements, without which step is next; and what its gate is given."""
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.FunctionDef):
+            body = [ast.unparse(each) for each in node.body]
+            given = [ast.unparse(word) for each in node.decorator_list
+                     if isinstance(each, ast.Call) for word in each.keywords]  # fmt: skip
+            found[node.name] = [each for each in body if not each.startswith("self.next(")] + given
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "flow"), [("inputs.left.hitl_input", "branches.py"), ("each.planted", "skips.py")]
+)
+def test_a_part_of_a_flow_that_is_shown_is_in_a_flow_that_tests_run(said: str, flow: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (shown,) = [each for each in blocks if said in each]
+    run = statements((FLOWS / flow).read_text(encoding="utf-8"))
+    parts = statements(shown)
+    assert any(parts.values())
+    assert {name: [each for each in part if each not in run[name]]
+            for name, part in parts.items()} == {name: [] for name in parts}  # fmt: skip
+
+
+def test_the_flow_of_the_readme_runs_with_the_commands_below_it(
+    tmp_path: Path,
+    hermetic: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    shown = README.partition("## Thirty seconds")[2].partition("\n## ")[0]
+    (flow,) = re.findall(r"```python\n(.*?)```", shown, re.DOTALL)
+    commands = re.findall(r"^\$ (.+)", shown, re.MULTILINE)
+    project = Project(tmp_path, clouds=False)
+    (tmp_path / "flow.py").write_text(flow)
+    process = project.python(str(tmp_path / "flow.py"), "run")
+    _, key, _ = waiting(process)
+    gate = project.gate(key)
+    assert gate
+    monkeypatch.chdir(tmp_path)
+    printed = []
+    for command in commands:
+        args = shlex.split(command.replace("3fa9", gate.request.gate.id[:4]))
+        if args[0] == "hitl":
+            main(args[1:])
+        else:
+            subprocess.run(args, check=True)
+        printed.append(capfd.readouterr().out)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "deploying to staging" in said
+    assert len(printed) == 3
+    assert "Accuracy 94.0%: deploy?" in printed[0]
+    assert key in printed[2]
 
 
 def test_the_faults_shown_are_those_that_are_told(tmp_path: Path) -> None:

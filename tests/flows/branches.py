@@ -28,13 +28,13 @@ class Branches(FlowSpec):
 
     @step
     def joined(self, inputs):
-        self.inputs_given = [each.hitl_input for each in inputs]
+        self.answers = {"left": inputs.left.hitl_input, "right": inputs.right.hitl_input}
         self.merge_artifacts(inputs, exclude=["hitl_input"])
         self.next(self.end)
 
     @step
     def end(self):
-        mark(given=self.inputs_given)
+        mark(given=list(self.answers.values()))
 
 
 if __name__ == "__main__":

@@ -20,19 +20,19 @@ class Skips(FlowSpec):
     @hitl(message="Plant {self.input}?", on_reject="skip", auto_approve_if="input != elm")
     @step
     def plant(self):
+        self.planted = self.input
         mark(tree=self.input)
         self.next(self.water)
 
     @step
     def water(self):
-        self.tree = self.input
-        self.next(self.planted)
+        self.next(self.joined)
 
     @step
-    def planted(self, inputs):
-        approved = [each for each in inputs if each.hitl_decision["outcome"] == "approved"]
-        self.kept = [each.tree for each in approved]
-        self.said = [each.hitl_decision["reason"] for each in inputs if each not in approved]
+    def joined(self, inputs):
+        self.kept = [each.planted for each in inputs if each.hitl_decision["outcome"] == "approved"]
+        decisions = [each.hitl_decision for each in inputs]
+        self.said = [each["reason"] for each in decisions if each["outcome"] != "approved"]
         self.next(self.regions_joined)
 
     @step
