@@ -35,6 +35,17 @@ def test_the_pages_use_the_usual_words() -> None:
     assert of("you") >= 40, "write to the reader"
 
 
+def test_a_table_begins_with_its_header() -> None:
+    """A blank line in the middle ends a table; what follows it shows as text full of bars."""
+    cut = []
+    for page in PAGES:
+        prose = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+        for first, second in re.findall(r"(?:\A|\n\n)(\|.*)\n?(.*)", prose):
+            if not re.fullmatch(r"\|[-:| ]+\|", second):
+                cut.append(f"{page.relative_to(ROOT)}: {first}")
+    assert cut == []
+
+
 def explanations(source: str) -> Iterator[str]:
     """The comments and the docstrings of a module."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
