@@ -73,6 +73,16 @@ def test_a_stranger_finds_in_one_guess_where(rule: str, module: str, name: str) 
     assert name in defined(PACKAGE / module), f"{rule}: not in {module} any more"
 
 
+PAGES = [ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"]
+RECORDS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *RECORDS], ids=lambda page: page.name)
+def test_every_module_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"`([\w/]+/\w+\.py)`", page.read_text(encoding="utf-8"))
+    assert [each for each in named if not any((at / each).exists() for at in (ROOT, PACKAGE))] == []
+
+
 def test_every_package_says_what_it_is_about_and_has_one_level() -> None:
     for folder in sorted(each for each in PACKAGE.iterdir() if (each / "__init__.py").exists()):
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
