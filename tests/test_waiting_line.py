@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from bridge.core.model import ApprovalRequest, Place, PlaceKind
 from bridge.core.records import decision_out
 from bridge.gates.audit import audit
 from bridge.ledger.git_ledger import GitLedger, create
-from bridge.ledger.queue import FRESH, WAITING, Line, between_looks, patience
+from bridge.ledger.queue import FRESH, WAITING, Line, Ticket, between_looks, patience
 from bridge.local.signing import new_key, signing_key
 from tests.githttp import GitServer, serving
 from tests.ledgers import LEDGER, a_decision, a_rejection, a_request, git, opened
@@ -241,6 +242,56 @@ def test_whoever_keeps_pushing_to_a_ticket_stops_nobody(
     mine.loses([spoil] * 9, monkeypatch)
     assert mine.ledger.record(a_decision(asked)).decision
     assert recorded(server, waits, asked) == [False, True]
+
+
+def test_tickets_that_somebody_keeps_adding_before_ones_own_hold_it_up_no_longer(
+    server: GitServer,
+) -> None:
+    dead, asked = ask(server, "F/1/a/1", "F/1/b/1")
+    ticket = Machine(server, "dead", earlier=200).line.taken([a_decision(dead)])
+    mine = Machine(server, "mine")
+
+    def add(number: int) -> None:
+        name = WAITING.replace("*", f"{2_000_000_000 - 190 + number}-{number:016x}")
+        git(server.root / "ledger.git", "update-ref", name, ticket.commit)
+
+    mine.clock.then = [partial(add, number) for number in range(50)]
+    began = mine.clock.at
+    assert mine.ledger.record(a_decision(asked)).decision
+    assert mine.clock.at <= began + patience(10, 0) + between_looks(50)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> GitLedger:
+    """A ledger on this machine, of a decider that signs."""
+    create(tmp_path / "ledger.git")
+    sign = signing_key(KEY).sign
+    return GitLedger(str(tmp_path / "ledger.git"), tmp_path / "cache", signature=sign)
+
+
+def test_a_ticket_of_thousands_of_files_is_not_read(here: GitLedger) -> None:
+    repository = Path(here.where)
+    decision = a_decision(opened(here, "F/1/a/1", venue=SHOWN))
+    own = here._line.taken([decision])
+    rows = git(repository, "ls-tree", own.ref)
+    sha = rows.split()[2]
+    more = "".join(f"100644 blob {sha}\tz{number}.yaml\n" for number in range(2_000))
+    tree = git(repository, "mktree", stdin=f"{rows}\n{more}")
+    large = replace(own, commit=git(repository, "commit-tree", tree, "-m", "large"))
+    with here._clone.held():
+        assert here._line.waiting([large]) == []
+        assert [each.decision for each in here._line.waiting([own])] == [decision]
+
+
+def test_an_earlier_ticket_that_nobody_signed_hides_none_of_ones_own(here: GitLedger) -> None:
+    decision = a_decision(opened(here, "F/1/a/1", venue=SHOWN))
+    own = here._line.taken([decision])
+    text = decision_out(replace(decision, reason="approved by an opener"))
+    ref = WAITING.replace("*", f"{own.at - 1}-{'a' * 16}")
+    files = {f"{decision.gate_id}.yaml": text, f"{decision.gate_id}.sig": "none"}
+    forged = Ticket(ref, put(Path(here.where), ref, files), own.at - 1)
+    with here._clone.held():
+        assert [each.ticket for each in here._line.waiting([forged, own])] == [own]
 
 
 # -- the way out -----------------------------------------------------------------------------------

@@ -273,8 +273,13 @@ class GitClone:
 
         Beyond `most` bytes nothing comes of it, and each level is to be brought by itself.
         """
+        if self._filters:
+            self.bring_within(objects, but, most)
+
+    def bring_within(self, objects: Iterable[str], but: str, most: int) -> None:
+        """The same of what anybody may have pushed, however much it is: look what came."""
         missing = [each for each in dict.fromkeys(objects) if self._look(each) is None]
-        if missing and self._filters:
+        if missing:
             with suppress(LedgerCorrupt):
                 self._ask(missing, but, most)
 
@@ -428,8 +433,11 @@ class GitClone:
         except UnicodeDecodeError:
             raise LedgerCorrupt(f"the file {sha} in {self.where} is not text") from None
 
-    def tree(self, sha: str) -> Tree:
-        return read_tree(self._content(sha, "tree"))
+    def tree(self, sha: str, most: int = MOST_BYTES) -> Tree:
+        content = self._content(sha, "tree")
+        if len(content) > most:
+            raise LedgerCorrupt(f"the folder {sha} in {self.where} has more files than a record")
+        return read_tree(content)
 
     def data(self, sha: str) -> bytes:
         return self._content(sha, "blob")

@@ -36,6 +36,9 @@ SECONDS_FOR_ALL = 3600.0
 #: Of one object that is read into memory. A record has a quarter of it.
 MOST_BYTES = 8 * 1024 * 1024
 
+#: Of all objects together that are remembered as they were read.
+_MOST_SEEN = 8 * MOST_BYTES
+
 #: Objects that are asked for in one go: of some 100 bytes each, where a pipe takes 65,536.
 _AT_ONCE = 100
 
@@ -133,6 +136,7 @@ class ObjectReader:
     def __init__(self, environment: Mapping[str, str], pass_fds: Sequence[int]) -> None:
         self._environment, self._pass_fds = environment, pass_fds
         self._seen: dict[str, Thing] = {}
+        self._size = 0  # of what was seen
         self._start, self._read = time.monotonic(), 0
         self._open()
 
@@ -141,8 +145,14 @@ class ObjectReader:
 
     def look(self, sha: str) -> Thing | None:
         """Like `read`, of an object that is going to be asked for again."""
-        found = self._seen.get(sha) or self.read(sha)
+        if known := self._seen.get(sha):
+            return known
+        found = self.read(sha)
         if found:
+            self._size += len(found.content)
+            if self._size > _MOST_SEEN:  # what strangers pushed must not fill the memory
+                self._seen.clear()
+                self._size = len(found.content)
             self._seen[sha] = found
         return found
 

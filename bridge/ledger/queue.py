@@ -12,10 +12,11 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final
 
 from bridge.core import log
@@ -38,9 +39,14 @@ _TICKET: Final = re.compile(r"refs/heads/gate/waiting/([0-9]{10})-[0-9a-f]{16}")
 
 #: Seconds for which a ticket counts. An older one is removed by the next push that records.
 FRESH: Final = 300
-#: Tickets that one push takes along, and decisions of one ticket.
+#: Tickets that one push takes along, and decisions of one ticket and of all together.
 MOST: Final = 100
 _MOST_IN_ONE: Final = 200
+_MOST_AT_ONCE: Final = 400
+#: Bytes of one ticket's folder, of each of the two fetches, and characters of all decisions.
+_MOST_TREE: Final = 65_536
+_MOST_FETCHED: Final = 4 * 1024 * 1024
+_MOST_TEXT: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,10 @@ class Ticket:
     commit: str
     at: int
 
+    @property
+    def name(self) -> str:
+        return self.ref.rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -58,12 +68,20 @@ class Waiting:
 
     ticket: Ticket
     decision: Decision
-    text: str
-    signature: str | None
 
     @property
     def gate_id(self) -> str:
         return self.decision.gate_id
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of a ticket, and its signature's: their names in git."""
+
+    ticket: Ticket
+    gate_id: str
+    text: str
+    signature: str | None
 
 
 def tickets(refs: Mapping[str, str]) -> list[Ticket]:
@@ -135,41 +153,63 @@ class Line:
         )
 
     def waiting(self, found: Sequence[Ticket]) -> list[Waiting]:
-        """What these tickets ask to record. One that makes no sense asks nothing."""
-        self._clone.bring_roots([each.commit for each in found])
-        folders = []
-        for ticket in found:
+        """What these tickets ask to record, and may. One that makes no sense asks nothing.
+
+        Who may open a gate can push any number of tickets of any size. So little is fetched, and
+        with a signing key nothing is parsed that it didn't sign.
+        """
+        self._clone.bring_within([each.commit for each in found], "tree:1", _MOST_FETCHED)
+        files = list(islice(self._files_of(found), _MOST_AT_ONCE))
+        shas = [sha for each in files for sha in (each.text, each.signature) if sha]
+        self._clone.bring_within(shas, "tree:0", _MOST_FETCHED)
+        asked, room = [], _MOST_TEXT
+        for each in files:
             with suppress(LedgerCorrupt):
-                folders.append((ticket, self._clone.tree(self._clone.root(ticket.commit))))
-        self._clone.bring_files(
-            leaf.sha for _, files in folders for _, leaf in _some(files.items()) if _is_file(leaf)
-        )
-        asked = []
-        for ticket, files in folders:
-            for name, leaf in _some(files.items()):
-                gate_id, _, kind = name.partition(".")
-                if kind == "yaml" and IS_ID.fullmatch(gate_id) and _is_file(leaf):
-                    with suppress(LedgerCorrupt):
-                        text = self._clone.blob(leaf.sha)
-                        mark = files.get(f"{gate_id}.sig")
-                        signed = self._clone.blob(mark.sha) if mark and _is_file(mark) else None
-                        decision = decision_in(text, name)
-                        if decision.gate_id == gate_id:
-                            asked.append(Waiting(ticket, decision, text, signed))
+                text, signature = self._here(each.text), self._here(each.signature)
+                if not text or len(text) > room or not self._may_be_mine(each, text, signature):
+                    continue
+                room -= len(text)
+                decision = decision_in(text, each.gate_id)
+                if decision.gate_id == each.gate_id:
+                    asked.append(Waiting(each.ticket, decision))
         return asked
 
-    def believes(self, waiting: Waiting, request: ApprovalRequest) -> bool:
-        """Whether it may be recorded because its ticket says so.
+    def _files_of(self, found: Sequence[Ticket]) -> Iterator[_File]:
+        for ticket in found:
+            try:
+                if not (self._clone.has(ticket.commit) and self._clone.has(self._root(ticket))):
+                    continue
+                files = self._clone.tree(self._root(ticket), _MOST_TREE)
+            except LedgerCorrupt:
+                continue
+            for name, leaf in files.items():
+                gate_id, _, kind = name.partition(".")
+                if kind == "yaml" and IS_ID.fullmatch(gate_id) and _is_file(leaf):
+                    mark = files.get(f"{gate_id}.sig")
+                    signature = mark.sha if mark and _is_file(mark) else None
+                    yield _File(ticket, gate_id, leaf.sha, signature)
+
+    def _root(self, ticket: Ticket) -> str:
+        return self._clone.root(ticket.commit)
+
+    def _here(self, sha: str | None) -> str | None:
+        return self._clone.blob(sha) if sha and self._clone.has(sha) else None
+
+    def _may_be_mine(self, file: _File, text: str, signature: str | None) -> bool:
+        """Whether a signing decider would sign it itself; without a key, `believes` says more."""
+        if not self._signature:
+            return True
+        mine = self._signature(_about(file.ticket.name, text), WAITING_NAMESPACE)
+        return hmac.compare_digest(mine.encode(), (signature or "").encode())
+
+    def believes(self, request: ApprovalRequest) -> bool:
+        """Whether what a ticket asks of this gate may be recorded.
 
         Who may push a ticket may open gates, and on GitHub not decide them. There it takes the
         decider's own signature, which is the same each time. On a ledger of no forge, who may push
         the one may push the other.
         """
-        if self._signature:
-            about = _about(waiting.ticket.ref.rpartition("/")[2], waiting.text)
-            mine = self._signature(about, WAITING_NAMESPACE)
-            return hmac.compare_digest(mine.encode(), (waiting.signature or "").encode())
-        return self._trusts_unsigned and request.forge is None
+        return bool(self._signature) or (self._trusts_unsigned and request.forge is None)
 
 
 def _about(name: str, text: str) -> bytes:
@@ -179,10 +219,6 @@ def _about(name: str, text: str) -> bytes:
 
 def _is_file(leaf: Leaf) -> bool:
     return leaf.mode in BLOBS
-
-
-def _some(files: Iterable[tuple[str, Leaf]]) -> list[tuple[str, Leaf]]:
-    return list(files)[: 2 * _MOST_IN_ONE]
 
 
 @dataclass(slots=True)
@@ -233,7 +269,10 @@ class Turn:
         back_off(tries)
 
     def _wait(self, own: Ticket) -> None:
-        """Until the ticket is gone, or is the first, or nobody before it gets through."""
+        """Until the ticket is gone, or is the first, or nobody before it gets through.
+
+        Only a move of the ledger is news: whoever may open gates can add tickets without end.
+        """
         seen: object = None
         since = self.line.now()
         while True:
@@ -244,7 +283,7 @@ class Turn:
             if own.ref not in places:
                 return
             place = places.index(own.ref)
-            now = [*shards_of(refs).items()], places[:place]
+            now = shards_of(refs)
             if now != seen:
                 seen, since = now, self.line.now()
             if place == 0 or self.line.now() - since >= patience(place, self._slowest):

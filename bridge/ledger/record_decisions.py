@@ -80,7 +80,7 @@ class _Others:
     def allow(self, line: Line, request: ApprovalRequest) -> bool:
         """Whether the decision of this gate is one's own, or of a ticket that may ask for it."""
         waiting = self.first.get(request.gate.id)
-        return waiting is None or line.believes(waiting, request)
+        return waiting is None or line.believes(request)
 
 
 class DecisionRecorder:
