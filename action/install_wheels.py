@@ -352,7 +352,7 @@ for name, source in marshal.load(sys.stdin.buffer).items():
     try:
         made[name] = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
     except (SyntaxError, ValueError):
-        pass  # whoever imports it is told
+        pass  # its import says so
 marshal.dump(made, sys.stdout.buffer)
 """
 

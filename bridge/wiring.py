@@ -36,7 +36,7 @@ def clock() -> datetime:
 
 
 def ledger(settings: Settings, start: Path | None = None) -> Ledger:
-    """The configured ledger, or the one of this project, made where there is none."""
+    """The configured ledger, or the one of this project, made if there is none."""
     from bridge.ledger import git_ledger
 
     path = laptop_ledger(start or Path.cwd())
@@ -228,7 +228,7 @@ def _signature(settings: Settings) -> Callable[[bytes, str], str] | None:
 
 
 def cluster(settings: Settings) -> Cluster | None:
-    """Where decisions are delivered: Argo Server, or Kubernetes itself; None where none is set."""
+    """Where decisions are delivered: Argo Server, or Kubernetes itself; None if none is set."""
     if settings.argo_server:
         from bridge.argo.argo_server import ArgoServer
 
@@ -260,7 +260,7 @@ def as_person(forge: str, env: Mapping[str, str]) -> Forge:
 
 
 def laptop_ledger(start: Path) -> Path:
-    """The nearest ledger from here upwards; where there is none, the top of the project's."""
+    """The nearest ledger from here upwards; if there is none, the top of the project's."""
     here = Path(os.path.abspath(start))
     upwards = [here, *here.parents]
     for folder in upwards:

@@ -66,5 +66,6 @@ def test_the_code_explains_itself_in_the_usual_words() -> None:
         """Per 10,000 words."""
         return sum(counts[each] for each in these) * 10_000 / len(found)
 
+    assert of("where") <= 28, "write `if` for a condition"
     assert of("told", "tells") <= 3, "write `says`, or who does what"
     assert of("whoever", "whom", "whomever") <= 3, "write `anyone who`, `the person who`"

@@ -23,7 +23,7 @@ from bridge.core.errors import ClusterUnavailable
 Json = dict[str, Any]
 
 _SECONDS: Final = 20
-#: What it answers, with a code of gRPC, both where the node moved already and where there is none.
+#: What it answers, with a code of gRPC, both if the node moved already and if there is none.
 _TAKEN: Final = 500
 _MEANINGS: Final = {
     401: "refuses the token: give a good one in HITL_ARGO_TOKEN",

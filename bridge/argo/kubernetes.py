@@ -201,7 +201,7 @@ class Kubernetes:
         return any(each.name == _PLURAL for each in found.resources)
 
     def _controller(self, namespace: str) -> str | None:
-        """Its image, where it runs beside the workflows and may be seen."""
+        """Its image, if it runs beside the workflows and may be seen."""
         from kubernetes import client
 
         apps: Any = client.AppsV1Api()
@@ -218,7 +218,7 @@ class Kubernetes:
         return images[0] if images else None
 
     def _configuration(self, namespace: str) -> Mapping[str, str] | None:
-        """The controller's, where it is beside the workflows and may be seen."""
+        """The controller's, if it is beside the workflows and may be seen."""
         from kubernetes import client
 
         core: Any = client.CoreV1Api()

@@ -83,7 +83,7 @@ def suspend(name: str, policy: Policy) -> Json:
         "inputs": {"parameters": [{"name": GATE}, {"name": PAGE}]},
         "outputs": {"parameters": [decision]},
         "suspend": {"duration": waits},
-        # Where the workflow or the cluster gives every template retries, a node set to Failed would
+        # If the workflow or the cluster gives every template retries, a node set to Failed would
         # be suspended afresh.
         "retryStrategy": {"limit": 0},
     }
@@ -170,7 +170,7 @@ def _container(verb: str, inputs: Mapping[str, str], pods: Pods, secret: str | N
 
 
 def posts_of(manifest: Mapping[str, Any], steps: list[GatedStep], pods: Pods) -> list[Post]:
-    """A post for each gated step that has none yet. Raises `Faults` where Metaflow compiled them
+    """A post for each gated step that has none yet. Raises `Faults` if Metaflow compiled them
     otherwise than is known here: then no gate could be relied upon."""
     faults: list[str] = []
     posts: list[Post] = []

@@ -34,7 +34,7 @@ def shown(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """The same where a line break may stay one."""
+    """The same, but a line break stays one."""
     from bridge.core.sanitize import harmless_terminal
 
     return harmless_terminal(text)

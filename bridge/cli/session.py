@@ -55,7 +55,7 @@ class Session:
         return clock()
 
     def gate(self, name: str) -> Standing:
-        """The gate of this name, settled first (and that is said) where its deadline has passed."""
+        """The gate of this name, settled first (and that is said) if its deadline has passed."""
         (found,) = self.gates([name])
         if isinstance(found, Exception):
             raise found

@@ -64,7 +64,7 @@ def summarise(name: str, value: Any, *, digest: str, size: int | None = None) ->
 
 
 def unread(name: str, type_name: str, digest: str, size: int | None = None) -> Artifact:
-    """The artifact by type and size alone, where it was not unpickled."""
+    """The artifact by type and size alone, if it was not unpickled."""
     return Artifact(name, _spoken(type_name), digest, size)
 
 

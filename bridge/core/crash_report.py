@@ -110,7 +110,7 @@ def _written(text: str, cache: Path) -> Path:
 
 
 def released() -> str:
-    """The bridge's version, in words where it has none."""
+    """The bridge's version, in words if it has none."""
     try:
         return version("approval-bridge")
     except PackageNotFoundError:  # run from a checkout

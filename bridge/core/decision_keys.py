@@ -40,7 +40,7 @@ from bridge.core.sshsig import (
 
 _OPTIONS: Final = re.compile(r"((?:unsigned-)?until=\S*)\s+(.*)", re.DOTALL)
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-#: What Argo would take for a parameter, where the keys are in a workflow.
+#: What Argo would take for a parameter, if the keys are in a workflow.
 _BRACES: Final = re.compile("[{}]")
 
 

@@ -16,7 +16,7 @@ class Workflow:
     namespace: str
     name: str
     uid: str
-    cluster: str = ""  # as its deployer calls it, where the ledger has gates of several
+    cluster: str = ""  # as its deployer calls it, if the ledger has gates of several
 
 
 class Delivery(StrEnum):

@@ -66,7 +66,7 @@ class Channel(StrEnum):
 class Actor:
     """A person, as far as the channel can tell.
 
-    `proven` is true only where somebody other than this machine vouches for it. `teams` are claims
+    `proven` is true only if somebody other than this machine vouches for it. `teams` are claims
     of the same strength as the name.
     """
 
@@ -103,7 +103,7 @@ class Vote:
     inputs: Mapping[str, Any] | None = None
     url: str | None = None
     body_sha256: str | None = None
-    dismissed_by: Actor | None = None  # who dismissed the review, where somebody did
+    dismissed_by: Actor | None = None  # who dismissed the review, if somebody did
     dismissed_at: datetime | None = None
     signature: str | None = None  # armored, by the voter's own SSH key
     signed_by: str | None = None  # the fingerprint of that key; None: nothing proves a signature

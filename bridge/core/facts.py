@@ -28,8 +28,8 @@ class Source(StrEnum):
     """Who says so. The opener's key lies beside the initiator's code, so a run is that person."""
 
     RUN = "run"  # the run itself
-    # Argo's. Never a proof, whoever may write labels: `argo submit --from … -l` replaces what Argo
-    # Server wrote, for it applies a request's labels last.
+    # Argo's. Never a proof, even if few may write labels: `argo submit --from … -l` replaces what
+    # Argo Server wrote, for it applies a request's labels last.
     # https://github.com/argoproj/argo-workflows/blob/v4.1.2/server/workflow/workflow_server.go
     CREATOR_LABEL = "creator-label"
     OPENER = "opener"  # the account whose token opened the page

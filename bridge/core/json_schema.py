@@ -311,7 +311,7 @@ def pointed(root: Mapping[str, Any], ref: object) -> Mapping[str, Any] | None:
 
 
 def _said(error: ValidationError) -> Iterator[tuple[str | None, str]]:
-    """A fault of the input in plain words, with the name of the field where the path has none."""
+    """A fault of the input in plain words, with the name of the field if the path has none."""
     place = _place(error.path)
     given: Any = error.instance
     wanted: Any = error.validator_value

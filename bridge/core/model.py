@@ -452,7 +452,7 @@ class Objections:
 class Standing:
     """A gate as the ledger has it: its request, and its decision if there is one.
 
-    `commit` holds them; `head` is the open gate branch's commit, None where the branch is gone.
+    `commit` holds them; `head` is the open gate branch's commit, None if the branch is gone.
     `objections` and `facts` are those on record. `other_facts` are too, and are proven of what was
     asked here before. `page` is git's name of the `request.md` beside the request.
     """
@@ -476,7 +476,7 @@ class Recorded:
     by: Decider
     key: str
     headline: str
-    approvers: str  # who voted, in words; empty where nobody did
+    approvers: str  # who voted, in words; empty if nobody did
     decided_at: datetime
     commit: str
     unverified: bool = False  # nobody but the machine that voted says who it was

@@ -113,7 +113,7 @@ class _Dtype:
 
 
 def _number(dtype: object, data: object) -> Any:
-    # No dependency: where it is missing, the number is not read.
+    # No dependency: if it is missing, the number is not read.
     numpy = importlib.import_module("numpy")
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes):
         raise NotPlain("it is no number of numpy's")

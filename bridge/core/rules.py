@@ -85,7 +85,7 @@ class Actors:
     """Who may vote.
 
     `names` are people (name, e-mail or login) or teams, as this machine knows them. `users` are
-    accounts on a forge: `ann`, or `ann#583231` where the number must be hers too. `groups` are
+    accounts on a forge: `ann`, or `ann#583231` if the number must be hers too. `groups` are
     the forge's to answer for.
     """
 

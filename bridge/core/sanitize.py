@@ -123,7 +123,7 @@ def cut(text: str, width: int) -> str:
 
 # -- Markdown ------------------------------------------------------------------------------------
 
-#: Markup wherever it stands, or where it stands like this. `_` within a word, `!` within a sentence
+#: Markup in any place, or in a place like this. `_` within a word, `!` within a sentence
 #: and the rest of ordinary prose are left, so that the source stays readable.
 _MARKUP: Final = re.compile(
     r"[&<>\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|!(?=\[|$)|^[#=]|^[-+:](?=[-+:\s]|$)"

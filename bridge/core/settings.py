@@ -50,7 +50,7 @@ LOG = "HITL_LOG"
 RUNNER_DEBUG = "RUNNER_DEBUG"
 #: `namespace/name/uid`, in the pods of a workflow that has gates.
 WORKFLOW = "HITL_WORKFLOW"
-#: What this cluster is called, where several have gates in one ledger.
+#: What this cluster is called, if several have gates in one ledger.
 CLUSTER = "HITL_CLUSTER"
 #: Where gates are deployed: the Kubernetes Secrets of who opens and who reads, and whether pods are
 #: brought the Python that a gate needs.
@@ -103,7 +103,7 @@ class Settings:
     argo_server: str | None = None  # where decisions are delivered, instead of to Kubernetes itself
     argo_token: str | None = field(default=None, repr=False)
     kubeconfig: str | None = None
-    cluster: str = ""  # the name of the one that the workflows run in, where it has one
+    cluster: str = ""  # the name of the one that the workflows run in, if it has one
     sign: bool = False  # git signs what is recorded, with the key it is configured with
     workflow: Workflow | None = None  # the one that this pod belongs to
     keys: tuple[DecisionKey, ...] = ()  # what none of them signed is no decision; none: unchecked

@@ -35,7 +35,7 @@ def markdown(done: Sequence[Tended]) -> str:
 
 
 def outcome(done: Tended) -> Outcome | None:
-    """Where the gate stands; None where there is no gate."""
+    """Where the gate stands; None if there is no gate."""
     if done.standing is None:
         return None
     return done.standing.decision.outcome if done.standing.decision else Outcome.PENDING

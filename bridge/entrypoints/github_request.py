@@ -148,7 +148,7 @@ class Witness:
         return claims, run
 
     def _job(self, claims: oidc.RunToken, run: Run) -> Job:
-        # What a request says of its run is a claim, whoever wrote it: the ledger has the proofs.
+        # What a request says of its run is a claim, by anyone's hand: the ledger has the proofs.
         said = (
             replace(each, source=Source.RUN, proven=False) for each in asking_run.facts(claims, run)
         )

@@ -61,7 +61,7 @@ class Signatures:
     def of_objections(self, commit: str, folder: str, text: str, signature: str | None) -> bool:
         """Whether the objections that this commit records are signed at all.
 
-        By whom is seen with the decision: until then, no request in the record names a repository.
+        The decision shows who signed: until then, no request in the record names a repository.
         """
         if self._keys:
             found = _Objected(commit, text, signature, frozenset(self._ahead))

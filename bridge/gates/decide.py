@@ -1,4 +1,4 @@
-"""Decide a gate: judge the evidence; where it is enough, record the decision, then tell people."""
+"""Decide a gate: judge the evidence; if it is enough, record the decision, then tell people."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def decide(
     """The evaluation, and the gate as it is after it. The first decision wins.
 
     What is decided and what is objected is on record before anybody is answered.
-    Where the standing's decision is not this evaluation's, somebody else was first.
+    If the standing's decision is not this evaluation's, somebody else was first.
     """
     # The one door to the record: an approval whose input does not fit its schema stays outside.
     fits = partial(objection, standing.request.schema)

@@ -21,7 +21,7 @@ _LOOKS = 3
 def deliver(cluster: Cluster, standing: Standing, now: datetime) -> Resumption:
     """Move the gate's node as the record says; what was moved already is left as it is.
 
-    Raises `NothingToDeliver` where nothing is recorded, or no workflow of Argo waits.
+    Raises `NothingToDeliver` if nothing is recorded, or no workflow of Argo waits.
     """
     request, decision = standing.request, standing.decision
     if request.workflow is None:
@@ -75,7 +75,7 @@ def _phase(request: ApprovalRequest, decision: Decision) -> str:
 
 
 def amiss(found: Resumption, standing: Standing) -> str | None:
-    """What people should know of a delivery; None where the node bears the decision, as it should.
+    """What people should know of a delivery; None if the node bears the decision, as it should.
 
     A person or the deadline may have moved the node first. The record is what holds: the step
     reads it, and not the node.

@@ -38,7 +38,7 @@ def evidence(
     gathered: Gathered,
     now: datetime,
 ) -> Evidence:
-    """All that this page can be judged by. Looks up those alone of whom it is asked."""
+    """All that this page can be judged by. Looks up only those that are asked for."""
     found = Evidence(
         now=now,
         votes=gathered.votes,
@@ -173,7 +173,7 @@ def heard(ledger: Ledger, forge: Forge, standing: Standing, look: Look, now: dat
 
 
 def _condition(request: ApprovalRequest) -> Condition | None:
-    """The condition that the policy lets approve, looked at; None where there is none.
+    """The condition that the policy lets approve, looked at; None if there is none.
 
     One that is a function of the flow's own cannot be looked at here, and so approves nothing.
     """

@@ -42,7 +42,7 @@ class Brought:
 
 
 def finish(desk: Desk, site: Site, page: Page, standing: Standing, decision: Decision) -> Tended:
-    """Show a recorded decision; where the page shows it already, the gate's branch may go."""
+    """Show a recorded decision; if the page shows it already, the gate's branch may go."""
     seen = gather.shown(page, site.voices)
     head = standing.head or page.head or (seen.head if seen else standing.commit)
     current = status_comment.newest(page, site.voices)

@@ -170,7 +170,7 @@ def _policies(site: Site) -> PolicyFile:
 
 
 def check_covered(site: Site, subject: Subject, declared: Declared, initiator: str | None) -> None:
-    """Raises `NoPolicy` or `Faults` where it is sure already that this gate could not be asked.
+    """Raises `NoPolicy` or `Faults` if it is sure already that this gate could not be asked.
 
     `subject` need not say its artifacts yet.
     """
@@ -210,7 +210,7 @@ def put_up(desk: Desk, look: Look, standing: Standing, *notes: str) -> Page:
 
 
 def invite(forge: Forge, request: ApprovalRequest, page: Page) -> tuple[str, ...]:
-    """Ask those for a review whom nobody asked yet. Returns those whom this account may not ask."""
+    """Request the reviews that nobody requested yet. Returns those that this account may not."""
     left = left_to_ask(request, page)
     return forge.invite(page, left) if left else ()
 

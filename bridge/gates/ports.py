@@ -32,7 +32,7 @@ class Clock(Protocol):
 
 
 class Ledger(Protocol):
-    """The record. Every method raises `LedgerUnavailable` where it cannot be reached.
+    """The record. Every method raises `LedgerUnavailable` if it cannot be reached.
 
     Reading never fetches more than the gate asked for; writing is compare-and-swap and returns what
     stands afterwards, which is not always what was offered: the first decision wins.
@@ -52,8 +52,8 @@ class Ledger(Protocol):
         """Put the request, its page (request.md) and its pictures on the gate's branch. A picture
         that is not among those `drawn` is there already.
 
-        Finds the first where it was opened before with the same digest; replaces a pending one
-        whose digest differs; returns the standing decision untouched where it was decided.
+        Finds the first if it was opened before with the same digest; replaces a pending one
+        whose digest differs; returns the standing decision untouched if it was decided.
         """
         ...
 
@@ -69,7 +69,7 @@ class Ledger(Protocol):
         ...
 
     def read(self, gate_id: str) -> Standing | None:
-        """The gate as it stands now; None where the ledger does not know it."""
+        """The gate as it stands now; None if the ledger does not know it."""
         ...
 
     def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
@@ -96,9 +96,9 @@ class Ledger(Protocol):
         ...
 
     def record(self, decision: Decision) -> Standing:
-        """Record a decision; where another came first, return that one.
+        """Record a decision; if another came first, return that one.
 
-        Raises `LostRequest` where the request it answers was replaced meanwhile, and
+        Raises `LostRequest` if the request it answers was replaced meanwhile, and
         `StaleBaseline` if it was compared with another gate than was due.
         """
         ...
@@ -211,7 +211,7 @@ class Forge(Protocol):
         ...
 
     def look(self, number: int) -> Look:
-        """The repository and this one page. Raises `NoSuchPage` where there is none."""
+        """The repository and this one page. Raises `NoSuchPage` if there is none."""
         ...
 
     def find(
@@ -255,7 +255,7 @@ class Forge(Protocol):
     def create(self, request: ApprovalRequest, title: str, body: str) -> Page:
         """A new page of the gate; an issue is labelled as waiting at once.
 
-        Raises `NothingToShow` where the branch holds nothing that the base lacks.
+        Raises `NothingToShow` if the branch holds nothing that the base lacks.
         """
         ...
 
@@ -285,7 +285,7 @@ class Forge(Protocol):
         ...
 
     def memberships(self, questions: Sequence[Question]) -> tuple[Membership, ...]:
-        """An answer to each, `unknown` where it cannot be had."""
+        """An answer to each, `unknown` if it cannot be had."""
         ...
 
 
@@ -303,17 +303,17 @@ class Engine(Protocol):
 class Cluster(Protocol):
     """Where workflows of Argo run. Raises `ClusterUnavailable` throughout.
 
-    `name` is what requests call it, empty where its deployers do not name it.
+    `name` is what requests call it, empty if its deployers do not name it.
     """
 
     name: str
 
     def workflow(self, named: Workflow) -> dict[str, Any] | None:
-        """The object of this name as it is now; None where there is none."""
+        """The object of this name as it is now; None if there is none."""
         ...
 
     def move(self, named: Workflow, seen: Mapping[str, Any], move: Move) -> bool:
-        """Whether the node moved. `seen` is the object that this rests on: where it holds no more,
+        """Whether the node moved. `seen` is the object that this rests on: if it holds no more,
         nothing is written."""
         ...
 
@@ -354,5 +354,5 @@ class Asker(Protocol):
     def ask(
         self, request: ApprovalRequest, person: Actor, decided: Callable[[], bool]
     ) -> Vote | None:
-        """Their vote with valid input; None where they gave none, or `decided` came first."""
+        """Their vote with valid input; None if they gave none, or `decided` came first."""
         ...

@@ -368,7 +368,7 @@ class _Judging:
         return Tended(says, self._standing, evaluation, self._page, failed)
 
     def _invite(self) -> tuple[str, ...]:
-        """Those who are named and whom no account of the bridge may ask for a review."""
+        """Those who are named, if no account of the bridge may ask them for a review."""
         page, request = self._page, self._standing.request
         left = left_to_ask(request, page)
         if were_refused(page, self._site.voices, left):

@@ -144,7 +144,7 @@ class Venue(Protocol):
         """An undecided gate, judged as it would be now."""
         ...
 
-    # -- for whoever tidies up -------------------------------------------------------------------
+    # -- to tidy up ------------------------------------------------------------------------------
 
     def unsettled(self) -> tuple[OpenGate, ...]:
         """The open gates that `settle` and `withdraw` may end here, oldest first."""

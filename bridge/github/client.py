@@ -1,4 +1,4 @@
-"""GitHub: REST where it must be, one GraphQL query or mutation where it can be.
+"""GitHub: one GraphQL query or mutation if possible, else REST.
 
 The `Forge` port. Every address comes from the settings. What GitHub leaves out of an answer is an
 error here: half a page of reviews is not evidence.
@@ -274,7 +274,7 @@ class GitHub:
         return self._understood(lambda: words.new_page(made))
 
     def _open_already(self, branch: str, base: str) -> Page:
-        """Ours, where another run was quicker or an answer was lost; else a stranger's."""
+        """Ours, if another run was quicker or an answer was lost; else a stranger's."""
         look = self.find([branch])
         pages = [each for each in look.pages if each.state is State.OPEN and each.is_into(base)]
         for page in pages:
@@ -426,7 +426,7 @@ class GitHub:
         return data
 
     def _understood(self, read: Callable[[], T]) -> T:
-        """What an answer means, where it is what GitHub's description says."""
+        """What an answer means, if it is what GitHub's description says."""
         try:
             return read()
         except (KeyError, TypeError, ValueError, AttributeError):

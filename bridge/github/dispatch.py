@@ -37,7 +37,7 @@ class Dispatch:
 
 
 def approved_commit(request: ApprovalRequest) -> str:
-    """The commit that the asking run was of. Raises `GateShut` where it names none."""
+    """The commit that the asking run was of. Raises `GateShut` if it names none."""
     said = commit_of(request)
     if said is None:
         raise GateShut(f"{request.gate.key} does not run: its request names no commit")

@@ -37,14 +37,14 @@ _log = log.logger("github")
 
 #: Seconds until an unanswered request is given up.
 _SECONDS = 20
-#: How often a request is sent that may be sent twice, where GitHub fails or the line breaks.
+#: How often a request is sent that may be sent twice, if GitHub fails or the line breaks.
 _TRIES = 3
 #: Seconds that a line waits in all, for limits and for GitHub to recover: a waiting runner costs
 #: money, and the next sweep goes on where this one stopped.
 PATIENCE = 120.0
 #: GitHub's key sets have some 8,000 bytes.
 _LARGEST = 200_000
-#: Where GitHub names no time, its documentation asks for a minute.
+#: If GitHub names no time, its documentation asks for a minute.
 _UNNAMED = 60.0
 #: A token about to expire is not begun with: git may work with it for some minutes.
 _MARGIN = timedelta(minutes=5)
@@ -62,7 +62,7 @@ class Denied(ForgeUnavailable):
 
 
 class Line:
-    """As whom the settings say. Raises `ForgeUnavailable`, never with a secret in it."""
+    """The account that the settings name. Raises `ForgeUnavailable`, never with a secret in it."""
 
     def __init__(
         self, settings: GitHubSettings, pause: Callable[[float], None] = time.sleep
@@ -99,7 +99,7 @@ class Line:
         return self._asked("GET", path, None, why, again=True)
 
     def post(self, path: str, given: Json, why: str, *, again: bool) -> Any:
-        """`again`: doing it twice is no harm, so it may be repeated where no answer came."""
+        """`again`: doing it twice is no harm, so it may be repeated if no answer came."""
         return self._asked("POST", path, given, why, again=again)
 
     def send(self, method: str, path: str, given: Json | None, why: str) -> Any:
@@ -250,7 +250,7 @@ class _Minted:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What came back. `trouble` is why there is nothing to work with, empty where there is."""
+    """What came back. `trouble` is why there is nothing to work with, empty if there is."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)

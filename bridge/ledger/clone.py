@@ -391,7 +391,7 @@ class GitClone:
     # -- objects in the clone ----------------------------------------------------------------
 
     def _look(self, sha: str) -> Thing | None:
-        """An object that is here; None where it is not."""
+        """An object that is here; None if it is not."""
         return self._open_reader().look(sha)
 
     def _open_reader(self) -> ObjectReader:

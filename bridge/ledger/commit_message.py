@@ -13,7 +13,7 @@ from bridge.core.model import ApprovalRequest, Decision, Recorded
 from bridge.core.timestamps import moment, moment_out
 from bridge.ledger.commit_trailers import message, one_line, parsed
 
-#: As a table and `hitl show` say it of whom only git's own settings name.
+#: As a table and `hitl show` say it of people whom only git's own settings name.
 _UNVERIFIED: Final = "unverified"
 
 
@@ -70,7 +70,7 @@ def objections_message(
 
 
 def recorded(sha: str, commit: str) -> Recorded | None:
-    """A decision, from the text of its one commit; None where it is another kind of commit."""
+    """A decision, from the text of its one commit; None if it is another kind of commit."""
     subject, trailers = parsed(commit)
     try:
         return Recorded(

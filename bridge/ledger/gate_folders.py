@@ -74,7 +74,7 @@ class GateFolders:
         folders = self.of([*shards.values(), *([gate] if gate else [])], gate_id)
         self._clone.bring_files(record_ids(folders.values()))
         # The record first: a branch that outlived its decision changes nothing. Then the branch: a
-        # request that was merged by hand is no decision, and asks only where the branch is gone.
+        # request that was merged by hand is no decision, and asks only if the branch is gone.
         recorded = {name: sha for name, sha in shards.items() if sha != gate and folders[sha]}
         if found := self._decided(gate_id, recorded, folders, gate):
             return found

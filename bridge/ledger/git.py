@@ -39,7 +39,7 @@ MOST_BYTES = 8 * 1024 * 1024
 #: Of all objects together that are remembered as they were read.
 _MOST_SEEN = 8 * MOST_BYTES
 
-#: Objects that are asked for in one go: of some 100 bytes each, where a pipe takes 65,536.
+#: Objects that are asked for in one go: of some 100 bytes each; a pipe takes 65,536.
 _AT_ONCE = 100
 
 QUIET = {
@@ -157,7 +157,7 @@ class ObjectReader:
         return found
 
     def read(self, name: str) -> Thing | None:
-        """What git finds by this name, which holds no newline; None where it finds nothing.
+        """What git finds by this name, which holds no newline; None if it finds nothing.
 
         Raises `LedgerCorrupt` for an object that is too large to be one of the bridge's.
         """

@@ -164,7 +164,7 @@ class GitLedger:
             ref = f"refs/heads/{request.gate.branch}"
             before = refs.get(ref)
             if before:
-                # Where another machine opened it, this one has not all of it, and a push looks at
+                # If another machine opened it, this one has not all of it, and a push looks at
                 # what the remote has at the same paths.
                 folder = self._gates.of([before], request.gate.id)[before]
                 self._clone.bring(leaf.sha for leaf in folder.values() if leaf.mode in BLOBS)
@@ -401,7 +401,7 @@ class GitLedger:
         return {each.file: files[each.file] for each in request.pictures}
 
     def _begin(self, at: datetime) -> str:
-        """The ledger's first commit, where there is none."""
+        """The ledger's first commit, if there is none."""
         tree = new_branch.first_tree(self._clone, at)
         commit = self._commits.make(tree, [], "The ledger begins\n", author=BRIDGE, at=at)
         self._exchanges.push({ref_of(FIRST): commit}, lease={ref_of(FIRST): ""})

@@ -13,7 +13,7 @@ _KEYS = r"^(user\.(name|email)|hitl\.team)$"
 
 
 def person() -> Actor:
-    """The person git would name as an author here, or the login where git knows none.
+    """The person git would name as an author here, or the login if git knows none.
 
     Teams are those that `git config --get-all hitl.team` claims. Never proven.
     """

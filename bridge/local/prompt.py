@@ -55,7 +55,7 @@ class Terminal:
         self._clock = clock
 
     def ask(self, request: ApprovalRequest, person: Actor, decided: Over) -> Vote | None:
-        """None for "later", where the terminal is lost, and where `decided` says so first."""
+        """None for "later", if the terminal is lost, and if `decided` says so first."""
         try:
             with _opened() as fd, self._turn(fd, decided):
                 vote = _Question(_Lines(fd, decided), request, person, self._clock).ask()
@@ -106,7 +106,7 @@ class _Lines:
             left = left[os.write(self.fd, left) :]
 
     def ask(self, prompt: str) -> str:
-        """One line without its end. Raises `_EndOfInput`, and `_Gone` where it came to nothing."""
+        """One line without its end. Raises `_EndOfInput`, and `_Gone` if it came to nothing."""
         self.say(prompt, end="")
         while b"\n" not in self._read:
             if self._decided() or not _in_foreground(self.fd):

@@ -26,7 +26,7 @@ Spans = tuple[tuple[datetime, datetime | None], ...]
 class Shown:
     """What the bridge can prove that it showed: this request at this commit, since this moment.
 
-    `since` is the forge's own time, None where nothing proves it. `asked` is since when the page
+    `since` is the forge's own time, None if nothing proves it. `asked` is since when the page
     shows this request, at whatever commit; `unshut`, since when it was neither closed nor locked
     besides. `replaced`: it may have shown another one before.
     `altered` are the times in which the title or the body was not the bridge's; `misworded`, those

@@ -40,7 +40,7 @@ class Word(StrEnum):
 class Command:
     """One command as it was written. `pairs` are `key=value` each; `block` is the fenced YAML.
 
-    `digest` is the start of a request's digest, where an approval names the request it is of. The
+    `digest` is the start of a request's digest, if an approval names the request it is of. The
     `reason` of an approval is what its author wrote behind it. `before` and `behind` are the
     author's own text around an approval, which nothing reads as input.
     """

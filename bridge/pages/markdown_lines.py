@@ -61,7 +61,7 @@ def read_lines(body: str) -> list[Line]:
 
 #: Not `str.splitlines`: it also ends a line at U+2028 and the like, where GitHub's page does not.
 _LINE_END = re.compile(r"\r\n|\r|\n")
-#: Possessive: where a line of 65,536 characters fits nearly, going back would take minutes.
+#: Possessive: if a line of 65,536 characters fits nearly, going back would take minutes.
 _FENCE = re.compile(r"(`{3,}+|~{3,}+)([^`]*+)")
 _MARK = re.compile(r"(?:[-+*]|[0-9]{1,9}+[.)])(?=[ \t]|$)")
 _INTERRUPTS = re.compile(r"(?:[-+*]|1[.)])[ \t]+\S")

@@ -54,7 +54,7 @@ _FORM = re.compile(
 
 
 def seal_of(text: str) -> Seal | None:
-    """The seal on a text's last line; None where there is none."""
+    """The seal on a text's last line; None if there is none."""
     # The last line alone: all before it may repeat what a stranger wrote.
     lines = text.rstrip().splitlines()
     match = _FORM.fullmatch(lines[-1].strip()) if lines else None

@@ -191,7 +191,7 @@ class Closing:
 class Branch:
     """What a pull request proposes: a head, to be merged into a base."""
 
-    repository: str | None  # owner/name of the head's; None where the fork is gone
+    repository: str | None  # owner/name of the head's; None if the fork is gone
     name: str
     head: str  # the commit
     base: str
@@ -280,7 +280,7 @@ class Site:
     url: str
     default_branch: str
     commit: str  # of the default branch
-    policy: str | None  # the policy file there; None where there is none
+    policy: str | None  # the policy file there; None if there is none
     voices: Voices
     labels: dict[str, str] = field(default_factory=dict)  # of the repository: name to handle
     viewer: int | None = None  # the account whose credential looks

@@ -320,7 +320,7 @@ def _objection(objection: Objection) -> str:
 
 
 def _policy(source: str, site: Site) -> str:
-    """The policy file as it was then, where it was one."""
+    """The policy file as it was then, if it was one."""
     path, _, commit = source.rpartition(" at ")
     if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
         return _line(source)

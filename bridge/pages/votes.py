@@ -75,7 +75,7 @@ class Gathered:
 
 
 def gate_of(page: Page, site: Site) -> str | None:
-    """The id of the gate that this page shows; None where it is none of the bridge's.
+    """The id of the gate that this page shows; None if it is none of the bridge's.
 
     A fork's branch may have any name, and anyone may open a second pull request from the same
     branch: all three must match. An issue has its author and its seals. The base is left out: it
@@ -98,7 +98,7 @@ def gate_of(page: Page, site: Site) -> str | None:
 
 
 def shown(page: Page, voices: Voices) -> Shown | None:
-    """What was shown, by the seals of body and status; None where neither can be trusted."""
+    """What was shown, by the seals of body and status; None if neither can be trusted."""
     body, on_status = _seals(page, voices)
     status = status_comment.newest(page, voices)
     seal = body or on_status
@@ -119,7 +119,7 @@ def shown(page: Page, voices: Voices) -> Shown | None:
 
 
 def _seals(page: Page, voices: Voices) -> tuple[Seal | None, Seal | None]:
-    """Those of the body and of the status comment, where each is the bridge's own word for word."""
+    """Those of the body and of the status comment, if each is the bridge's own word for word."""
     spans = altered(page, voices)
     body = None if spans and spans[-1][1] is None else seal_of(page.body)
     status = status_comment.newest(page, voices)
@@ -259,7 +259,7 @@ class _VoteReader:
         return command
 
     def closing(self) -> Vote | None:
-        """The close as a rejection, where a person closed the page by hand."""
+        """The close as a rejection, if a person closed the page by hand."""
         closing = self._page.closing
         if self._page.state is not State.CLOSED or closing is None or closing.by is None:
             return None

@@ -273,7 +273,7 @@ def why_no_approver(
 
 
 def why_not_signed(policy: Policy, vote: Vote) -> Why | None:
-    """Why an approval does not count where the policy asks for its author's signature."""
+    """Why an approval does not count if the policy asks for its author's signature."""
     if not policy.signed or vote.signed_by:
         return None
     return Why(
@@ -320,7 +320,7 @@ def can_be_met(rule: Rule, barred: Callable[[str], bool], only: Actors | None = 
 def _left(
     actors: Actors, barred: Callable[[str], bool], only: Actors | None
 ) -> frozenset[str] | None:
-    """The logins that may still answer; None where a group makes their number unknowable."""
+    """The logins that may still answer; None if a group makes their number unknowable."""
     sets = [_closed(each) for each in (actors, only) if each is not None]
     known = [each for each in sets if each is not None]
     if not known:
@@ -345,7 +345,7 @@ def barred_by_name(policy: Policy, started: Iterable[str] = ()) -> Callable[[str
 
 
 def barred_here(request: ApprovalRequest, evidence: Evidence) -> Callable[[str], bool]:
-    """The same of a gate that was asked, where it is known who opened its page."""
+    """The same of a gate that was asked, if it is known who opened its page."""
     barred = barred_by_name(request.policy, proven_accounts(evidence.facts))
     author = evidence.author.login if evidence.author else None
     if not request.policy.bars.author or author is None:
@@ -408,7 +408,7 @@ def why_no_withdrawal(
 
 
 def refusal(request: ApprovalRequest, person: Actor) -> str | None:
-    """Why this person may not decide this gate, and what to do about it; None where they may."""
+    """Why this person may not decide this gate, and what to do about it; None if they may."""
     if request.forge and not person.proven:
         return f"{request.gate.key} is decided on {request.forge}, which vouches for who decides"
     if may_decide(request.policy.require, person).surely:

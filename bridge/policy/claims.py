@@ -26,7 +26,7 @@ _ABOUT: Final = timedelta(minutes=5)
 
 
 def starters(request: ApprovalRequest, facts: Iterable[Fact]) -> tuple[Fact, ...]:
-    """Who started the run, each by a proof; without one, whom the request names."""
+    """Who started the run, each by a proof; without one, the person that the request names."""
     known = [each for each in weighed(facts, request.facts) if each.name in STARTED]
     return tuple(each for each in known if each.proven) or tuple(known)
 

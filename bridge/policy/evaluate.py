@@ -388,7 +388,7 @@ class _Judge:
         return None
 
     def _dismissed(self, vote: Vote) -> bool:
-        """Whether its dismissal counts; where that cannot be known, it does for an approval."""
+        """Whether its dismissal counts; if that cannot be known, it does for an approval."""
         by = vote.dismissed_by
         if by is None or vote.digest != self.digest:
             return False
@@ -415,7 +415,7 @@ class _Judge:
 def objection_of_form(
     request: ApprovalRequest, digest: str, vote: Vote, kept_open: bool = False
 ) -> Why | None:
-    """Why a vote does not count, whoever may decide. `kept_open`: the clock could not."""
+    """Why a vote does not count, no matter who may decide. `kept_open`: the clock could not."""
     if nobody := why_nobody(request, vote.actor):
         return nobody
     if vote.digest != digest:

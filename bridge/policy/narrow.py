@@ -27,7 +27,7 @@ from bridge.core.rules import (
 from bridge.policy.approvers import barred_by_name, can_be_met, leaves, who_may
 
 _LOGIN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?"
-#: As people write them: `ann` (or `ann#583231`, where the number must match), `acme`, `acme/ml`.
+#: As people write them: `ann` (or `ann#583231`, if the number must match), `acme`, `acme/ml`.
 USER: Final = re.compile(rf"{_LOGIN}(_[A-Za-z0-9]+)?(#[1-9][0-9]*)?")
 ORGANIZATION: Final = re.compile(_LOGIN)
 TEAM: Final = re.compile(rf"{_LOGIN}/[A-Za-z0-9_.-]+")
@@ -128,7 +128,7 @@ def _narrower_time(policy: Policy, declared: Declared) -> tuple[int | None, OnTi
     if declared.timeout is None:
         return policy.timeout, policy.on_timeout
     if policy.timeout is None:
-        # The clock approves only where the policy file says so.
+        # The clock approves only if the policy file says so.
         mild = declared.on_timeout is OnTimeout.APPROVE
         return declared.timeout, OnTimeout.REJECT if mild else declared.on_timeout
     on_timeout = min(policy.on_timeout, declared.on_timeout, key=_STRICTEST_FIRST.index)

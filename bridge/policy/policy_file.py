@@ -112,7 +112,7 @@ class When:
         return unknown[0] if unknown else True
 
     def rules_out(self, subject: Subject, changes: Changes) -> str | None:
-        """What of it the gate surely does not fit, in words; None where nothing is."""
+        """What of it the gate surely does not fit, in words; None if nothing is."""
         exact = (("flow", self.flows, subject.flow), ("step", self.steps, subject.step))
         for what, named, found in exact:
             if named and not _folded(named) & _folded([found]):
@@ -206,7 +206,7 @@ class PolicyFile:
         """The first entry that matches this gate.
 
         `initiator` is the run's user, as the request has it, `changes` those of its metrics.
-        Raises `NoPolicy` where no entry covers the gate, or where an entry asks for what the gate
+        Raises `NoPolicy` if no entry covers the gate, or if an entry asks for what the gate
         does not say: such a gate waits.
         """
         reads: set[str] = set()

@@ -55,7 +55,7 @@ def simulate(
     these held it. `checks` are those that are taken to be green.
 
     `supposed` is what the forge would answer about them; of all else nothing is known. Raises
-    `NoPolicy` where no entry covers the gate, `Faults` where the flow's own wishes leave nobody.
+    `NoPolicy` if no entry covers the gate, `Faults` if the flow's own wishes leave nobody.
     """
     subject, declared = request.subject, request.declared
     if subject is None or declared is None:
@@ -141,7 +141,7 @@ def simulated(
 
 
 def _account(login: str, evidence: Evidence, stand_in: int) -> Actor:
-    """Whoever has that login among those who answered; else somebody of a number nobody has."""
+    """The person with that login among those who answered; else somebody of a number nobody has."""
     name, _, number = login.partition("#")
     known = [*(vote.actor for vote in evidence.votes), evidence.author]
     for each in known:

@@ -1,7 +1,7 @@
 """YAML read as nodes, so that every fault has its line: keys known, kinds exact, all at once.
 
-Plain values would do for what is right. Of what is wrong they have forgotten where it stood, that a
-key came twice, and that `no` was written where `False` arrived.
+Plain values are enough for a file without faults. They don't say on which line a fault is, that a
+key came twice, or that `False` was written as `no`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Notes:
 
 
 def root(text: str, notes: Notes, keys: Keys) -> Place:
-    """The file's own mapping; an empty one, and a fault, where it has none."""
+    """The file's own mapping; an empty one, and a fault, if it has none."""
     return Place(_composed(text, notes), "the file", notes, keys)
 
 
@@ -182,8 +182,8 @@ class Value:
 
 
 class Place:
-    """A mapping whose keys are known. What is missing reads as nothing, and where it is needed is a
-    fault."""
+    """A mapping whose keys are known. What is missing reads as nothing, and is a fault if it is
+    needed."""
 
     def __init__(self, node: Node | None, name: str, notes: Notes, keys: Keys) -> None:
         self.name = name
@@ -280,7 +280,7 @@ class Place:
         return None if written is None else written.lower() in {"true", "yes", "on"}
 
     def count(self, key: str) -> int:
-        """A plain number, 1 where there is none."""
+        """A plain number, 1 if there is none."""
         found = self._at(key)
         written = found.scalar("int", "a number") if found else "1"
         if found and written and not re.fullmatch(r"0|-?[1-9][0-9]{0,8}", written, re.ASCII):

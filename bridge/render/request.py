@@ -262,7 +262,7 @@ def _utc(at: datetime) -> str:
 
 
 def size_in_words(size: int | None) -> str:
-    """Bytes as a person reads them: `812 B`, `3.4 kB`, `1.2 GB`; empty where it is not known."""
+    """Bytes as a person reads them: `812 B`, `3.4 kB`, `1.2 GB`; empty if it is not known."""
     if size is None:
         return ""
     if size < 1_000:

@@ -93,7 +93,7 @@ class RuleBook:
             )
 
     def only(self, kind: str, deed: str, *, opener: bool) -> Iterator[Said]:
-        """That the decider, and where it must also the opener, can do it, and nobody else."""
+        """That the decider (and the opener, if it must) can do it, and nobody else."""
         rules = self._of(kind)
         wanted = {self._decider, self._opener} if opener else {self._decider}
         whom = " and ".join(sorted(self._names[each] for each in wanted))

@@ -22,7 +22,7 @@ _ADDRESS: Final = re.compile(r"(?:.*[/:])?([\w.-]+/[\w.-]+?)(?:\.git)?/?", re.AS
 
 
 class Checkout:
-    """The repository around a folder. Raises `BridgeError` where there is none."""
+    """The repository around a folder. Raises `BridgeError` if there is none."""
 
     def __init__(self, folder: Path, remote: str = "origin") -> None:
         self.remote = remote
@@ -42,7 +42,7 @@ class Checkout:
         )
 
     def _asked(self, *args: str) -> str | None:
-        """What git answers, stripped; None where it says no."""
+        """What git answers, stripped; None if it says no."""
         try:
             return self._git(*args).strip()
         except GitFailed:
@@ -51,7 +51,7 @@ class Checkout:
     # -- its files -----------------------------------------------------------------------------
 
     def read(self, path: str) -> str | None:
-        """A file as it lies there; None where there is none."""
+        """A file as it lies there; None if there is none."""
         try:
             return (self.top / path).read_bytes().decode("utf-8", "replace")
         except FileNotFoundError:
@@ -87,7 +87,7 @@ class Checkout:
     def catch_up(self) -> None:
         """Have the remote's ledger here, if there is a remote and it has one.
 
-        Raises `BridgeError` where it cannot be reached, or where two branches went apart.
+        Raises `BridgeError` if it cannot be reached, or if two branches went apart.
         """
         if self._asked("remote", "get-url", self.remote) is None:
             return
@@ -127,7 +127,7 @@ class Checkout:
             return None
 
     def add_to_ledger(self, files: Mapping[str, str], message: str, shard: str = FIRST) -> None:
-        """One commit on the ledger's branch, which begins with it where there was none."""
+        """One commit on the ledger's branch, which begins with it if there was none."""
         ref = f"{_HEADS}{shard}"
         tip = self._asked("rev-parse", "--verify", "--quiet", ref) or ""
         try:

@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line. `fix` says what to do, where something is to be done."""
+    """One line. `fix` says what to do, if something is to be done."""
 
     name: str
     level: Level

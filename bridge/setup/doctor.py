@@ -37,7 +37,7 @@ _IDLE_DAYS: Final = 60
 def examine(survey: Survey, now: datetime) -> tuple[Check, ...]:
     """Every check, in the order in which a repository is set up.
 
-    One line alone where the repository itself cannot be read: whatever is not found there is then
+    One line alone if the repository itself cannot be read: whatever is not found there is then
     no sign of anything.
     """
     doctor = _Doctor(survey, now)

@@ -33,7 +33,7 @@ class GitHubSurvey:
     # -- exchanges -----------------------------------------------------------------------------
 
     def _asked(self, path: str, what: str) -> Any:
-        """The answer, None where there is no such thing. `what` is asked, in words."""
+        """The answer, None if there is no such thing. `what` is asked, in words."""
         try:
             return self._line.get(path, f"{what} cannot be read")
         except Denied as denied:

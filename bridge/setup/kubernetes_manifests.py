@@ -38,7 +38,7 @@ class Deployed:
     namespace: str
     image: str
     ledger: str
-    cluster: str = ""  # what it is called, where several have gates in one ledger
+    cluster: str = ""  # what it is called, if several have gates in one ledger
     source: str = "SOURCE"  # what pip makes the bridge's wheel of
 
 

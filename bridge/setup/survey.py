@@ -42,7 +42,7 @@ class Bypass:
 
 @dataclass(frozen=True, slots=True)
 class BranchRule:
-    """One rule that binds a branch. `bypass` is None where it could not be read."""
+    """One rule that binds a branch. `bypass` is None if it could not be read."""
 
     type: str
     ruleset: str  # its name
@@ -95,7 +95,7 @@ class Survey(Protocol):
         ...
 
     def rules(self, branch: str) -> tuple[BranchRule, ...] | None:
-        """None where the repository's plan has no rulesets at all."""
+        """None if the repository's plan has no rulesets at all."""
         ...
 
     def protection(self, branch: str) -> frozenset[str]:

@@ -1,8 +1,8 @@
 """Gates in flows compiled for Argo Workflows.
 
-This is the one module that touches Metaflow's compiler, which is private to Metaflow: where that is
-not as it was tried, nothing is compiled. A gate that were left out would still be shut, for the
-gated pod verifies for itself.
+This is the one module that touches Metaflow's compiler, which is private to Metaflow: if that is
+not as it was tried, nothing is compiled. If a gate were left out, it would still be shut, because
+the gated pod verifies for itself.
 """
 
 from __future__ import annotations

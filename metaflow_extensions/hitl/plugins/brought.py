@@ -55,7 +55,7 @@ def _of(root: Path, place: str, pattern: str) -> Iterator[tuple[str, str]]:
 def installing(*, typed_input: bool, apprise: bool = False, forge: bool = False) -> str:
     """The command by which a pod installs what cannot travel, at the versions that are here.
 
-    Empty where it needs none. As with Metaflow's own, METAFLOW_SKIP_INSTALL_DEPENDENCIES turns it
+    Empty if it needs none. As with Metaflow's own, METAFLOW_SKIP_INSTALL_DEPENDENCIES turns it
     off in the pod.
     """
     parts = ((_TYPED_INPUT, typed_input), (_APPRISE, apprise), (_FORGE, forge))

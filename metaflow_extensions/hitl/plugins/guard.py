@@ -47,7 +47,7 @@ def mark_verified(key: str) -> None:
 
 def shut(reason: str) -> NoReturn:
     """End this process, telling why."""
-    # Where the run is gone, its end of the pipe is too; nothing may keep us from leaving.
+    # If the run is gone, its end of the pipe is too; nothing may keep us from leaving.
     with contextlib.suppress(OSError):
         print(f"hitl: {reason}", file=sys.stderr, flush=True)
     notes = os.environ.get(NOTES)
@@ -58,7 +58,7 @@ def shut(reason: str) -> NoReturn:
 
 
 def guarded(function: StepFunction) -> StepFunction:
-    """The step's function, which runs only where this process has verified its gate."""
+    """The step's function, which runs only if this process has verified its gate."""
 
     def step(flow: Any, *inputs: Any) -> Any:
         return _verified_only(function)(flow, *inputs)

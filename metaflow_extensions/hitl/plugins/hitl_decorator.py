@@ -297,7 +297,7 @@ class HitlDecorator(StepDecorator):
             if each.name == "environment":
                 each.attributes["vars"] = ours | each.attributes["vars"]
                 return
-        # Metaflow leaves its own variable out where a step has @environment.
+        # Metaflow leaves its own variable out if a step has @environment.
         ours["METAFLOW_FLOW_FILENAME"] = Path(sys.argv[0]).name
         decorators.append(EnvironmentDecorator(attributes={"vars": ours}))
 

@@ -74,7 +74,7 @@ def _artifacts(flow: Any, graph: Any, before: set[str]) -> frozenset[str] | None
 
 
 def _set_by_decorators(node: Any) -> set[str] | None:
-    """None where a decorator that is not Metaflow's own may set anything."""
+    """None if a decorator that is not Metaflow's own may set anything."""
     if node.wrappers:
         return None
     found: set[str] = set()
@@ -98,7 +98,7 @@ def _functions(flow: type) -> list[FunctionType]:
 
 
 def _assigned(function: FunctionType) -> set[str] | None:
-    """The names that this method sets on its flow; None where its source does not tell."""
+    """The names that this method sets on its flow; None if its source does not tell."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     except (OSError, SyntaxError, IndexError):

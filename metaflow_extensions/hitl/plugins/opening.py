@@ -21,7 +21,7 @@ _FEW = 4
 
 
 def opened(state: Any, arguments: Sequence[str]) -> int:
-    """The exit code. 202 where trying again cannot help: Argo's retries leave that alone."""
+    """The exit code. 202 if trying again cannot help: Argo's retries leave that alone."""
     try:
         _open.main(list(arguments), prog_name="hitl open", standalone_mode=False, obj=state)
     except click.ClickException as error:
