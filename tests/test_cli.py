@@ -309,6 +309,26 @@ def test_saying_again_what_one_has_said_changes_nothing_and_is_no_fault(
     assert run("log", "--json").out == before
 
 
+@pytest.mark.parametrize(
+    ("again", "code"),
+    [
+        (("-i", "target=production"), 0),
+        ((), 0),
+        (("-i", "target=staging"), 5),
+        (("-i", "target=nowhere"), 5),
+    ],
+)
+def test_who_approves_again_with_another_input_is_not_left_to_think_that_it_counts(
+    ledger: Path, run: Run, again: tuple[str, ...], code: int
+) -> None:
+    opened(a_request(KEY, schema=TARGET))
+    assert run("approve", KEY, "-i", "target=production").code == 0
+    ran = run("approve", KEY, *again)
+    assert ran.code == code
+    if code:
+        assert "its input is target = production, replicas = 2, not yours; the first" in ran.err
+
+
 def test_another_word_after_the_decision_is_told_who_decided(
     ledger: Path, run: Run, hermetic: Path
 ) -> None:

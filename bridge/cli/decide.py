@@ -13,10 +13,12 @@ from bridge.cli.session import Session, gate_ids, gate_ids_or_none, pass_session
 from bridge.core.errors import AlreadyDecided, BridgeError, Faults
 
 if TYPE_CHECKING:
-    from bridge.core.evaluation import Verdict
+    from bridge.core.evaluation import Verdict, Vote
     from bridge.core.model import Standing
     from bridge.gates.recording import Deciding
     from bridge.gates.venue import Voted
+
+    _Given = Callable[[Standing], dict[str, Any] | None]  # the input that a person typed
 
 
 def _as_text(_context: click.Context, _: click.Parameter, value: str | None) -> str | None:
@@ -75,12 +77,10 @@ def approve(
         from bridge.render import suggested_commands
 
         schema = standing.request.schema
+        if not (text or pairs or (schema and standing.decision is None)):
+            return None
         try:
-            return (
-                input_fields.read(schema, text=text, pairs=pairs)
-                if schema or text or pairs
-                else None
-            )
+            return input_fields.read(schema, text=text, pairs=pairs)
         except Faults as error:
             again = suggested_commands.approve(standing.request, session.address)
             raise Faults(
@@ -166,7 +166,7 @@ def _vote(
     names: Sequence[str],
     verdict: Verdict,
     reason: str,
-    given: Callable[[Standing], dict[str, Any] | None],
+    given: _Given,
     sign: str | None,
 ) -> None:
     from bridge.gates.recording import record_each
@@ -188,7 +188,7 @@ def _vote(
         try:
             if isinstance(voted, Exception):
                 raise voted
-            _tell(session, voted, verdict, alone=len(verbs) == 1)
+            _tell(session, voted, verdict, given, alone=len(verbs) == 1)
         except Exception as error:  # noqa: BLE001 - the others are printed first
             errors.append(error)
     if errors:
@@ -205,7 +205,7 @@ def _of_all(errors: Sequence[Exception], asked: int) -> Exception:
     return every
 
 
-def _tell(session: Session, voted: Voted, verdict: Verdict, *, alone: bool) -> None:
+def _tell(session: Session, voted: Voted, verdict: Verdict, given: _Given, *, alone: bool) -> None:
     key, decision = voted.standing.request.gate.key, voted.standing.decision
     if voted.posted:
         click.echo(f"{key}: posted as your own answer at {voted.posted}")
@@ -218,7 +218,7 @@ def _tell(session: Session, voted: Voted, verdict: Verdict, *, alone: bool) -> N
             look = suggested_commands.show(voted.standing.request, session.address)
             click.echo(f"Recorded; to read it back: {look}")
     else:
-        _already(voted.standing, verdict)
+        _already(voted.standing, verdict, given)
 
 
 def _signing(key: str | None) -> Callable[[bytes], str] | None:
@@ -233,7 +233,7 @@ def _signing(key: str | None) -> Callable[[bytes], str] | None:
     return lambda statement: sign(Path(key) if key else None, statement, VOTE_NAMESPACE)
 
 
-def _already(standing: Standing, verdict: Verdict) -> None:
+def _already(standing: Standing, verdict: Verdict, given: _Given) -> None:
     """Saying again what one has said is no fault; anything else came too late."""
     from bridge.core.evaluation import Decider
     from bridge.local.identity import person
@@ -242,7 +242,9 @@ def _already(standing: Standing, verdict: Verdict) -> None:
     me, decision = person(), standing.decision
     if decision is None:
         return
-    mine = any(same_person(vote.actor, me) and vote.verdict is verdict for vote in decision.votes)
+    mine = [
+        vote for vote in decision.votes if same_person(vote.actor, me) and vote.verdict is verdict
+    ]
     says = f"{standing.request.gate.key} was {shown(decision.reason)}"
     own = (f"{decision.outcome}:", f"{decision.outcome} by")
     if not decision.votes and not decision.reason.startswith(own):
@@ -250,6 +252,24 @@ def _already(standing: Standing, verdict: Verdict) -> None:
     when = says
     if decision.by is not Decider.CLOCK:  # whose sentence says when
         when = f"{says} ({decision.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
+    if mine and _other_input(standing, mine, given):
+        recorded = ", ".join(f"{name} = {value}" for name, value in decision.inputs.items())
+        when = f"{when}, and its input is {shown(recorded) if recorded else 'empty'}, not yours"
+        mine = []
     if not mine:
         raise AlreadyDecided(f"{when}; the first decision counts, and only a new run can ask again")
     click.echo(f"{when}; nothing to do")
+
+
+def _other_input(standing: Standing, votes: Sequence[Vote], given: _Given) -> bool:
+    """Whether somebody who approves again asks for something else than their first answer did."""
+    from bridge.core.input_fields import filled
+
+    schema = standing.request.schema
+    try:
+        again = given(standing)
+    except Faults:
+        return True
+    if again is None:
+        return False
+    return all(filled(schema, vote.inputs or {}) != filled(schema, again) for vote in votes)
