@@ -215,7 +215,8 @@ class _Look:
         yield from self._of_actions()
 
     def _to_try(self, found: Found) -> Iterator[str]:
-        if found.rulesets or MAIN in untried(found.files):
+        proposed = found.proposal.files if found.proposal else {}
+        if found.rulesets or MAIN in untried({**proposed, **found.files}):
             yield (
                 f"{found.repository} has the bridge already, and this would take its protection"
                 " away: use another repository"
