@@ -35,6 +35,7 @@ from bridge.core.model import (
     HERE,
     ApprovalRequest,
     Artifact,
+    Baseline,
     Baselines,
     Better,
     CompareBy,
@@ -356,6 +357,31 @@ def test_no_choice_of_an_opener_passes_that_is_older_than_what_was_due(
     assert stale or honest
     if room > len(made):
         assert stale is not honest
+
+
+def test_of_a_run_that_is_named_its_last_gate_is_due_and_of_no_other() -> None:
+    """A loop asks several times in one run."""
+    runs = [(5, 1), (5, 2), (6, 3)]
+    every = [at_minute(a_request(f"Train/{r}/deploy/{n}", kind=FLOW), n) for r, n in runs]
+    first, second, other = (baseline_of(each, a_decision(each)) for each in every)
+    found = known_from([kept(*every)])
+    asked_at = NOON + timedelta(minutes=10)
+
+    def stale(chosen: Baseline | None, against: str | None) -> bool:
+        asked = replace(approved(run=9), baseline=chosen, against=against)
+        return is_stale(asked, found, asked_at, vouched)
+
+    assert last_run(replace(approved(run=9), against="5"), found.approved) == second
+    assert [stale(each, "5") for each in (None, first, second, other)] == [True, True, False, True]
+    assert [stale(each, "7") for each in (None, second)] == [False, True]
+    assert [stale(each, None) for each in (second, other)] == [True, False]
+
+
+def test_the_run_that_a_flow_names_is_bound_and_computed_again_by_its_step() -> None:
+    request = replace(approved(run=9), against="5")
+    assert digest_of(replace(request, against="6")) != digest_of(request)
+    assert asked_digest(replace(request, against=None)) != asked_digest(request)
+    assert request.draft.against == "5"
 
 
 def test_an_approval_in_the_second_of_the_question_asks_nothing_anew() -> None:

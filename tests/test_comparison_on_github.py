@@ -31,9 +31,11 @@ def accuracy(value: str) -> tuple[Artifact, ...]:
     return (Artifact("accuracy", "float", f"sha256:{value}", value=value, metric=True),)
 
 
-def opened(at: World, run: int, value: str, task: int = 12) -> PullRequest:
+def opened(
+    at: World, run: int, value: str, task: int = 12, against: str | None = None
+) -> PullRequest:
     key = f"Train/{run}/deploy/{task}"
-    return at.open(key, artifacts=accuracy(value), kind=KIND)
+    return at.open(key, artifacts=accuracy(value), kind=KIND, against=against)
 
 
 def approved(at: World, run: int, value: str) -> PullRequest:
@@ -120,10 +122,15 @@ def test_opening_again_keeps_what_was_shown(at: World) -> None:
 
 
 def forged(
-    at: World, run: int, value: str, chosen: Baseline | None, kind: Kind = KIND
+    at: World,
+    run: int,
+    value: str,
+    chosen: Baseline | None,
+    kind: Kind = KIND,
+    against: str | None = None,
 ) -> PullRequest:
     """Opened by an opener that chooses what its request is compared with."""
-    honest = at.request(f"Train/{run}/deploy/12", artifacts=accuracy(value))
+    honest = at.request(f"Train/{run}/deploy/12", artifacts=accuracy(value), against=against)
     desk = at.desk(at.opener)
     look = desk.forge.find([honest.gate.branch])
     place = place_on(desk.forge, look.site)
@@ -190,4 +197,45 @@ def test_gates_of_another_environment_or_key_are_not_compared(at: World) -> None
         (replace(KIND, name="de"), ABOUT),
     ):
         pull = at.open("Train/8/deploy/12", artifacts=accuracy("1"), kind=kind, subject=subject)
+        assert at.standing(pull).request.baseline is None
+
+
+# -- a run that the flow names ---------------------------------------------------------------------
+
+
+def test_a_gate_is_compared_with_the_run_that_its_flow_names(at: World) -> None:
+    """Of that run's values none are at hand any more: its own record has them."""
+    for run, value in ((5, "0.5"), (6, "0.929"), (7, "0.93"), (8, "0.94")):
+        approved(at, run, value)
+    pull = opened(at, 9, "0.941", against="5")
+    assert "**accuracy 0.941 (+0.441 since run 5, approved by alice)" in pull.body
+    assert "| artifact | now | run 5 |" in pull.body
+    approve(at, pull)
+    assert at.recorded(pull), at.notes(pull)
+    assert baseline(at, opened(at, 10, "0.95")).key == "Train/9/deploy/12"
+
+
+@pytest.mark.parametrize("choice", ["none", "last", "invented"])
+def test_an_opener_cannot_compare_with_another_run_than_its_request_names(
+    at: World, choice: str
+) -> None:
+    approved(at, 5, "0.5")
+    approved(at, 6, "0.4")
+    last = baseline(at, opened(at, 50, "0.5"))
+    invented = replace(last, key="Train/5/deploy/12", artifacts=accuracy("0.1"))
+    chosen = {"none": None, "last": last, "invented": invented}[choice]
+    pull = forged(at, 7, "0.6", chosen, against="5")
+    approve(at, pull)
+    assert at.recorded(pull) is None
+    assert any("compared with another run" in each for each in at.notes(pull))
+    assert baseline(at, pull).key == "Train/5/deploy/12"
+
+
+def test_a_page_says_that_the_run_that_a_flow_names_has_no_approval(at: World) -> None:
+    approved(at, 5, "0.5")
+    for run, named in ((7, "77"), (8, "8")):  # unknown, and its own
+        pull = opened(at, run, "0.941", against=named)
+        assert f"run {named} has no approved gate to compare with" in pull.body
+        approve(at, pull)
+        assert at.recorded(pull), at.notes(pull)
         assert at.standing(pull).request.baseline is None

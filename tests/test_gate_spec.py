@@ -12,7 +12,7 @@ from bridge.core import conditions
 from bridge.core.errors import Faults
 from bridge.core.gate_spec import Form, GateSpec, read
 from bridge.core.message_template import Known
-from bridge.core.model import Declared
+from bridge.core.model import CompareBy, Declared
 from bridge.core.rules import OnTimeout
 
 FORM = Form(
@@ -285,3 +285,30 @@ def test_anything_said_is_a_gate_or_is_refused_in_sentences(said: dict[str, Any]
         assert found.message
         assert not found.policy.require.by.nobody  # type: ignore[union-attr] - one rule
     assert all(each.startswith(("`", "unknown key `")) for each in refused)
+
+
+COMPARES = Form(compare="compare")
+
+
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        (None, CompareBy()),
+        (False, CompareBy(wanted=False)),
+        ({"key": " de "}, CompareBy(name="de")),
+        ({"run": 6}, CompareBy(run="6")),
+        ({"run": "6", "key": "de"}, CompareBy(name="de", run="6")),
+    ],
+)
+def test_a_gate_is_compared_with_a_run_a_key_or_nothing(said: object, means: CompareBy) -> None:
+    assert read({"compare": said}, COMPARES, "the gate", asks="?").compare == means
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"runs": "6"}, {"run": ""}, {"run": True}, {"run": None}, {"run": "6" * 201},
+     {"run": 10**5000}, {"run": "6", "key": " "}, "6", ["6"]],
+)  # fmt: skip
+def test_what_else_a_gate_would_be_compared_with_is_a_fault(said: object) -> None:
+    with pytest.raises(Faults, match="to compare with that run"):
+        read({"compare": said}, COMPARES, "the gate", asks="?")

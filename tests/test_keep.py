@@ -42,6 +42,8 @@ def test_a_join_gets_the_branches_that_its_approver_keeps(tmp_path: Path) -> Non
     project = Project(tmp_path, clouds=False)
     process = project.start("keeps.py", "run")
     _, key, _ = waiting(process)
+    shown = project.flow("keeps.py", "hitl", "show", key)
+    assert "run 77 has no approved gate to compare with" in shown.said
     wrong = project.flow("keeps.py", "hitl", "approve", key, "-i", "keep=all-except-es")
     assert wrong.code != 0
     assert "keep: 'all-except-es' names 'es', which is none of de, fr, it" in wrong.said

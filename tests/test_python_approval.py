@@ -90,13 +90,16 @@ def test_the_clock_may_approve_where_that_was_asked_for(ledger: Path, tmp_path: 
 
 
 def test_one_name_asked_twice_is_two_gates_and_two_answers(ledger: Path, tmp_path: Path) -> None:
-    with calling(tmp_path, {"name": "ship"}, {"name": "ship"}) as process:
+    again = {"name": "ship", "compare": {"run": "nightly-6"}}
+    with calling(tmp_path, {"name": "ship"}, again) as process:
         first = asked(process)
         assert hitl("approve", first.id).returncode == 0
         second = asked(process)
         assert second.key == first.key.removesuffix("1") + "2"
         # It is compared with the second one of the last approved run.
-        assert hitl_json("show", second.id, "--json")["request"]["kind"]["splits"] == ["#2"]
+        request = hitl_json("show", second.id, "--json")["request"]
+        assert request["kind"]["splits"] == ["#2"]
+        assert request["against"] == "nightly-6"
         assert hitl("reject", second.id, "--reason", "once is enough").returncode == 0
         assert [result[0] for result in results(process)] == ["approved", "GateShut"]
 

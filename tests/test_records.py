@@ -175,6 +175,7 @@ requests = st.builds(
     shard=st.sampled_from(["approvals", "approvals-2027", "approvals-2027-03"]),
     kind=st.none() | kinds,
     baseline=st.none() | baselines,
+    against=st.none() | text,
     on_reject=st.sampled_from(OnReject),
     pictures=st.lists(pictures, max_size=2).map(tuple),
     venue=st.just(HERE) | places,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bridge.core.approval import DECISION
 from bridge.core.artifacts import comparable, ordered
@@ -274,10 +274,27 @@ def _run(key: str, step: str) -> str:
     return found[1] if found else key
 
 
+A = TypeVar("A", Approved, Baseline)
+
+
+def candidates(request: ApprovalRequest, known: Iterable[A]) -> Iterator[A]:
+    """What a request may be compared with, of those that are known of its kind: a gate of the run
+    that its flow names, and none of its own run, such as another split of one foreach."""
+    wanted = request.against
+    for each in known:
+        is_wanted = wanted is None or run_in(each.key, request) == wanted
+        if is_wanted and not is_of_same_run(request, each):
+            yield each
+
+
+def run_in(key: str, request: ApprovalRequest) -> str:
+    """`6` of `Flow/6/deploy/12`, the key of a gate of the request's kind."""
+    return _run(key, request.kind.step if request.kind else "").rpartition("/")[2]
+
+
 def last_run(request: ApprovalRequest, known: Iterable[Baseline]) -> Baseline | None:
-    """What a request is compared with, of those at hand, newest first: the splits of one foreach
-    are not compared with each other."""
-    return next((each for each in known if not is_of_same_run(request, each)), None)
+    """What a request is compared with, of those at hand, newest first."""
+    return next(candidates(request, known), None)
 
 
 def is_stale(
@@ -287,35 +304,42 @@ def is_stale(
     on_record: Callable[[Approved | Baseline], bool],
 ) -> bool:
     """Whether people were shown another comparison than with the run that was approved last when
-    they were asked. Its opener chose it, and could choose a flattering one.
+    they were asked, or than with the run that its flow names. Its opener chose it, and could
+    choose a flattering one.
 
     What was approved later voids nothing, and a sibling of the same run is never due. Times are
     whole seconds: what was approved in the second of the question may have been approved after it.
     """
     baseline = request.baseline
     if baseline and (
-        is_of_same_run(request, baseline) or not (baseline in known.approved or on_record(baseline))
+        not any(candidates(request, [baseline]))
+        or not (baseline in known.approved or on_record(baseline))
     ):
         return True
     newest = last_run(request, known.approved)
+    # Of a run that is named, what is listed no more is not looked for.
+    since = known.since if request.against is None else None
     for due in _before(request, known, asked_at):
-        if known.since and due.decided_at < known.since and due.gate != (newest and newest.gate):
+        if since and due.decided_at < since and due.gate != (newest and newest.gate):
             return True  # one that is listed no more may be due
         if baseline and due.decided_at <= baseline.decided_at:
             return False
         if due in known.approved or on_record(due):
             return True
     # Of those that are listed no more, one may have been due.
-    return known.since is not None and newest is not None
+    return since is not None and newest is not None
 
 
 def _before(
     request: ApprovalRequest, known: Known, asked_at: datetime
 ) -> Iterator[Approved | Baseline]:
-    """Other runs' approvals of the kind before this time, newest first."""
-    every: list[Approved | Baseline] = [*known.approved, *known.listed]
+    """The approvals that it may be compared with, from before this time, newest first."""
+    every: list[Approved | Baseline] = [
+        *candidates(request, known.approved),
+        *candidates(request, known.listed),
+    ]
     for each in sorted(every, key=_when, reverse=True):
-        if each.decided_at < asked_at and not is_of_same_run(request, each):
+        if each.decided_at < asked_at:
             yield each
 
 

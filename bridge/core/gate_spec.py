@@ -316,15 +316,15 @@ class _SpecReader:
         value = self._value(name)
         if value is None or isinstance(value, bool):
             return CompareBy(wanted=value is not False)
-        key = value.get("key") if isinstance(value, Mapping) and set(value) == {"key"} else None
-        if isinstance(key, int) and not isinstance(key, bool):
-            key = str(key)
-        if isinstance(key, str) and key.strip() and len(key) <= _LONGEST_KEY:
-            return CompareBy(name=key.strip())
+        said = value if isinstance(value, Mapping) else {}
+        words = {key: _short(each) for key, each in said.items()}
+        if words and words.keys() <= {"key", "run"} and all(words.values()):
+            return CompareBy(name=words.get("key"), run=words.get("run"))
         self._fault(
             name,
-            f"is {_shown(value)}; use False for no comparison, or {{'key': 'a name'}} to compare"
-            f" only with gates of this name (at most {_LONGEST_KEY} characters)",
+            f"is {_shown(value)}; use False for no comparison, {{'key': 'a name'}} to compare only"
+            " with gates of this name, or {'run': '6'} to compare with that run (at most"
+            f" {_LONGEST_KEY} characters)",
         )
         return CompareBy()
 
@@ -366,8 +366,18 @@ class _SpecReader:
         return f"{shortened(name, 60)}, which does not exist{_near(name, there)}"
 
 
-#: Of the name of a kind.
+#: Of the name of a kind, and of a run.
 _LONGEST_KEY: Final = 200
+
+
+def _short(value: object) -> str | None:
+    """A short text, or a whole number as text; None if it is neither."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = f"{value:d}" if abs(value) < 10**_LONGEST_KEY else ""
+    if not isinstance(value, str) or len(value) > _LONGEST_KEY:
+        return None
+    return value.strip() or None
+
 
 _NOTIFIER_FORM: Final = (
     "use 'apprise', 'slack', 'smtp', None, or a list of Apprise addresses such as"

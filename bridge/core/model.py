@@ -223,6 +223,7 @@ class CompareBy:
 
     wanted: bool = True
     name: str | None = None  # that of its kind
+    run: str | None = None  # the run that it is compared with; None: the last approved one
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +299,7 @@ class Draft:
     declared: Declared | None = None
     workflow: Workflow | None = None
     kind: Kind | None = None  # None: it is compared with nothing
+    against: str | None = None  # the run that it is compared with; None: the last approved one
     on_reject: OnReject = OnReject.END
     drawn: tuple[Drawn, ...] = ()
     not_drawn: tuple[NotDrawn, ...] = ()
@@ -324,6 +326,7 @@ class Draft:
             declared=self.declared if file else None,
             workflow=self.workflow,
             kind=self.kind,
+            against=self.against,
             on_reject=self.on_reject,
             pictures=tuple(each.picture for each in self.drawn),
         )
@@ -347,6 +350,7 @@ class ApprovalRequest:
     declared: Declared | None = None
     workflow: Workflow | None = None  # None: the step itself waits
     kind: Kind | None = None  # of gates that it is compared with; None: none
+    against: str | None = None  # the run of that gate; None: the last approved one
     baseline: Baseline | None = None
     on_reject: OnReject = OnReject.END
     pictures: tuple[Picture, ...] = ()
@@ -391,6 +395,7 @@ class ApprovalRequest:
             declared=self.declared,
             workflow=self.workflow,
             kind=self.kind,
+            against=self.against,
             on_reject=self.on_reject,
             not_drawn=tuple(NotDrawn(each.of, "only its file is known") for each in self.pictures),
         )

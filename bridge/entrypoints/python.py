@@ -77,8 +77,9 @@ def approval(
     is literal text. `artifacts` are shown and bound: the approval is of these values.
     `auto_approve_if` is a condition such as `accuracy >= 0.9`, or a function that is given the
     artifacts (and `environment`) that its parameters name. The page compares the artifacts with the
-    last approved run's: `compare=False` turns that off, `compare={"key": "de"}` compares only with
-    gates of this key, and `better={"accuracy": "higher"}` says which values are better.
+    last approved run's: `compare=False` turns that off, `compare={"run": "6"}` compares with that
+    run's, `compare={"key": "de"}` compares only with gates of this key, and
+    `better={"accuracy": "higher"}` says which values are better.
     `pictures=["losses"]` draws these artifacts. `run` names this run, so that the same run, started
     again, finds its decisions; otherwise each process is a run of its own.
 
@@ -148,6 +149,7 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
         subject=subject,
         declared=spec.declared,
         kind=kind_of(subject, spec.compare, splits=_turn_of(gate, spec)),
+        against=spec.compare.run,
         drawn=drawn.drawn,
         not_drawn=drawn.not_drawn,
     )

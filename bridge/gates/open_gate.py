@@ -17,11 +17,12 @@ from bridge.render.request import request_md
 
 
 def compared(ledger: Ledger, request: ApprovalRequest, before: Standing | None) -> ApprovalRequest:
-    """The request beside the last approved gate of its kind. What it was compared with when it was
-    asked first stays: a later approval voids nothing."""
+    """The request beside the last approved gate of its kind, or of the run that it names. What it
+    was compared with when it was asked first stays: a later approval voids nothing."""
     if request.kind is None:
         return request
-    if before and before.request.kind == request.kind:
+    asked = (request.kind, request.against)
+    if before and (before.request.kind, before.request.against) == asked:
         return replace(request, baseline=before.request.baseline)
     return replace(request, baseline=last_run(request, ledger.baselines(request)))
 

@@ -73,7 +73,8 @@ class Ledger(Protocol):
         ...
 
     def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
-        """The last approved gates of the same kind, newest first."""
+        """The last approved gates of the same kind, newest first, and one of the run that the
+        request names."""
         ...
 
     def read_all(self, gate_ids: Iterable[str]) -> Mapping[str, Standing]:

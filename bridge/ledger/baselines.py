@@ -15,8 +15,10 @@ from bridge.core.comparison import (
     MOST_LISTED,
     Known,
     baseline_of,
+    candidates,
     is_stale,
     known_from,
+    last_run,
     path_of,
     with_newest,
 )
@@ -61,29 +63,43 @@ class BaselineFiles:
         told = (each for each in found.approved if self._is_on_record(each, commits, path))
         return replace(found, approved=tuple(told))
 
-    def _is_on_record(self, told: Approved | Baseline, commits: Sequence[str], path: str) -> bool:
-        return any(self._is_recorded(told, commit, path) for commit in commits)
+    def at_hand(self, commits: Sequence[str], request: ApprovalRequest) -> tuple[Baseline, ...]:
+        """What the request can be compared with, newest first. If it names a run whose values are
+        at hand no more, its own record has them."""
+        path = path_of(request)
+        known = self.read(commits, request)
+        if request.against is None or path is None or last_run(request, known.approved):
+            return known.approved
+        listed = candidates(request, known.listed)
+        recorded = (self._recorded(each, commit, path) for each in listed for commit in commits)
+        found = next((each for each in recorded if each), None)
+        return (*known.approved, found) if found else known.approved
 
-    def _is_recorded(self, told: Approved | Baseline, commit: str, path: str) -> bool:
+    def _is_on_record(self, told: Approved | Baseline, commits: Sequence[str], path: str) -> bool:
+        return any(self._says_so(told, commit, path) for commit in commits)
+
+    def _says_so(self, told: Approved | Baseline, commit: str, path: str) -> bool:
+        known = self._recorded(told, commit, path)
+        if known is None or isinstance(told, Baseline):
+            return known == told
+        return (known.key, known.decided_at) == (told.key, told.decided_at)
+
+    def _recorded(self, told: Approved | Baseline, commit: str, path: str) -> Baseline | None:
+        """The approval of this kind as its own record says it."""
         if not IS_ID.fullmatch(told.gate):
-            return False
+            return None
         try:
             files = self._gates.of([commit], told.gate)[commit]
             if "decision.yaml" not in files:
-                return False
+                return None
             self._clone.bring_files(record_ids([files]))
             found = self._gates.as_recorded(told.gate, files, commit, None)
         except LedgerCorrupt:
-            return False
+            return None
         decision = found.decision
         if decision is None or decision.outcome is not Outcome.APPROVED:
-            return False
-        if path_of(found.request) != path:
-            return False
-        known = baseline_of(found.request, decision)
-        if isinstance(told, Baseline):
-            return known == told
-        return (known.key, known.decided_at) == (told.key, told.decided_at)
+            return None
+        return baseline_of(found.request, decision) if path_of(found.request) == path else None
 
     def _folders(self, commits: Sequence[str], path: str) -> list[Tree]:
         """One exchange a level, for however many commits."""
@@ -125,8 +141,9 @@ class BaselineFiles:
         at = asked_at(decision.facts)
 
         def on_record(told: Approved | Baseline) -> bool:
-            # Without signatures a list is worth what a record is.
-            listed = isinstance(told, Approved) and not self._signed
+            # Without signatures a list is worth what a record is. Of a run that is named the
+            # record itself is looked up, as it was when the gate was opened.
+            listed = isinstance(told, Approved) and not self._signed and request.against is None
             return listed or self._is_on_record(told, commits, path)
 
         # Without a proof of when it was asked, nobody but the opener looks after it anyway.

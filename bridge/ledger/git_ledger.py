@@ -292,7 +292,7 @@ class GitLedger:
     def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
         def attempt() -> tuple[Baseline, ...]:
             shards = shards_of(self._clone.remote_refs(SHARDS))
-            return self._baselines.read(list(shards.values()), request).approved if shards else ()
+            return self._baselines.at_hand(list(shards.values()), request) if shards else ()
 
         return self._exchanges.alone(attempt)
 

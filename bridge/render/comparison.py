@@ -26,7 +26,10 @@ def in_brief(request: ApprovalRequest) -> str:
     if found is None:
         metrics = [each for each in ordered(request.artifacts) if each.metric][:_MOST_METRICS]
         said = [f"{_name(each)} {in_table(each)}" for each in metrics]
-        if request.kind and said:
+        if request.kind and request.against:
+            run = shortened(request.against, 60)
+            said.append(f"run {run} has no approved gate to compare with")
+        elif request.kind and said:
             said.append("no earlier approval to compare with")
         return ", ".join(said)
     rows = [each for each in found.rows if each.now and each.now.metric][:_MOST_METRICS]

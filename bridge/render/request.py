@@ -144,6 +144,7 @@ def _summary(
     heads = _within(most_heads, map(_first_rows, tables))
     return {
         "compared": request.baseline is not None,
+        "before": f"run {request.against}" if request.against else "last approved",
         **_branches(request, most_rows / 3),
         "values": shown,
         "values_left": len(values) - len(shown),
@@ -309,7 +310,7 @@ def terminal(
         _painted(f"{_line(request.gate.key)}  {request.gate.id}", "dim", colour),
         _painted(_wrapped(harmless_terminal(plain(request.message)), width), "bold", colour),
     ]
-    if request.baseline:
+    if request.baseline or request.against:
         said = comparison.in_brief(request)
         parts.append(_wrapped(harmless_terminal(said), width))
     if request.artifacts:

@@ -16,7 +16,7 @@ class Keeps(FlowSpec):
         self.accuracy = {"de": 0.91, "fr": 0.4, "it": 0.9}[self.input]
         self.next(self.chosen)
 
-    @hitl(message="Publish these?", keep=True)
+    @hitl(message="Publish these?", keep=True, compare={"run": 77})
     @step
     def chosen(self, inputs):
         self.published = [each.country for each in inputs]

@@ -72,6 +72,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "workflow": optional("workflow"),
         "kind": optional("kind"),
         "baseline": optional("baseline"),
+        "against": optional(TEXT),
         "on_reject": optional(words("end, skip"), "end"),
         "pictures": optional(["picture"], []),
     },

@@ -74,8 +74,8 @@ class HitlDecorator(StepDecorator):
         A condition that approves by itself, such as `accuracy >= 0.9` or
         `environment == staging`, or a function of the artifacts that its parameters name.
     compare : Union[bool, Dict[str, str]], optional, default None
-        The page shows what changed since the last approved run of this step. False: it does not.
-        `{"key": "de"}` compares only with gates of this key, such as one for each country.
+        The page shows what changed since the last approved run of this step, or since the run 6:
+        `{"run": "6"}`. False: it does not. `{"key": "de"}` compares only with gates of this key.
     better : Dict[str, str], optional, default None
         Which values of a metric are the better ones, such as `{"accuracy": "higher"}`.
     pictures : List[str], optional, default None

@@ -76,6 +76,7 @@ def draft_of(
         declared=declared.declared,
         workflow=settings.workflow,
         kind=kind_of(subject, declared.compare, *task.project, _splits_of(task)),
+        against=declared.compare.run,
         on_reject=declared.on_reject,
         drawn=pictures.drawn,
         not_drawn=pictures.not_drawn,
