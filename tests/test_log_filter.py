@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -178,6 +179,30 @@ def test_an_export_is_the_same_in_each_form(
     assert {each["waited"] for each in whole} == {300}
     assert whole[0]["approvers"] == ["Ann <ann@example.org> (unverified)"]
     assert len({each["ledger_commit"] for each in whole}) == 3
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_export_holds_a_few_records_at_a_time(
+    ledger: GitLedger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+) -> None:
+    whole, asked, decided = said(capsys, "--export", form), [], GitLedger.decided
+
+    def counted(self: GitLedger, gate_ids: Iterable[str]) -> Mapping[str, Standing]:
+        asked.append(len(ids := list(gate_ids)))
+        return decided(self, ids)
+
+    monkeypatch.setattr("bridge.cli.ledger._TOGETHER", 2)
+    monkeypatch.setattr(GitLedger, "decided", counted)
+    assert said(capsys, "--export", form) == whole
+    assert asked == [2, 1]
+
+
+@pytest.mark.parametrize("rows", [[], [{"a": "x\ny"}], [{"a": []}, {"a": {"b": 1}}, {"a": None}]])
+def test_a_list_as_json_is_written_as_any_list(rows: list[dict[str, object]]) -> None:
+    assert "\n".join(as_json(rows)) == json.dumps(rows, indent=2)
 
 
 def test_an_export_of_one_environment_says_which_record_cannot_be_read(

@@ -12,13 +12,15 @@ from bridge.cli.session import Session, as_json_option, gate_id, pass_session, s
 from bridge.core.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bridge.core.log_filter import Wanted
     from bridge.core.model import Recorded
     from bridge.gates.ports import Ledger
 
 _EMAIL = re.compile(r" <[^<>]*>")
+#: Records of an export that are read together, and held together in memory.
+_TOGETHER = 1_000
 
 
 @click.command()
@@ -144,22 +146,32 @@ def _history(ledger: Ledger, limit: int, wanted: Wanted | None) -> Sequence[Reco
 
 
 def _export(session: Session, found: Sequence[Recorded], form: str) -> None:
-    from bridge.render.export import FORMS, row
+    from bridge.render.export import FORMS
 
-    records = session.ledger.decided([each.id for each in found])
-    lost = [each.id for each in found if each.id not in records]
-    rows = []
-    for each in found:
-        standing = records.get(each.id)
-        if standing and standing.decision:
-            rows.append(row(standing, standing.decision, each.commit))
-    for line in FORMS[form](rows):
+    lost: list[str] = []
+    for line in FORMS[form](_rows(session.ledger, found, lost)):
         click.echo(line)
     if lost:
         raise LedgerCorrupt(
             f"{len(lost)} of {len(found)} decisions cannot be read: {', '.join(lost[:5])}; run"
             " `hitl ledger verify` to see why"
         )
+
+
+def _rows(
+    ledger: Ledger, found: Sequence[Recorded], lost: list[str]
+) -> Iterator[Mapping[str, Any]]:
+    """The whole records, read as they are asked for. What cannot be read is added to `lost`."""
+    from bridge.render.export import row
+
+    for start in range(0, len(found), _TOGETHER):
+        some = found[start : start + _TOGETHER]
+        records = ledger.decided([each.id for each in some])
+        lost += [each.id for each in some if each.id not in records]
+        for each in some:
+            standing = records.get(each.id)
+            if standing and standing.decision:
+                yield row(standing, standing.decision, each.commit)
 
 
 def _recorded_json(recorded: Recorded) -> dict[str, Any]:

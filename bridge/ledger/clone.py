@@ -420,6 +420,12 @@ class GitClone:
         """A commit as git stores it: header lines, an empty line, the message."""
         return self._content(sha, "commit").decode("utf-8", "replace")
 
+    def passing(self, sha: str) -> str:
+        """The same on a walk over many commits, which would fill the memory."""
+        commit = self.commit(sha)
+        self._open_reader().forget(sha)
+        return commit
+
     def root(self, commit: str) -> str:
         """The tree of a commit."""
         found = _ROOT.match(self.commit(commit))

@@ -156,6 +156,10 @@ class ObjectReader:
             self._seen[sha] = found
         return found
 
+    def forget(self, sha: str) -> None:
+        """Hold it no longer: it is not going to be asked for again."""
+        self._seen.pop(sha, None)
+
     def read(self, name: str) -> Thing | None:
         """What git finds by this name, which holds no newline; None if it finds nothing.
 

@@ -375,7 +375,7 @@ class GitLedger:
                 if depth < ALL_HISTORY and not self._clone.has(sha):
                     depth = min(depth * 4, ALL_HISTORY)
                     continue
-            commit = self._clone.commit(sha)
+            commit = self._clone.passing(sha)
             found = recorded(sha, commit)
             if found:
                 yield found

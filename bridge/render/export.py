@@ -93,7 +93,13 @@ _FORMULA: Final = frozenset("=+-@＝＋－＠")
 
 
 def as_json(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    yield harmless_json(json.dumps(list(rows), indent=2, ensure_ascii=False))
+    """One array, a row at a time: an export can be longer than the memory."""
+    before = None
+    for each in rows:
+        yield f"{before}," if before else "["
+        text = harmless_json(json.dumps(each, indent=2, ensure_ascii=False))
+        before = "  " + text.replace("\n", "\n  ")
+    yield f"{before}\n]" if before else "[]"
 
 
 def as_json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
