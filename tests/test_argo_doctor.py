@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.argo.admission import Admission, admission
-from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, SERVER, ClusterSurvey
+from bridge.argo.kubernetes import NEEDLESS, PULL, PUSH, SERVER, ClusterSurvey, Kubernetes
+from bridge.core.errors import ClusterUnavailable
 from bridge.setup.argo_doctor import examine_cluster
 from bridge.setup.checks import Level, is_safe
 
@@ -148,3 +150,16 @@ def test_the_policies_are_tried_on_a_run_that_waits() -> None:
     assert seen == [("waits", False), ("waits", True)]
     assert admission(runs[:2], tries) == Admission(rewrites=False)
     assert admission([], tries) == Admission()
+
+
+@pytest.mark.parametrize("written", [b"{a: [", b"- 1", b"", b"apiVersion: v1", b"\xff\xfe", None])
+def test_a_kubeconfig_that_names_no_cluster_is_one_sentence_with_its_path(
+    tmp_path: Path, written: bytes | None
+) -> None:
+    file = tmp_path / "kubeconfig"
+    if written is not None:
+        file.write_bytes(written)
+    with pytest.raises(ClusterUnavailable, match=r"kubeconfig configures no cluster \(\w+\): KUBE"):
+        Kubernetes(str(file))
+    with pytest.raises(ClusterUnavailable, match=r"configures no cluster"):
+        Kubernetes(str(tmp_path))

@@ -131,7 +131,7 @@ def test_every_link_of_the_page_leads_somewhere() -> None:
 
 
 def test_nothing_that_we_write_installs_the_bridge_by_a_name_that_anybody_could_take() -> None:
-    folders = [ROOT / each for each in ("docs", "examples", "templates", "action")]
+    folders = [ROOT / each for each in ("docs", "examples", "templates", "action", "bridge")]
     files = [ROOT / "README.md", *(each for folder in folders for each in folder.rglob("*.*"))]
     by_name = re.compile(r"pip install\b.*[\s'\"]approval-bridge(?!\s*@)")
     assert by_name.search("pip install 'approval-bridge[flowyml]'")

@@ -81,7 +81,7 @@ class Kubernetes:
             from kubernetes import client, config
         except ImportError:
             raise ClusterUnavailable(
-                "the package kubernetes is not installed: pip install 'approval-bridge[argo]'"
+                "the package kubernetes is not installed: pip install kubernetes"
             ) from None
         try:
             # The client reads KUBECONFIG once, as it is imported: so it is passed on.
@@ -89,7 +89,13 @@ class Kubernetes:
             # Without a file it prints where it looked. The sentence below says what to do.
             with redirect_stdout(None):
                 config.load_config(**told)  # type: ignore[no-untyped-call]
-        except config.ConfigException:
+        except Exception as error:  # noqa: BLE001 - the client parses a file that somebody wrote
+            if config_file or not isinstance(error, config.ConfigException):
+                raise ClusterUnavailable(
+                    f"{config_file or 'your kubeconfig'} configures no cluster"
+                    f" ({type(error).__name__}): KUBECONFIG must name a kubeconfig file that"
+                    " `kubectl config view` can read"
+                ) from None
             raise ClusterUnavailable(
                 "no cluster is configured: set KUBECONFIG, or run this in a pod of the cluster"
             ) from None
