@@ -62,6 +62,20 @@ def test_a_node_of_a_given_name_without_a_gate_is_listed() -> None:
     assert behind("linear-approved", "gate") == [("gate", True, True)]
 
 
+def test_groups_that_follow_each_other_in_a_circle_or_many_ways_are_looked_at_once() -> None:
+    gate = {"type": "Suspend", "inputs": {"parameters": [{"name": "gate", "value": "3fa9"}]}}
+    levels = 2_000
+    nodes: dict[str, Any] = {"gate": {**gate, "children": ["0a", "0b"]}}
+    for level in range(levels):
+        after = [f"{level + 1}a", f"{level + 1}b"]
+        nodes |= {f"{level}{way}": {"type": "StepGroup", "children": after} for way in "ab"}
+    nodes[f"{levels}a"] = {"type": "StepGroup", "children": ["0a", "gate", "ran"]}
+    nodes["ran"] = {"type": "Pod", "displayName": "deploy", "phase": "Succeeded"}
+    metadata = {"namespace": "ml", "name": "run-1", "uid": "u-1"}
+    (found,) = guarded({"metadata": metadata, "status": {"nodes": nodes}}, ())
+    assert found == RAN
+
+
 class Record:
     """As much of the `Ledger` port as coverage reads."""
 

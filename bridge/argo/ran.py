@@ -70,15 +70,22 @@ def guarded(workflow: Mapping[str, Any], names: Collection[str]) -> Iterator[Gua
             yield _as_guarded(own, node, None)
 
 
-def _behind(node: Node, nodes: Mapping[str, Node]) -> Iterator[Node]:
-    """What starts next, past the groups of a steps template and the gate's own check."""
-    for each in node.children:
-        child = nodes.get(each)
-        if child is None or child.id == node.id:
+def _behind(gate: Node, nodes: Mapping[str, Node]) -> Iterator[Node]:
+    """What starts next, past the groups of a steps template and the gate's own check.
+
+    Each node once: who writes the object can let groups follow each other in a circle.
+    """
+    seen = {gate.id}
+    left = [(each, False) for each in reversed(gate.children)]
+    while left:
+        key, is_within = left.pop()
+        child = nodes.get(key)
+        if child is None or key in seen:
             continue
+        seen.add(key)
         if child.type == "StepGroup" or child.name.startswith(_VERIFY):
-            yield from (n for n in _behind(child, nodes) if not n.name.startswith(_POST))
-        else:
+            left += [(each, True) for each in reversed(child.children)]
+        elif not (is_within and child.name.startswith(_POST)):
             yield child
 
 
