@@ -103,7 +103,7 @@ def test_the_session_of_the_command_line_prints_what_its_page_shows(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """docs/cli.md, about the script of docs/flowyml.md."""
+    """docs/cli.md, about the script of docs/flowyml.md, which logs what that page shows."""
     cli, flowyml = ((ROOT / "docs" / name).read_text("utf-8") for name in ("cli.md", "flowyml.md"))
     with (hermetic / ".gitconfig").open("a") as config:
         config.write("[hitl]\n\tteam = ml-team\n")
@@ -124,7 +124,13 @@ def test_the_session_of_the_command_line_prints_what_its_page_shows(
             output = "".join(capsys.readouterr())
             for line in lines:
                 assert alike(line) in alike(output), (command, output)
-        assert script.communicate(timeout=60)[0] == "deploying to staging\n"
+        printed, logged = script.communicate(timeout=60)
+        assert printed == "deploying to staging\n"
+        waits, approved = blocks(flowyml, "text")[:2]
+        for name, own in here.items():
+            waits, approved = waits.replace(name, own), approved.replace(name, own)
+        assert alike(waits) in alike(logged)
+        assert alike(approved) in alike(logged)
 
 
 def test_an_auditor_reads_a_ledger_with_the_commands_of_its_page(tmp_path: Path) -> None:
