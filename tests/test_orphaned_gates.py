@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from bridge.core.delivery import Workflow
 from bridge.core.model import ApprovalRequest
 from bridge.gates.deliver import surely_over
 from bridge.local import waiting_runs
-from bridge.local.waiting_runs import orphaned, waits
-from tests.gates import a_request, hitl
+from bridge.local.waiting_runs import forget, orphaned, waits
+from tests.gates import a_request, hitl, opened
 from tests.ledgers import a_request as a_recorded_request
 from tests.test_wait import KEY, _read_until, _waiting
 
@@ -54,6 +55,25 @@ def test_a_decided_gate_leaves_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path / "waiting").iterdir())
 
 
+def test_what_a_killed_run_left_goes_once_its_gate_is_decided(tmp_path: Path) -> None:
+    with waits(tmp_path, GATE, lambda: False):
+        forget(tmp_path, GATE)  # it waits, and is going to see the decision
+        assert list((tmp_path / "waiting").iterdir())
+    forget(tmp_path, GATE)
+    assert not list((tmp_path / "waiting").iterdir())
+    forget(tmp_path, GATE)
+
+
+def test_a_gate_that_was_decided_elsewhere_leaves_nothing_once_it_is_shown(ledger: Path) -> None:
+    cache, request = Path(os.environ["HITL_CACHE"]), opened(a_request(KEY))
+    left_behind(cache, request.gate.id)
+    elsewhere = {"HITL_CACHE": str(cache / "of another machine")}
+    assert hitl("approve", request.gate.id, env=elsewhere).returncode == 0
+    assert (cache / "waiting" / request.gate.id).exists()
+    assert "approved" in hitl("show", request.gate.id).stdout
+    assert not (cache / "waiting" / request.gate.id).exists()
+
+
 def test_of_a_run_on_another_machine_nothing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,8 +103,11 @@ def test_a_run_that_was_killed_leaves_a_gate_that_says_how_to_end_it(ledger: Pat
     [found] = json.loads(hitl("list", "--json").stdout)
     assert found["orphaned"] is True
     assert f"To end it:   {ends}" in hitl("show", gate).stdout
+    mark = Path(os.environ["HITL_CACHE"], "waiting", gate)
+    assert mark.exists()
     assert hitl("withdraw", gate, "--reason", "it was killed").returncode == 0
     assert "No gate is open" in hitl("list").stdout
+    assert not mark.exists()
 
 
 # -- on Argo ---------------------------------------------------------------------------------------

@@ -188,6 +188,7 @@ def _vote(
         try:
             if isinstance(voted, Exception):
                 raise voted
+            session.forget_wait(voted.standing)
             _tell(session, voted, verdict, given, alone=len(verbs) == 1)
         except Exception as error:  # noqa: BLE001 - the others are printed first
             errors.append(error)

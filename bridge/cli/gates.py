@@ -73,6 +73,7 @@ def _settle_overdue(session: Session, gates: tuple[OpenGate, ...]) -> set[str]:
                 click.echo(f"not settled: {shown(each.why)}", err=True)
                 continue
             say_settled(each)
+            session.forget_wait(each)
             settled.add(each.request.gate.id)
     except BridgeError as error:  # who may only read may still look
         click.echo(f"what expired could not be settled: {error}", err=True)

@@ -87,17 +87,24 @@ class Session:
         standing = known.get(gate_id) or self.ledger.read(gate_id)
         if standing is None:
             raise NoSuchGate(f"no gate is called {name!r} in {self.ledger.where}: see `hitl list`")
-        if standing.decision:
-            return standing
-        after = yield from self.venue_of(standing.request).settle(standing)
-        say_settled(after)
-        return after
+        if standing.decision is None:
+            standing = yield from self.venue_of(standing.request).settle(standing)
+            say_settled(standing)
+        self.forget_wait(standing)
+        return standing
 
     def orphaned(self, gate_ids: Iterable[str]) -> frozenset[str]:
         """The gates at which a run of this machine waited that is gone."""
         from bridge.local.waiting_runs import orphaned
 
         return orphaned(self.settings.cache, gate_ids)
+
+    def forget_wait(self, standing: Standing) -> None:
+        """Of a decided gate nobody asks any more whether its run is gone."""
+        if standing.decision:
+            from bridge.local.waiting_runs import forget
+
+            forget(self.settings.cache, standing.request.gate.id)
 
     def venue_of(self, request: ApprovalRequest) -> Venue:
         """Where this gate is decided."""

@@ -46,6 +46,14 @@ def orphaned(cache: Path, gate_ids: Iterable[str]) -> frozenset[str]:
     return frozenset(each for each in gate_ids if _is_left(cache, each))
 
 
+def forget(cache: Path, gate_id: str) -> None:
+    """Remove what a killed run left, once its gate is decided. One that still waits does it
+    itself."""
+    with suppress(OSError):
+        if _is_left(cache, gate_id):
+            (cache / _FOLDER / gate_id).unlink()
+
+
 def _is_left(cache: Path, gate_id: str) -> bool:
     try:
         lock = os.open(cache / _FOLDER / gate_id, os.O_RDWR | os.O_CLOEXEC)
