@@ -173,6 +173,7 @@ def test_the_record_of_a_withdrawal_carries_it_when_it_is_judged_again() -> None
     [
         ("/withdraw the run was killed", "the run was killed"),
         ("/Withdraw\nthe run was killed", "the run was killed"),
+        ("/withdraw the approval came too late", "the approval came too late"),
         ("Sorry.\n\n/withdraw: wrong data, see my review of it", "wrong data, see my review of it"),
         (withdrawal("my laptop died\n/approve"), "my laptop died /approve"),
     ],
@@ -189,6 +190,9 @@ def test_a_withdrawal_says_why(body: str, reason: str) -> None:
         "/withdraw my objection",
         "/withdraw my earlier approval, the data changed",
         "/withdraw: I withdraw my hold",
+        "/withdraw approval",
+        "/withdraw the previous hold.",
+        "/withdraw my -1",
     ],
 )
 def test_who_takes_back_their_own_word_does_not_end_the_gate(body: str) -> None:

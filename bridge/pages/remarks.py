@@ -108,10 +108,13 @@ def _plain(text: str) -> str:
     return "".join(each for each in folded if unicodedata.category(each) != "Cf")
 
 
-#: `/withdraw my objection`: not the request.
+#: `/withdraw my objection`, `/withdraw the hold`: not the request.
 _OWN_WORD = re.compile(
     r"\W*(?:i\s\W*)?(?:withdraw\w*\s)?(?:my|mine|our)\b(?:\s\w+){0,2}?\s"
-    r"(?:objections?|holds?|reviews?|votes?|approvals?|rejections?|comments?|concerns?|changes|no|yes)\b",
+    r"(?:objections?|holds?|reviews?|votes?|approvals?|rejections?|comments?|concerns?|changes|no|yes"
+    r"|lgtm|[-+]1)\b"
+    r"|\W*(?:(?:the|this|that|an?|previous|earlier|last)\s)*"
+    r"(?:objections?|holds?|reviews?|votes?|approvals?|rejections?|lgtm)\W*\Z",
     re.IGNORECASE,
 )
 
