@@ -15,7 +15,7 @@ import pytest
 from bridge.cli.main import main
 from bridge.core.errors import LedgerUnavailable
 from bridge.core.model import Declared
-from bridge.core.settings import GitHubSettings
+from bridge.core.settings import TOKENS, GitHubSettings
 from bridge.ledger.readme import README
 from bridge.setup import workflow_files
 from bridge.setup.checks import Check, Level, is_safe
@@ -24,7 +24,7 @@ from bridge.setup.github_survey import GitHubSurvey
 from bridge.setup.workflow_files import MAIN, POLICY, RELAY, SCHEDULE
 from tests.forge import World
 from tests.github import GitHub
-from tests.ledgers import a_decision
+from tests.ledgers import a_decision, git
 
 POLICY_TEXT = """\
 gates:
@@ -517,6 +517,40 @@ def test_without_a_repository_in_the_environment_the_checkout_says_which(
     monkeypatch.chdir(tmp_path)
     assert main(["doctor"]) == 1
     assert "is in no git repository" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["github", "setup"], ["github", "try"]])
+def test_a_checkout_without_remote_and_token_hears_of_both_at_once(
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in [each for each in os.environ if each.startswith(("GITHUB_", "GH_", "HITL_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("bridge.cli.github_setup._token_of_gh", lambda _: "")
+    git(tmp_path, "init", "--quiet")
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert (
+        "  - no repository on GitHub: `git remote add origin` its address, or set GITHUB_" in told
+    )
+    assert "  - no token: set GH_TOKEN to one of somebody who administers the repository, " in told
+    assert "HITL_APP_ID" not in told
+
+
+def test_doctor_takes_the_token_of_gh_as_setup_does(
+    acme: Installed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = str(acme.github.token(acme.admin))
+    for name, value in acme.github.environment(acme.repo, token).items():
+        monkeypatch.setenv(name, value)
+    for name in TOKENS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("bridge.cli.github_setup._token_of_gh", lambda _: token)
+    assert main(["doctor"]) == 0
+    assert token not in capsys.readouterr().out
 
 
 def test_the_documentation_tells_every_check(acme: Installed) -> None:

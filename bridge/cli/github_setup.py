@@ -347,16 +347,37 @@ def _identities(forge: Line, found: Found) -> dict[str, str]:
 
 
 def target() -> GitHubSettings:
+    """The repository of this checkout, and the token of a person who administers it."""
     from pathlib import Path
 
-    from bridge.core.settings import REPOSITORY, SERVER_URL, TOKENS, github_from_environment
+    from bridge.core.errors import Faults
+    from bridge.core.settings import (
+        APP_ID,
+        APP_KEY,
+        REPOSITORY,
+        SERVER_URL,
+        TOKENS,
+        github_from_environment,
+    )
     from bridge.setup.checkout import Checkout
 
-    env = dict(os.environ)
+    env, faults = dict(os.environ), []
     if not env.get(REPOSITORY):
         env[REPOSITORY] = Checkout(Path.cwd()).repository or ""
-    if not any(env.get(each) for each in TOKENS):
+        if not env[REPOSITORY]:
+            faults.append(
+                f"no repository on GitHub: `git remote add origin` its address, or set {REPOSITORY}"
+                " to owner/name"
+            )
+    if not any(env.get(each) for each in (*TOKENS, APP_ID, APP_KEY)):
         env[TOKENS[-1]] = _token_of_gh(env.get(SERVER_URL) or "https://github.com")
+        if not env[TOKENS[-1]]:
+            faults.append(
+                f"no token: set {TOKENS[-1]} to one of somebody who administers the repository, or"
+                " run `gh auth login`"
+            )
+    if faults:
+        raise Faults("this checkout and the environment", faults)
     return github_from_environment(env)
 
 

@@ -336,8 +336,8 @@ def doctor(kubernetes: bool, namespace: str, fix: bool) -> None:
 
     The exit code is 1 if a gate would not be safe.
 
-    GITHUB_REPOSITORY, or the remote of this checkout, says which repository; GH_TOKEN, GITHUB_TOKEN
-    or HITL_TOKEN is the token of somebody who administers it.
+    GITHUB_REPOSITORY, or the remote of this checkout, says which repository; GH_TOKEN,
+    GITHUB_TOKEN, HITL_TOKEN or `gh auth token` is the token of somebody who administers it.
 
     \b
     hitl doctor
@@ -382,12 +382,12 @@ def _show_checks(checks: Sequence[Check]) -> None:
 
 
 def _of_repository() -> tuple[Check, ...]:
-    from bridge.core.settings import github_from_environment
+    from bridge.cli.github_setup import target
     from bridge.setup.doctor import examine
     from bridge.setup.github_survey import GitHubSurvey
     from bridge.wiring import clock
 
-    return examine(GitHubSurvey(github_from_environment(_with_repository())), clock())
+    return examine(GitHubSurvey(target()), clock())
 
 
 def _of_cluster(namespace: str) -> tuple[Check, ...]:
@@ -396,18 +396,6 @@ def _of_cluster(namespace: str) -> tuple[Check, ...]:
 
     there = Kubernetes(os.environ.get("KUBECONFIG"))
     return examine_cluster(there.survey(namespace))
-
-
-def _with_repository() -> dict[str, str]:
-    from pathlib import Path
-
-    from bridge.core.settings import REPOSITORY
-    from bridge.setup.checkout import Checkout
-
-    env = dict(os.environ)
-    if not env.get(REPOSITORY):
-        env[REPOSITORY] = Checkout(Path.cwd()).repository or ""
-    return env
 
 
 # -- the file --------------------------------------------------------------------------------------
