@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+import yaml
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -44,6 +47,21 @@ def test_a_table_begins_with_its_header() -> None:
             if not re.fullmatch(r"\|[-:| ]+\|", second):
                 cut.append(f"{page.relative_to(ROOT)}: {first}")
     assert cut == []
+
+
+def guides() -> list[str]:
+    """The pages that the site calls tutorials and how-to pages."""
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
+    parts = [part for each in nav for part in (*each.get("Tutorials", ()), *each.get("How to", ()))]
+    return [page for part in parts for page in part.values()]
+
+
+@pytest.mark.parametrize("page", guides())
+def test_a_guide_begins_with_what_you_can_do(page: str) -> None:
+    path = ROOT / ("examples/README.md" if page == "examples.md" else f"docs/{page}")
+    title, paragraph = path.read_text("utf-8").split("\n\n")[:2]
+    assert title.startswith("# ")
+    assert {"you", "your"} & set(words(paragraph)[:12])
 
 
 def explanations(source: str) -> Iterator[str]:
