@@ -528,7 +528,7 @@ def test_a_checkout_without_remote_and_token_hears_of_both_at_once(
 ) -> None:
     for name in [each for each in os.environ if each.startswith(("GITHUB_", "GH_", "HITL_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr("bridge.cli.github_setup._token_of_gh", lambda _: "")
+    monkeypatch.setattr("bridge.cli.github_target._token_of_gh", lambda _: "")
     git(tmp_path, "init", "--quiet")
     monkeypatch.chdir(tmp_path)
     assert main(command) == 2
@@ -548,7 +548,7 @@ def test_doctor_takes_the_token_of_gh_as_setup_does(
         monkeypatch.setenv(name, value)
     for name in TOKENS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("bridge.cli.github_setup._token_of_gh", lambda _: token)
+    monkeypatch.setattr("bridge.cli.github_target._token_of_gh", lambda _: token)
     assert main(["doctor"]) == 0
     assert token not in capsys.readouterr().out
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from bridge.cli.github_target import target
 from bridge.cli.output import line
 from bridge.core.errors import BridgeError
 
@@ -344,54 +345,6 @@ def _identities(forge: Line, found: Found) -> dict[str, str]:
 
 
 # -- what it works with ----------------------------------------------------------------------------
-
-
-def target() -> GitHubSettings:
-    """The repository of this checkout, and the token of a person who administers it."""
-    from pathlib import Path
-
-    from bridge.core.errors import Faults
-    from bridge.core.settings import (
-        APP_ID,
-        APP_KEY,
-        REPOSITORY,
-        SERVER_URL,
-        TOKENS,
-        github_from_environment,
-    )
-    from bridge.setup.checkout import Checkout
-
-    env, faults = dict(os.environ), []
-    if not env.get(REPOSITORY):
-        env[REPOSITORY] = Checkout(Path.cwd()).repository or ""
-        if not env[REPOSITORY]:
-            faults.append(
-                f"no repository on GitHub: `git remote add origin` its address, or set {REPOSITORY}"
-                " to owner/name"
-            )
-    if not any(env.get(each) for each in (*TOKENS, APP_ID, APP_KEY)):
-        env[TOKENS[-1]] = _token_of_gh(env.get(SERVER_URL) or "https://github.com")
-        if not env[TOKENS[-1]]:
-            faults.append(
-                f"no token: set {TOKENS[-1]} to one of somebody who administers the repository, or"
-                " run `gh auth login`"
-            )
-    if faults:
-        raise Faults("this checkout and the environment", faults)
-    return github_from_environment(env)
-
-
-def _token_of_gh(server: str) -> str:
-    """The token of GitHub's own command line, if it is here and logged in."""
-    import subprocess
-    from urllib.parse import urlsplit
-
-    command = ["gh", "auth", "token", "--hostname", urlsplit(server).netloc]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def to_github(settings: GitHubSettings) -> Line:

@@ -9,10 +9,10 @@ from bridge.cli.github_setup import (
     refuse,
     setting_up,
     show,
-    target,
     to_github,
     wanted_action,
 )
+from bridge.cli.github_target import target
 from bridge.cli.output import line
 
 

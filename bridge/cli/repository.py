@@ -382,7 +382,7 @@ def _show_checks(checks: Sequence[Check]) -> None:
 
 
 def _of_repository() -> tuple[Check, ...]:
-    from bridge.cli.github_setup import target
+    from bridge.cli.github_target import target
     from bridge.setup.doctor import examine
     from bridge.setup.github_survey import GitHubSurvey
     from bridge.wiring import clock
