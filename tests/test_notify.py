@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -26,7 +27,7 @@ from bridge.core.gate_spec import NOTIFIERS
 from bridge.core.model import Decision
 from bridge.core.settings import Settings, from_environment
 from bridge.local.notify import Silent, Told, chosen, taken_first
-from bridge.render.notices import Notice, as_html, as_markdown, as_text, titled
+from bridge.render.notices import Notice, as_html, as_markdown, as_text, cut_at_line, titled
 from tests.gates import TARGET, a_request
 
 REQUEST = a_request("Flow/1/gate/3", timeout=3_600, schema=TARGET)
@@ -338,6 +339,17 @@ def test_several_lines_of_a_reason_are_one_line_of_a_notice_and_define_no_link()
         "> [here]",
         "> [here]\u200b: //evil.example",
     ]
+
+
+def test_values_that_grow_in_html_cut_no_element_in_two() -> None:
+    notice = replace(NOTICE, said="'" * 2_000, values=(("'" * 120, "<" * 120),) * 15)
+    for most in range(100, 20_000, 37):
+        said = cut_at_line(as_html(notice), most)
+        assert len(said) <= most
+        for name in ("a", "b", "code"):
+            assert len(re.findall(f"<{name}[ >]", said)) == said.count(f"</{name}>")
+        assert said.endswith((">", ";"))
+    assert cut_at_line("whole", 5) == "whole"
 
 
 @pytest.mark.parametrize(

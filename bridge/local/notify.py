@@ -26,7 +26,7 @@ from bridge.core.sanitize import harmless_terminal, plain
 from bridge.core.settings import APPRISE_URLS, SLACK_WEBHOOK
 from bridge.policy.rule_words import takes
 from bridge.render.comparison import in_brief
-from bridge.render.notices import FORMS, Notice, titled
+from bridge.render.notices import FORMS, Notice, cut_at_line, titled
 from bridge.render.request import headline, started_by
 from bridge.render.suggested_commands import approve, reject
 
@@ -212,7 +212,7 @@ class _Recipient:
                 self._fail()
                 return
             form = taken_first(sender[0])
-            body = FORMS[form](Notice(**told["notice"]))[:_MOST]
+            body = cut_at_line(FORMS[form](Notice(**told["notice"])), _MOST)
             if not sender.notify(body, titled(told["title"], form), body_format=form):
                 self._fail()
         except Exception:  # noqa: BLE001 - a plugin's bug; its words may hold the URL

@@ -105,4 +105,9 @@ def titled(title: str, form: str) -> str:
     return _plain(title) if form == "markdown" else title
 
 
+def cut_at_line(body: str, most: int) -> str:
+    """At most so many characters, in whole lines: a chat refuses HTML that ends in an element."""
+    return body if len(body) <= most else body[:most].rpartition("\n")[0]
+
+
 FORMS = {"text": as_text, "markdown": as_markdown, "html": as_html}
