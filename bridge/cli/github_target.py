@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.core.errors import Faults
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
 
 def target() -> GitHubSettings:
     """The repository of this checkout, and the token of a person who administers it."""
+    from pathlib import Path
+
     from bridge.core.settings import (
         APP_ID,
         APP_KEY,
