@@ -63,10 +63,18 @@ def test_a_check_that_is_not_surely_green_keeps_the_gate_open(
 @pytest.mark.parametrize("value", [None, "main", COMMIT[:7], f"{COMMIT} "])
 def test_a_request_that_names_no_whole_commit_waits(value: str | None) -> None:
     named = replace(ASKS, artifacts=(Artifact("commit", "str", "sha256:00", value=value),))
-    for request in (named, replace(ASKS, artifacts=())):
+    other = Artifact("commit", "str", "sha256:01", value="f" * 40)
+    two = replace(ASKS, artifacts=(*ASKS.artifacts, other))
+    for request in (named, two, replace(ASKS, artifacts=())):
         found = outcome(GREEN, request, (vote(request, ANN),))
         assert found.outcome is Outcome.PENDING
         assert "this request names no commit" in found.reason
+
+
+def test_a_file_of_that_name_beside_the_commit_changes_nothing() -> None:
+    file = Artifact("commit", "file", "sha256:01", 41)
+    request = replace(ASKS, artifacts=(file, *ASKS.artifacts))
+    assert outcome(GREEN, request, (vote(request, ANN),)).outcome is Outcome.APPROVED
 
 
 def test_neither_the_clock_nor_a_condition_approves_before_the_checks_are_green() -> None:

@@ -20,9 +20,11 @@ _HASH: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def commit_of(request: ApprovalRequest) -> str | None:
-    """The commit under approval, whole; None if the request names none."""
-    said = next((each.value or "" for each in request.artifacts if each.name == COMMIT), "")
-    return said if _HASH.fullmatch(said) else None
+    """The commit under approval, whole; None if the request names none, or two: their order is not
+    part of its digest, so an opener chooses which one is first."""
+    named = [each for each in request.artifacts if each.name == COMMIT]
+    said = {each.value for each in named if each.value is not None}
+    return next((each for each in said if len(said) == 1 and _HASH.fullmatch(each)), None)
 
 
 def check_fact(commit: str, name: str, state: str) -> Fact:
