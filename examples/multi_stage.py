@@ -2,7 +2,7 @@
 
     python examples/multi_stage.py run
 
-On GitHub the policy tells the gates apart by their step: examples/policies/multi_stage.yml.
+On GitHub the policy has an entry for each step: examples/policies/multi_stage.yml.
 """
 
 from metaflow import FlowSpec, hitl, step
