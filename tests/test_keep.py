@@ -42,8 +42,8 @@ def test_a_join_gets_the_branches_that_its_approver_keeps(tmp_path: Path) -> Non
     project = Project(tmp_path, clouds=False)
     process = project.start("keeps.py", "run")
     _, key, _ = waiting(process)
-    shown = project.flow("keeps.py", "hitl", "show", key)
-    assert "run 77 has no approved gate to compare with" in shown.said
+    said = project.flow("keeps.py", "hitl", "show", key).said
+    assert "run 77 has no approved gate to compare with" in said
     wrong = project.flow("keeps.py", "hitl", "approve", key, "-i", "keep=all-except-es")
     assert wrong.code != 0
     assert "keep: 'all-except-es' names 'es', which is none of de, fr, it" in wrong.said
@@ -57,7 +57,9 @@ def test_a_join_gets_the_branches_that_its_approver_keeps(tmp_path: Path) -> Non
     assert end["countries"] == ["de", "fr", "it"]  # merged from the two that were kept
     gate = project.gate(key)
     assert gate
-    assert {each.name for each in gate.request.artifacts} >= {"train[de].accuracy", "countries"}
+    shown = {each.name: each.text for each in gate.request.artifacts}
+    assert shown.keys() >= {"train[de].accuracy", "countries"}
+    assert shown["train[de].notes"] == "trained on de\nwith care"  # what a later page compares
 
 
 # -- what a join that asks may be ------------------------------------------------------------------

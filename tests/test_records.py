@@ -137,6 +137,7 @@ artifacts = st.builds(
     size=st.none() | st.integers(0, 2**40),
     value=st.none() | text,
     head=st.none() | text,
+    text=st.none() | text,
     link=st.none() | text,
     metric=st.booleans(),
     better=st.none() | st.sampled_from(Better),

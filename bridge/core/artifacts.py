@@ -14,6 +14,7 @@ from bridge.core.hide_secrets import HIDDEN, in_text, table
 from bridge.core.json_schema import not_plain
 from bridge.core.model import Artifact
 from bridge.core.sanitize import harmless_terminal, is_secret, shortened
+from bridge.core.texts import text_of
 
 _WIDTH: Final = 80
 _HEAD_LINES: Final = 6
@@ -58,6 +59,7 @@ def summarise(name: str, value: Any, *, digest: str, size: int | None = None) ->
             _head(value),
             _link(value),
             number is not None,
+            text=text_of(value, _WIDTH),
         )
     except Exception:  # noqa: BLE001 - the value's own code: its type must do
         return Artifact(name, kind, digest, size)

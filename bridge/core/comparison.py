@@ -226,7 +226,8 @@ def _with_room(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
     """Those that have room, as a baseline keeps them."""
     room = MOST_CHARACTERS
     for each in artifacts:
-        room -= sum(len(text or "") for text in (each.name, each.type, each.digest, each.value))
+        words = (each.name, each.type, each.digest, each.value, each.text)
+        room -= sum(len(text or "") for text in words)
         if room >= 0:
             yield replace(each, size=None, head=None, link=None, better=None)
 

@@ -129,6 +129,7 @@ class Artifact:
     link: str | None = None
     metric: bool = False
     better: Better | None = None  # as the flow declares it
+    text: str | None = None  # several lines: the beginning of a longer text, to see what changed
 
     @property
     def is_read(self) -> bool:

@@ -185,13 +185,13 @@ def plain(markdown: str) -> str:
     return re.sub(r"&#?\w{1,31};", lambda match: html.unescape(match[0]), text)
 
 
-def harmless_block(text: str) -> str:
+def harmless_block(text: str, language: str = "text") -> str:
     """Lines of text as a fenced block that nothing in them can close, or command."""
     shown = harmless_terminal(text).replace("<!--", "<! --")  # a marker is looked for in the source
     shown = re.sub(r"(?m)^(?=[ ]*/)", "· ", shown)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{shown}\n{fence}"
+    return f"{fence}{language}\n{shown}\n{fence}"
 
 
 def no_html(markdown: str) -> str:

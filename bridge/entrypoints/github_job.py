@@ -341,7 +341,8 @@ def commit_of(job: Job) -> Artifact:
 
 def _value(name: str, value: Any) -> Artifact:
     digest = "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
-    return summarise(name, value, digest=digest)
+    # What a job asks has to fit into one dispatch, so it holds no long texts.
+    return replace(summarise(name, value, digest=digest), text=None)
 
 
 def _is_shown_whole(shown: Artifact) -> bool:

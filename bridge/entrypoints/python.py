@@ -31,6 +31,7 @@ from bridge.core.model import Artifact, Draft, Gate, Standing, Subject
 from bridge.core.proposals import proposed
 from bridge.core.sanitize import one_line
 from bridge.core.settings import from_environment
+from bridge.core.texts import with_room
 from bridge.gates.wait import pass_gate
 from bridge.local.identity import person
 
@@ -143,7 +144,7 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
         gate=gate,
         message=spec.message,
         policy=spec.policy,
-        artifacts=declared_better(shown, spec.better),
+        artifacts=declared_better(with_room(shown), spec.better),
         schema=proposed(spec.schema, partial(_given, values)),
         facts=started_by(str(person())),
         subject=subject,

@@ -39,6 +39,7 @@ from bridge.policy.claims import as_asked, starters
 from bridge.policy.rule_words import takes
 from bridge.render import branches, comparison, pictures
 from bridge.render.shipped_templates import filled
+from bridge.render.text_diff import TextDiff, text_diffs
 
 __all__ = [
     "brief",
@@ -142,6 +143,8 @@ def _summary(
     rows = _within(most_rows / 2, map(_details, artifacts))
     tables = [each for each in artifacts if each.head]
     heads = _within(most_heads, map(_first_rows, tables))
+    changed = list(map(_diff, text_diffs(request)))
+    diffs = _within(most_heads / 2, changed)
     return {
         "compared": request.baseline is not None,
         "before": f"run {request.against}" if request.against else "last approved",
@@ -156,6 +159,8 @@ def _summary(
         "rows": rows,
         "rows_left": len(artifacts) - len(rows),
         "count": len(artifacts),
+        "diffs": diffs,
+        "diffs_left": len(changed) - len(diffs),
         "heads": heads,
         "heads_left": len(tables) - len(heads),
         "links": [link for link in map(_anchor, request.links[:20]) if link],
@@ -223,6 +228,10 @@ def _details(artifact: Artifact) -> dict[str, str]:
 def _first_rows(artifact: Artifact) -> dict[str, str]:
     block = harmless_block((artifact.head or "")[:4_000])
     return {"name": shortened_name(artifact.name, 80), "block": Ready(block)}
+
+
+def _diff(found: TextDiff) -> dict[str, str]:
+    return {"name": found.name, "block": Ready(harmless_block("\n".join(found.lines), "diff"))}
 
 
 def _field_row(field: Field) -> dict[str, str]:
@@ -315,6 +324,7 @@ def terminal(
         parts.append(_wrapped(harmless_terminal(said), width))
     if request.artifacts:
         parts.append(_table(request, width, colour))
+    parts += [_diff_at_terminal(each, width) for each in text_diffs(request)]
     facts = [*_facts(request, now, standing)]
     margin = max(len(name) for name, _ in facts) + 2
     parts.append(
@@ -415,6 +425,11 @@ def _table(request: ApprovalRequest, width: int, colour: bool) -> str:
             f"    {line}" for line in harmless_terminal(artifact.head or "").split("\n") if line
         ]
     return "\n".join(lines)
+
+
+def _diff_at_terminal(found: TextDiff, width: int) -> str:
+    lines = [cut(f"    {harmless_terminal(each)}", width) for each in found.lines]
+    return "\n".join([f"what changed in {harmless_terminal(found.name)}", *lines])
 
 
 def _padded(text: str, width: int, right: bool) -> str:

@@ -83,6 +83,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "size": optional(NUMBER),
         "value": optional(TEXT),
         "head": optional(TEXT),
+        "text": optional(TEXT),
         "link": optional(TEXT),
         "metric": optional(FLAG, False),
         "better": optional(words("higher, lower")),

@@ -30,6 +30,7 @@ from bridge.core.model import Artifact, Draft, Gate, Subject
 from bridge.core.plain_pickle import NotPlain
 from bridge.core.proposals import proposed
 from bridge.core.settings import NODE, Settings
+from bridge.core.texts import with_room
 from metaflow_extensions.hitl.stored_bytes import StoredBytes
 
 from .properties import Compute, WithProperties
@@ -68,7 +69,7 @@ def draft_of(
         gate=task.gate,
         message=message_template.render(declared.message, _scope(task, branches)),
         policy=declared.policy,
-        artifacts=declared_better(shown.ordered(_summaries(branches)), declared.better),
+        artifacts=declared_better(with_room(shown.ordered(_summaries(branches))), declared.better),
         schema=asking_for(schema, [*branch_names(task).values()]) if task.keeps else schema,
         facts=started_by(initiator),
         links=run_links(settings, os.environ.get(NODE, "")),
@@ -195,7 +196,7 @@ def plain_artifacts(task: GatedTask) -> list[Artifact]:
     shown_plainly = (
         branch.summary(name, label, plain=True) for name, label, branch in _listed(_branches(task))
     )
-    return [each for each in shown_plainly if each.is_read]
+    return [each for each in with_room(shown_plainly) if each.is_read]
 
 
 def _listed(branches: Sequence[_Branch]) -> Iterator[tuple[str, str, _Branch]]:
