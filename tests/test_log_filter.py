@@ -225,6 +225,13 @@ def test_a_fault_of_each_option_is_said_at_once(
     assert "--until" in err
 
 
+def test_an_end_that_is_not_after_the_beginning_is_a_fault(
+    ledger: GitLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["log", "--since", "2026-03-01", "--until", "2026-03-01"]) == 2
+    assert "--until: it is not after --since" in capsys.readouterr().err
+
+
 # -- one row ---------------------------------------------------------------------------------------
 
 BOB = Actor("bob", login="bob", id=7, proven=True)

@@ -11,7 +11,7 @@ import pytest
 from bridge.core.artifacts import as_recorded, summarise, unread
 from bridge.core.digest import digest_of
 from bridge.core.errors import GateShut
-from bridge.core.evaluation import Outcome
+from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import ApprovalRequest, Artifact, Decision, Draft, Link, Standing
 from bridge.gates.ports import Ledger
 from bridge.gates.verify import verify, verify_gate
@@ -105,6 +105,23 @@ def test_nothing_is_computed_before_an_approval_is_found(recorded: Recorded) -> 
 
     with pytest.raises(GateShut):
         verify_gate(cast(Ledger, recorded), a_request().gate, compute)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "by", "reason", "says"),
+    [
+        (Outcome.WITHDRAWN, Decider.RUN, "withdrawn: the run ended", "withdrawn: the run ended"),
+        (Outcome.EXPIRED, Decider.CLOCK, "nobody answered", "expired, nobody answered"),
+    ],
+)
+def test_a_shut_gate_names_its_outcome_once(
+    outcome: Outcome, by: Decider, reason: str, says: str
+) -> None:
+    request = a_request()
+    ended = a_decision(request, outcome=outcome, by=by, considered=(), reason=reason)
+    with pytest.raises(GateShut) as shut:
+        verify_gate(cast(Ledger, Recorded(request, ended)), request.gate, lambda _: request.draft)
+    assert str(shut.value) == f"{request.gate.key} does not run: {says}"
 
 
 def test_what_is_computed_is_given_the_gate_as_it_was_approved() -> None:

@@ -107,6 +107,9 @@ def _wanted(said: Mapping[str, str | None]) -> Wanted:
             times[name] = when(text, f"--{name}", clock()) if text else None
         except Faults as found:
             faults += [f"--{name}: {each}" for each in found.faults]
+    since, until = times.get("since"), times.get("until")
+    if since and until and until <= since:
+        faults.append("--until: it is not after --since, so no decision fits")
     if faults:
         raise Faults("the options", faults)
     outcome = said["outcome"]
@@ -116,8 +119,8 @@ def _wanted(said: Mapping[str, str | None]) -> Wanted:
         person=said["person"] or None,
         outcome=Outcome(outcome) if outcome else None,
         environment=said["environment"] or None,
-        since=times["since"],
-        until=times["until"],
+        since=since,
+        until=until,
     )
 
 

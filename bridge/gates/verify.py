@@ -53,8 +53,9 @@ def verify_gate(ledger: Ledger, gate: Gate, compute: Compute, venue: Place = HER
         raise GateShut(f"{key} does not run: it is still waiting for a decision")
     skips = standing.request.skips(decision.outcome)
     if decision.outcome is not Outcome.APPROVED and not skips:
-        # A person's decision says in its reason what it is: `rejected by Ann: too low`.
-        what = "" if decision.by is Decider.PERSON else f"{decision.outcome}, "
+        # Some reasons begin with the outcome: `rejected by Ann: too low`, `withdrawn: the run …`.
+        named = decision.by is Decider.PERSON or decision.reason.startswith(f"{decision.outcome}:")
+        what = "" if named else f"{decision.outcome}, "
         raise GateShut(f"{key} does not run: {what}{decision.reason}")
     recorded = standing.request
     again = asked_again(compute(standing), recorded, venue)
