@@ -24,7 +24,7 @@ from bridge.core.errors import Faults
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import started_by
 from bridge.core.gate_spec import NOTIFIERS
-from bridge.core.model import Decision
+from bridge.core.model import Decision, Link
 from bridge.core.settings import Settings, from_environment
 from bridge.local.notify import Silent, Told, chosen, taken_first
 from bridge.render.notices import Notice, as_html, as_markdown, as_text, cut_at_line, titled
@@ -251,8 +251,11 @@ def test_a_word_that_comes_to_no_address_is_reported_with_what_to_set(
     assert "://" in said
 
 
-# Python's own imghdr, which Apprise loads with its plugins.
-@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+#: Apprise loads Python's own imghdr with its plugins, in whichever test comes first.
+loads_plugins = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+
+@loads_plugins
 def test_slacks_own_webhook_is_an_address_that_apprise_takes() -> None:
     webhook = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
     settings = from_environment({"METAFLOW_HITL_SLACK_WEBHOOK": f"{webhook}\n"})
@@ -324,6 +327,18 @@ def test_what_a_run_says_is_no_markup_of_a_notice(hostile: str) -> None:
         assert not words.startswith(("#", ">"))
 
 
+def test_a_link_of_an_opener_mentions_nobody_and_holds_no_other_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    urls = ("@everyone", "https://x/<!channel>", "https://x/[Answer](https://evil)", "https://a/b")
+    sent: list[Any] = []
+    monkeypatch.setattr(Told, "_tell", lambda _, __, notice: sent.append(notice))
+    links = tuple(Link("docs", each) for each in urls)
+    Told(["json://localhost"], "/ledger").opened(a_request(links=links))
+    shown = [("docs", "https://x/%5BAnswer%5D%28https://evil%29"), ("docs", "https://a/b")]
+    assert list(sent[0].links[1:]) == shown
+
+
 def test_a_title_holds_no_link_and_no_element() -> None:
     hostile = "Approval wanted: [Answer here](https://evil.example) <b>"
     assert titled(hostile, "text") == hostile
@@ -352,6 +367,7 @@ def test_values_that_grow_in_html_cut_no_element_in_two() -> None:
     assert cut_at_line("whole", 5) == "whole"
 
 
+@loads_plugins
 @pytest.mark.parametrize(
     ("url", "form"),
     [

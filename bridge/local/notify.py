@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from types import FrameType
 from typing import Any
 
@@ -26,8 +27,8 @@ from bridge.core.sanitize import harmless_terminal, plain
 from bridge.core.settings import APPRISE_URLS, SLACK_WEBHOOK
 from bridge.policy.rule_words import takes
 from bridge.render.comparison import in_brief
-from bridge.render.notices import FORMS, Notice, cut_at_line, titled
-from bridge.render.request import headline, started_by
+from bridge.render.notices import FORMS, Notice, address, cut_at_line, titled
+from bridge.render.request import headline, sound_links, started_by
 from bridge.render.suggested_commands import approve, reject
 
 #: Seconds after which the helper ends, whatever its servers do.
@@ -132,7 +133,10 @@ class Told:
             values=tuple((_cut(each.name), _cut(each.value or "")) for each in shown),
             links=(
                 ("Gate", _inert(request.gate.key)),
-                *((_cut(each.label), each.url[:_LONGEST_LINK]) for each in request.links[:5]),
+                *(
+                    (_cut(each.label), address(each.url[:_LONGEST_LINK]))
+                    for each in islice(sound_links(request), 5)
+                ),
             ),
         )
         self._tell(f"{opening}: {headline(request)}", notice)

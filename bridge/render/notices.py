@@ -49,15 +49,15 @@ def as_markdown(notice: Notice) -> str:
 
 def _in_markdown(notice: Notice) -> Iterator[Iterable[str]]:
     if notice.page:
-        label, address = notice.page
-        yield [f"**[{label or 'The request'}]({_address(address)})**"]
+        label, page = notice.page
+        yield [f"**[{label or 'The request'}]({address(page)})**"]
     else:
         yield [f"{label}: `{in_code(command, 1_000)}`" for label, command in notice.commands]
     yield [f"- **{label}:** {_plain(says)}" if label else f"- {_plain(says)}"
            for label, says in notice.about]  # fmt: skip
     yield [f"> {_plain(line)}" for line in notice.said.splitlines()]
     yield [f"- `{in_code(name, 200)}`: `{in_code(value, 400)}`" for name, value in notice.values]
-    yield [f"- {_plain(label)}: {_address(address)}" for label, address in notice.links]
+    yield [f"- {_plain(label)}: {address(link)}" for label, link in notice.links]
 
 
 def as_html(notice: Notice) -> str:
@@ -67,8 +67,8 @@ def as_html(notice: Notice) -> str:
 
 def _in_html(notice: Notice) -> Iterator[Iterable[str]]:
     if notice.page:
-        label, address = notice.page
-        link = html.escape(address)
+        label, page = notice.page
+        link = html.escape(page)
         yield [f'<b><a href="{link}">{html.escape(label or "The request")}</a></b>']
     else:
         yield [
@@ -79,16 +79,16 @@ def _in_html(notice: Notice) -> Iterator[Iterable[str]]:
     yield [html.escape(line) for line in notice.said.splitlines()]
     yield [f"<code>{html.escape(name)}</code>: {html.escape(value)}"
            for name, value in notice.values]  # fmt: skip
-    yield [f"{html.escape(label)}: {html.escape(address)}" for label, address in notice.links]
+    yield [f"{html.escape(label)}: {html.escape(link)}" for label, link in notice.links]
 
 
 def _blocks(parts: Iterable[Iterable[str]]) -> Iterator[list[str]]:
     yield from filter(None, map(list, parts))
 
 
-def _address(address: str) -> str:
+def address(link: str) -> str:
     """An address that ends where it ends."""
-    return re.sub(r"[\s()<>\[\]`*]", lambda found: f"%{ord(found[0]):02X}", address)
+    return re.sub(r"[\s()<>\[\]`*]", lambda found: f"%{ord(found[0]):02X}", link)
 
 
 def _plain(text: str) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from math import inf
 from typing import Any, Final
 
@@ -163,7 +164,7 @@ def _summary(
         "diffs_left": len(changed) - len(diffs),
         "heads": heads,
         "heads_left": len(tables) - len(heads),
-        "links": [link for link in map(_anchor, request.links[:20]) if link],
+        "links": [_anchor(each) for each in islice(sound_links(request), 20)],
     }
 
 
@@ -257,9 +258,15 @@ def _quotation(message: str, most: int | None) -> Ready:
     return Ready("\n".join(f"> {line}".rstrip() for line in lines)[: most and most * 2])
 
 
-def _anchor(link: Link) -> tuple[str, Ready] | None:
-    sound = re.fullmatch(r"https?://[^\s<>\\\"`|@\x00-\x20]{1,1000}", link.url)
-    return (shortened(link.label, 80), Ready(link.url)) if sound else None
+def sound_links(request: ApprovalRequest) -> Iterator[Link]:
+    """Its opener wrote them: those that are addresses, and hold no mention."""
+    for each in request.links:
+        if re.fullmatch(r"https?://[^\s<>\\\"`|@\x00-\x20]{1,1000}", each.url):
+            yield each
+
+
+def _anchor(link: Link) -> tuple[str, Ready]:
+    return shortened(link.label, 80), Ready(link.url)
 
 
 def _code(text: str) -> Ready:
