@@ -12,7 +12,7 @@ from bridge.core.log_filter import Wanted
 from bridge.gates.ports import Ledger
 
 #: Decisions that are read together, and held together in memory.
-_TOGETHER: Final = 500
+_TOGETHER: Final = 1_000
 #: As many as git can be asked for.
 _ALL: Final = 2**31 - 1
 
