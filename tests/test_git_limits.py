@@ -168,3 +168,23 @@ def running() -> list[str]:
 def test_a_cut_connection_shows_what_git_said_first(said: str, cause: str) -> None:
     assert meaning(said).startswith("the connection was cut")
     assert meaning(said).endswith(f"(git: {cause})")
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+def test_what_was_read_before_is_forgotten_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git, "_MOST_SEEN", 100)
+    git.make_bare(tmp_path / "clone.git", {})
+    names = [git.write_object(tmp_path / "clone.git", "blob", each * 60) for each in (b"a", b"b")]
+    reader = git.ObjectReader(git.environment(tmp_path / "clone.git", git.QUIET), ())
+    try:
+        for name in (*names, *names):
+            found = reader.look(name)
+            assert found
+            assert len(found.content) == 60
+        assert list(reader._seen) == names[1:]
+    finally:
+        reader.close()
