@@ -821,3 +821,13 @@ def test_a_branch_called_gate_is_told_and_not_tried_for_ever(
     git(repository, "branch", "gate", "approvals")
     with pytest.raises(LedgerUnavailable, match="exists"):
         opened(ledger, "another")
+
+
+@pytest.mark.parametrize(("where", "hint"), [("acme/models", True), ("./acme/models", False)])
+def test_who_leaves_out_the_word_for_github_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, hint: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LedgerUnavailable) as told:
+        GitLedger(where, tmp_path / "clone").head()
+    assert str(told.value).endswith("write github:acme/models") is hint

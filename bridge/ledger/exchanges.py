@@ -6,16 +6,20 @@ One process at a time on this machine, again after a lost race. Each fault of gi
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from bridge.core.errors import LedgerUnavailable
+from bridge.core.settings import FORGE
 from bridge.ledger.clone import GitClone
 from bridge.ledger.git import GitFailed
-from bridge.ledger.git_faults import is_declined, is_lost_race, meaning
+from bridge.ledger.git_faults import NO_REPOSITORY, is_declined, is_lost_race, meaning
 
 _MOST_TRIES = 40
+#: What a repository on GitHub is called, where the address of one is meant.
+_OWNER_AND_NAME = re.compile(r"\w[\w-]*/[\w.-]+")
 
 T = TypeVar("T")
 
@@ -85,6 +89,7 @@ class Exchanges:
             doing, said = error.command, error.said
         else:
             doing, said = "the bridge's clone", error.strerror or str(error)
-        return LedgerUnavailable(
-            f"the ledger {self.clone.where} cannot be used ({doing}): {meaning(said)}"
-        )
+        where, says = self.clone.where, meaning(said)
+        if says == NO_REPOSITORY and _OWNER_AND_NAME.fullmatch(where):
+            says = f"{says}; for the repository on GitHub, write {FORGE}{where}"
+        return LedgerUnavailable(f"the ledger {where} cannot be used ({doing}): {says}")

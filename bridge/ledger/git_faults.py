@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from bridge.ledger.git import GitFailed
 
@@ -25,6 +26,11 @@ _OF_THE_PLACE = re.compile(
 
 _CUT = "the connection was cut: try again, what was done already is found"
 
+NO_REPOSITORY: Final = (
+    "there is no git repository at that place: check HITL_LEDGER, or make one there with"
+    " `git init --bare`"
+)
+
 #: What git says, and what it means to a person. The first that fits is said.
 _MEANINGS = tuple(
     (re.compile(sign), meaning)
@@ -36,8 +42,8 @@ _MEANINGS = tuple(
         (
             r"Authentication failed|terminal prompts disabled|could not read (Username|Password)"
             r"|error: 401",
-            "it wants to know who asks, or refuses the credential: give a good one in HITL_LEDGER,"
-            " to git's credential helper, or to the action",
+            "it asks for authentication, or refuses the credential: give a good one in"
+            " HITL_LEDGER, to git's credential helper, or to the action",
         ),
         (
             r"dubious ownership",
@@ -46,8 +52,7 @@ _MEANINGS = tuple(
         (r"error: 403", "this credential may not do that there: ask for read and write access"),
         (
             r"not appear to be a git repository|error: 404|repository .* not found|does not exist",
-            "there is no git repository at that place: check HITL_LEDGER, or make one there with"
-            " `git init --bare`",
+            NO_REPOSITORY,
         ),
         (r"error: 5\d\d", "the server failed: try again later"),
         (
