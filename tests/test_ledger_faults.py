@@ -44,8 +44,11 @@ from tests.ledgers import (
 REAL_GIT = shutil.which("git") or ""
 
 #: A git that counts, and kills who called it once the n-th git is done; it may wait before a push.
+#: Two may start at once: a folder is made by one of them alone.
 SHIM = f"""#!/bin/sh
+until mkdir "$SHIM/counting" 2>/dev/null; do :; done
 n=$(( $(cat "$SHIM/count") + 1 )); echo $n > "$SHIM/count"
+rmdir "$SHIM/counting"
 if [ "$1" = push ] && [ -p "$SHIM/go" ]; then
     echo at the push > "$SHIM/here"; read x < "$SHIM/go"
 fi
