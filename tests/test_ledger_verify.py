@@ -337,9 +337,12 @@ def test_the_command_prints_the_heads_and_keeps_them_in_the_witness(
     witness = tmp_path / "witness.yaml"
     decided(ledger)
     assert main(["ledger", "verify", "--witness", str(witness)]) == 0
-    said = capsys.readouterr().out
+    said, beside = capsys.readouterr()
     assert said.startswith(f"{repository}: 1 decision, no fault (signatures not checked")
     assert f"{head_of(repository)}  {FIRST}" in said
+    assert f"{witness} is new. If you kept a witness before, it was not read" in beside
+    assert main(["ledger", "verify", "--witness", str(witness)]) == 0
+    assert "is new" not in capsys.readouterr().err
     kept = witness.read_text()
     assert main(["ledger", "verify", "--from", str(witness)]) == 0
     assert "0 new decisions, no fault" in capsys.readouterr().out

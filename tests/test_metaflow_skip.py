@@ -55,7 +55,7 @@ def test_only_a_body_of_a_foreach_that_goes_on_to_one_step_can_be_skipped(
     (project.folder / "wrong.py").write_text(
         "from metaflow import FlowSpec, hitl, step\n\n"
         "class Wrong(FlowSpec):\n"
-        '    @hitl(on_reject="skip")\n    @step\n'
+        '    @hitl(on_reject="skip", keep=True, compare={"rum": 3})\n    @step\n'
         "    def start(self):\n        self.next(self.end)\n\n"
         "    @step\n    def end(self):\n        pass\n\n"
         'if __name__ == "__main__":\n    Wrong()\n'
@@ -64,6 +64,8 @@ def test_only_a_body_of_a_foreach_that_goes_on_to_one_step_can_be_skipped(
     said, _ = made.communicate(timeout=60)
     assert made.returncode != 0
     assert 'has `on_reject="skip"`, which is for a step inside a foreach' in said
+    assert "has `keep=True`, which is for the join of a foreach" in said
+    assert "`compare` is {'rum': 3}" in said  # every fault at once
 
 
 # -- what a no is bound to -------------------------------------------------------------------------

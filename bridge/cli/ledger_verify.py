@@ -67,9 +67,11 @@ def verify(
 
     witness = Path(witness_file) if witness_file else None
     known = [_earlier(each) for each in earlier]
+    first = False
     if witness:
         check_folder(witness)
-        known += [_witness(witness)] if witness.exists() else []
+        first = not witness.exists()
+        known += [] if first else [_witness(witness)]
     keys = session.settings.keys
     with Progress("commits") as progress:
         found = audit(
@@ -92,6 +94,12 @@ def verify(
         click.echo(f"{head.commit}  {head.branch}")
     if witness:
         write_witness(witness, found.witness)
+    if first:  # mistyped, or taken away by somebody who cut the ledger
+        click.echo(
+            f"hitl: {shown(str(witness))} is new. If you kept a witness before, it was not read:"
+            " name it with --from.",
+            err=True,
+        )
 
 
 def _earlier(said: str) -> Witness | str:

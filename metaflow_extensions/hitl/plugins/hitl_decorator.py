@@ -170,8 +170,6 @@ class HitlDecorator(StepDecorator):
                 f"The step *{self._step}* is @parallel: its many nodes cannot wait at one gate."
                 " Put @hitl on the step before it."
             )
-        for says in splits.misplaced(self._graph, self._step, self.attributes):
-            raise HitlException(says)
         with _needing_bridge():
             from bridge.core.approval import DECISION
 
@@ -198,12 +196,16 @@ class HitlDecorator(StepDecorator):
             from bridge.core.errors import Faults
 
             from .declaration import declare
+        misplaced = list(splits.misplaced(self._graph, self._step, self.attributes))
         try:
             with _needing_bridge():
-                return declare(self.attributes | self._unknown, self._step, self._known)
+                spec = declare(self.attributes | self._unknown, self._step, self._known)
         except Faults as faults:
-            listed = "\n".join(f"  - {each}" for each in faults.faults)
+            listed = "\n".join(f"  - {each}" for each in (*faults.faults, *misplaced))
             raise HitlException(f"{faults.subject}:\n{listed}") from None
+        if misplaced:
+            raise HitlException("\n".join(misplaced))
+        return spec
 
     def _say_ignored(self) -> None:
         if self.attributes["poll_interval"] is not None:
