@@ -359,6 +359,33 @@ def test_no_choice_of_an_opener_passes_that_is_older_than_what_was_due(
         assert stale is not honest
 
 
+def test_what_is_listed_no_more_may_have_been_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An opener waits until so many approvals came after its question that the due one is off."""
+    monkeypatch.setattr("bridge.core.comparison.MOST_LISTED", 2)
+    runs = [at_minute(approved(run=run), run) for run in range(1, 6)]
+    found = known_from([kept(*runs)])
+    asked_at = NOON + timedelta(minutes=2, seconds=30)
+    assert [each.decided_at > asked_at for each in found.listed] == [True, True]
+    flattering = baseline_of(runs[0], a_decision(runs[0]))
+    for choice in (None, flattering):
+        asked = replace(approved(run=9), baseline=choice)
+        assert is_stale(asked, found, asked_at, vouched)
+
+
+def test_a_gate_at_hand_does_not_hide_others_that_are_listed_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The splits of the last run fill the list, and the run before it is still at hand."""
+    monkeypatch.setattr("bridge.core.comparison.MOST_LISTED", 2)
+    old = at_minute(approved(run=1), 1)
+    splits = [at_minute(a_request(f"Train/2/deploy/{n}", kind=FLOW), n) for n in (3, 5, 6, 7)]
+    found = known_from([kept(old, *splits)])
+    chosen = baseline_of(old, a_decision(old))
+    assert chosen in found.approved
+    asked = replace(approved(run=9), baseline=chosen)
+    assert is_stale(asked, found, NOON + timedelta(minutes=4), vouched)  # the split of minute 3
+
+
 def test_of_a_run_that_is_named_its_last_gate_is_due_and_of_no_other() -> None:
     """A loop asks several times in one run."""
     runs = [(5, 1), (5, 2), (6, 3)]
