@@ -5,6 +5,7 @@ FlowyML takes 1.4 s to import, so all pipelines run in the process of the tests.
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bridge import wiring
+from bridge.cli import main as cli
 from bridge.core.errors import Faults, GateShut, LedgerUnavailable
 from bridge.core.evaluation import Actor, Decider, Outcome, Vote
 from bridge.core.model import ApprovalRequest
@@ -660,6 +662,34 @@ def test_a_gate_that_nobody_answers_in_time_is_rejected_by_the_clock(
     assert "nobody answered" in why(result)
     decision = the_decision()
     assert (decision.outcome, decision.by) == (Outcome.EXPIRED, Decider.CLOCK)
+
+
+def test_runs_are_held_against_the_ledger_and_one_without_its_approval_by_the_steps_name(
+    ann: Person, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asked() -> Any:
+        return a_pipeline(model(), a_gate(inputs=["model"]), a_step("deploy"))
+
+    assert run(asked(), run_id="approved").success
+    ann.verdict = "reject"
+    assert not run(asked(), run_id="rejected").success
+    bare = a_pipeline(model(), a_step("deploy"))
+    assert run(bare, run_id="bare").success
+    bare.metadata_store.save_run("killed", {"pipeline_name": "shop", "status": "running"})
+
+    command = ["ledger", "coverage", "--flow", "shop", "--flowyml", ".flowyml/metadata.db"]
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    said = capsys.readouterr()
+    assert "shop: 0 gaps, 1 covered, 1 did not run" in said.out
+    assert "not known: shop/killed: it goes on or was killed" in said.err
+    assert cli.main([*command, "--step", "deploy", "--export", "jsonl"]) == 1
+    rows = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [(each["found"], each["key"], each["gate"] is None) for each in rows] == [
+        ("gap", "shop/bare/deploy/1", True),
+        ("not run", "shop/rejected/deploy/1", False),
+        ("covered", "shop/approved/deploy/1", False),
+    ]
 
 
 def test_the_example_of_the_documentation_runs_and_its_condition_is_recorded(

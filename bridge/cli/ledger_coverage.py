@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command("coverage")
-@click.option("--flow", metavar="NAME", help="The Metaflow flow.")
+@click.option("--flow", metavar="NAME", help="The flow of Metaflow, or the pipeline of FlowyML.")
+@click.option(
+    "--flowyml",
+    "store",
+    metavar="FILE",
+    help="With --flow: the runs in this metadata store of FlowyML, such as .flowyml/metadata.db.",
+)
 @click.option(
     "--workflows",
     "file",
@@ -49,12 +55,13 @@ def coverage(
     context: click.Context,
     /,
     flow: str | None,
+    store: str | None,
     file: TextIO | None,
     steps: tuple[str, ...],
     since: str | None,
     form: str | None,
 ) -> None:
-    """List what Metaflow or Argo ran without an approval.
+    """List what Metaflow, FlowyML or Argo ran without an approval.
 
     Each task of a gated step is put beside its decision, gaps first. A gap is a task that ran and
     has no approval in the ledger, or only a later one. If there is one, the exit code is 1.
@@ -62,19 +69,24 @@ def coverage(
     \b
     hitl ledger coverage --flow Train
     hitl ledger coverage --flow Train --step deploy    also if @hitl is gone
+    hitl ledger coverage --flow shop --flowyml .flowyml/metadata.db
     kubectl get workflows -n ml -o json | hitl ledger coverage --workflows -
     """
     from bridge.core.coverage import Found
 
     name = flow or session.flow
-    if file and (flow or since):
-        raise click.UsageError("--workflows goes without --flow and --since: the file says it")
+    if file and (flow or since or store):
+        raise click.UsageError(
+            "--workflows goes without --flow, --flowyml and --since: the file says it"
+        )
     if not file and not name:
         raise click.UsageError("say which flow: --flow NAME, or --workflows FILE")
     failed = 0
     if file:
         name = file.name
         held, failed = _of_argo(session, file, steps)
+    elif store:
+        held, failed = _of_flowyml(session, store, name or "", steps, since)
     else:
         held = _of_metaflow(session, name or "", steps, since)
     order = list(Found)
@@ -110,6 +122,24 @@ def _of_metaflow(
 
     tasks = metaflow_tasks(name, steps, _time(session, since))
     return held_against(session.ledger, name, tasks)
+
+
+def _of_flowyml(
+    session: Session, store: str, name: str, steps: Sequence[str], since: str | None
+) -> tuple[Iterable[Coverage], int]:
+    """What the runs ran, and how many of them cannot be read."""
+    from pathlib import Path
+
+    from bridge.entrypoints.flowyml_runs import runs
+    from bridge.gates.coverage import coverage as held_against
+
+    found = runs(Path(store), name, steps, _time(session, since))
+    for each in found.unread:
+        click.echo(f"not read: {shown(each)}", err=True)
+    for each in found.unended:
+        says = "it goes on or was killed, and FlowyML writes what a run did when it ends"
+        click.echo(f"not known: {shown(each)}: {says}", err=True)
+    return held_against(session.ledger, name, found.tasks), len(found.unread)
 
 
 def _of_argo(

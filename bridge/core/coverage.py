@@ -16,17 +16,18 @@ from bridge.core.timestamps import moment_out
 class TaskRun:
     """A task, as the tool that ran it keeps it. The person who starts a run can write all of it."""
 
-    key: str  # `Flow/run/step/task`, which the gate has for its natural key
+    key: str  # `Flow/run/step/task`, which its gate has for its natural key
     gated: bool | None  # whether the code of its run has a gate at this step, if that is known
     ran: bool  # whether its body began: a task that waits, or is rejected, is a task too
     root: str | None = None  # of the datastore
     finished_at: datetime | None = None
     cloned_from: str | None = None  # the task whose results `resume` took over
+    gate: str | None = None  # the key of its gate, if the gate is a step of its own
 
     @property
     def gate_key(self) -> str:
         """The key of the gate that has to cover it."""
-        return self.cloned_from or self.key
+        return self.gate or self.cloned_from or self.key
 
 
 class Found(StrEnum):

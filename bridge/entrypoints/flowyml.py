@@ -17,7 +17,8 @@ from bridge.core.message_template import Known, Scope, render
 from bridge.core.model import Gate
 from bridge.core.sanitize import harmless_line
 from bridge.entrypoints import flowyml_pipeline, python
-from bridge.entrypoints.flowyml_pipeline import GateStep, marks, run_at
+from bridge.entrypoints.flowyml_pipeline import GateStep, run_at
+from bridge.entrypoints.flowyml_runs import marks
 
 flowyml_pipeline.install()
 

@@ -29,6 +29,7 @@ from flowyml.core.subpipeline import SubPipelineStep
 
 from bridge.core.errors import Faults, GateShut
 from bridge.core.sanitize import one_line, shortened
+from bridge.entrypoints.flowyml_runs import marks
 
 #: What is wrapped below is FlowyML's own, and another version may run steps in other ways.
 _TRIED: Final = "2.2."
@@ -89,15 +90,6 @@ def unusable_version() -> str | None:
         f"this is FlowyML {flowyml.__version__}, and approvals were tried with {_TRIED}x: install"
         f" 'flowyml>={_TRIED}0,<2.3'"
     )
-
-
-def marks(gate: str) -> list[str]:
-    """Assets that never exist: they make FlowyML's graph put later steps after a gate.
-
-    Two, because FlowyML takes the whole result of a step with a single output for that output, and
-    would hand it to the first free parameter of a step that names it.
-    """
-    return [f"asked:{gate}", f"approved:{gate}"]
 
 
 # -- when a pipeline is built ----------------------------------------------------------------------
