@@ -54,7 +54,6 @@ def main() -> int:
         made = asked.folder / f"{size}.git"
         if not made.exists():
             ledger_of(asked.folder / "new.git", size, WAITING).rename(made)
-            git(made, "repack", "-adq")
     with server(asked.folder) as serve, tempfile.TemporaryDirectory() as work:
         bench = Evidence(asked.folder, serve, Path(work), asked.rounds)
         missed = tell("without", "with a comparison", bench.openings((FEW, asked.many)))

@@ -79,7 +79,6 @@ def main() -> int:
         made = asked.folder / f"{size}.git"
         if not made.exists():
             ledger_of(asked.folder / "new.git", size, WAITING).rename(made)
-            git(made, "repack", "-adq")
     with server(asked.folder) as serve, tempfile.TemporaryDirectory() as work:
         bench = Bench(asked.folder, serve, Path(work), asked.rounds)
         return tell(f"{FEW}, or base", f"{asked.many:,}, or found", bench.rows(sizes))

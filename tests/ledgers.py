@@ -1,4 +1,4 @@
-"""Values that open and decide, and ledgers of any size made by one `git fast-import`."""
+"""Values that open and decide, and ledgers of any size."""
 
 from __future__ import annotations
 
