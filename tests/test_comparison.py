@@ -465,10 +465,17 @@ def test_an_approval_is_bound_to_the_comparison_that_was_shown() -> None:
     assert asked_digest(replace(now, baseline=flattering)) == asked_digest(now)
 
 
-def test_what_is_better_is_declared_of_a_metric_alone_also_on_a_join() -> None:
+def test_what_is_better_is_declared_of_a_name_also_on_a_join() -> None:
     artifacts = (number("a.accuracy", "1"), bytes_of("accuracy", "x"), number("loss", "2"))
     found = declared_better(artifacts, {"accuracy": Better.HIGHER})
-    assert [each.better for each in found] == [Better.HIGHER, None, None]
+    assert [each.better for each in found] == [Better.HIGHER, Better.HIGHER, None]
+
+
+def test_what_is_no_number_is_never_better_or_worse() -> None:
+    said = replace(bytes_of("model", "new"), better=Better.HIGHER)
+    found = compared(after(approved(bytes_of("model", "old")), said))
+    assert found
+    assert [each.improved for each in found.rows] == [None]
 
 
 @given(st.lists(st.sampled_from(["0.1", "0.2", "7", "-3", "1e9"]), min_size=2, max_size=2))

@@ -44,6 +44,8 @@ def test_a_join_gets_the_branches_that_its_approver_keeps(tmp_path: Path) -> Non
     _, key, _ = waiting(process)
     said = project.flow("keeps.py", "hitl", "show", key).said
     assert "run 77 has no approved gate to compare with" in said
+    wrong_name = "`better` names train[es].accuracy, which does not exist; there is train[de].accur"
+    assert wrong_name in " ".join(said.split())
     wrong = project.flow("keeps.py", "hitl", "approve", key, "-i", "keep=all-except-es")
     assert wrong.code != 0
     assert "keep: 'all-except-es' names 'es', which is none of de, fr, it" in wrong.said

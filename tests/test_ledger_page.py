@@ -41,6 +41,7 @@ from bridge.core.model import (
 from bridge.core.picture import Picture
 from bridge.core.rules import Actors, AllOf, AnyOf, Approvals, Bars, EachOf, Group, Policy
 from bridge.core.shards import Turn
+from bridge.core.unmatched import Unmatched
 
 PAGE = Path(__file__).parents[1] / "docs" / "ledger.md"
 
@@ -58,6 +59,7 @@ NAMES: dict[Any, str] = {
     Approved: "approved",
     Picture: "picture",
     Link: "link",
+    Unmatched: "unmatched",
     Fact: "fact",
     Policy: "policy",
     Approvals: "rule",

@@ -71,6 +71,7 @@ from bridge.core.rules import (
     OnTimeout,
     Policy,
 )
+from bridge.core.unmatched import Option, Unmatched
 from bridge.gates.decide import decision_of
 from bridge.ledger.commit_message import decision_message, recorded, request_message
 from bridge.ledger.open_gates import open_gate
@@ -178,6 +179,7 @@ requests = st.builds(
     baseline=st.none() | baselines,
     against=st.none() | text,
     on_reject=st.sampled_from(OnReject),
+    unmatched=st.lists(st.builds(Unmatched, st.sampled_from(Option), text), max_size=2).map(tuple),
     pictures=st.lists(pictures, max_size=2).map(tuple),
     venue=st.just(HERE) | places,
     links=st.lists(st.builds(Link, text, text), max_size=2).map(tuple),

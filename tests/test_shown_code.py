@@ -223,7 +223,7 @@ def declarations(tree: ast.Module) -> Iterator[dict[str, Any]]:
 def test_a_shown_declaration_is_one_that_hitl_takes(block: Block) -> None:
     # The lines of a table of forms decorate nothing, each for itself.
     forms = re.sub(r"(?m)^@(?=hitl)", "", block.text) if "def " not in block.text else block.text
-    names = "accuracy confusion input losses model_name threshold"
+    names = "accuracy confusion input loss losses model_name threshold"
     attributes = frozenset(names.split())
     for given in declarations(ast.parse(forms)):
         declare(given, "deploy", Known(attributes))

@@ -34,6 +34,7 @@ from bridge.core.model import (
     Place,
     Subject,
 )
+from bridge.core.unmatched import own_name
 
 #: Of the artifacts of a baseline; a join of thousands of branches would fill every later request.
 MOST_ARTIFACTS: Final = 200
@@ -179,10 +180,10 @@ def is_of(kind: Kind, subject: Subject) -> bool:
 def declared_better(
     artifacts: Iterable[Artifact], better: Mapping[str, Better]
 ) -> tuple[Artifact, ...]:
-    """The metrics with what their author says of them. A join's are called `train.accuracy`."""
+    """The artifacts with what their author says of them. A join's are called `train.accuracy`."""
     return tuple(
-        replace(each, better=better.get(each.name) or better.get(each.name.rpartition(".")[2]))
-        if better and each.metric
+        replace(each, better=better.get(each.name) or better.get(own_name(each.name)))
+        if better
         else each
         for each in artifacts
     )

@@ -8,7 +8,7 @@ and the faults use it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
@@ -20,6 +20,7 @@ from bridge.core.model import Better, CompareBy, Declared, OnReject
 from bridge.core.proposals import proposals
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.sanitize import shortened
+from bridge.core.unmatched import Option, own_name
 
 T = TypeVar("T")
 
@@ -87,6 +88,14 @@ class GateSpec:
     @property
     def auto_approve_if(self) -> str | None:
         return self.condition.text if self.condition else None
+
+    @property
+    def named(self) -> Iterator[tuple[Option, str]]:
+        """The artifacts that it names, and would do nothing without."""
+        yield from ((Option.BETTER, each) for each in self.better)
+        yield from ((Option.PICTURES, each) for each in self.pictures)
+        read = self.condition.reads if self.condition else ()
+        yield from ((Option.AUTO_APPROVE_IF, e) for e in read if e != conditions.ENVIRONMENT)
 
     @property
     def declared(self) -> Declared:
@@ -341,6 +350,8 @@ class _SpecReader:
             if says not in words:
                 metric = shortened(metric, 60)
                 self._fault(name, f"says {_shown(says)} of {metric}; use {' or '.join(words)}")
+            elif unknown := self._unknown_artifact(metric):
+                self._fault(name, f"has {unknown}")
         return {metric: Better(says) for metric, says in value.items() if says in words}
 
     def pictures(self) -> tuple[str, ...]:
@@ -356,12 +367,13 @@ class _SpecReader:
         return tuple(dict.fromkeys(listed))
 
     def _unknown_artifact(self, name: str) -> str | None:
-        """What to say of an artifact that is sure not to exist. A join's are known as it runs."""
+        """What to say of an artifact that is sure not to exist."""
         known = self._known
-        if known is None or known.branches or known.artifacts is None:
+        if known is None or known.artifacts is None:
             return None
         there = known.artifacts | (known.params or frozenset())
-        if name in there:
+        # Which branches of a join have one, and what each of them is called, is known as it runs.
+        if (own_name(name) if known.branches else name) in there:
             return None
         return f"{shortened(name, 60)}, which does not exist{_near(name, there)}"
 

@@ -30,6 +30,7 @@ from bridge.core.picture import FILE as PICTURE_FILE
 from bridge.core.picture import Drawn, NotDrawn, Picture
 from bridge.core.rules import OnTimeout, Policy
 from bridge.core.shards import FIRST
+from bridge.core.unmatched import Unmatched
 
 #: The format of the records that this bridge writes and reads.
 FORMAT: Final = 1
@@ -302,6 +303,7 @@ class Draft:
     kind: Kind | None = None  # None: it is compared with nothing
     against: str | None = None  # the run that it is compared with; None: the last approved one
     on_reject: OnReject = OnReject.END
+    unmatched: tuple[Unmatched, ...] = ()  # names that the gate is declared with
     drawn: tuple[Drawn, ...] = ()
     not_drawn: tuple[NotDrawn, ...] = ()
 
@@ -329,6 +331,7 @@ class Draft:
             kind=self.kind,
             against=self.against,
             on_reject=self.on_reject,
+            unmatched=self.unmatched,
             pictures=tuple(each.picture for each in self.drawn),
         )
 
@@ -354,6 +357,7 @@ class ApprovalRequest:
     against: str | None = None  # the run of that gate; None: the last approved one
     baseline: Baseline | None = None
     on_reject: OnReject = OnReject.END
+    unmatched: tuple[Unmatched, ...] = ()  # names in its declaration that no artifact has
     pictures: tuple[Picture, ...] = ()
     format: int = field(default=FORMAT, metadata=ALWAYS)
 
@@ -398,6 +402,7 @@ class ApprovalRequest:
             kind=self.kind,
             against=self.against,
             on_reject=self.on_reject,
+            unmatched=self.unmatched,
             not_drawn=tuple(NotDrawn(each.of, "only its file is known") for each in self.pictures),
         )
 

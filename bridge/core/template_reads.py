@@ -116,7 +116,7 @@ def read_faults(read: Read, known: Known) -> Iterator[str]:
     steps = read.steps
     if read.root not in ROOTS:
         there = {f"self.{each}" for each in known.artifacts or ()} or set(ROOTS)
-        near = _there_are(f"self.{read.root}", there)
+        near = there_are(f"self.{read.root}", there)
         literal = "" if read.expression.startswith("{{") else literally(read.expression)
         yield f"{read.expression} reads {read.root}, which does not exist; {near}{literal}"
     elif read.root == "inputs":
@@ -159,12 +159,13 @@ def _name_faults(
 
 def _lacking(of: str, name: str, there: Sequence[str] | frozenset[str]) -> str:
     wanted = f"{of}.{name}"
-    return f"reads {wanted}, which does not exist; " + _there_are(
+    return f"reads {wanted}, which does not exist; " + there_are(
         wanted, {f"{of}.{each}" for each in there}
     )
 
 
-def _there_are(wanted: str, there: set[str]) -> str:
+def there_are(wanted: str, there: set[str]) -> str:
+    """The names that there are, those nearest to the wanted one first."""
     from difflib import SequenceMatcher
 
     def distance(name: str) -> tuple[float, str]:

@@ -32,8 +32,10 @@ from bridge.core.proposals import proposed
 from bridge.core.sanitize import one_line
 from bridge.core.settings import from_environment
 from bridge.core.texts import with_room
+from bridge.core.unmatched import unmatched
 from bridge.gates.wait import pass_gate
 from bridge.local.identity import person
+from bridge.render.declared_names import notes
 
 #: One process is one run, unless the caller names it: what another run approved is not found.
 _PROCESS_RUN = uuid.uuid4().hex[:12]
@@ -151,11 +153,12 @@ def ask(spec: GateSpec, gate: Gate, values: Mapping[str, Any]) -> Approval:
         declared=spec.declared,
         kind=kind_of(subject, spec.compare, splits=_turn_of(gate, spec)),
         against=spec.compare.run,
+        unmatched=unmatched(spec.named, values.keys()),
         drawn=drawn.drawn,
         not_drawn=drawn.not_drawn,
     )
-    for each in drawn.not_drawn:
-        print(f"hitl: {each.why}", file=sys.stderr)
+    for says in (*notes(draft), *(each.why for each in drawn.not_drawn)):
+        print(f"hitl: {says}", file=sys.stderr)
     readable = Readable(values, settings.environment)
     condition = judge(spec.condition, readable) if spec.condition else None
     verified: list[Standing] = []

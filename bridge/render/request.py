@@ -39,6 +39,7 @@ from bridge.core.sanitize import (
 from bridge.policy.claims import as_asked, starters
 from bridge.policy.rule_words import takes
 from bridge.render import branches, comparison, pictures
+from bridge.render.declared_names import Note, notes
 from bridge.render.shipped_templates import filled
 from bridge.render.text_diff import TextDiff, text_diffs
 
@@ -150,6 +151,7 @@ def _summary(
         "compared": request.baseline is not None,
         "before": f"run {request.against}" if request.against else "last approved",
         **_branches(request, most_rows / 3),
+        "notes": [asdict(each) for each in notes(request)],
         "values": shown,
         "values_left": len(values) - len(shown),
         "same": comparison.same_besides(request),
@@ -331,6 +333,7 @@ def terminal(
         parts.append(_wrapped(harmless_terminal(said), width))
     if request.artifacts:
         parts.append(_table(request, width, colour))
+    parts += [_noted(each, width) for each in notes(request)]
     parts += [_diff_at_terminal(each, width) for each in text_diffs(request)]
     facts = [*_facts(request, now, standing)]
     margin = max(len(name) for name, _ in facts) + 2
@@ -432,6 +435,10 @@ def _table(request: ApprovalRequest, width: int, colour: bool) -> str:
             f"    {line}" for line in harmless_terminal(artifact.head or "").split("\n") if line
         ]
     return "\n".join(lines)
+
+
+def _noted(note: Note, width: int) -> str:
+    return _wrapped(harmless_terminal(f"in the gate's declaration, {note}"), width)
 
 
 def _diff_at_terminal(found: TextDiff, width: int) -> str:

@@ -17,7 +17,12 @@ class Keeps(FlowSpec):
         self.notes = f"trained on {self.input}\nwith care"
         self.next(self.chosen)
 
-    @hitl(message="Publish these?", keep=True, compare={"run": 77})
+    @hitl(
+        message="Publish these?",
+        keep=True,
+        compare={"run": 77},
+        better={"train[es].accuracy": "higher"},
+    )
     @step
     def chosen(self, inputs):
         self.published = [each.country for each in inputs]

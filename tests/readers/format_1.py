@@ -74,6 +74,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "baseline": optional("baseline"),
         "against": optional(TEXT),
         "on_reject": optional(words("end, skip"), "end"),
+        "unmatched": optional(["unmatched"], []),
         "pictures": optional(["picture"], []),
     },
     "artifact": {
@@ -129,6 +130,10 @@ TABLES: dict[str, dict[str, Key]] = {
         "by": needed(TEXT),
         "artifacts": optional(["artifact"], []),
         "left_out": optional(NUMBER, 0),
+    },
+    "unmatched": {
+        "option": needed(words("better, pictures, auto_approve_if")),
+        "name": needed(TEXT),
     },
     "picture": {
         "file": needed(TEXT),

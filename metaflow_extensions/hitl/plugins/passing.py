@@ -21,6 +21,7 @@ from bridge.gates.venue import Opened
 from bridge.gates.verify import Compute, GateSkipped
 from bridge.gates.wait import pass_gate, say_passed
 from bridge.local.notify import chosen
+from bridge.render.declared_names import notes
 from metaflow_extensions.hitl.asking import apart
 from metaflow_extensions.hitl.stored_bytes import Watch
 
@@ -164,8 +165,8 @@ def _draft(settings: Settings, task: GatedTask, declared: GateSpec) -> Draft:
 
 
 def _said(draft: Draft) -> Draft:
-    for each in draft.not_drawn:
-        print(f"hitl: {each.why}", file=sys.stderr)
+    for says in (*notes(draft), *(each.why for each in draft.not_drawn)):
+        print(f"hitl: {says}", file=sys.stderr)
     return draft
 
 

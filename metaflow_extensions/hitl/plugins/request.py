@@ -31,6 +31,7 @@ from bridge.core.plain_pickle import NotPlain
 from bridge.core.proposals import proposed
 from bridge.core.settings import NODE, Settings
 from bridge.core.texts import with_room
+from bridge.core.unmatched import Option, unmatched
 from metaflow_extensions.hitl.stored_bytes import StoredBytes
 
 from .properties import Compute, WithProperties
@@ -65,11 +66,12 @@ def draft_of(
     subject = _subject_of(task, settings)
     pictures = _pictures(branches, declared.pictures)
     schema = proposed(declared.schema, partial(_value, branches))
+    artifacts = with_room(shown.ordered(_summaries(branches)))
     return Draft(
         gate=task.gate,
         message=message_template.render(declared.message, _scope(task, branches)),
         policy=declared.policy,
-        artifacts=declared_better(with_room(shown.ordered(_summaries(branches))), declared.better),
+        artifacts=declared_better(artifacts, declared.better),
         schema=asking_for(schema, [*branch_names(task).values()]) if task.keeps else schema,
         facts=started_by(initiator),
         links=run_links(settings, os.environ.get(NODE, "")),
@@ -79,9 +81,17 @@ def draft_of(
         kind=kind_of(subject, declared.compare, *task.project, _splits_of(task)),
         against=declared.compare.run,
         on_reject=declared.on_reject,
+        unmatched=unmatched(_named(task, declared), [each.name for each in artifacts]),
         drawn=pictures.drawn,
         not_drawn=pictures.not_drawn,
     )
+
+
+def _named(task: GatedTask, declared: GateSpec) -> Iterator[tuple[Option, str]]:
+    for option, name in declared.named:
+        # A condition reads properties, too.
+        if option is not Option.AUTO_APPROVE_IF or name not in task.properties:
+            yield option, name
 
 
 def _value(branches: Sequence[_Branch], wanted: str) -> Any:
