@@ -148,7 +148,7 @@ def test_a_thousand_unchanged_gates_take_twenty_five(at: World) -> None:
     def look() -> None:
         assert len(forge.find(names).pages) == 1000
         assert forge.waiting().pages == ()
-        assert forge.stranded("gate:pending").pages == ()
+        assert forge.closed().stranded.pages == ()
 
     assert asked(at, look) <= 25
 

@@ -501,6 +501,23 @@ def test_six_events_of_one_approval_let_one_run_go_on_and_that_one_may_run_again
         assert at.verify(gate, **first) == 0
 
 
+def test_the_page_says_how_the_first_run_of_its_approval_ended(at: Ci) -> None:
+    gate = _approved(at)
+    at.github.tick()
+    before = at.status(at.repo.pulls[-1])
+    first, second = (int(_started(at, gate)["GITHUB_RUN_ID"]) for _ in range(2))
+    at.repo.runs[second].status = "completed"
+    assert at.runner.run() == 0
+    assert at.status(at.repo.pulls[-1]) == before
+    at.repo.runs[first].status, at.repo.runs[first].conclusion = "completed", "failure"
+    assert at.runner.run() == 0
+    after = at.status(at.repo.pulls[-1])
+    run = f"[run {first}]({at.repo.url}/actions/runs/{first})"
+    assert f"**Failed:** {run} of GitHub Actions ended as `failure`." in after
+    assert "Resumed" not in after
+    assert after.splitlines()[:3] == before.splitlines()[:3]
+
+
 def test_runs_whose_titles_do_not_name_the_gate_go_on_each(at: Ci) -> None:
     gate = _approved(at)
     for run in [_started(at, gate, title="Deploy") for _ in range(2)]:

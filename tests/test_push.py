@@ -147,18 +147,34 @@ def test_a_rejection_fails_its_node_with_the_reason(at: Pushing) -> None:
     assert "**To ask again,** change what the reason above names, then start" in at.status(pull)
 
 
-def test_a_delivered_decision_asks_nothing_more_of_the_cluster(at: Pushing) -> None:
+def test_a_delivered_decision_asks_the_cluster_nothing_but_whether_its_run_has_ended(
+    at: Pushing,
+) -> None:
     pull = at.ask()
     pull.review(at.alice, "APPROVED")
     at.tend(pull)
     at.cluster.requests.clear()
     before = at.status(pull)
     at.tend(pull)
+    assert not at.cluster.requests
     at.github.tick()
     at.sweep()
-    assert not at.cluster.requests
+    asked = ["GET /apis/argoproj.io/v1alpha1/namespaces/argo/workflows/run-1"]
+    assert at.cluster.requests == asked
     assert at.status(pull) == before
     assert not has_branch(at, pull)
+
+    at.happens(phase="Succeeded")
+    [done] = at.sweep()
+    assert (done.says, done.failed) == (f"{KEY}: the run finished", False)
+    resumed = "**Resumed:** the workflow `argo/run-1` goes on."
+    finished = "**Finished:** the workflow `argo/run-1` ended as `Succeeded`."
+    assert at.status(pull) == before.replace(resumed, finished)
+    at.cluster.requests.clear()
+    assert at.sweep() == ()
+    at.tend(pull)
+    assert not at.cluster.requests
+    assert at.status(pull) == before.replace(resumed, finished)
 
 
 def test_a_cluster_out_of_reach_keeps_the_record_and_is_tried_again(

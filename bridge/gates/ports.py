@@ -22,7 +22,7 @@ from bridge.core.model import (
     Standing,
 )
 from bridge.core.picture import Drawn
-from bridge.pages.model import Look, Page, Run, Site, Write
+from bridge.pages.model import Closed, Look, Page, Run, Site, Started, Write
 
 
 class Clock(Protocol):
@@ -232,8 +232,9 @@ class Forge(Protocol):
         """The issues, open or closed, whose label says that they wait."""
         ...
 
-    def stranded(self, label: str) -> Look:
-        """The newest fifty pull requests that are closed or merged, and still have this label."""
+    def closed(self) -> Closed:
+        """The newest fifty pull requests that are closed or merged and labelled as waiting, and
+        the newest pages whose label says that their gate is decided: one request."""
         ...
 
     def checks(self, commit: str, names: Sequence[str]) -> tuple[Fact, ...]:
@@ -279,6 +280,10 @@ class Forge(Protocol):
 
     def run(self, number: int, attempt: int) -> Run | None:
         """One attempt of a run of this repository; None if it has no such run."""
+        ...
+
+    def started(self, workflow: str) -> tuple[Started, ...]:
+        """The newest runs of this workflow file that repository dispatches started: a hundred."""
         ...
 
     def send(self, event: str, payload: Mapping[str, str]) -> None:

@@ -32,6 +32,7 @@ from bridge.gates.gate_issues import asked_since
 from bridge.gates.open_gate import compared
 from bridge.gates.open_page import Desk, invite, not_here, own_page, pages, policy_for, put_up
 from bridge.gates.recording import Deciding, record_each, record_now
+from bridge.gates.run_ends import tell_ends
 from bridge.gates.whose_page import sorted_by_gate
 from bridge.pages import page_text as show
 from bridge.pages import status_comment
@@ -42,7 +43,6 @@ from bridge.pages.invitations import left_to_ask, were_refused, word_refused
 from bridge.pages.kept_objections import missing
 from bridge.pages.model import (
     GATE_BRANCH,
-    WAITING,
     Account,
     Amend,
     Close,
@@ -97,7 +97,8 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     verbs = {each: when_due(desk, whose.of(each), each, known.get(each)) for each in readable}
     done = process_each(desk, verbs)
     # Whose branch is gone is in no listing of branches: its page still says that it waits.
-    stranded = sorted_by_gate(desk.forge.stranded(WAITING), gates)
+    closed = desk.forge.closed()
+    stranded = sorted_by_gate(closed.stranded, gates)
     gone = stranded.now - gates
     looks = {each: desk.forge.find([f"{GATE_BRANCH}{each}"]) for each in sorted(gone)}
     done += process_each(
@@ -105,7 +106,16 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     )
     unread = [f"gate {gate_id}: {why}" for gate_id, why in whose.unread.items()]
     strays = dict.fromkeys((*whose.strays, *stranded.strays))
-    return (*done, *(Tended(why, failed=True) for why in (*unread, *strays)))
+    failed = (Tended(why, failed=True) for why in (*unread, *strays))
+    return (*done, *_ends(desk, closed.decided), *failed)
+
+
+def _ends(desk: Desk, decided: Look) -> tuple[Tended, ...]:
+    try:
+        return tell_ends(desk, decided)
+    except Exception as error:  # noqa: BLE001 - what it says of old gates hides nothing of new ones
+        says = str(error) if isinstance(error, BridgeError) else report(error, os.environ)
+        return (Tended(f"whether resumed runs have ended is not known: {says}"),)
 
 
 def process_each(desk: Desk, verbs: Mapping[str, Deciding[Tended]]) -> tuple[Tended, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -31,12 +32,14 @@ from bridge.github.transport import Denied, Json, Line, told
 from bridge.pages.model import (
     GATE_BRANCH,
     WAITING,
+    Closed,
     Label,
     Look,
     Mark,
     Page,
     Run,
     Site,
+    Started,
     State,
     Voices,
     Write,
@@ -147,9 +150,14 @@ class GitHub:
                 part = self._query(queries.MORE_PULLS, asked)["repository"]["pullRequests"]
                 yield from part["nodes"]
 
-    def stranded(self, label: str) -> Look:
-        found = self._query(queries.STRANDED, {"label": label})
-        return self._look_of(found, lambda: found["pages"]["pullRequests"]["nodes"])
+    def closed(self) -> Closed:
+        found = self._query(queries.CLOSED, {"label": WAITING})
+        stranded = self._look_of(found, lambda: found["pages"]["stranded"]["nodes"])
+        parts = [found["pages"][each]["nodes"] for each in queries.DECIDED]
+        pages = self._understood(
+            lambda: tuple(words.last_said(node) for nodes in parts for node in nodes if node)
+        )
+        return Closed(stranded, replace(stranded, pages=pages))
 
     def waiting(self) -> Look:
         found = self._query(queries.WAITING_ISSUES, {"label": WAITING, "after": None})
@@ -387,6 +395,13 @@ class GitHub:
             raise
         return self._understood(lambda: read_run(found))
 
+    def started(self, workflow: str) -> tuple[Started, ...]:
+        path = f"/repos/{self._repository}/actions/workflows/{quote(workflow, safe='')}/runs"
+        why = f"the runs of {workflow} cannot be read, which takes `permissions: actions: read`"
+        query = f"event=repository_dispatch&per_page={Started.AT_ONCE}"
+        found = self._line.get(f"{path}?{query}", why)
+        return self._understood(lambda: tuple(map(_started, found["workflow_runs"])))
+
     def titles(self, workflow: str, since: datetime) -> Mapping[int, str]:
         """The runs of this file that repository dispatches started since then: their titles."""
         path = f"/repos/{self._repository}/actions/workflows/{workflow}/runs"
@@ -444,6 +459,15 @@ def _titles(found: Json, since: datetime) -> dict[int, str]:
         for each in found["workflow_runs"]
         if datetime.fromisoformat(each["created_at"]) >= since
     }
+
+
+def _started(found: Json) -> Started:
+    return Started(
+        number=int(found["id"]),
+        title=str(found["display_title"]),
+        at=words.moment(found["created_at"]),
+        conclusion=str(found["conclusion"]) if found["status"] == "completed" else None,
+    )
 
 
 def _type(error: Any) -> Any:

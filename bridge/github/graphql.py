@@ -152,6 +152,21 @@ def page(node: Json) -> Page:
     )
 
 
+def last_said(node: Json) -> Page:
+    """A decided page with its last comments alone: no evidence."""
+    return Page(
+        node=node["id"],
+        number=node["number"],
+        url=node["url"],
+        state=State.CLOSED,
+        title="",
+        body="",
+        author=None,
+        at=moment(node["createdAt"]),
+        comments=tuple(_comment(each) for each in node["comments"]["nodes"]),
+    )
+
+
 def _branch(node: Json) -> Branch:
     repository = node["headRepository"]
     return Branch(

@@ -128,13 +128,28 @@ WAITING_ISSUES = (
     " labels: [$label], orderBy: {field: CREATED_AT, direction: DESC})"
     f" {{ nodes {{ ...Issue }} {MORE} }} }} }} {ISSUE} {ACCOUNT}"
 )
-STRANDED = (
-    f"query Stranded($owner: String!, $name: String!, $label: String!) {{ {SITE}"
-    f" pages: repository(owner: $owner, name: $name) {{ pullRequests(first: {AT_ONCE},"
-    " labels: [$label], states: [CLOSED, MERGED],"
-    " orderBy: {field: UPDATED_AT, direction: DESC}) { nodes { ...Page } } } }"
-    f" {PAGE} {ACCOUNT}"
+_NEWEST = "orderBy: {field: UPDATED_AT, direction: DESC}"
+#: Of a decided page, only what the bridge said there last. A stranger's thousand comments behind it
+#: cost nothing, and hide it.
+_LAST_SAID = (
+    f"nodes {{ id number url createdAt comments(last: 50) {{ nodes {{ {_SAID} createdAt }} }} }}"
 )
+#: Approved gates, and those whose run may go on without the step (`on_reject="skip"`): by label.
+_DECIDED = (("approved", AT_ONCE), ("rejected", 20), ("expired", 20))
+CLOSED = (
+    f"query Closed($owner: String!, $name: String!, $label: String!) {{ {SITE}"
+    f" pages: repository(owner: $owner, name: $name) {{ stranded: pullRequests(first: {AT_ONCE},"
+    f" labels: [$label], states: [CLOSED, MERGED], {_NEWEST}) {{ nodes {{ ...Page }} }}"
+    + "".join(
+        f' {label}Pulls: pullRequests(first: {most}, labels: ["{LABELS}{label}"],'
+        f" states: [CLOSED, MERGED], {_NEWEST}) {{ {_LAST_SAID} }}"
+        f' {label}Issues: issues(first: {most}, labels: ["{LABELS}{label}"], states: [CLOSED],'
+        f" {_NEWEST}) {{ {_LAST_SAID} }}"
+        for label, most in _DECIDED
+    )
+    + f" }} }} {PAGE} {ACCOUNT}"
+)
+DECIDED = tuple(f"{label}{kind}" for label, _ in _DECIDED for kind in ("Pulls", "Issues"))
 ONE_PAGE = (
     f"query Page($owner: String!, $name: String!, $number: Int!) {{ {SITE}"
     " page: repository(owner: $owner, name: $name)"

@@ -1,12 +1,23 @@
-"""What a decided page says of the run: that it goes on, or how it asks again."""
+"""What a decided page says of the run: that it goes on, how it ended, or how it asks again.
+
+A page that says nothing of a run's end says that it is not known.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
 
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import ApprovalRequest, Decision
 from bridge.core.sanitize import in_code
-from bridge.pages.model import Site
+from bridge.pages.model import Comment, Site
 from bridge.render.run_again import asks_again, workflow_file
+
+RESUMED: Final = "**Resumed:** "
+_FINISHED, _FAILED = "**Finished:** ", "**Failed:** "
+#: How GitHub Actions concludes a run that did what it should.
+_WELL: Final = ("success", "neutral", "skipped")
 
 
 def word_delivered(request: ApprovalRequest, outcome: Outcome) -> str:
@@ -16,7 +27,7 @@ def word_delivered(request: ApprovalRequest, outcome: Outcome) -> str:
         return ""
     run = in_code(f"{workflow.namespace}/{workflow.name}", 200)
     if outcome is Outcome.APPROVED or request.skips(outcome):
-        return f"**Resumed:** the workflow `{run}` goes on."
+        return f"{RESUMED}the workflow `{run}` goes on."
     return f"**Delivered:** the gate's step in the workflow `{run}` failed with this reason."
 
 
@@ -25,11 +36,46 @@ def word_started(request: ApprovalRequest, site: Site) -> str:
     file = workflow_file(request)
     if file is None:
         return ""
-    return f"**Resumed:** GitHub Actions starts {_runs(file, site)} for the commit that asked."
+    return f"{RESUMED}GitHub Actions starts {_runs(file, site)} for the commit that asked."
 
 
 def _runs(file: str, site: Site) -> str:
     return f"[`{file}`]({site.url}/actions/workflows/{file})"
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """`says` is Markdown of this module's own."""
+
+    well: bool
+    says: str
+
+    @property
+    def word(self) -> str:
+        return f"{_FINISHED if self.well else _FAILED}{self.says}"
+
+
+def workflow_end(request: ApprovalRequest, phase: str) -> RunEnd | None:
+    """Of a workflow of Argo that ended in this phase."""
+    workflow = request.workflow
+    if workflow is None:
+        return None
+    run = in_code(f"{workflow.namespace}/{workflow.name}", 200)
+    return RunEnd(phase == "Succeeded", f"the workflow `{run}` ended as `{in_code(phase, 40)}`.")
+
+
+def actions_end(number: int, conclusion: str, site: Site) -> RunEnd:
+    """Of the run of GitHub Actions that the approval started."""
+    run = f"[run {number}]({site.url}/actions/runs/{number})"
+    return RunEnd(
+        conclusion in _WELL, f"{run} of GitHub Actions ended as `{in_code(conclusion, 40)}`."
+    )
+
+
+def awaited(status: Comment) -> bool:
+    """Whether this status comment says that a run was resumed, and not yet how it ended."""
+    # No text of others begins a line there.
+    return any(line.startswith(RESUMED) for line in status.body.splitlines())
 
 
 def what_now(request: ApprovalRequest, decision: Decision, site: Site) -> str:

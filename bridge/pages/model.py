@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from bridge.core.evaluation import Outcome
 from bridge.core.rules import Via
@@ -309,6 +310,26 @@ class Run:
     event: str
     actor: Account | None  # of the event
     started_by: Account | None  # who ran this attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run of Actions that a repository dispatch started, as it is now."""
+
+    AT_ONCE: ClassVar[int] = 100  # as many are listed
+
+    number: int
+    title: str
+    at: datetime
+    conclusion: str | None  # None: it goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What a sweep looks at among the pages that are closed."""
+
+    stranded: Look  # they still say that they wait
+    decided: Look  # with their last comments alone, which are no evidence
 
 
 # -- what the bridge writes ------------------------------------------------------------------------

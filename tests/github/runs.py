@@ -55,6 +55,7 @@ class Run:
     head_branch: str
     head_sha: str
     status: str = "in_progress"
+    conclusion: str = "success"  # once it is completed
     title: str = "A change"
     #: What the repository was called, if the file is another repository's.
     workflow_repository: str | None = None

@@ -167,7 +167,7 @@ def _shown_run(call: Call, run: Run, attempt: Attempt) -> dict[str, Any]:
         "head_sha": run.head_sha,
         "event": run.event,
         "status": run.status,
-        "conclusion": "success" if run.status == "completed" else None,
+        "conclusion": run.conclusion if run.status == "completed" else None,
         "run_number": 1,
         "run_attempt": attempt.number,
         "workflow_id": sum(run.path.encode()) + repo.id,

@@ -1,0 +1,151 @@
+"""Say on the pages of decided gates how their runs ended: one edit of the decider's own comment.
+
+Argo and GitHub Actions are asked, never the run itself. What fails is tried again by the next
+sweep, for a week after the decision; after that the page says that the run was resumed, and no
+more. Nothing is recorded: a run's end is no decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from bridge.argo.compressed_nodes import UnreadableWorkflow
+from bridge.argo.nodes import run_of
+from bridge.core.digest import digest_of
+from bridge.core.errors import BridgeError
+from bridge.core.model import Standing
+from bridge.gates.finish_page import Tended
+from bridge.gates.open_page import Desk
+from bridge.gates.ports import Cluster
+from bridge.pages import page_text as show
+from bridge.pages import status_comment
+from bridge.pages.afterwards import RunEnd, actions_end, awaited, workflow_end
+from bridge.pages.marker import Seal, seal_of
+from bridge.pages.model import Amend, Comment, Look, Page, Site, Started
+from bridge.pages.votes import Gathered
+from bridge.render.run_again import workflow_file
+
+#: How long after its decision a run is asked about.
+_LOOKED_FOR: Final = timedelta(days=7)
+#: Files of GitHub Actions whose runs are listed by one sweep: one request each.
+_FILES: Final = 3
+#: GitHub's clock and the decider's differ by less.
+_CLOCKS: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Resumed:
+    """A page that says that its run was resumed, by the decider's own comment."""
+
+    page: Page
+    comment: Comment
+    seal: Seal
+
+
+def tell_ends(desk: Desk, decided: Look) -> tuple[Tended, ...]:
+    """Edit the pages whose runs ended. `decided` has of each page its last comments alone."""
+    since = desk.clock() - _LOOKED_FOR
+    resumed = list(_resumed(decided, since))
+    if not resumed:
+        return ()
+    known = desk.ledger.decided(dict.fromkeys(each.seal.gate_id for each in resumed))
+    due = {
+        gate_id: standing
+        for gate_id, standing in known.items()
+        if standing.decision and standing.decision.decided_at >= since
+    }
+    ends: dict[str, RunEnd] = {}
+    done = []
+    for look in (partial(_of_actions, desk, decided.site), partial(_of_argo, desk.cluster)):
+        try:
+            ends |= look(due)
+        except BridgeError as error:
+            done.append(Tended(f"whether the resumed runs have ended is not known: {error}"))
+    for each in resumed:
+        if end := ends.get(each.seal.gate_id):
+            done.append(_told(desk, decided.site, each, due[each.seal.gate_id], end))
+    return tuple(done)
+
+
+def _resumed(look: Look, since: datetime) -> Iterator[_Resumed]:
+    for page in look.pages:
+        current = status_comment.newest(page, look.site.voices)
+        if current is None or not status_comment.is_mine(current, look.site.voices):
+            continue
+        seal = seal_of(current.body)
+        said = current.edited.at if current.edited else current.at
+        if seal and said >= since and awaited(current):
+            yield _Resumed(page, current, seal)
+
+
+def _told(desk: Desk, site: Site, at: _Resumed, standing: Standing, end: RunEnd) -> Tended:
+    key = standing.request.gate.key
+    if digest_of(standing.request) != at.seal.digest:
+        return Tended(f"{key}: {at.page.url} shows another request than was decided", standing)
+    text = show.status(standing, at.seal.head, site, None, Gathered(), note=end.word)
+    try:
+        desk.forge.write(site, at.page, [Amend(at.comment.node, text)])
+    except BridgeError as error:
+        return Tended(f"{key}: its page does not say yet how the run ended: {error}", standing)
+    return Tended(f"{key}: the run {'finished' if end.well else 'failed'}", standing)
+
+
+# -- Argo ------------------------------------------------------------------------------------------
+
+
+def _of_argo(cluster: Cluster | None, due: Mapping[str, Standing]) -> dict[str, RunEnd]:
+    if cluster is None:
+        return {}
+    found = {gate_id: _of_workflow(cluster, standing) for gate_id, standing in due.items()}
+    return {gate_id: end for gate_id, end in found.items() if end}
+
+
+def _of_workflow(cluster: Cluster, standing: Standing) -> RunEnd | None:
+    """None if it goes on, or is not there any more: then its end is not known."""
+    named = standing.request.workflow
+    workflow = cluster.workflow(named) if named else None
+    if named is None or workflow is None:
+        return None
+    try:
+        run = run_of(workflow)
+    except UnreadableWorkflow:
+        return None
+    # A workflow that was made again under the name is another run.
+    own = run.named.uid == named.uid
+    return workflow_end(standing.request, run.phase) if own and run.ended else None
+
+
+# -- GitHub Actions --------------------------------------------------------------------------------
+
+
+def _of_actions(desk: Desk, site: Site, due: Mapping[str, Standing]) -> dict[str, RunEnd]:
+    files = {gate_id: workflow_file(standing.request) for gate_id, standing in due.items()}
+    listed = {
+        file: desk.forge.started(file)
+        for file in list(dict.fromkeys(filter(None, files.values())))[:_FILES]
+    }
+    found = {
+        gate_id: _first(listed.get(file or "", ()), due[gate_id], site)
+        for gate_id, file in files.items()
+    }
+    return {gate_id: end for gate_id, end in found.items() if end}
+
+
+def _first(runs: Sequence[Started], standing: Standing, site: Site) -> RunEnd | None:
+    """The end of the run that goes on for this approval: the first one, as its own step checks."""
+    decision = standing.decision
+    if decision is None:
+        return None
+    since = decision.decided_at - _CLOCKS
+    # A list that does not reach back so far may lack the first.
+    if len(runs) >= Started.AT_ONCE and all(each.at >= since for each in runs):
+        return None
+    own = [each for each in runs if each.at >= since and standing.request.gate.id in each.title]
+    first = min(own, key=lambda each: each.number, default=None)
+    if first is None or first.conclusion is None:
+        return None
+    return actions_end(first.number, first.conclusion, site)

@@ -1,0 +1,259 @@
+"""What a decided gate's page says of its run's end, and who is believed about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from bridge.core.delivery import Workflow
+from bridge.core.errors import ClusterUnavailable, ForgeUnavailable
+from bridge.core.model import ApprovalRequest, Gate, Standing
+from bridge.gates.open_page import Desk
+from bridge.gates.run_ends import tell_ends
+from bridge.pages import page_text
+from bridge.pages.model import Account, Amend, Comment, Edit, Look, Page, Started, State, Write
+from bridge.pages.votes import Gathered
+from tests import test_votes as pages
+from tests.ledgers import a_decision, a_rejection, a_request
+
+DECIDED = a_decision(a_request()).decided_at
+HEAD = "a" * 40
+RUN = Workflow("ml", "run-1", "u-1")
+RESUMED = {
+    "argo": "**Resumed:** the workflow `ml/run-1` goes on.",
+    "actions": "**Resumed:** GitHub Actions starts it.",
+}
+
+
+def of_argo(name: str = "3") -> Standing:
+    return _decided(replace(a_request(f"Flow/1/gate/{name}"), workflow=RUN))
+
+
+def of_actions() -> Standing:
+    gate = Gate("https://github.test/acme/models/actions", "deploy.yml/77/production")
+    return _decided(replace(a_request(), gate=gate))
+
+
+def _decided(request: ApprovalRequest, **changes: Any) -> Standing:
+    decision = replace(a_decision(request), **changes)
+    return Standing(request, decision, "c" * 40)
+
+
+def text(standing: Standing, note: str = "") -> str:
+    kind = "argo" if standing.request.workflow else "actions"
+    note = note or RESUMED[kind]
+    return page_text.status(standing, HEAD, pages.SITE, None, Gathered(), note=note)
+
+
+def a_page(standing: Standing, by: Account = pages.BOT, **changes: Any) -> Page:
+    said = Comment("IC_1", by, text(standing), DECIDED, "https://github.test/c")
+    return Page(
+        "PR_1",
+        5,
+        "https://github.test/acme/models/pull/5",
+        State.CLOSED,
+        "",
+        "",
+        None,
+        DECIDED,
+        comments=(replace(said, **changes),),
+    )
+
+
+@dataclass
+class There:
+    """As much of the ports as is asked, each question counted."""
+
+    standings: Sequence[Standing] = ()
+    workflow_is: Mapping[str, Any] | Exception | None = None
+    runs: Sequence[Started] | Exception = ()
+    refuses: bool = False
+    asked: list[str] = field(default_factory=list)
+    written: list[Write] = field(default_factory=list)
+
+    def decided(self, ids: Mapping[str, None]) -> Mapping[str, Standing]:
+        self.asked.append("ledger")
+        return {e.request.gate.id: e for e in self.standings if e.request.gate.id in ids}
+
+    def workflow(self, named: Workflow) -> Any:
+        self.asked.append("cluster")
+        if isinstance(self.workflow_is, Exception):
+            raise self.workflow_is
+        return self.workflow_is
+
+    def started(self, file: str) -> Sequence[Started]:
+        self.asked.append(file)
+        if isinstance(self.runs, Exception):
+            raise self.runs
+        return self.runs
+
+    def write(self, _site: object, _page: Page, writes: Sequence[Write]) -> None:
+        if self.refuses:
+            raise ForgeUnavailable("GitHub answered 502")
+        self.written += writes
+
+
+def told(there: There, *shown: Page, now: datetime = DECIDED + timedelta(hours=1)) -> list[str]:
+    """What the sweep says of these pages."""
+    look = Look(pages.SITE, shown)
+    voices = replace(pages.SITE.voices, me=pages.BOT.id)
+    look = replace(look, site=replace(pages.SITE, voices=voices))
+    desk = Desk(*cast(Any, (there, there, None, lambda: now)), cluster=cast(Any, there))
+    return [each.says for each in tell_ends(desk, look)]
+
+
+def a_run(phase: str, uid: str = "u-1") -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "ml", "name": "run-1", "uid": uid},
+        "status": {"phase": phase},
+    }
+
+
+ARGO, ACTIONS = of_argo(), of_actions()
+GATE = ACTIONS.request.gate.id
+
+
+def started(
+    number: int, conclusion: str | None, title: str = f"Deploy {GATE}", hours: float = 0.1
+) -> Started:
+    return Started(number, title, DECIDED + timedelta(hours=hours), conclusion)
+
+
+# -- Argo ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("phase", "word"), [("Succeeded", "Finished"), ("Failed", "Failed"), ("Error", "Failed")]
+)
+def test_one_edit_says_how_a_workflow_ended_and_keeps_the_rest(phase: str, word: str) -> None:
+    there = There([ARGO], a_run(phase))
+    told(there, a_page(ARGO))
+    said = f"**{word}:** the workflow `ml/run-1` ended as `{phase}`."
+    assert there.written == [Amend("IC_1", text(ARGO).replace(RESUMED["argo"], said))]
+    assert told(there, a_page(ARGO, body=text(ARGO, said))) == []
+
+
+@pytest.mark.parametrize(
+    "workflow",
+    [None, a_run("Running"), a_run("Pending"), a_run("Succeeded", uid="u-2"), {"metadata": 7}],
+    ids=["deleted", "running", "waiting", "another of its name", "unreadable"],
+)
+def test_what_is_not_known_is_not_said(workflow: Any) -> None:
+    there = There([ARGO], workflow)
+    assert told(there, a_page(ARGO)) == []
+    assert there.written == []
+
+
+def test_a_week_after_the_decision_nobody_is_asked_any_more() -> None:
+    there = There([ARGO], a_run("Succeeded"))
+    late = DECIDED + timedelta(days=7, seconds=1)
+    assert told(there, a_page(ARGO), now=late) == []
+    assert there.asked == []
+    edited = Edit(pages.BOT, late)  # its comment is younger than its decision
+    assert told(there, a_page(ARGO, edited=edited), now=late) == []
+    assert there.asked == ["ledger"]
+
+
+def test_a_run_that_went_on_without_the_rejected_step_has_an_end_too() -> None:
+    request = ARGO.request
+    there = There([Standing(request, a_rejection(request), "c" * 40)], a_run("Succeeded"))
+    [says] = told(there, a_page(there.standings[0]))
+    assert says == f"{request.gate.key}: the run finished"
+
+
+# -- jobs of GitHub Actions ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "word"),
+    [("success", "Finished"), ("failure", "Failed"), ("cancelled", "Failed")],
+)
+def test_the_first_run_of_an_approval_says_how_it_ended(conclusion: str, word: str) -> None:
+    runs = [started(9, "failure"), started(8, conclusion), started(7, "success", "another gate")]
+    there = There([ACTIONS], runs=runs)
+    told(there, a_page(ACTIONS))
+    run = "[run 8](https://github.test/acme/models/actions/runs/8)"
+    said = f"**{word}:** {run} of GitHub Actions ended as `{conclusion}`."
+    assert there.written == [Amend("IC_1", text(ACTIONS).replace(RESUMED["actions"], said))]
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [],
+        [started(8, None)],
+        [started(9, "success"), started(8, None)],
+        [started(8, "success", "Deploy")],
+        [started(8, "success", hours=-1)],
+        [started(number, "failure") for number in range(200, 100, -1)],
+    ],
+    ids=["none", "runs", "a later one", "names no gate", "before it", "perhaps not the first"],
+)
+def test_a_run_that_may_not_be_the_one_says_nothing(runs: Sequence[Started]) -> None:
+    there = There([ACTIONS], runs=runs)
+    assert told(there, a_page(ACTIONS)) == []
+
+
+def test_many_gates_of_one_file_take_one_list() -> None:
+    there = There([ACTIONS, ARGO], runs=[started(8, "success")])
+    told(there, a_page(ACTIONS), a_page(ACTIONS), a_page(ARGO))
+    assert there.asked.count("deploy.yml") == 1
+    assert there.asked.count("ledger") == 1
+
+
+# -- who is believed, and what fails ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"by": pages.OPENER},
+        {"by": pages.MALLORY},
+        {"edited": Edit(pages.OPENER, DECIDED)},
+        {"edited": Edit(pages.MALLORY, DECIDED)},
+    ],
+    ids=["the opener", "a stranger", "edited by the opener", "edited by a stranger"],
+)
+def test_only_the_deciders_own_comment_is_read_and_edited(changes: dict[str, Any]) -> None:
+    there = There([ARGO], a_run("Succeeded"))
+    assert told(there, a_page(ARGO, **changes)) == []
+    assert (there.asked, there.written) == ([], [])
+
+
+def test_a_page_of_another_request_than_was_decided_stays_as_it_is() -> None:
+    other = replace(ARGO, request=replace(ARGO.request, message="Another question?"))
+    there = There([other], a_run("Succeeded"))
+    [says] = told(there, a_page(ARGO))
+    assert "shows another request than was decided" in says
+    assert there.written == []
+
+
+def test_an_edit_that_fails_is_tried_again_by_the_next_sweep() -> None:
+    there = There([ARGO], a_run("Succeeded"), refuses=True)
+    [says] = told(there, a_page(ARGO))
+    assert "does not say yet how the run ended: GitHub answered 502" in says
+    there.refuses = False
+    assert told(there, a_page(ARGO)) == [f"{ARGO.request.gate.key}: the run finished"]
+    assert len(there.written) == 1
+
+
+def test_a_cluster_that_does_not_answer_hides_no_end_of_github_actions() -> None:
+    there = There(
+        [ARGO, ACTIONS], ClusterUnavailable("it is out of reach"), [started(8, "success")]
+    )
+    says = told(there, a_page(ARGO), a_page(ACTIONS))
+    assert says == [
+        "whether the resumed runs have ended is not known: it is out of reach",
+        "deploy.yml/77/production: the run finished",
+    ]
+
+
+def test_runs_that_cannot_be_listed_hide_no_end_of_a_workflow() -> None:
+    there = There([ARGO, ACTIONS], a_run("Failed"), ForgeUnavailable("it takes actions: read"))
+    says = told(there, a_page(ARGO), a_page(ACTIONS))
+    assert says[0].endswith("is not known: it takes actions: read")
+    assert says[1] == f"{ARGO.request.gate.key}: the run failed"
