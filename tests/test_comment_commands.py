@@ -11,14 +11,9 @@ from hypothesis import strategies as st
 from bridge.core.errors import Faults
 from bridge.pages import approve_button
 from bridge.pages.answer_text import approval, rejection
-from bridge.pages.comment_commands import (
-    Command,
-    Unreadable,
-    Word,
-    given,
-    read,
-    readable,
-)
+from bridge.pages.command_words import Word
+from bridge.pages.comment_commands import Command, Unreadable, given, read, readable
+from bridge.pages.lookalikes import drawn
 
 SCHEMA = {
     "type": "object",
@@ -69,7 +64,6 @@ def test_a_line_of_its_own_is_a_command(body: str, command: Command) -> None:
         "/etc/passwd",
         "https://example.org/hold/on and src/hold.py",
         "/hold.txt, /hold/on",
-        "/app\u200brove",
         "approve",
         "LGTM 👍",
     ],
@@ -390,6 +384,134 @@ def test_an_objection_struck_out_in_code_or_behind_words_is_none(body: str) -> N
 )
 def test_of_several_commands_the_objection_counts(body: str) -> None:
     assert read(body) == Command(Word.REJECT, reason="no")
+
+
+# -- letters that only look like those of a command -----------------------------------------------
+
+#: For each letter of our commands, characters that look like it on the page.
+LOOKALIKES = {
+    "a": "\u0430\u03b1\u13aaà\uff41\U0001d41a\u24d0\U0001f150",
+    "c": "\u0441\u03f2ç\uff43",
+    "d": "\u0501\u13a0đ\u1d05\uff44",
+    "e": "\u0435\u0415é\u212f\uff45",
+    "h": "\u04bb\u043d\u0570ħ\u029c\u210e\uff48\U0001f1ed",
+    "i": "\u0456\u03b9\u0131ì\uff491",
+    "j": "\u0458\u03f3\uff4a",
+    "l": "\u04cf\u0406ł\u029f\u2113\uff4cI1\u0661",
+    "n": "\u0578ñ\uff4e",
+    "o": "\u043e\u03bf\u0585øō0\u0966\u1d0f\uff4f\u24de\U0001f17e",
+    "p": "\u0440\u03c1\uff50",
+    "r": "\u0433\u1d26\u0280ř\uff52",
+    "s": "\u0455ş\u017f\uff53",
+    "t": "\u0442\u03c4ť\uff54",
+    "u": "\u057d\u03c5ü\uff55",
+    "v": "\u0475\u03bd\uff56",
+    "w": "\u051d\u0461\uff57",
+    "/": "\uff0f\u2044\u2215\u2571\u29f8\u30ce",
+}
+UNSEEN = "\u200b\u200d\u2060\u00ad\ufeff\u034f\u3164\ufe0f\u2066\U000e0061\u0332\x08"
+
+
+@pytest.mark.parametrize("letter", LOOKALIKES)
+def test_each_lookalike_is_seen_as_its_letter(letter: str) -> None:
+    for each in LOOKALIKES[letter]:
+        assert drawn(each)[0].casefold() in {"o": "o0", "i": "i1", "l": "li1"}.get(letter, letter)
+    assert drawn(UNSEEN)[0] == ""
+
+
+@st.composite
+def _lookalike(draw: st.DrawFn, word: str) -> str:
+    """The command in other characters: at least one of them is not its own."""
+    there = [
+        draw(st.sampled_from(each + LOOKALIKES.get(each, "")))
+        + draw(st.sampled_from(("", *UNSEEN)))
+        for each in f"/{word}"
+    ]
+    at = draw(st.integers(1, len(word)))
+    own = there[at][0].casefold() == word[at - 1]
+    there[at] += draw(st.sampled_from(UNSEEN)) if own and at < len(word) else ""
+    text = "".join(there)
+    return text if f"/{word}" not in text.casefold() else text.replace("/", "\uff0f")
+
+
+@having(st.data(), st.sampled_from(Word), st.sampled_from(("", " now", "\n\nThanks", " a=1", ".")))
+def test_what_only_looks_like_a_command_is_an_objection_or_answered_and_never_an_approval(
+    data: st.DataObject, word: Word, behind: str
+) -> None:
+    text = data.draw(_lookalike(word)) + behind
+    found = read(text)
+    if word in (Word.HOLD, Word.REJECT):
+        assert isinstance(found, Command)
+        assert found.word is word
+    else:
+        assert isinstance(found, Unreadable)
+        assert f"Type `/{word}` yourself" in found.why
+        assert not found.aside
+
+
+@having(
+    st.text(
+        st.sampled_from([*"/approve a=1\n&#47;", *"".join(LOOKALIKES.values()), *UNSEEN]),
+        max_size=24,
+    )
+)
+def test_only_the_letters_themselves_approve(text: str) -> None:
+    found = read(text)
+    if isinstance(found, Command) and found.word is Word.APPROVE:
+        assert any(line.lower().startswith("/approve") for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("body", "word", "reason"),
+    [
+        ("/h\u043eld ждём до понедельника", Word.HOLD, "ждём до понедельника"),
+        ("/hoId", Word.HOLD, ""),  # a capital I
+        ("/h0ld: wait", Word.HOLD, "wait"),
+        ("- /re\u0458ect слишком низко", Word.REJECT, "слишком низко"),
+        ("/approve\n/h\u03bfld", Word.HOLD, ""),
+        ("/ho&#x43b;d&#8203;", None, ""),  # л looks like no l
+        ("/h&#x43e;ld &lt;wait&gt;", Word.HOLD, "<wait>"),
+        ("|/h\u043eld|wait|", Word.HOLD, "|wait|"),
+        ("/h\u043elding", None, ""),
+        ("/h\u043eld.txt", None, ""),
+    ],
+)
+def test_an_objection_in_other_letters_keeps_the_reason_as_it_was_written(
+    body: str, word: Word | None, reason: str
+) -> None:
+    found = read(body)
+    if word is None:
+        assert not isinstance(found, Command)
+    else:
+        assert found == Command(word, reason=reason)
+
+
+@pytest.mark.parametrize(
+    "mention", ["/h\u043eld", "\u2215hold", "/rej\u0435ct", "/h0ld", "/ho\u200bld"]
+)
+def test_an_approval_that_mentions_an_objection_in_other_letters_is_none(mention: str) -> None:
+    found = read(f"/approve\n\nor do we {mention} this")
+    assert isinstance(found, Unreadable)
+    assert "it approves, and mentions" in found.why
+    found = read(f"I would {mention} this")
+    assert isinstance(found, Unreadable)
+    assert "counts for nothing in the middle of a line" in found.why
+
+
+@pytest.mark.parametrize(
+    "mention", ["/hold", "/h\u043eld", "\u2215hold", "/rej\u0435ct", "/ho\u200bld"]
+)
+def test_a_reason_given_on_a_command_line_is_no_command_whatever_its_letters(mention: str) -> None:
+    found = read(approval({}, reason=f"we do not {mention} this"))
+    assert isinstance(found, Command)
+    assert found.word is Word.APPROVE
+
+
+@pytest.mark.parametrize("body", ["/appr0ve", "/\u0430pprov", "/approve2", "&#47;\u0430proved now"])
+def test_what_nearly_looks_like_a_command_is_answered(body: str) -> None:
+    found = read(body)
+    assert isinstance(found, Unreadable)
+    assert "/approve`" in found.why
 
 
 # -- approvals are read strictly -------------------------------------------------------------------

@@ -272,7 +272,13 @@ gates:
   - {name: strict, when: {environment: production}, require: {permission: admin}}
   - {name: milder, require: {permission: triage}}
 """
-    for written in ("production\n", "Production", " PRODUCTION", "pr\u043eduction"):
+    for written in (
+        "production\n",
+        "Production",
+        " PRODUCTION",
+        "pr\u043eduction",
+        "produ\u03f2tion",
+    ):
         assert parse(text).select(subject(environment=written)).rule == "strict"
 
 

@@ -25,7 +25,8 @@ from bridge.core.rules import Actors, Bars
 from bridge.gates.audit import audit
 from bridge.gates.decide import decision_of
 from bridge.pages.answer_text import withdrawal
-from bridge.pages.comment_commands import Command, Unreadable, Word, read
+from bridge.pages.command_words import Word
+from bridge.pages.comment_commands import Command, Unreadable, read
 from bridge.policy.evaluate import evaluate
 from bridge.policy.lookups import questions
 from tests.forge import World, world

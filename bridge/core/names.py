@@ -54,7 +54,7 @@ _ALIKE: Final = {
     "Y": "\u0423\u04ae\u03a5",
     "Z": "\u0396",
 }
-_LATIN: Final = str.maketrans({each: latin for latin, alike in _ALIKE.items() for each in alike})
+LATIN: Final = str.maketrans({each: latin for latin, alike in _ALIKE.items() for each in alike})
 
 
 def folded(name: str) -> str:
@@ -63,5 +63,6 @@ def folded(name: str) -> str:
     Who asks may choose the name, and `environment != production` must not hold in one that only
     looks like it.
     """
-    plain = unicodedata.normalize("NFKC", name).translate(_LATIN)
+    # Before too: a lunate sigma would become another sigma, which looks like no `c`.
+    plain = unicodedata.normalize("NFKC", name.translate(LATIN)).translate(LATIN)
     return one_line(plain).casefold()

@@ -9,7 +9,7 @@ from typing import Any
 from bridge.core.sanitize import one_line
 from bridge.core.yaml_text import dump
 from bridge.pages import unread_input
-from bridge.pages.comment_commands import MENTION, Word
+from bridge.pages.command_words import Word, mentions
 
 
 def approval(inputs: Mapping[str, Any], digest: str | None = None, reason: str = "") -> str:
@@ -20,8 +20,15 @@ def approval(inputs: Mapping[str, Any], digest: str | None = None, reason: str =
         fence = "`" * (max(map(len, re.findall("`+", block)), default=0) + 3)
         lines.append(f"{fence}yaml\n{block}{fence}")
     if said := one_line(reason):  # on one line, or it could be a command itself
-        lines.append(f"\n{unread_input.REASON}" + MENTION.sub(r"/&#8203;\1", said))
+        lines.append(f"\n{unread_input.REASON}{_without_commands(said)}")
     return "\n".join(lines) + "\n"
+
+
+def _without_commands(said: str) -> str:
+    """The same to the eye, with nothing in it that reads as a command."""
+    for _, place in reversed(mentions(said)):
+        said = f"{said[: place + 1]}&#8203;{said[place + 1 :]}"
+    return said
 
 
 def rejection(reason: str) -> str:

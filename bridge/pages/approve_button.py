@@ -11,7 +11,8 @@ from typing import Any
 
 from bridge.core.sanitize import in_code
 from bridge.pages import remarks
-from bridge.pages.comment_commands import Command, Unreadable, Word, readable
+from bridge.pages.command_words import Word
+from bridge.pages.comment_commands import Command, Unreadable, readable
 from bridge.pages.markdown_lines import Shown, read_lines
 
 

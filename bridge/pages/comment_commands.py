@@ -14,26 +14,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from itertools import takewhile
 from typing import Any
 
 from bridge.core import input_fields
 from bridge.core.errors import Faults
 from bridge.core.sanitize import in_code, one_line, unseen
-from bridge.pages import dressed_objections, remarks, unread_input
+from bridge.pages import dressed_objections, lookalikes, remarks, unread_input
 from bridge.pages.answer_block import LANGUAGES, read_block
+from bridge.pages.command_words import AROUND, Word, looks_like, mentions
 from bridge.pages.markdown_lines import Line, Shown, read_lines
 from bridge.pages.marker import SHORT
-
-
-class Word(StrEnum):
-    APPROVE = "approve"
-    REJECT = "reject"
-    HOLD = "hold"
-    UNHOLD = "unhold"
-    WITHDRAW = "withdraw"
-    STATUS = "status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +56,8 @@ class Unreadable:
     aside: bool = False
 
 
-#: What people and their editors put around a word: blanks, marks of lists, bold, quotation marks.
-_AROUND = r"\s\u200b-\u200f\u2060\ufeff*_\"'“”„‘’«»()\[\]{}•·–—\-+#.,:;!?…\\"
 _COMMAND = re.compile(
-    rf"((?:[0-9]{{1,9}}+[.)](?=\s)|\[[xX ]\](?=\s)|[{_AROUND}])*+)"
+    rf"((?:[0-9]{{1,9}}+[.)](?=\s)|\[[xX ]\](?=\s)|[{AROUND}])*+)"
     r"/([A-Za-z]{1,20})(?!_*+[^\W_]|[/=])(.*)"
 )
 #: Behind a word.
@@ -76,10 +65,6 @@ _BEHIND = re.compile(
     r"(?:[*_\"'”’»)\]}:,;!?…\u200b-\u200f\u2060\ufeff]|\.(?![^\W_])|[ \t]*+[-–—](?=\s|$)|[–—])*+"
 )
 _PLAIN_END = frozenset(" \t.,:;!…-–—")
-MENTION = re.compile(
-    rf"(?<![\w/.])/({'|'.join(each for each in Word if each is not Word.STATUS)})(?![\w/-]|\.\w)",
-    re.IGNORECASE | re.ASCII,
-)
 _MOST_TYPOS = 20  # looked at in one comment
 _OBJECTIONS = (Word.REJECT, Word.HOLD)  # the sterner one first
 _STRICT = (Word.APPROVE, Word.UNHOLD, Word.WITHDRAW)
@@ -109,7 +94,7 @@ def read(body: str) -> Command | Unreadable | None:
 
     An objection outweighs whatever else the comment says.
     """
-    if not dressed_objections.SLASHES.intersection(body):
+    if not lookalikes.SLASHES.intersection(body):
         return None
     return _known(body) if len(body) <= _KEPT else _command(body)
 
@@ -131,7 +116,11 @@ def _command(body: str) -> Command | Unreadable | None:
             if each.word is word:
                 return Command(word, reason=_reason(each, lines, found))
     unknown = [each for each in found if each.word is None][:_MOST_TYPOS]
-    found = [each for each in found if each.word or (each in unknown and _near(each.written))]
+    found = [
+        each
+        for each in found
+        if each.word or (each in unknown and (each.like or _near(each.written)))
+    ]
     if len(found) > 1:
         return Unreadable("it has more than one command: write one comment for each")
     if not found:
@@ -192,7 +181,8 @@ def checked(schema: Mapping[str, Any] | None, *parts: Mapping[str, Any]) -> dict
 class _Found:
     """A line that may be a command. `word` is None if no command is called so.
 
-    `bare` is false if more than a full stop, say, is around the word.
+    `bare` is false if more than a full stop, say, is around the word; `like` is the word that it
+    only looks like.
     """
 
     word: Word | None
@@ -200,14 +190,18 @@ class _Found:
     rest: str
     number: int
     bare: bool
+    like: Word | None = None
 
 
 def _found(lines: Sequence[Line], number: int) -> _Found | None:
     line = lines[number]
-    if line.shown is not Shown.TEXT or not dressed_objections.SLASHES.intersection(line.text):
+    if line.shown is not Shown.TEXT or not lookalikes.SLASHES.intersection(line.text):
         return None
     found = _as_written(line, number)
-    return found if found and found.word else _dressed_up(line, number) or found
+    if found and found.word:
+        return found
+    plain = found is not None and line.text.isascii() and "&" not in line.text
+    return _dressed_up(line, number) or (None if plain else _looks_like(line, number)) or found
 
 
 def _dressed_up(line: Line, number: int) -> _Found | None:
@@ -219,6 +213,12 @@ def _dressed_up(line: Line, number: int) -> _Found | None:
     behind = _BEHIND.match(after)
     rest = after[behind.end() if behind else 0 :].strip()
     return _Found(_word(written), written, rest, number, bare=False)
+
+
+def _looks_like(line: Line, number: int) -> _Found | None:
+    """What only looks like another command, in letters or unseen characters that make none."""
+    found = looks_like(line.text)
+    return _Found(None, found[0], "", number, bare=False, like=found[1]) if found else None
 
 
 def _as_written(line: Line, number: int) -> _Found | None:
@@ -245,16 +245,20 @@ def _word(written: str) -> Word | None:
         return None
 
 
+def _meant(found: _Found) -> bool:
+    return found.like is not None or bool(_near(found.written))
+
+
 def _near(written: str) -> list[str]:
     return difflib.get_close_matches(written.casefold(), list(Word), 1, 0.7)
 
 
 def _mentions(lines: Iterable[Line]) -> list[tuple[Word, Shown]]:
     return [
-        (Word(match[1].casefold()), line.shown_at(match.start()))
+        (word, line.shown_at(place))
         for line in lines
-        if line.shown is not Shown.NOTHING and "/" in line.text
-        for match in MENTION.finditer(line.text)
+        if line.shown is not Shown.NOTHING
+        for word, place in mentions(line.text)
     ]
 
 
@@ -308,6 +312,11 @@ def _reason(command: _Found, lines: Sequence[Line], found: Sequence[_Found]) -> 
 
 
 def _read(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:
+    if found.like:
+        return Unreadable(
+            f"this only looks like `/{found.like}`: a character of it is another one, or one that"
+            f" nobody sees. Type `/{found.like}` yourself"
+        )
     if found.word is None:
         near = _near(found.written)[0]
         return Unreadable(f"`/{found.written}` is no command: did you mean `/{near}`?")

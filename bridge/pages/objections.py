@@ -13,7 +13,8 @@ from datetime import datetime
 
 from bridge.core.evaluation import Channel, Objection, Verdict, Vote
 from bridge.pages import comment_commands
-from bridge.pages.comment_commands import Command, Word
+from bridge.pages.command_words import Word
+from bridge.pages.comment_commands import Command
 from bridge.pages.model import (
     Account,
     Comment,

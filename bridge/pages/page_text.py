@@ -29,7 +29,7 @@ from bridge.core.rules import Via
 from bridge.core.sanitize import harmless_line, harmless_subject, in_code, shortened
 from bridge.pages import kept_objections
 from bridge.pages.afterwards import what_now
-from bridge.pages.comment_commands import Word
+from bridge.pages.command_words import Word
 from bridge.pages.deadline import deadline
 from bridge.pages.invitations import mentions, named
 from bridge.pages.marker import Part, Seal, short

@@ -34,7 +34,8 @@ from bridge.pages.body_history import (
     unbroken,
     was_replaced,
 )
-from bridge.pages.comment_commands import Command, Unreadable, Word
+from bridge.pages.command_words import Word
+from bridge.pages.comment_commands import Command, Unreadable
 from bridge.pages.marker import Part, Seal, seal_of
 from bridge.pages.model import (
     GATE_BRANCH,
