@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from bridge.ledger.git_ledger import create
 from tests import objectstore
+from tests.ledgers import GITCONFIG
 
 # A property holds however busy the machine is: hypothesis would fail one that draws slowly there.
 settings.register_profile("bridge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,6 +23,9 @@ settings.load_profile("bridge")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for _each in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_each, signal.SIG_DFL)
+
+
+_GITCONFIG = f"[user]\n\tname = Ann\n\temail = ann@example.org\n{GITCONFIG.read_text()}"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,7 +43,7 @@ def pytest_collection() -> Generator[None, object, object]:
 def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home folder, with `.gitconfig`: nothing that a person has set reaches a test."""
     home = tmp_path_factory.mktemp("home")
-    (home / ".gitconfig").write_text("[user]\n\tname = Ann\n\temail = ann@example.org\n")
+    (home / ".gitconfig").write_text(_GITCONFIG)
     for name in os.environ:
         if name.startswith(("HITL_", "METAFLOW_HITL_", "GIT_")):
             monkeypatch.delenv(name)

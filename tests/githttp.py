@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.ledgers import GITCONFIG
 from tests.smart_http import Answer, answer
 
 CUT = 0  # instead of a status: the connection is cut in the middle of an answer
@@ -118,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         env = {
             "PATH": os.environ["PATH"],
             "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_GLOBAL": str(GITCONFIG),
             "GIT_PROJECT_ROOT": str(self.state.root),
             "GIT_HTTP_EXPORT_ALL": "1",
             "REMOTE_USER": "someone",

@@ -28,6 +28,8 @@ from bridge.core.shards import FIRST
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledger_import import asked_at, import_ledger
 
+#: What git's user has set who has set nothing.
+GITCONFIG = Path(__file__).resolve().parent / "data" / "gitconfig"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEDGER = "refs/heads/approvals"
 ANN = Actor("Ann", "ann@example.org")
@@ -95,7 +97,7 @@ def git(where: Path, *args: str, stdin: str = "", env: Mapping[str, str] | None 
     """What git says to this, in that repository, whatever this machine's settings are."""
     plain = {
         "PATH": os.environ["PATH"],
-        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_GLOBAL": str(GITCONFIG),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_AUTHOR_NAME": "Mallory",
         "GIT_AUTHOR_EMAIL": "m@example.org",

@@ -15,6 +15,7 @@ from bridge import wiring
 from bridge.core.model import Gate, Standing
 from bridge.core.settings import from_environment
 from tests import warm
+from tests.ledgers import GITCONFIG
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FLOWS = Path(__file__).resolve().parent / "flows"
@@ -111,7 +112,7 @@ class Project:
             "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder),
             "HITL_CACHE": str(folder / "cache"),
             "MARKS": str(self.marks),
-            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_GLOBAL": str(GITCONFIG),
             # Metaflow asks git four things about the folder of the flow, in each process.
             "GIT_CEILING_DIRECTORIES": str(CHECKOUT),
         }

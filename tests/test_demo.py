@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests import warm
+from tests.ledgers import GITCONFIG
 from tests.metaflows import CHECKOUT, CLOUDS, IMPORTED, NO_CLOUDS
 from tests.terminals import Screen
 
@@ -43,7 +44,7 @@ def environment(checkout: Path) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "HOME": str(checkout),
         "PYTHONPATH": str(CHECKOUT),
-        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_GLOBAL": str(GITCONFIG),
         "TERM": "dumb",
         "HITL_LEDGER": "https://ledger.example/of-the-team.git",  # not the demo's to write to
     }

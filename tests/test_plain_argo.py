@@ -22,6 +22,7 @@ from bridge.ledger.git_ledger import create
 from tests.argo import api
 from tests.argo.controller import Controller
 from tests.githttp import serving
+from tests.ledgers import GITCONFIG
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "templates" / "argo" / "approval-gate.yaml"
@@ -88,7 +89,7 @@ class Pod:
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "PYTHONPATH": str(ROOT),
                 "HOME": str(self._folder),
-                "GIT_CONFIG_GLOBAL": os.devnull,
+                "GIT_CONFIG_GLOBAL": str(GITCONFIG),
                 "HITL_LEDGER": os.environ["HITL_LEDGER"],  # as a ConfigMap gives it
                 **given,
                 **own,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import metaflows, warm
+from tests.ledgers import GITCONFIG
 
 #: What a pod has in the place of a machine's Python.
 _TOOLS = Path(__file__).resolve().parent / "pod"
@@ -66,7 +67,7 @@ class Pods:
             "POD_CODE": str(self.code / "job.tar"),
             "METAFLOW_SKIP_INSTALL_DEPENDENCIES": "1",
             "METAFLOW_S3_WORKER_COUNT": "1",  # processes, each a Python; 64 unless told
-            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_GLOBAL": str(GITCONFIG),
         }
         self._free = [folder / f"slot{n}" for n in range(8)]
 
