@@ -33,6 +33,7 @@ class Pods(FlowSpec):
         mark()
         self.next(self.join)
 
+    @hitl(message="Which of {inputs[0].parts}?", keep=True)
     @step
     def join(self, inputs):
         self.best = max(each.score for each in inputs)

@@ -93,7 +93,7 @@ def _gated_step(compiler: Any, node: Any, brought_along: bool, forge: bool) -> A
     name = compiler._sanitize(node.name)
     environment = compiler.environment
     bootstrap = environment.bootstrap_commands(node.name, compiler.flow_datastore.TYPE)
-    typed = declared.schema is not None
+    typed = declared.schema is not None or declared.keep
     needs = functools.partial(brought.installing, typed_input=typed and brought_along)
     return GatedStep(
         step=node.name,
