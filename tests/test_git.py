@@ -10,7 +10,8 @@ import pytest
 
 from bridge.core.errors import LedgerUnavailable
 from bridge.core.evaluation import Actor
-from bridge.ledger.clone import MOST_PACKS, GitClone
+from bridge.ledger.clone import GitClone
+from bridge.ledger.clone_health import MOST_PACKS
 from bridge.ledger.commit_message import git_name
 from bridge.ledger.commits import BRIDGE, Commits
 from bridge.ledger.git import GitFailed, Leaf, make_bare, read_tree

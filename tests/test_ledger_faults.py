@@ -25,7 +25,7 @@ from bridge.gates.open_gate import open_gate
 from bridge.gates.recording import record_now
 from bridge.gates.verify import verify
 from bridge.ledger import git as git_layer
-from bridge.ledger.clone import is_whole
+from bridge.ledger.clone_health import is_whole
 from bridge.ledger.git_ledger import GitLedger, create
 from tests.ledgers import (
     LEDGER,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from bridge.core.errors import LostRequest
 from bridge.core.model import ApprovalRequest, Place, PlaceKind
 from bridge.core.records import decision_out
 from bridge.gates.audit import audit
+from bridge.ledger.git import end_all
 from bridge.ledger.git_ledger import GitLedger, create
 from bridge.ledger.queue import FRESH, WAITING, Line, Ticket, between_looks, patience
 from bridge.local.signing import new_key, signing_key
@@ -21,13 +23,37 @@ from tests.ledgers import LEDGER, a_decision, a_rejection, a_request, git, opene
 from tests.test_git_ledger import put
 
 SHOWN = Place(PlaceKind.GITHUB, "github.com", "acme/x", 1)
+KEY, OTHER_KEY = new_key()[0], new_key()[0]
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
+def place(tmp_path: Path) -> Path:
+    """A ledger on this machine, which costs a test half of what a server does."""
     create(tmp_path / "ledger.git")
-    with serving(tmp_path) as state:
+    return tmp_path / "ledger.git"
+
+
+@pytest.fixture
+def server(place: Path) -> Iterator[GitServer]:
+    with serving(place.parent) as state:
         yield state
+
+
+@pytest.fixture
+def here(place: Path) -> GitLedger:
+    """That on this machine, of a decider that signs."""
+    return of(place, "cache", KEY)
+
+
+def of(at: GitServer | Path, name: str, key: str | None = None) -> GitLedger:
+    """The ledger there, with a clone of this name."""
+    sign = signing_key(key).sign if key else None
+    where = str(at) if isinstance(at, Path) else at.of("ledger.git")
+    return GitLedger(where, path_of(at).parent / name, signature=sign)
+
+
+def path_of(at: GitServer | Path) -> Path:
+    return at if isinstance(at, Path) else at.root / "ledger.git"
 
 
 @dataclass
@@ -47,13 +73,18 @@ class Machine:
     """A clone of its own, on a clock of its own."""
 
     def __init__(
-        self, server: GitServer, name: str, key: str | None = None, *, earlier: int = 0
+        self, at: GitServer | Path, name: str, key: str | None = None, *, earlier: int = 0
     ) -> None:
         self.clock = Clock(2_000_000_000 - earlier, [])
-        sign = signing_key(key).sign if key else None
-        self.ledger = GitLedger(server.of("ledger.git"), server.root / name, signature=sign)
+        self.ledger = of(at, name, key)
         self.line: Line = self.ledger._line
         self.line.now, self.line.pause = lambda: self.clock.at, self.clock.pause
+
+    @property
+    def connection(self) -> Any:
+        wire = self.ledger._clone._wire
+        assert wire
+        return wire._process.proc
 
     def loses(self, others: list[Callable[[], object]], monkeypatch: pytest.MonkeyPatch) -> None:
         """Before each of its next pushes of a decision, one of these is done."""
@@ -73,24 +104,24 @@ def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bridge.ledger.exchanges.time.sleep", lambda _: None)
 
 
-def ask(server: GitServer, *keys: str, **changed: object) -> list[ApprovalRequest]:
-    ledger = GitLedger(server.of("ledger.git"), server.root / "opener")
+def ask(at: GitServer | Path, *keys: str, **changed: object) -> list[ApprovalRequest]:
+    ledger = of(at, "opener")
     return [opened(ledger, key, **changed) for key in keys]
 
 
-def refs(server: GitServer) -> list[str]:
-    return git(server.root / "ledger.git", "for-each-ref", "--format=%(refname)").split()
+def refs(at: GitServer | Path) -> list[str]:
+    return git(path_of(at), "for-each-ref", "--format=%(refname)").split()
 
 
-def recorded(server: GitServer, *requests: ApprovalRequest) -> list[bool]:
-    ledger = GitLedger(server.of("ledger.git"), server.root / "reader")
+def recorded(at: GitServer | Path, *requests: ApprovalRequest) -> list[bool]:
+    ledger = of(at, "reader")
     standings = [ledger.read(each.gate.id) for each in requests]
     return [bool(each and each.decision) for each in standings]
 
 
-def sound(server: GitServer) -> bool:
-    git(server.root / "ledger.git", "fsck", "--strict", "--no-dangling")
-    return not audit(GitLedger(server.of("ledger.git"), server.root / "auditor")).faults
+def sound(at: GitServer | Path) -> bool:
+    git(path_of(at), "fsck", "--strict", "--no-dangling")
+    return not audit(of(at, "auditor")).faults
 
 
 def test_one_push_takes_along_all_who_wait(server: GitServer) -> None:
@@ -110,16 +141,18 @@ def test_one_push_takes_along_all_who_wait(server: GitServer) -> None:
 def test_who_loses_a_race_waits_and_is_recorded_by_the_first_in_the_line(
     server: GitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, dead, first, racer = ask(server, *(f"F/{n}/a/1" for n in range(4)))
+    asked, dead, first, racer, late = ask(server, *(f"F/{n}/a/1" for n in range(5)))
     mine = Machine(server, "mine")
 
     def race_and_die() -> None:
-        GitLedger(server.of("ledger.git"), server.root / "racer").record(a_decision(racer))
+        of(server, "racer").record(a_decision(racer))
         Machine(server, "dead", earlier=20).line.taken([a_decision(dead)])
 
     def first_gets_through() -> None:
         assert len([each for each in refs(server) if "/waiting/" in each]) == 2
         Machine(server, "first", earlier=30).ledger.record(a_decision(first))
+        Machine(server, "late").line.taken([a_decision(late)])
+        server.forget()
 
     mine.loses([race_and_die], monkeypatch)
     mine.clock.then = [first_gets_through]
@@ -128,8 +161,12 @@ def test_who_loses_a_race_waits_and_is_recorded_by_the_first_in_the_line(
     assert after
     assert replace(after, previous=None) == offered, "so that it is this one that tells people"
     assert mine.clock.then == []
-    assert recorded(server, dead, first) == [True, True]
-    assert refs(server) == [LEDGER]
+    assert not [each for each in server.requests if "receive-pack" in each], "it has no more to do"
+    assert recorded(server, dead, first, late) == [True, True, False]
+    assert [each for each in refs(server) if "/waiting/" not in each] == [
+        LEDGER,
+        f"refs/heads/{late.gate.branch}",
+    ]
     assert sound(server)
 
 
@@ -138,27 +175,45 @@ def test_a_ticket_of_the_dead_holds_nobody_up_for_long(server: GitServer) -> Non
     Machine(server, "dead", earlier=20).line.taken([a_decision(dead)])
     mine = Machine(server, "mine")
     began = mine.clock.at
+    mine.clock.then = [lambda: end_all(mine.connection)]  # a server may end it, too
+    server.forget()
     assert mine.ledger.record(a_decision(asked)).decision
     assert began < mine.clock.at <= began + patience(1, 0) + between_looks(1)
+    greeted = server.requests.count("GET /ledger.git/info/refs?service=git-upload-pack")
+    assert greeted == 2, "each look is one request, and one that fails is made again"
     assert recorded(server, dead) == [True], "what it had decided is taken along"
     assert refs(server) == [LEDGER]
 
 
+def test_who_waits_at_a_ledger_on_a_path_sees_its_ticket_go(place: Path) -> None:
+    # A git that serves a path reads each branch once, so a look there takes a git of its own.
+    dead, asked = ask(place, "F/1/a/1", "F/1/b/1")
+    other = Machine(place, "dead", earlier=20).line.taken([a_decision(dead)])
+    mine = Machine(place, "mine")
+
+    def take_away() -> None:
+        (own,) = (each for each in refs(place) if "/waiting/" in each and each != other.ref)
+        git(place, "update-ref", "-d", own)
+
+    mine.clock.then = [take_away]
+    began = mine.clock.at
+    assert mine.ledger.record(a_decision(asked)).decision
+    assert began < mine.clock.at <= began + between_looks(1)
+
+
 @pytest.mark.parametrize("later", [FRESH + 1, -FRESH - 1])
-def test_a_stale_ticket_asks_nothing_and_holds_nobody_up(server: GitServer, later: int) -> None:
-    dead, asked = ask(server, "F/1/a/1", "F/1/b/1")
-    Machine(server, "dead", earlier=later).line.taken([a_decision(dead)])
-    mine = Machine(server, "mine")
+def test_a_stale_ticket_asks_nothing_and_holds_nobody_up(place: Path, later: int) -> None:
+    dead, asked = ask(place, "F/1/a/1", "F/1/b/1")
+    Machine(place, "dead", earlier=later).line.taken([a_decision(dead)])
+    mine = Machine(place, "mine")
     began = mine.clock.at
     assert mine.ledger.record(a_decision(asked)).decision
     assert mine.clock.at == began
-    assert recorded(server, dead) == [False]
-    assert refs(server) == [LEDGER, f"refs/heads/{dead.gate.branch}"]
+    assert recorded(place, dead) == [False]
+    assert refs(place) == [LEDGER, f"refs/heads/{dead.gate.branch}"]
 
 
 # -- what a ticket is worth ------------------------------------------------------------------------
-
-KEY, OTHER_KEY = new_key()[0], new_key()[0]
 
 
 @pytest.mark.parametrize(
@@ -174,23 +229,23 @@ KEY, OTHER_KEY = new_key()[0], new_key()[0]
     ids=["none", "opener", "unsigned", "other key", "no key here", "own key"],
 )
 def test_on_github_a_ticket_counts_if_the_decider_signed_it(
-    server: GitServer, theirs: str | None, mine: str | None, venue: Place | None, counts: bool
+    place: Path, theirs: str | None, mine: str | None, venue: Place | None, counts: bool
 ) -> None:
     changed = {"venue": venue} if venue else {}
-    waits, asked = ask(server, "F/1/a/1", "F/1/b/1", **changed)
-    Machine(server, "theirs", theirs, earlier=20).line.taken([a_decision(waits)])
-    assert Machine(server, "mine", mine).ledger.record(a_decision(asked)).decision
-    assert recorded(server, waits, asked) == [counts, True]
-    assert any("/waiting/" in each for each in refs(server)) != counts
+    waits, asked = ask(place, "F/1/a/1", "F/1/b/1", **changed)
+    Machine(place, "theirs", theirs, earlier=20).line.taken([a_decision(waits)])
+    assert Machine(place, "mine", mine).ledger.record(a_decision(asked)).decision
+    assert recorded(place, waits, asked) == [counts, True]
+    assert any("/waiting/" in each for each in refs(place)) != counts
 
 
-def test_a_signed_ticket_counts_under_its_own_name_alone(server: GitServer) -> None:
-    waits, asked = ask(server, "F/1/a/1", "F/1/b/1", venue=SHOWN)
-    ticket = Machine(server, "theirs", KEY, earlier=FRESH + 9).line.taken([a_decision(waits)])
+def test_a_signed_ticket_counts_under_its_own_name_alone(place: Path) -> None:
+    waits, asked = ask(place, "F/1/a/1", "F/1/b/1", venue=SHOWN)
+    ticket = Machine(place, "theirs", KEY, earlier=FRESH + 9).line.taken([a_decision(waits)])
     name = WAITING.replace("*", f"{2_000_000_000 - 20}-{'a' * 16}")
-    git(server.root / "ledger.git", "update-ref", name, ticket.commit)  # kept, to use it later
-    assert Machine(server, "mine", KEY).ledger.record(a_decision(asked)).decision
-    assert recorded(server, waits, asked) == [False, True]
+    git(place, "update-ref", name, ticket.commit)  # kept, to use it later
+    assert Machine(place, "mine", KEY).ledger.record(a_decision(asked)).decision
+    assert recorded(place, waits, asked) == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -205,68 +260,59 @@ def test_a_signed_ticket_counts_under_its_own_name_alone(server: GitServer) -> N
     ids=["other file", "folder", "no decision", "another gate's", "no such gate"],
 )
 def test_a_ticket_that_makes_no_sense_records_nothing_and_stops_nobody(
-    server: GitServer, files: dict[str, str]
+    place: Path, files: dict[str, str]
 ) -> None:
-    waits, asked = ask(server, "F/1/a/1", "F/1/b/1")
+    waits, asked = ask(place, "F/1/a/1", "F/1/b/1")
     name = WAITING.replace("*", f"{2_000_000_000 - 20}-{'a' * 16}")
-    put(server.root / "ledger.git", name, files)
-    assert Machine(server, "mine").ledger.record(a_decision(asked)).decision
-    assert recorded(server, waits, asked) == [False, True]
-    assert sound(server)
+    put(place, name, files)
+    assert Machine(place, "mine").ledger.record(a_decision(asked)).decision
+    assert recorded(place, waits, asked) == [False, True]
+    assert sound(place)
 
 
-def test_a_ticket_for_a_request_that_was_asked_anew_is_removed(server: GitServer) -> None:
-    (waits, asked) = ask(server, "F/1/a/1", "F/1/b/1")
-    Machine(server, "theirs", earlier=20).line.taken([a_decision(waits)])
-    ask(server, "F/1/a/1", artifacts=())
-    mine = Machine(server, "mine", earlier=30)
+def test_a_ticket_for_a_request_that_was_asked_anew_is_removed(place: Path) -> None:
+    (waits, asked) = ask(place, "F/1/a/1", "F/1/b/1")
+    Machine(place, "theirs", earlier=20).line.taken([a_decision(waits)])
+    ask(place, "F/1/a/1", artifacts=())
+    mine = Machine(place, "mine", earlier=30)
     assert mine.ledger.record(a_decision(asked)).decision
-    assert recorded(server, waits) == [False]
-    assert not any("/waiting/" in each for each in refs(server))
+    assert recorded(place, waits) == [False]
+    assert not any("/waiting/" in each for each in refs(place))
     with pytest.raises(LostRequest):
         mine.ledger.record(a_decision(waits))
 
 
 @pytest.mark.parametrize("earlier", [20, FRESH + 1])
 def test_whoever_keeps_pushing_to_a_ticket_stops_nobody(
-    server: GitServer, monkeypatch: pytest.MonkeyPatch, earlier: int
+    place: Path, monkeypatch: pytest.MonkeyPatch, earlier: int
 ) -> None:
-    waits, asked = ask(server, "F/1/a/1", "F/1/b/1")
-    ticket = Machine(server, "theirs", earlier=earlier).line.taken([a_decision(waits)])
-    repository = server.root / "ledger.git"
+    waits, asked = ask(place, "F/1/a/1", "F/1/b/1")
+    ticket = Machine(place, "theirs", earlier=earlier).line.taken([a_decision(waits)])
 
     def spoil() -> None:
-        put(repository, ticket.ref, {"x": git(repository, "rev-parse", ticket.ref)})
+        put(place, ticket.ref, {"x": git(place, "rev-parse", ticket.ref)})
 
-    mine = Machine(server, "mine", earlier=30)
+    mine = Machine(place, "mine", earlier=30)
     mine.loses([spoil] * 9, monkeypatch)
     assert mine.ledger.record(a_decision(asked)).decision
-    assert recorded(server, waits, asked) == [False, True]
+    assert recorded(place, waits, asked) == [False, True]
 
 
 def test_tickets_that_somebody_keeps_adding_before_ones_own_hold_it_up_no_longer(
-    server: GitServer,
+    place: Path,
 ) -> None:
-    dead, asked = ask(server, "F/1/a/1", "F/1/b/1")
-    ticket = Machine(server, "dead", earlier=200).line.taken([a_decision(dead)])
-    mine = Machine(server, "mine")
+    dead, asked = ask(place, "F/1/a/1", "F/1/b/1")
+    ticket = Machine(place, "dead", earlier=200).line.taken([a_decision(dead)])
+    mine = Machine(place, "mine")
 
     def add(number: int) -> None:
         name = WAITING.replace("*", f"{2_000_000_000 - 190 + number}-{number:016x}")
-        git(server.root / "ledger.git", "update-ref", name, ticket.commit)
+        git(place, "update-ref", name, ticket.commit)
 
     mine.clock.then = [partial(add, number) for number in range(50)]
     began = mine.clock.at
     assert mine.ledger.record(a_decision(asked)).decision
     assert mine.clock.at <= began + patience(10, 0) + between_looks(50)
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> GitLedger:
-    """A ledger on this machine, of a decider that signs."""
-    create(tmp_path / "ledger.git")
-    sign = signing_key(KEY).sign
-    return GitLedger(str(tmp_path / "ledger.git"), tmp_path / "cache", signature=sign)
 
 
 def test_a_ticket_of_thousands_of_files_is_not_read(here: GitLedger) -> None:
@@ -298,26 +344,26 @@ def test_an_earlier_ticket_that_nobody_signed_hides_none_of_ones_own(here: GitLe
 
 
 def test_a_server_that_takes_no_ticket_is_tried_as_before(
-    server: GitServer, monkeypatch: pytest.MonkeyPatch
+    place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, *racers = ask(server, *(f"F/{n}/a/1" for n in range(4)))
-    hook = server.root / "ledger.git" / "refuse" / "update"
+    asked, *racers = ask(place, *(f"F/{n}/a/1" for n in range(4)))
+    hook = place / "refuse" / "update"
     hook.parent.mkdir()
     hook.write_text('#!/bin/sh\ncase "$1" in */waiting/*) exit 1;; esac\n')
     hook.chmod(0o755)
-    git(server.root / "ledger.git", "config", "core.hooksPath", str(hook.parent))
-    mine = Machine(server, "mine")
-    racer = GitLedger(server.of("ledger.git"), server.root / "racer")
+    git(place, "config", "core.hooksPath", str(hook.parent))
+    mine = Machine(place, "mine")
+    racer = of(place, "racer")
     wins = [lambda each=each: racer.record(a_decision(each)) for each in racers]
     mine.loses(wins, monkeypatch)
     assert mine.ledger.record(a_decision(asked)).decision
-    assert refs(server) == [LEDGER]
+    assert refs(place) == [LEDGER]
 
 
-def test_who_gives_up_leaves_the_line(server: GitServer) -> None:
-    dead, asked = ask(server, "F/1/a/1", "F/1/b/1")
-    ticket = Machine(server, "dead", earlier=20).line.taken([a_decision(dead)])
-    mine = Machine(server, "mine")
+def test_who_gives_up_leaves_the_line(place: Path) -> None:
+    dead, asked = ask(place, "F/1/a/1", "F/1/b/1")
+    ticket = Machine(place, "dead", earlier=20).line.taken([a_decision(dead)])
+    mine = Machine(place, "mine")
 
     def interrupted() -> None:
         raise KeyboardInterrupt
@@ -325,5 +371,5 @@ def test_who_gives_up_leaves_the_line(server: GitServer) -> None:
     mine.clock.then = [interrupted]
     with pytest.raises(KeyboardInterrupt):
         mine.ledger.record(a_decision(asked))
-    assert [each for each in refs(server) if "/waiting/" in each] == [ticket.ref]
-    assert recorded(server, asked) == [False]
+    assert [each for each in refs(place) if "/waiting/" in each] == [ticket.ref]
+    assert recorded(place, asked) == [False]

@@ -22,8 +22,8 @@ from typing import IO
 
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.core.remote_url import fault_of, names_path, part_secret
-from bridge.core.shards import FIRST
 from bridge.ledger import full_clone, wire
+from bridge.ledger.clone_health import is_whole
 from bridge.ledger.full_clone import FullClone
 from bridge.ledger.git import (
     MOST_BYTES,
@@ -41,15 +41,10 @@ from bridge.ledger.git import (
     write_object,
 )
 
-#: Each exchange leaves a pack behind; past so many the cache costs more than it saves.
-MOST_PACKS = 200
-
 #: A fetch of commits and trees: from a server without filters, the tree of a whole ledger.
 _MOST_OF_FETCH = 512 * 1024 * 1024
 #: For each file that comes with others, beside what one file may have.
 _MORE_FOR_EACH = 1024 * 1024
-
-_FIRST = f"refs/heads/{FIRST}"
 
 #: A depth that git takes for all of history.
 ALL_HISTORY = 2_147_483_647
@@ -57,46 +52,7 @@ ALL_HISTORY = 2_147_483_647
 #: What git says if a server lacks an object, or serves only what its refs point at.
 NO_SUCH_OBJECT = ("unadvertised object", "not our ref")
 
-
-#: All that `make_bare` and the fetches leave in a clone. A hook, an index or alternates are not
-#: ours, and what else is there was left by a git that died, or has rotted.
-_FILES = frozenset(("HEAD", "config", "shallow"))
-_FOLDERS = frozenset(("objects", "refs"))
-_CONFIG = re.compile(
-    r"\[core\]\n(?:\t(?:repositoryformatversion|filemode|bare|ignorecase|precomposeunicode|symlinks)"
-    r" = (?:0|true|false)\n)+"
-)
 _ROOT = re.compile("tree ([0-9a-f]{40})\n")
-_SHALLOW = re.compile(r"(?:[0-9a-f]{40}\n)*")
-_OBJECTS = re.compile(r"[0-9a-f]{2}|pack|info")
-_PACK = re.compile(r"pack-[0-9a-f]{40}\.(?:pack|idx|rev|promisor)")
-
-
-def is_whole(clone: Path) -> bool:
-    """Whether this is a clone as the bridge leaves it, apart from what its objects hold.
-
-    Nobody else may be at work in it.
-    """
-    try:
-        there = {each.name: each for each in os.scandir(clone)}
-        config = (clone / "config").read_text(encoding="utf-8")
-        shallow = (clone / "shallow").read_text("utf-8") if "shallow" in there else ""
-        packs = [each.name for each in os.scandir(clone / "objects" / "pack")]
-        return (
-            not clone.is_symlink()
-            and all(there[name].is_dir(follow_symlinks=False) for name in _FOLDERS)
-            and there.keys() - _FILES == _FOLDERS
-            and (clone / "HEAD").read_text(encoding="utf-8") == f"ref: {_FIRST}\n"
-            and _CONFIG.fullmatch(config) is not None
-            and _SHALLOW.fullmatch(shallow) is not None
-            and all(_OBJECTS.fullmatch(each.name) for each in (clone / "objects").iterdir())
-            and not any((clone / "objects" / "info").glob("*"))
-            and all(map(_PACK.fullmatch, packs))
-            and sum(each.endswith(".pack") for each in packs) <= MOST_PACKS
-            and not any(each.is_file() for each in (clone / "refs").rglob("*"))
-        )
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 def _remove(path: Path) -> None:
@@ -122,6 +78,7 @@ class GitClone:
         self._tips: list[str] = []
         self._wire: wire.Wire | None = None
         self._transport: list[str] | None = None
+        self._stays = False
         self._speaks = self._filters = True  # until it is seen that it doesn't
         self._settle_in(cache)
 
@@ -166,9 +123,9 @@ class GitClone:
                 self._make_ready()
                 yield
             finally:
-                self._hang_up()
-                self._close_reader()
                 self._held = None
+                self._end_connection()
+                self._close_reader()
                 os.close(lock)
 
     def _open_lock(self) -> int:
@@ -224,9 +181,15 @@ class GitClone:
 
         A pattern is a branch, or the start of some with a star at its end.
         """
-        with self._connected() as connection:
-            if connection:
-                return connection.refs(patterns)
+        kept = self._stays and self._wire is not None  # perhaps from before a long pause
+        try:
+            with self._connected() as connection:
+                if connection:
+                    return connection.refs(patterns)
+        except GitFailed:
+            if not kept:
+                raise
+            return self.remote_refs(*patterns)  # a server may end what says nothing for long
         # --heads makes the server leave out refs/pull/*, of which there is one for every gate ever.
         args = ["ls-remote", "--quiet", "--heads", "--", self._url, *patterns]
         lines = self._run(args, remote=True).splitlines()
@@ -250,8 +213,26 @@ class GitClone:
             except BaseException:
                 self._hang_up()
                 raise
-            if self._held is None:
-                self._hang_up()
+            self._end_connection()
+
+    @contextmanager
+    def staying_connected(self) -> Iterator[None]:
+        """Within the block, one connection also serves those who do not hold the clone: a look is
+        one request then, and no process."""
+        self._stays = True
+        try:
+            yield
+        finally:
+            self._stays = False
+            with self._alone:
+                self._end_connection()
+
+    def _end_connection(self) -> None:
+        """Unless somebody still needs it. A git that stays, as on a path, reads each branch once
+        and sees no news; of a server over HTTP, each request has a git of its own."""
+        news = self._wire is not None and self._wire.stateless
+        if self._held is None and not (self._stays and news):
+            self._hang_up()
 
     def _hang_up(self) -> None:
         if self._wire is not None:

@@ -13,7 +13,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -121,6 +121,10 @@ class Line:
 
     def refs(self) -> dict[str, str]:
         return self._exchanges.told(lambda: self._clone.remote_refs(SHARDS, WAITING))
+
+    def listening(self) -> AbstractContextManager[None]:
+        """Within the block, a look at a server over HTTP costs one request."""
+        return self._clone.staying_connected()
 
     def taken(self, decisions: Sequence[Decision]) -> Ticket:
         """A new ticket for these, pushed."""
@@ -231,6 +235,7 @@ class Turn:
     _saw_line: bool = False
     _admitted: bool = False  # the next try need not wait
     _refused: bool = False  # the server takes no tickets
+    taken_along: bool = False  # the ticket was taken away: perhaps all is recorded
     _began: float = field(init=False)
     _slowest: float = 0.0  # of its own tries, in seconds
 
@@ -279,7 +284,7 @@ class Turn:
             refs = self.line.refs()
             places = [each.ref for each in self.line.fresh(refs)]
             if own.ref not in refs:
-                self.ticket = None
+                self.ticket, self.taken_along = None, True
             if own.ref not in places:
                 return
             place = places.index(own.ref)

@@ -115,7 +115,8 @@ class DecisionRecorder:
         wanted = list(first.values())[::-1]
         turn = Turn(self._line, wanted)
         try:
-            found = self._together(wanted, _Tries(turn, known))
+            with self._line.listening():
+                found = self._together(wanted, _Tries(turn, known))
         finally:
             turn.leave()
         return {each.gate_id: found[each.gate_id] for each in wanted}
@@ -167,6 +168,8 @@ class DecisionRecorder:
             # A person who keeps pushing to one gate's branch would make all lose each race.
             decisions = [each for each in decisions if each.gate_id not in tries.restless]
         done = {}
+        if tries.turn.taken_along and not self._due(decisions, refs, done, _Others()):
+            return done  # who takes along the others now would race with the first of them
         others, refs = self._others(decisions, refs, tries)
         along = [each.decision for each in others.first.values()]
         due = self._due([*decisions, *along], refs, done, others)

@@ -40,13 +40,13 @@ class Wire:
 
     def __init__(self, process: Any, shown: str, *, stateless: bool) -> None:
         self._process, self._shown, self._began = process, shown, time.monotonic()
-        self._stateless = stateless  # git's transport says then where an answer ends
+        self.stateless = stateless  # git's transport says then where an answer ends
         self.takes_filters = False
 
     def greet(self) -> bool:
         """Whether it speaks version 2, which begins with what the server can do."""
         with self._bounded():
-            if self._stateless:
+            if self.stateless:
                 self._process.stdin.write(f"stateless-connect {_SERVICE}\n".encode())
                 self._process.stdin.flush()
                 if (said := self._process.stdout.readline()) != b"\n":
@@ -132,7 +132,7 @@ class Wire:
             except BrokenPipeError:
                 raise self._failed("fatal: the connection was closed") from None
             yield
-            if self._stateless and self._packet() != _END:
+            if self.stateless and self._packet() != _END:
                 raise self._failed("fatal: the server's answer does not end")
 
     @contextmanager
