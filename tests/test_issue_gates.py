@@ -204,6 +204,17 @@ def test_the_addresses_on_an_issue_hold_after_the_decision(at: World, word: str)
         assert at.repo.file(path, commit)
 
 
+def test_the_page_of_a_run_that_failed_afterwards_says_so_as_a_claim(at: World) -> None:
+    issue = opened(at)
+    at.github.tick()
+    issue.comment(at.alice, approve(at))
+    tend(at, issue)
+    at.venue().say_ended([Gate("https://metadata.test", KEY).id, "0" * 16], well=False)
+    at.sweep()
+    assert "**Failed:** the run's own side says that it failed. Nothing" in at.status(issue)
+    assert at.notes(issue) == []
+
+
 def test_looking_again_at_a_decided_issue_writes_nothing(at: World) -> None:
     issue = opened(at)
     issue.comment(at.alice, approve(at))

@@ -115,6 +115,10 @@ def test_a_step_asks_on_a_pull_request_and_goes_on_with_what_the_review_gave(at:
     ended = run.ends()
     assert ended.code == 0, ended.said
     assert [each["given"] for each in at.project.ran("deploy")] == [{"target": "production"}]
+    at.github.tick()
+    at.sweep()
+    assert "**Finished:** the run's own side says that it ended well. Nothing" in at.status(pull)
+    assert at.notes(pull) == []
     decision = at.recorded(pull)
     assert decision
     assert [vote.actor.login for vote in decision.votes] == ["alice"]

@@ -15,7 +15,19 @@ from bridge.core.model import ApprovalRequest, Gate, Standing
 from bridge.gates.open_page import Desk
 from bridge.gates.run_ends import tell_ends
 from bridge.pages import page_text
-from bridge.pages.model import Account, Amend, Comment, Edit, Look, Page, Started, State, Write
+from bridge.pages.afterwards import end_claim
+from bridge.pages.model import (
+    Account,
+    Amend,
+    Comment,
+    Edit,
+    Look,
+    Page,
+    Remove,
+    Started,
+    State,
+    Write,
+)
 from bridge.pages.votes import Gathered
 from tests import test_votes as pages
 from tests.ledgers import a_decision, a_rejection, a_request
@@ -203,6 +215,75 @@ def test_many_gates_of_one_file_take_one_list() -> None:
     told(there, a_page(ACTIONS), a_page(ACTIONS), a_page(ARGO))
     assert there.asked.count("deploy.yml") == 1
     assert there.asked.count("ledger") == 1
+
+
+# -- what the run's own side says ------------------------------------------------------------------
+
+
+def of_metaflow(claim: str, by: Account = pages.OPENER, note: str = "-", **changes: Any) -> Page:
+    """A page whose run the decider did not resume, and a comment behind its own."""
+    page = a_page(LOCAL, body=text(LOCAL, note))
+    said = Comment("IC_2", by, claim, DECIDED, "https://github.test/d")
+    return replace(page, comments=(*page.comments, replace(said, **changes)))
+
+
+LOCAL = _decided(a_request())
+
+
+@pytest.mark.parametrize(("well", "word"), [(True, "Finished"), (False, "Failed")])
+def test_a_run_that_nobody_else_can_see_is_believed_as_a_claim(well: bool, word: str) -> None:
+    there = There([LOCAL])
+    told(there, of_metaflow(end_claim(LOCAL.request, HEAD, well=well)))
+    amend, remove = there.written
+    how = "ended well" if well else "failed"
+    said = f"**{word}:** the run's own side says that it {how}. Nothing proves it."
+    assert (amend, remove) == (Amend("IC_1", text(LOCAL, said)), Remove("IC_2"))
+
+
+CLAIM = end_claim(LOCAL.request, HEAD, well=True)
+
+
+@pytest.mark.parametrize(
+    ("claim", "changes"),
+    [
+        (CLAIM, {"by": pages.MALLORY}),
+        (CLAIM, {"edited": Edit(pages.MALLORY, DECIDED)}),
+        (end_claim(replace(LOCAL.request, message="Another?"), HEAD, well=True), {}),
+        (end_claim(ARGO.request, HEAD, well=True), {}),
+        (f"{CLAIM}\nand more", {}),
+        (CLAIM, {"note": "**Finished:** the workflow `ml/run-1` ended as `Succeeded`."}),
+    ],
+    ids=["a stranger's", "edited", "another request", "another gate", "no seal", "ended already"],
+)
+def test_a_claim_counts_only_from_the_account_that_asked_and_once(
+    claim: str, changes: dict[str, Any]
+) -> None:
+    there = There([LOCAL])
+    assert told(there, of_metaflow(claim, **changes)) == []
+    assert there.written == []
+
+
+def test_no_word_of_a_claim_is_repeated() -> None:
+    _, _, seal = CLAIM.rstrip().rpartition("\n")
+    there = There([LOCAL])
+    told(there, of_metaflow(f"**Finished:** /approve @alice <img src=x>\n\n{seal}\n"))
+    amend = there.written[0]
+    assert isinstance(amend, Amend)
+    assert "img" not in amend.body
+    assert "the run's own side says that it ended well" in amend.body
+
+
+def test_a_claim_about_a_run_that_the_decider_resumed_itself_does_not_count() -> None:
+    there = There([ARGO], a_run("Running"))
+    claim = end_claim(ARGO.request, HEAD, well=True)
+    page = a_page(ARGO)
+    said = Comment("IC_2", pages.OPENER, claim, DECIDED, "https://github.test/d")
+    page = replace(page, comments=(*page.comments, said))
+    assert told(there, page) == []
+    there.workflow_is = a_run("Failed")
+    told(there, page)
+    assert [type(each) for each in there.written] == [Amend, Remove]
+    assert "**Failed:** the workflow `ml/run-1` ended as `Failed`." in str(there.written[0])
 
 
 # -- who is believed, and what fails ---------------------------------------------------------------

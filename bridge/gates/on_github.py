@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from bridge.core.digest import digest_of
-from bridge.core.evaluation import Condition, Vote
+from bridge.core.evaluation import Condition, Outcome, Vote
 from bridge.core.listing import OpenGate
 from bridge.core.model import (
     ApprovalRequest,
@@ -23,12 +24,17 @@ from bridge.core.model import (
     Standing,
     Subject,
 )
-from bridge.gates.open_page import Desk, ask, check_covered
+from bridge.core.rules import Via
+from bridge.gates.open_page import Desk, ask, check_covered, own_page
 from bridge.gates.ports import Clock, Forge, Ledger, Notices
 from bridge.gates.post_answer import answer, explain
 from bridge.gates.recording import Deciding
 from bridge.gates.venue import Ballot, Explained, Opened, Voted, asked_anew
 from bridge.gates.verify import Compute, asked_again, verify_gate
+from bridge.pages.afterwards import end_claim
+
+#: Pages on which a run says how it ended: one request each.
+_ENDS: Final = 50
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,20 @@ class OnGitHub:
     def withdraw(self, standing: Standing, why: str) -> Standing:
         return standing  # the decider asks the cluster whether the run has ended
 
+    def say_ended(self, gate_ids: Sequence[str], *, well: bool) -> None:
+        """In this account's own voice: the decider repeats it as a claim."""
+        known = self.ledger.decided(dict.fromkeys(gate_ids[:_ENDS]))
+        passed = [each for each in known.values() if _goes_on(each)]
+        if not passed:
+            return
+        branches = [each.request.gate.branch for each in passed]
+        issues = [each.request.opened_at for each in passed if each.request.policy.via is Via.ISSUE]
+        look = self._forge.find(branches, min(issues, default=None))
+        for each in passed:
+            page = own_page(look, each.request.gate.id, each.request.policy.via)
+            if page:
+                self._forge.say(page, end_claim(each.request, each.commit, well=well))
+
     def vote(self, standing: Standing, ballot: Ballot) -> Deciding[Voted]:
         yield from ()  # it decides nothing
         posted = answer(
@@ -108,3 +128,8 @@ class OnGitHub:
     def settle(self, standing: Standing) -> Deciding[Standing]:
         yield from ()
         return standing
+
+
+def _goes_on(standing: Standing) -> bool:
+    outcome = standing.decision.outcome if standing.decision else Outcome.PENDING
+    return outcome is Outcome.APPROVED or standing.request.skips(outcome)

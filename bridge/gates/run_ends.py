@@ -1,8 +1,9 @@
 """Say on the pages of decided gates how their runs ended: one edit of the decider's own comment.
 
-Argo and GitHub Actions are asked, never the run itself. What fails is tried again by the next
-sweep, for a week after the decision; after that the page says that the run was resumed, and no
-more. Nothing is recorded: a run's end is no decision.
+Argo and GitHub Actions are asked. If the decider did not resume the run itself, it repeats what the
+account that asked says of it, as a claim. What fails is tried again by the next sweep, for a week
+after the decision; after that the page says that the run was resumed, and no more. Nothing is
+recorded: a run's end is no decision.
 """
 
 from __future__ import annotations
@@ -23,9 +24,17 @@ from bridge.gates.open_page import Desk
 from bridge.gates.ports import Cluster
 from bridge.pages import page_text as show
 from bridge.pages import status_comment
-from bridge.pages.afterwards import RunEnd, actions_end, awaited, workflow_end
+from bridge.pages.afterwards import (
+    RunEnd,
+    actions_end,
+    awaited,
+    claimed_end,
+    claims_of,
+    has_ended,
+    workflow_end,
+)
 from bridge.pages.marker import Seal, seal_of
-from bridge.pages.model import Amend, Comment, Look, Page, Site, Started
+from bridge.pages.model import Amend, Comment, Look, Page, Remove, Site, Started
 from bridge.pages.votes import Gathered
 from bridge.render.run_again import workflow_file
 
@@ -39,11 +48,13 @@ _CLOCKS: Final = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class _Resumed:
-    """A page that says that its run was resumed, by the decider's own comment."""
+    """A page whose own comment, the decider's, says that its run was resumed, or on which the side
+    of the run says how it ended."""
 
     page: Page
     comment: Comment
     seal: Seal
+    claims: tuple[Comment, ...]
 
 
 def tell_ends(desk: Desk, decided: Look) -> tuple[Tended, ...]:
@@ -66,7 +77,10 @@ def tell_ends(desk: Desk, decided: Look) -> tuple[Tended, ...]:
         except BridgeError as error:
             done.append(Tended(f"whether the resumed runs have ended is not known: {error}"))
     for each in resumed:
-        if end := ends.get(each.seal.gate_id):
+        # What the decider resumed itself, it knows better than the run's own side.
+        own = awaited(each.comment)
+        end = ends.get(each.seal.gate_id) if own else claimed_end(each.claims)
+        if end and each.seal.gate_id in due:
             done.append(_told(desk, decided.site, each, due[each.seal.gate_id], end))
     return tuple(done)
 
@@ -78,8 +92,9 @@ def _resumed(look: Look, since: datetime) -> Iterator[_Resumed]:
             continue
         seal = seal_of(current.body)
         said = current.edited.at if current.edited else current.at
-        if seal and said >= since and awaited(current):
-            yield _Resumed(page, current, seal)
+        claims = claims_of(page, seal, look.site.voices) if seal else ()
+        if seal and said >= since and (awaited(current) or (claims and not has_ended(current))):
+            yield _Resumed(page, current, seal, claims)
 
 
 def _told(desk: Desk, site: Site, at: _Resumed, standing: Standing, end: RunEnd) -> Tended:
@@ -88,7 +103,8 @@ def _told(desk: Desk, site: Site, at: _Resumed, standing: Standing, end: RunEnd)
         return Tended(f"{key}: {at.page.url} shows another request than was decided", standing)
     text = show.status(standing, at.seal.head, site, None, Gathered(), note=end.word)
     try:
-        desk.forge.write(site, at.page, [Amend(at.comment.node, text)])
+        gone = [Remove(each.node) for each in at.claims]
+        desk.forge.write(site, at.page, [Amend(at.comment.node, text), *gone])
     except BridgeError as error:
         return Tended(f"{key}: its page does not say yet how the run ended: {error}", standing)
     return Tended(f"{key}: the run {'finished' if end.well else 'failed'}", standing)

@@ -106,6 +106,9 @@ class ThisMachine:
         verb = decide(self.ledger, self.notices, standing, evidence)
         return record_now(self.ledger, verb)[1]
 
+    def say_ended(self, gate_ids: Sequence[str], *, well: bool) -> None:
+        """There are no pages here."""
+
     def vote(self, standing: Standing, ballot: Ballot) -> Deciding[Voted]:
         request = standing.request
         if ballot.sign:

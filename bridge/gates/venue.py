@@ -134,6 +134,11 @@ class Venue(Protocol):
         """The gate after its run has ended. It stays undecided if recording that is not ours."""
         ...
 
+    def say_ended(self, gate_ids: Sequence[str], *, well: bool) -> None:
+        """Say on the pages of these gates, if they were decided and have any, how the run ended
+        that waited there."""
+        ...
+
     # -- for a person --------------------------------------------------------------------------
 
     def vote(self, standing: Standing, ballot: Ballot) -> Deciding[Voted]:

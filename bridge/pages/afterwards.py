@@ -5,13 +5,17 @@ A page that says nothing of a run's end says that it is not known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bridge.core.digest import digest_of
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import ApprovalRequest, Decision
 from bridge.core.sanitize import in_code
-from bridge.pages.model import Comment, Site
+from bridge.pages.marker import Part, Seal, seal_of
+from bridge.pages.model import Comment, Page, Site, Voices
+from bridge.pages.status_comment import untouched
 from bridge.render.run_again import asks_again, workflow_file
 
 RESUMED: Final = "**Resumed:** "
@@ -70,6 +74,42 @@ def actions_end(number: int, conclusion: str, site: Site) -> RunEnd:
     return RunEnd(
         conclusion in _WELL, f"{run} of GitHub Actions ended as `{in_code(conclusion, 40)}`."
     )
+
+
+_CLAIMS: Final = {
+    well: RunEnd(well, f"the run's own side says that it {how}. Nothing proves it.")
+    for well, how in ((True, "ended well"), (False, "failed"))
+}
+
+
+def end_claim(request: ApprovalRequest, head: str, *, well: bool) -> str:
+    """A comment by which the account that asked says how the run ended: nobody else can know."""
+    seal = Seal(Part.END, request.gate.id, digest_of(request), head)
+    return f"{_CLAIMS[well].word}\n\n{seal}\n"
+
+
+def claims_of(page: Page, of: Seal, voices: Voices) -> tuple[Comment, ...]:
+    """Such comments about the request that this seal names, oldest first."""
+    return tuple(each for each in page.comments if _is_claim(each, of, voices))
+
+
+def _is_claim(comment: Comment, of: Seal, voices: Voices) -> bool:
+    seal = seal_of(comment.body)
+    return (
+        seal is not None
+        and (seal.part, seal.gate_id, seal.digest) == (Part.END, of.gate_id, of.digest)
+        and voices.own(comment.author)
+        and untouched(comment.edited, voices)
+    )
+
+
+def claimed_end(claims: Sequence[Comment]) -> RunEnd | None:
+    """What the newest says. None of its words is repeated."""
+    return _CLAIMS[claims[-1].body.startswith(_FINISHED)] if claims else None
+
+
+def has_ended(status: Comment) -> bool:
+    return any(line.startswith((_FINISHED, _FAILED)) for line in status.body.splitlines())
 
 
 def awaited(status: Comment) -> bool:

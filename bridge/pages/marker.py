@@ -18,6 +18,7 @@ class Part(StrEnum):
     BODY = "body"
     STATUS = "status"
     REMINDER = "reminder"
+    END = "end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ def short(digest: str) -> str:
 
 
 _FORM = re.compile(
-    r"<!-- approval-bridge (body|status|reminder) gate=([0-9a-f]+) request=(sha256:[0-9a-f]{64})"
-    r" head=([0-9a-f]{40,64}) -->"
+    r"<!-- approval-bridge (body|status|reminder|end) gate=([0-9a-f]+)"
+    r" request=(sha256:[0-9a-f]{64}) head=([0-9a-f]{40,64}) -->"
 )
 
 

@@ -268,10 +268,13 @@ class HitlDecorator(StepDecorator):
             print(f"hitl: the run stops, because {reason.strip()}", file=sys.stderr, flush=True)
         self._notes.close()
         # A failing run kills the tasks that still wait; nobody is to be asked for it any more.
-        if exception is not None and self._keys:
-            from .passing import give_up
+        if not self._keys:
+            return
+        from .passing import give_up, say_end
 
+        if exception is not None:
             give_up(_settings(), self._origin(), self._keys)
+        say_end(_settings(), self._origin(), self._keys, well=exception is None)
 
     # -- in the process that launches a pod -----------------------------------------------------
 

@@ -190,3 +190,12 @@ def give_up(settings: Settings, origin: str, keys: Iterable[str]) -> None:
                 venue.withdraw(standing, "the run failed in another task")
     except BridgeError as error:
         print(f"hitl: a gate of this run could not be withdrawn: {error}")
+
+
+def say_end(settings: Settings, origin: str, keys: Iterable[str], *, well: bool) -> None:
+    """Say on the pages of these gates how the run ended. Best effort: it has ended anyway."""
+    try:
+        ids = [Gate(origin, key).id for key in sorted(keys)]
+        wiring.existing_venue(settings).say_ended(ids, well=well)
+    except BridgeError as error:
+        print(f"hitl: the page does not say how the run ended: {error}", file=sys.stderr)
