@@ -1,7 +1,7 @@
 """Git's smart HTTP as `git http-backend` answers it, without the process or two of its own.
 
-The four exchanges of clones and pushes run git's service itself. All else, and so each refusal, is
-left to the real one, with which `test_smart_http.py` compares this.
+Clones and pushes run git's service itself, and refs are listed from the repository's files. All
+else, and so each refusal, is left to the real one, with which `test_smart_http.py` compares this.
 """
 
 from __future__ import annotations
@@ -13,14 +13,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.git_objects import NOTHING, refs
+
 _SERVICES = ("git-upload-pack", "git-receive-pack")
 _SWITCHED_OFF = re.compile(rb"^\s*(upload|receive)pack\s*=\s*false\s*$", re.MULTILINE)
+#: With which the server of the tests hides what belongs to pull requests from those who push.
+_HIDDEN = re.compile(rb"^\[receive\]\n\thideRefs = (refs/[a-z]+)$", re.MULTILINE)
+_PREFIX = re.compile(rb"[0-9a-f]{4}ref-prefix ([^\n]+)\n")
+_ONLY_PREFIXES = re.compile(
+    rb"0014command=ls-refs\n(?:[0-9a-f]{4}(?:agent=|object-format=sha1)[^\n]*\n?)*0001"
+    rb"(?:[0-9a-f]{4}ref-prefix [^\n]+\n)+0000"
+)
 _FOR_NO_CACHE = [
     ("Expires", "Fri, 01 Jan 1980 00:00:00 GMT"),
     ("Pragma", "no-cache"),
     ("Cache-Control", "no-cache, max-age=0, must-revalidate"),
 ]
-_CAPABILITIES: dict[tuple[bytes, str], bytes] = {}
+_CAPABILITIES: dict[tuple[bytes, str, str], bytes] = {}
+#: In the environment of a push: the repository's hooks are not to be run.
+HOOKLESS = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "core.hooksPath",
+    "GIT_CONFIG_VALUE_0": "/dev/null",
+}
 
 
 class Answer(NamedTuple):
@@ -63,6 +78,8 @@ def _advertised(repository: Path, config: bytes, service: str, cgi: Mapping[str,
     second = "version=2" in cgi.get("GIT_PROTOCOL", "").split(":")
     if second and service == "git-upload-pack":
         content = _capabilities(repository, config, cgi)
+    elif service == "git-receive-pack" and (ours := _receivable(repository, config, cgi)):
+        content = ours
     else:
         content = _run(repository, service, cgi, b"", "--advertise-refs")
     if not second:
@@ -73,15 +90,62 @@ def _advertised(repository: Path, config: bytes, service: str, cgi: Mapping[str,
 
 def _capabilities(repository: Path, config: bytes, cgi: Mapping[str, str]) -> bytes:
     """The second protocol names no ref here: what it says follows from git and the settings."""
-    key = (config, cgi["PATH"])
+    key = (config, cgi["PATH"], "upload")
     if key not in _CAPABILITIES:
         _CAPABILITIES[key] = _run(repository, "git-upload-pack", cgi, b"", "--advertise-refs")
     return _CAPABILITIES[key]
 
 
+def _receivable(repository: Path, config: bytes, cgi: Mapping[str, str]) -> bytes | None:
+    """The refs that a pusher is told of; what else the server says of itself, git says once."""
+    if _is_unusual(repository, config) or "version=1" in cgi.get("GIT_PROTOCOL", ""):
+        return None
+    key = (config, cgi["PATH"], "receive")
+    if key not in _CAPABILITIES:
+        said = _run(repository, "git-receive-pack", cgi, b"", "--advertise-refs")
+        _CAPABILITIES[key] = said[4 : int(said[:4], 16)].partition(b"\0")[2]
+    hidden = tuple(f"{each.decode()}/" for each in _HIDDEN.findall(config))
+    found = [
+        f"{sha} {ref}".encode()
+        for ref, sha in refs(repository, "refs/").items()
+        if not ref.startswith(hidden)
+    ]
+    first, *others = found or [f"{NOTHING} capabilities^{{}}".encode()]
+    lines = [first + b"\0" + _CAPABILITIES[key], *(line + b"\n" for line in others)]
+    return b"".join(map(_packet, lines)) + b"0000"
+
+
+def _is_unusual(repository: Path, config: bytes) -> bool:
+    """Whether which refs are shown is not for us to say."""
+    left = _HIDDEN.sub(b"", config).lower()
+    borrows = (repository / "objects" / "info" / "alternates").exists()
+    return borrows or b"hiderefs" in left or b"include" in left
+
+
+def _listed(repository: Path, config: bytes, body: bytes) -> bytes | None:
+    """The refs that begin with what was asked for; None if more is asked than that."""
+    asked = _ONLY_PREFIXES.fullmatch(body)
+    if not asked or _is_unusual(repository, config):
+        return None
+    starts = tuple(each.decode() for each in _PREFIX.findall(body))
+    if not all(each.startswith("refs/") for each in starts):  # HEAD is one without a slash
+        return None
+    found = refs(repository, "refs/").items()
+    lines = [f"{sha} {ref}\n".encode() for ref, sha in found if ref.startswith(starts)]
+    return b"".join(map(_packet, lines)) + b"0000"
+
+
+def _packet(line: bytes) -> bytes:
+    return b"%04x" % (len(line) + 4) + line
+
+
 def _done(repository: Path, service: str, cgi: Mapping[str, str], body: bytes) -> Answer:
     if cgi.get("HTTP_CONTENT_ENCODING") in ("gzip", "x-gzip"):
         body = gzip.decompress(body)
+    if service == "git-upload-pack" and "version=2" in cgi.get("GIT_PROTOCOL", "").split(":"):
+        listed = _listed(repository, (repository / "config").read_bytes(), body)
+        if listed is not None:
+            return _typed(f"{service}-result", listed)
     who = cgi.get("REMOTE_USER") or "anonymous"
     committer = {
         "GIT_COMMITTER_NAME": who,

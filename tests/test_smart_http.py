@@ -107,6 +107,44 @@ def test_a_changed_setting_changes_what_is_advertised(pair: list[Path]) -> None:
     assert ours == real != before
 
 
+LISTED = {
+    "some": [b"ref-prefix refs/heads/\n", b"ref-prefix refs/tags/v\n"],
+    "one": [b"ref-prefix refs/heads/main\n"],
+    "none": [b"ref-prefix refs/nowhere\n"],
+    "with HEAD": [b"ref-prefix HEAD\n"],
+    "all": [],
+    "peeled": [b"peel\n", b"ref-prefix refs/\n"],
+    "with their symbols": [b"symrefs\n", b"ref-prefix refs/\n"],
+}
+
+
+@pytest.mark.parametrize("hidden", ["", "receive", "uploadpack", "transfer"])
+def test_which_refs_are_listed_and_advertised(pair: list[Path], hidden: str) -> None:
+    for root in pair:
+        tip = git(root / "r.git", "rev-parse", "main").decode().strip()
+        refs = ["heads/main2", "heads/a/b", "heads/a-c", "pull/1/head", "tags/v1"]
+        feed = "".join(f"create refs/{ref} {tip}\n" for ref in refs)
+        git(root / "r.git", "update-ref", "--stdin", stdin=feed.encode())
+        if hidden:
+            with (root / "r.git" / "config").open("a") as config:
+                config.write(f"[{hidden}]\n\thideRefs = refs/pull\n")
+    for lines in LISTED.values():
+        said = [b"command=ls-refs\n", b"object-format=sha1\n", b"0001", *lines, b"0000"]
+        ours, real = both(pair, "POST", "/r.git/git-upload-pack", packets(*said), **V2)
+        assert ours == real
+    for protocol in (V2, {}):
+        ours, real = both(pair, "GET", "/r.git/info/refs?service=git-receive-pack", **protocol)
+        assert ours == real
+        assert (b"refs/pull/1/head" in ours.content) == (hidden not in ("receive", "transfer"))
+
+
+def test_what_an_empty_repository_advertises(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", tmp_path / "r.git"], check=True)
+    pair = [tmp_path, tmp_path]
+    ours, real = both(pair, "GET", "/r.git/info/refs?service=git-receive-pack")
+    assert ours == real
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_what_is_fetched(pair: list[Path], zipped: bool) -> None:
     tip = git(pair[0] / "r.git", "rev-parse", "main").strip()
