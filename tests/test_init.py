@@ -10,6 +10,7 @@ import pytest
 
 from bridge.cli.main import main
 from bridge.core.errors import BridgeError
+from bridge.core.remote_url import repository_on
 from bridge.gates.audit import audit
 from bridge.ledger.git_ledger import GitLedger
 from bridge.policy.policy_file import parse
@@ -277,8 +278,9 @@ def test_nothing_is_written_if_nobody_says_where_the_action_is(checkout: Path) -
 
 
 def test_it_says_what_it_did_how_to_push_and_what_only_a_person_can_set(
-    checkout: Path, capsys: pytest.CaptureFixture[str]
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "acme/models")  # its remote is a path
     assert main(INIT) == 0
     told = capsys.readouterr().out
     assert f"{RELAY} on the branch approvals: written" in told
@@ -308,16 +310,64 @@ def test_every_setting_of_a_safe_installation_is_named() -> None:
     [
         ("https://github.com/acme/models.git", "acme/models"),
         ("https://github.com/acme/models", "acme/models"),
+        ("https://ann:hunter2@GitHub.com/acme/models/", "acme/models"),
         ("git@github.com:acme/models.git", "acme/models"),
-        ("ssh://git@github.acme.test:22/acme/models.git", "acme/models"),
+        ("git@github.com-work:acme/models.git", "acme/models"),  # a name of one's SSH configuration
+        ("work:acme/models", "acme/models"),
+        ("ssh://git@ssh.github.com:443/acme/models.git", "acme/models"),
+        ("https://[/acme/models", None),
+        ("https://github.com/acme", None),
         ("models", None),
+        ("/srv/git/acme/models.git", None),
+        ("file:///srv/git/acme/models.git", None),
     ],
 )
 def test_the_repository_is_read_from_the_remotes_address(
     checkout: Path, address: str, repository: str | None
 ) -> None:
     git(checkout, "remote", "set-url", "origin", address)
-    assert Checkout(checkout).repository == repository
+    assert Checkout(checkout).repository("https://github.com") == repository
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://gitlab.com/acme/models.git",
+        "https://ann:hunter2@gitlab.com/acme/models",
+        "git@gitlab.com:acme/models.git",
+        "ssh://git@gitlab.com:22/acme/models.git",
+        "git@notgithub.com:acme/models.git",
+        "https://github.com.evil.test/acme/models",
+        "https://github.com-work/acme/models",
+    ],
+)
+def test_a_remote_on_another_server_is_not_taken_for_the_repository_of_that_name(
+    address: str,
+) -> None:
+    with pytest.raises(BridgeError, match=r"the remote is on .*set GITHUB_SERVER_URL") as caught:
+        repository_on(address, "https://github.com")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://github.acme.test/acme/models", "ssh://git@github.acme.test:22/acme/models"]
+)
+def test_a_remote_on_an_enterprise_server_is_its_repository_if_the_server_is_set(
+    address: str,
+) -> None:
+    assert repository_on(address, "https://github.acme.test/") == "acme/models"
+    with pytest.raises(BridgeError, match=r"the remote is on github\.acme\.test"):
+        repository_on(address, "https://github.com")
+
+
+def test_init_writes_nothing_for_a_remote_on_another_server(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    git(checkout, "remote", "set-url", "origin", "https://gitlab.com/acme/models.git")
+    assert main(INIT) == 1
+    assert "the remote is on gitlab.com" in capsys.readouterr().err
+    assert not (checkout / ".github").exists()
 
 
 # -- what can go wrong -----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ def target() -> GitHubSettings:
     """The repository of this checkout, and the token of a person who administers it."""
     from pathlib import Path
 
+    from bridge.core.errors import BridgeError
     from bridge.core.settings import (
         APP_ID,
         APP_KEY,
@@ -26,15 +27,20 @@ def target() -> GitHubSettings:
     from bridge.setup.checkout import Checkout
 
     env, faults = dict(os.environ), []
+    server = env.get(SERVER_URL) or "https://github.com"
     if not env.get(REPOSITORY):
-        env[REPOSITORY] = Checkout(Path.cwd()).repository or ""
-        if not env[REPOSITORY]:
-            faults.append(
-                f"no repository on GitHub: `git remote add origin` its address, or set {REPOSITORY}"
-                " to owner/name"
-            )
+        checkout = Checkout(Path.cwd())
+        try:
+            env[REPOSITORY] = checkout.repository(server) or ""
+            if not env[REPOSITORY]:
+                faults.append(
+                    "no repository on GitHub: `git remote add origin` its address, or set"
+                    f" {REPOSITORY} to owner/name"
+                )
+        except BridgeError as error:
+            faults.append(str(error))
     if not any(env.get(each) for each in (*TOKENS, APP_ID, APP_KEY)):
-        env[TOKENS[-1]] = _token_of_gh(env.get(SERVER_URL) or "https://github.com")
+        env[TOKENS[-1]] = _token_of_gh(server)
         if not env[TOKENS[-1]]:
             faults.append(
                 f"no token: set {TOKENS[-1]} to one of somebody who administers the repository, or"

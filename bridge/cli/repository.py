@@ -263,7 +263,7 @@ def init(
         return
     from pathlib import Path
 
-    from bridge.core.settings import SERVER_URL
+    from bridge.core.settings import REPOSITORY, SERVER_URL
     from bridge.setup.action_address import action_address
     from bridge.setup.checkout import Checkout
     from bridge.setup.init import Filling, for_a_person
@@ -271,6 +271,7 @@ def init(
 
     checkout = Checkout(Path.cwd())
     server = os.environ.get(SERVER_URL) or "https://github.com"
+    repository = os.environ.get(REPOSITORY) or checkout.repository(server)
     given = action_address(action, server) if action else None
     filling = Filling(given, opener, lambda: action_address(None, server))
     done = make_ready(checkout, filling, overwrite=overwrite)
@@ -285,7 +286,7 @@ def init(
         shards = " ".join(checkout.shards())
         click.echo(f"To push the ledger:  git push {checkout.remote} {shards}")
     click.echo("\nWhat only a person can set:")
-    for number, says in enumerate(for_a_person(checkout.repository), 1):
+    for number, says in enumerate(for_a_person(repository), 1):
         click.echo(click.wrap_text(f"{number}. {says}", 100, " ", "   "))
 
 
@@ -303,10 +304,12 @@ def _deploy(namespace: str, image: str | None, overwrite: bool) -> None:
             "name the image, in a registry of yours: --image registry.example.com/approval-bridge:1"
         )
     checkout = Checkout(Path.cwd())
-    of_checkout = f"{FORGE}{checkout.repository}" if checkout.repository else ""
-    ledger = os.environ.get(LEDGER) or of_checkout
+    server = os.environ.get(SERVER_URL) or "https://github.com"
+    ledger = os.environ.get(LEDGER) or ""
+    if not ledger and (repository := checkout.repository(server)):
+        ledger = f"{FORGE}{repository}"
     cluster = os.environ.get(CLUSTER, "")
-    source = own_source(os.environ.get(SERVER_URL) or "https://github.com")
+    source = own_source(server)
     wanted = Deployed(namespace, image, ledger, cluster, source or "SOURCE")
     for each in deploy(checkout, wanted, overwrite=overwrite):
         click.echo(f"{each.path}: {each.deed}")

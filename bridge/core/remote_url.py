@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from bridge.core.errors import LedgerUnavailable
+from bridge.core.errors import BridgeError, LedgerUnavailable
 
 #: What git may speak, as GIT_ALLOW_PROTOCOL has it.
 TRANSPORTS = "file:git:http:https:ssh"
 
 _HELPER = re.compile(r"[A-Za-z0-9.+-]+::")
+_OWNER_AND_NAME = re.compile(r"/*([\w.-]+/[\w.-]+?)(?:\.git)?/*", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.+-]*)://([^/?#]*)")
 #: `urlsplit` drops some of these in silence, so that another repository would be used.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -63,6 +64,43 @@ def repository_at(remote: str) -> tuple[str | None, str] | None:
     else:
         host, path = None, remote.partition(":")[2]
     return host, path.strip("/").removesuffix(".git").casefold()
+
+
+def repository_on(remote: str, server_url: str) -> str | None:
+    """`owner/name` of a repository at this address; None if it is a path.
+
+    Raises `BridgeError` if it is on another server: one of the same name may be somebody else's.
+    """
+    if names_path(remote) or remote.startswith("file:"):
+        return None
+    if "://" in remote:
+        try:
+            parts = urlsplit(remote)
+            over_ssh, host, path = parts.scheme.startswith("ssh"), parts.hostname, parts.path
+        except ValueError:  # an address that cannot be read names no repository
+            return None
+    else:
+        before, _, path = remote.partition(":")
+        over_ssh, host = True, before.rpartition("@")[2].casefold()
+    found = _OWNER_AND_NAME.fullmatch(path)
+    if found is None:
+        return None
+    server = (urlsplit(server_url).hostname or "").casefold()
+    if host != server and not (over_ssh and _may_mean(host or "", server)):
+        raise BridgeError(
+            f"the remote is on {host}, and the bridge works with {server}: for GitHub Enterprise"
+            " Server, set GITHUB_SERVER_URL and GITHUB_API_URL, or name a repository on"
+            f" {server} with GITHUB_REPOSITORY"
+        )
+    return found[1]
+
+
+def _may_mean(host: str, server: str) -> bool:
+    """Whether a person's own SSH configuration may lead there: `github.com-work`, or `work`.
+
+    https://docs.github.com/en/authentication/troubleshooting-ssh/using-ssh-over-the-https-port
+    """
+    return "." not in host or host == f"ssh.{server}" or host.startswith(f"{server}-")
 
 
 def part_secret(remote: str) -> tuple[str, dict[str, str]]:

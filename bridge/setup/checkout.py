@@ -11,14 +11,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from bridge.core.errors import BridgeError
+from bridge.core.remote_url import repository_on
 from bridge.core.shards import FIRST, PATTERN, oldest_first
 from bridge.ledger.git import GitFailed, run
 
 _HEADS: Final = "refs/heads/"
-_ADDRESS: Final = re.compile(r"(?:.*[/:])?([\w.-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
 
 
 class Checkout:
@@ -69,12 +68,12 @@ class Checkout:
 
     # -- where it is pushed to -----------------------------------------------------------------
 
-    @property
-    def repository(self) -> str | None:
-        """`owner/name`, as the remote's address says; None if it doesn't."""
-        address = self._asked("remote", "get-url", self.remote) or ""
-        found = _ADDRESS.fullmatch(urlsplit(address).path if "://" in address else address)
-        return found[1] if found else None
+    def repository(self, server_url: str) -> str | None:
+        """`owner/name`, as the remote's address says; None if it doesn't.
+
+        Raises `BridgeError` if the remote is on another server.
+        """
+        return repository_on(self._asked("remote", "get-url", self.remote) or "", server_url)
 
     def authors(self) -> list[tuple[str, str]]:
         """Name and address of those who wrote the newest commits; none if there is no commit."""
