@@ -103,14 +103,22 @@ def plain(value: Any, *, bound: bool = False) -> Any:
 
 
 def _pairs(value: Any, bound: bool) -> Iterator[tuple[str, Any]]:
-    for each in fields_of(cast(Any, type(value))):
-        if bound and not each.bound:
-            continue
+    for each, may_lack in _written(cast(Any, type(value)), bound):
         inner = getattr(value, each.name)
         if each.inline:
             yield from _pairs(inner, bound)
-        elif each.always or inner != each.default:
+        elif not may_lack or inner != each.default:
             yield each.key, plain(inner, bound=bound)
+
+
+@functools.cache
+def _written(kind: Any, bound: bool) -> tuple[tuple[Field, bool], ...]:
+    """The keys that are written, each with whether it may be left out."""
+    return tuple(
+        (each, not (each.always or each.required))
+        for each in fields_of(kind)
+        if each.bound or not bound
+    )
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -153,6 +161,8 @@ def _exactly(kind: type, raw: object, at: str, faults: Faults) -> Any:
 
 
 def _read_text(raw: object, at: str, faults: Faults) -> Any:
+    if type(raw) is str and raw.isascii():  # most are, and an audit reads millions
+        return raw
     text = _exactly(str, raw, at, faults)
     if text is not _FAULTY and _SURROGATE.search(text):
         faults.append(f"{at} contains an unpaired surrogate")
@@ -260,24 +270,26 @@ def _read_record(kind: Any, raw: object, at: str, faults: Faults) -> Any:
 
 
 @functools.cache
-def _readers_of(kind: Any) -> tuple[tuple[Field, Reader], ...]:
-    """The keys of this record, each with what reads its value."""
-    return tuple((each, _reader(each.kind)) for each in fields_of(kind))
+def _readers_of(kind: Any) -> tuple[tuple[Field, Reader, bool], ...]:
+    """The keys of this record, each with what reads its value, and whether it may be left out."""
+    return tuple(
+        (each, _reader(each.kind), not (each.always or each.required)) for each in fields_of(kind)
+    )
 
 
 def _taken(kind: Any, left: dict[Any, Any], at: str, faults: Faults) -> Any:
     """Take this record's keys out of `left`."""
     before = len(faults)
     found: dict[str, Any] = {}
-    for each, read_one in _readers_of(kind):
+    for each, read_one, may_lack in _readers_of(kind):
         if each.inline:
             found[each.name] = _taken(each.kind, left, at, faults)
         elif each.key in left:
             path = f"{at}.{each.key}"
             value = found[each.name] = read_one(left.pop(each.key), path, faults)
-            if not each.always and value == each.default:
+            if may_lack and value == each.default:
                 faults.append(f"{path} has its default: leave the key out")
-        elif each.always or each.required:
+        elif not may_lack:
             faults.append(f"{at}.{each.key} is missing")
     if len(faults) > before:
         return _FAULTY

@@ -156,23 +156,44 @@ _SHORT: Final = 64
 
 @functools.lru_cache(maxsize=1_024)  # most are keys, which all records have
 def _tag_of(value: str) -> str:
+    return _tag_of_plain(value)
+
+
+def _tag_of_plain(value: str) -> str:
+    """The tag of a scalar without quotation marks."""
     import yaml
 
-    resolver: Any = yaml.resolver.Resolver()
-    return str(resolver.resolve(yaml.ScalarNode, value, (True, False)))
+    return str(_resolver().resolve(yaml.ScalarNode, value, (True, False)))
+
+
+@functools.cache
+def _resolver() -> Any:
+    import yaml
+
+    return yaml.resolver.Resolver()
+
+
+_TEXT: Final = "tag:yaml.org,2002:str"
+_ROWS: Final = "tag:yaml.org,2002:seq"
+_KEYS: Final = "tag:yaml.org,2002:map"
 
 
 @functools.cache
 def _loader() -> type[yaml.SafeLoader]:
     import yaml
 
+    scalar, rows = yaml.ScalarNode, yaml.SequenceNode
+
     # In C it is ten times faster, and without PyYAML's bookkeeping of aliases, which are refused,
     # twice as fast again: an audit of a long ledger feels both.
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         def resolve(self, kind: type, value: str, implicit: tuple[bool, bool]) -> Any:
-            if kind is yaml.ScalarNode and implicit[0] and len(value) <= _SHORT:
-                return _tag_of(value)
-            return super().resolve(kind, value, implicit)
+            # The same that PyYAML finds, which looks for rules by path, too, and has none.
+            if kind is not scalar:
+                return _ROWS if kind is rows else _KEYS
+            if not implicit[0]:
+                return _TEXT
+            return _tag_of(value) if len(value) <= _SHORT else _tag_of_plain(value)
 
         def descend_resolver(self, *_: object) -> None:
             """Nothing is resolved by its path."""
@@ -188,23 +209,33 @@ def _loader() -> type[yaml.SafeLoader]:
 
 
 def _built(loader: Any, node: yaml.Node) -> Any:
-    if node.tag == "tag:yaml.org,2002:str":
+    tag = node.tag
+    if tag == _TEXT:
         return node.value
-    if node.tag == "tag:yaml.org,2002:map":
+    if tag == _KEYS:
         return _mapping(loader, node)
-    if node.tag == "tag:yaml.org,2002:seq":
+    if tag == _ROWS:
         return [_built(loader, each) for each in node.value]
-    return loader.construct_object(node, deep=True)
+    known = _KNOWN.get((tag, node.value))
+    return loader.construct_object(node, deep=True) if known is None else known
 
 
 def _mapping(loader: Any, node: yaml.Node) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for key_node, value_node in node.value:
-        key = _built(loader, key_node)
+        key = key_node.value if key_node.tag == _TEXT else _built(loader, key_node)
         if key in found:
             raise _fault(f"the key {key!r} appears twice", key_node)
         found[key] = _built(loader, value_node)
     return found
+
+
+#: What most numbers and switches of a record are, so that PyYAML need not be asked.
+_KNOWN: Final[Mapping[tuple[str, Any], int]] = {
+    **{("tag:yaml.org,2002:int", str(number)): number for number in range(10)},
+    ("tag:yaml.org,2002:bool", "true"): True,
+    ("tag:yaml.org,2002:bool", "false"): False,
+}
 
 
 def _whole(loader: Any, node: yaml.ScalarNode) -> int:
