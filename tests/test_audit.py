@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tests.ledgers import (
     a_rejection,
     a_request,
     decided,
+    first_waiting,
     git,
     ledger_of,
     opened,
@@ -27,6 +30,7 @@ from tests.ledgers import (
 from tests.test_git_ledger import put, signing_key
 
 FOLDER = a_request().gate.folder
+SHARDS = ("approvals", "approvals-2027")
 
 
 @pytest.fixture
@@ -80,6 +84,27 @@ def test_a_ledger_made_in_one_go_has_no_fault(tmp_path: Path) -> None:
     ledger = GitLedger(str(ledger_of(tmp_path / "l.git", 20, waiting=2)), tmp_path / "cache")
     found = audit(ledger)
     assert (found.decisions, found.faults) == (20, ())
+
+
+def test_each_branch_is_fetched_by_itself_and_again_only_if_it_moved(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    repository = ledger_of(tmp_path / "l.git", 1, waiting=1, shards=SHARDS)
+    git(repository, "branch", "approvals-of-cats", "approvals")  # none of a ledger
+    ledger = GitLedger(str(repository), tmp_path / "cache")
+    caplog.set_level(logging.DEBUG)
+
+    def fetched() -> list[str]:
+        found = re.findall(r"git fetch .* \+refs/heads/\S+:refs/heads/(\S+): exit 0", caplog.text)
+        caplog.clear()
+        return found
+
+    first = audit(ledger, keep=True)
+    assert (first.decisions, first.faults, fetched()) == (2, (), list(SHARDS))
+    ledger.record(a_decision(first_waiting(1, SHARDS)))
+    caplog.clear()
+    then = audit(ledger, keep=True, earlier=[first.witness])
+    assert (then.decisions, then.faults, fetched()) == (1, (), [SHARDS[-1]])
 
 
 def test_a_request_merged_by_hand_and_asked_anew_is_no_fault(

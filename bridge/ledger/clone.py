@@ -359,15 +359,15 @@ class GitClone:
         self._run([*args, "--", self._url, *refspecs], remote=True)
 
     @contextmanager
-    def whole(self, refs: str, *, keep: bool = False) -> Iterator[FullClone]:
-        """All that these refs ever reached, each object checked against its id, for a while.
+    def whole(self, heads: Mapping[str, str], *, keep: bool = False) -> Iterator[FullClone]:
+        """All that these branches ever reached, each object checked against its id, for a while.
 
         `keep`: it stays in the cache, and the next one fetches only what is new.
         """
         with self.held(), tempfile.TemporaryDirectory(prefix="whole-", dir=self._home) as folder:
             path = self._home / "kept.git" if keep else Path(folder) / "whole.git"
             config = {**QUIET, **self._secret}
-            yield full_clone.fetched(path, self._url, refs, config, self._lock_fds)
+            yield full_clone.fetched(path, self._url, heads, config, self._lock_fds)
 
     # -- objects in the clone ----------------------------------------------------------------
 

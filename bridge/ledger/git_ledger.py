@@ -350,7 +350,9 @@ class GitLedger:
     @contextmanager
     def whole(self, *, keep: bool = False) -> Iterator[WholeRecord]:
         try:
-            with self._clone.whole(SHARDS, keep=keep) as clone, clone.reader() as reader:
+            heads = shards_of(self._clone.remote_refs(SHARDS))
+            named = {ref_of(branch): head for branch, head in heads.items()}
+            with self._clone.whole(named, keep=keep) as clone, clone.reader() as reader:
                 try:
                     yield WholeRecord(clone, reader)
                 except GitFailed:
