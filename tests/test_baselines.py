@@ -129,3 +129,19 @@ def test_an_audit_finds_a_baseline_that_was_edited_or_left_out(
 def test_compared_leaves_a_gate_alone_whose_author_wants_no_comparison(ledger: GitLedger) -> None:
     request = a_request()
     assert compared(ledger, request, None) is request
+
+
+def test_what_somebody_else_did_before_it_is_opened_is_read_again(
+    ledger: GitLedger, repository: Path, tmp_path: Path
+) -> None:
+    approved(ledger, 1)
+    request = a_request("Flow/2/gate/3", kind=KIND)
+    assert ledger.before_opening(request) is None
+    theirs = GitLedger(str(repository), tmp_path / "theirs")
+    approved(theirs, 9)  # the ledger moves
+    first = theirs.open(request, request.message)
+    assert ledger.open(request, request.message) == first
+    theirs.record(a_decision(request))
+    again = ledger.before_opening(request)
+    assert again
+    assert ledger.open(request, request.message) == again  # which is decided

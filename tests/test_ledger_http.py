@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from bridge.core.errors import GateShut, LedgerUnavailable
-from bridge.core.model import Standing
+from bridge.core.model import ApprovalRequest, Kind, Standing
 from bridge.core.shards import FIRST
 from bridge.gates.audit import audit
+from bridge.gates.open_gate import open_gate
 from bridge.gates.settle import reconcile
 from bridge.gates.verify import verify
 from bridge.ledger.git_ledger import GitLedger, create
 from bridge.ledger.open_gates import IS_ID
+from bridge.local.notify import Silent
 from tests.gates import this_machine
 from tests.githttp import CUT, DONE_AND_CUT, GitServer, serving
 from tests.ledgers import (
@@ -131,6 +133,26 @@ def test_each_verb_takes_few_exchanges_from_nothing(
     assert taken("verify", lambda it: verify(it, a_request(key_of(7)).draft)) == 5
     assert taken("decide", lambda it: it.record(a_decision(a_request(key_of(MANY))))) == 7
     assert taken("open", lambda it: opened(it, "Flow/new/gate/1")) == 6
+
+
+def test_a_gate_is_opened_beside_an_earlier_one_in_one_exchange_more(
+    server: GitServer, ledger: GitLedger, tmp_path: Path
+) -> None:
+    kind = Kind("Flow", "gate")
+    first = a_request("Flow/1/gate/1", kind=kind)
+    ledger.open(first, first.message)
+    ledger.record(a_decision(first))
+
+    def taken(name: str, request: ApprovalRequest) -> tuple[ApprovalRequest, int]:
+        server.forget()
+        it = GitLedger(server.of("ledger.git"), tmp_path / name)
+        return open_gate(it, Silent(), request).request, len(server.requests)
+
+    # The connection, the branches, one step to the gate's place; a push takes two.
+    alone, few = taken("alone", a_request("Flow/2/gate/1"))
+    beside, more = taken("beside", a_request("Flow/2/gate/2", kind=kind))
+    assert (alone.baseline, beside.baseline and beside.baseline.gate) == (None, first.gate.id)
+    assert (few, more) == (5, 6)
 
 
 def push_beside(repository: Path, tmp_path: Path, name: str, size: int) -> None:

@@ -67,12 +67,13 @@ def ask(desk: Desk, draft: Draft, facts: tuple[Fact, ...] = ()) -> tuple[Standin
     now = desk.clock()
     if draft.kind and _policies(look.site).reads_changes:
         # Which entry covers it depends on what it is compared with, whatever its policy is then.
-        before = desk.ledger.read(draft.gate.id)
-        shown = compared(desk.ledger, draft.bound(_NO_POLICY, now, place), before)
+        asked = draft.bound(_NO_POLICY, now, place)
+        before = desk.ledger.before_opening(asked)
+        shown = compared(desk.ledger, asked, before)
         request = draft.bound(policy_for(shown, look.site), now, place)
     else:
         request = draft.bound(policy_for(draft, look.site), now, place)
-        before = desk.ledger.read(request.gate.id)
+        before = desk.ledger.before_opening(request)
     standing = open_after(desk.ledger, request, before, draft.drawn, draft.not_drawn)
     if standing.decision or standing.head is None:
         return standing, None

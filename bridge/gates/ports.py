@@ -72,6 +72,11 @@ class Ledger(Protocol):
         """The gate as it stands now; None if the ledger does not know it."""
         ...
 
+    def before_opening(self, request: ApprovalRequest) -> Standing | None:
+        """The same of a gate that is opened next, with what `baselines` and `open` need of the
+        ledger in as few exchanges."""
+        ...
+
     def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
         """The last approved gates of the same kind, newest first, and one of the run that the
         request names."""

@@ -101,6 +101,7 @@ class GitLedger:
         self._keys = keys
         self._seen: tuple[tuple[str, str], ...] = ()  # the branches, as of the last look at a gate
         self._last: tuple[str, dict[str, str]] | None = None  # the same with that gate's, and which
+        self._opening: tuple[str, dict[str, str]] | None = None  # the same of one that opens next
 
     @property
     def where(self) -> str:
@@ -130,7 +131,7 @@ class GitLedger:
             tree = new_branch.next_tree(self._clone, shards[newest], name, turn)
             message = new_branch.first_message(name, shards)
             commit = self._commits.make(tree, [], message, author=BRIDGE, at=at)
-            self._seen = ()
+            self._seen, self._opening = (), None
             lease = {ref_of(newest): shards[newest], ref_of(name): ""}
             self._exchanges.push({ref_of(name): commit}, lease=lease)
             return name
@@ -141,7 +142,9 @@ class GitLedger:
         from bridge.render.request import headline  # here, because reading does without it
 
         def attempt() -> Standing:
-            refs = self._refs(request.gate.id)
+            # Upon what was read before it: the push finds out whether that still is so.
+            refs = self._opening_refs(request.gate.id) or self._refs(request.gate.id)
+            self._opening = None
             if not shards_of(refs):
                 refs = {**refs, ref_of(FIRST): self._begin(request.opened_at)}
             home, ledger = home_of(request, refs)
@@ -277,6 +280,16 @@ class GitLedger:
 
     # -- reading -----------------------------------------------------------------------------
 
+    def before_opening(self, request: ApprovalRequest) -> Standing | None:
+        def attempt() -> Standing | None:
+            found = self.read(request.gate.id)
+            self._opening = self._last
+            if found is None and self._seen:  # who opens it needs them, on this connection
+                self._baselines.at_hand([sha for _, sha in self._seen], request)
+            return found
+
+        return self._exchanges.alone(attempt)
+
     def read(self, gate_id: str) -> Standing | None:
         def attempt() -> Standing | None:
             refs = self._refs(gate_id, WAITING)  # who decides it must not overtake the line
@@ -291,7 +304,8 @@ class GitLedger:
 
     def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
         def attempt() -> tuple[Baseline, ...]:
-            shards = shards_of(self._clone.remote_refs(SHARDS))
+            refs = self._opening_refs(request.gate.id) or self._clone.remote_refs(SHARDS)
+            shards = shards_of(refs)
             return self._baselines.at_hand(list(shards.values()), request) if shards else ()
 
         return self._exchanges.alone(attempt)
@@ -388,8 +402,12 @@ class GitLedger:
     def _refs(self, gate_id: str, *others: str) -> dict[str, str]:
         refs = self._clone.remote_refs(SHARDS, f"refs/heads/{branch_of(gate_id)}", *others)
         self._seen = tuple(shards_of(refs).items())
-        self._last = gate_id, refs
+        self._last, self._opening = (gate_id, refs), None
         return refs
+
+    def _opening_refs(self, gate_id: str) -> dict[str, str] | None:
+        found = self._opening
+        return found[1] if found and found[0] == gate_id else None
 
     def _pictures(
         self, request: ApprovalRequest, drawn: Sequence[Drawn], found: Standing | None
