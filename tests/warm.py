@@ -364,6 +364,7 @@ def serve() -> None:
     del sys.path[0]
     for name in sys.argv[2:]:
         importlib.import_module(name)
+    _make_once()
     places, imported = _Places(), _Imported()
     gc.collect()
     gc.freeze()
@@ -378,6 +379,34 @@ def serve() -> None:
         sys.excepthook(*sys.exc_info())
         code = 1
     _end(code)
+
+
+class _Asked(threading.Thread):
+    """Runs once somebody waits for it, if anybody does."""
+
+    def start(self) -> None:
+        pass
+
+    def join(self, timeout: float | None = None) -> None:
+        if self.ident is None:
+            super().start()
+        super().join(timeout)
+
+
+def _make_once() -> None:
+    """What a process makes of what is installed, and keeps: the same in each fork.
+
+    Each run packs its code, in a thread, and only one with tasks elsewhere asks for it.
+    """
+    if package := sys.modules.get("metaflow.package"):
+        package.threading = types.SimpleNamespace(**vars(threading) | {"Thread": _Asked})
+    packaging = sys.modules.get("metaflow.packaging_sys.distribution_support")
+    if packaging and not os.environ.get("METAFLOW_EXTRACTED_ROOT"):  # a pod packages nothing
+        packaging.modules_to_distributions()
+    if pages := sys.modules.get("bridge.render.request"):
+        environment = sys.modules["bridge.render.shipped_templates"]._environment(pages._shown)
+        for name in ("request.md.j2", "summary.md.j2"):
+            environment.get_template(name)
 
 
 def _end(code: int) -> None:
