@@ -66,10 +66,11 @@ def draft_of(
     subject = _subject_of(task, settings)
     pictures = _pictures(branches, declared.pictures)
     schema = proposed(declared.schema, partial(_value, branches))
+    message = message_template.render(declared.message, _scope(task, branches))
     artifacts = with_room(shown.ordered(_summaries(branches)))
     return Draft(
         gate=task.gate,
-        message=message_template.render(declared.message, _scope(task, branches)),
+        message=message,
         policy=declared.policy,
         artifacts=declared_better(artifacts, declared.better),
         schema=asking_for(schema, [*branch_names(task).values()]) if task.keeps else schema,
