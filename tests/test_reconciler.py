@@ -10,11 +10,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -22,10 +22,11 @@ from bridge import wiring
 from bridge.argo.inject import LABEL
 from bridge.argo.kubernetes import Kubernetes
 from bridge.core.delivery import Workflow
-from bridge.core.errors import ClusterUnavailable, LedgerCorrupt, TooOld
+from bridge.core.errors import ClusterUnavailable, ForgeUnavailable, LedgerCorrupt, TooOld
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import ApprovalRequest, on_github
 from bridge.entrypoints.metrics import listening
+from bridge.gates.ended_runs import EndedRuns
 from bridge.gates.reconciler import TENDED, Progress, Watch
 from bridge.gates.this_machine import ThisMachine
 from bridge.gates.venue import Venue, VenueOf
@@ -149,6 +150,86 @@ def test_a_decision_recorded_later_reaches_its_node_and_no_other(at: World) -> N
     assert at.watch.progress.waiting == 2
     at.goes_on()
     assert at.watch.progress.waiting == 1
+
+
+class Pages:
+    """As much of a `Venue` as says how runs ended. It refuses the first tries."""
+
+    def __init__(self, refuses: int) -> None:
+        self.refuses = refuses
+        self.said: list[tuple[tuple[str, ...], bool]] = []
+
+    def say_ended(self, gate_ids: Sequence[str], *, well: bool) -> None:
+        if self.refuses:
+            self.refuses -= 1
+            raise ForgeUnavailable("GitHub answered 502")
+        self.said.append((tuple(gate_ids), well))
+
+
+def a_run(phase: str = "Succeeded", gate: str = "3fa9", **status: Any) -> dict[str, Any]:
+    node = {"type": "Suspend", "inputs": {"parameters": [{"name": "gate", "value": gate}]}}
+    status = {"phase": phase, "nodes": {"wait": node, "train": {"type": "Pod"}}, **status}
+    return {"metadata": {"namespace": "ml", "name": "run-1", "uid": "u-1"}, "status": status}
+
+
+def ends_said(pages: Pages, *seen: dict[str, Any], looks: int = 5) -> list[str]:
+    """What is said of these events, and the reasons why it failed."""
+    runs = EndedRuns()
+    failed = []
+    for _ in range(looks):
+        for each in seen:
+            runs.saw(each)
+        failed.append(runs.say(cast(Venue, pages)))
+    return [str(each) for each in failed if each]
+
+
+@pytest.mark.parametrize(("phase", "well"), [("Succeeded", True), ("Failed", False)])
+def test_how_a_run_ended_is_said_once_however_often_it_is_seen(phase: str, well: bool) -> None:
+    pages = Pages(refuses=0)
+    assert ends_said(pages, a_run("Running"), a_run(phase), a_run(phase)) == []
+    assert pages.said == [(("3fa9",), well)]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [a_run("Running"), a_run(nodes={}), a_run(nodes={"wait": 7}), {"metadata": 7}],
+    ids=["runs", "no gate", "an unreadable node", "unreadable"],
+)
+def test_nothing_is_said_of_a_run_that_goes_on_had_no_gate_or_is_unreadable(run: Any) -> None:
+    pages = Pages(refuses=0)
+    assert ends_said(pages, run) == []
+    assert pages.said == []
+
+
+@pytest.mark.parametrize(("refuses", "said"), [(2, [(("3fa9",), True)]), (9, [])])
+def test_what_a_page_does_not_take_is_tried_three_times(
+    refuses: int, said: list[tuple[tuple[str, ...], bool]]
+) -> None:
+    pages = Pages(refuses)
+    assert ends_said(pages, a_run()) == ["GitHub answered 502"] * min(refuses, 3)
+    assert pages.said == said
+
+
+def test_a_watch_says_how_a_run_ended_and_goes_on_if_it_may_not(
+    at: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = Pages(refuses=9)
+    monkeypatch.setattr(
+        ThisMachine, "say_ended", lambda _, *said, **how: pages.say_ended(*said, **how)
+    )
+    request = at.opens()
+    at.ledger.record(a_decision(request))
+    at.starts()
+    assert at.node()["phase"] == "Succeeded"
+    at.writes({"status": {"phase": "Failed"}, "metadata": {"labels": {ENDED: "true"}}})
+    at.now += timedelta(seconds=TENDED)
+    at.goes_on()
+    says = "the pages of decided gates do not say how their runs ended: GitHub answered 502"
+    assert at.said.count(says) == 1
+    pages.refuses = 0
+    at.now += timedelta(seconds=TENDED)
+    at.watch.round()
+    assert pages.said == [((request.gate.id,), False)]
 
 
 def test_a_rejection_reaches_its_node(at: World) -> None:

@@ -210,6 +210,12 @@ def waiting(workflow: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def gates_of(workflow: Mapping[str, Any]) -> tuple[str, ...]:
+    """The gates that any suspended node is or was for. Raises `UnreadableWorkflow`."""
+    every = read_nodes(workflow).values()
+    return tuple(dict.fromkeys(node.gate for node in every if node.type == "Suspend" and node.gate))
+
+
 def classify(workflow: Mapping[str, Any] | None, named: Workflow, gate: str) -> Resumption:
     """Where the node of this gate stands, in an object as the API has it (None: not found).
 

@@ -24,6 +24,7 @@ from bridge.core.errors import BridgeError, ClusterUnavailable, LedgerUnavailabl
 from bridge.core.listing import OpenGate, Unreadable
 from bridge.core.model import Standing
 from bridge.gates.deliver import deliver
+from bridge.gates.ended_runs import EndedRuns
 from bridge.gates.ports import Clock, Watched
 from bridge.gates.settle import settle_overdue
 from bridge.gates.venue import Venue, VenueOf
@@ -72,6 +73,7 @@ class Watch:
     _leaving: dict[str, str] = field(default_factory=dict)  # gates to withdraw, and why
     _head: str | None = None
     _told: set[str] = field(default_factory=set)
+    _ended: EndedRuns = field(default_factory=EndedRuns)
     _unreadable: set[str] = field(default_factory=set)  # workflows, by uid
     _listed_anew: bool = False  # and runs may have vanished while nobody listened
     _tended_at: datetime | None = None
@@ -138,6 +140,7 @@ class Watch:
             self._cannot_read(workflow, error)
             return
         self._unreadable.discard(uid)
+        self._ended.saw(workflow)
         if uid in self._runs:
             named, gates = self._runs.pop(uid)
             over = all(self._why_passed(workflow, named, gate) for gate in gates)
@@ -163,6 +166,7 @@ class Watch:
             )
         _, before = self._runs.pop(named.uid, (named, frozenset()))
         if run.ended:
+            self._ended.saw(workflow)
             self._over(named, before | now, workflow)
             return
         if now:
@@ -241,6 +245,8 @@ class Watch:
             self._tended_at = self.clock()
         well &= self._tended_well
         well &= self._tried(self._withdraw_passed)
+        if tending:
+            self._say_ended()
         well &= self._delivered(self._due.keys() - tried)
         self.progress.waiting = sum(len(gates) for _, gates in self._runs.values())
         self.progress.unreadable = len(self._unreadable)
@@ -288,6 +294,16 @@ class Watch:
                 self.tell(f"{gate.key}: {each.decision.reason}")
                 if any(gate.id in gates for _, gates in self._runs.values()):
                     self._due[gate.id] = each
+
+    def _say_ended(self) -> None:
+        """With a credential that only reads, the pages say nothing of it; all else goes on."""
+        try:
+            failed = self._ended.say(self.venue)
+        except Exception as error:  # noqa: BLE001 - a bug in this must not end the deliveries
+            self._bug("how a run ended", error)
+            return
+        if failed:
+            self._once(f"the pages of decided gates do not say how their runs ended: {failed}")
 
     def _withdraw_vanished(self, asked: Iterable[OpenGate]) -> None:
         """Of this cluster's runs. That a run is not here says nothing of one in another cluster."""
