@@ -20,6 +20,7 @@ from bridge import wiring
 from bridge.argo import nodes as argo
 from bridge.argo.templates import GRACE
 from bridge.cli import main as cli
+from bridge.core.branches import branches_of
 from bridge.core.delivery import Move
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import Standing
@@ -269,3 +270,30 @@ def test_past_a_deadline_only_a_recorded_decision_of_the_clock_runs_the_step(
     assert run.asked() == ["Waits?"]
     assert not run.project.ran("shuts")
     assert not run.project.ran("waits")
+
+
+def test_a_rejected_split_runs_no_body_and_a_join_gets_the_kept_ones(started: Any) -> None:
+    run = started("picks.py")
+    run.settle()
+    gates = {standing.request.message: standing for _, standing in run.gates()}
+    assert gates.keys() == {"Plant oak?", "Plant elm?", "Plant ash?"}
+    assert gates["Plant ash?"].decision  # its condition holds
+    oak, elm = (gates[f"Plant {tree}?"].request.gate.id for tree in ("oak", "elm"))
+    assert cli.main(["approve", oak]) == 0
+    assert cli.main(["reject", elm, "--reason", "sick"]) == 0
+    run.deliver()
+    run.settle()
+    assert {each["tree"] for each in run.project.ran("plant")} == {"oak", "ash"}
+
+    joins = {branches_of(standing.request): standing.request for _, standing in run.gates()}
+    assert joins.keys() == {("oak", "elm"), ("ash",)}
+    shown = {each.name for each in joins["oak", "elm"].artifacts}
+    assert "plant[oak].planted" in shown
+    assert "plant[elm].planted" not in shown
+    assert cli.main(["approve", joins["ash",].gate.id]) == 0
+    assert cli.main(["approve", joins["oak", "elm"].gate.id, "-i", "keep=all-except-oak"]) == 0
+    run.deliver()
+    assert run.settle() == "Succeeded"
+    kept = {*(each["said"]["keep"][0] for each in run.project.ran("grown"))}
+    assert kept == {"elm", "ash"}
+    assert run.project.ran("end")[0]["kept"] == ["nothing", "ash"]

@@ -18,6 +18,7 @@ from jsonpatch import apply_patch
 
 from bridge.argo import nodes
 from bridge.argo.kubernetes import Kubernetes
+from bridge.core.branches import branches_of
 from bridge.core.delivery import Move
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.model import on_github
@@ -312,3 +313,26 @@ def test_one_split_that_is_rejected_starts_no_pod_and_the_others_run(started: St
     run.settle()
     assert sorted(each["ring"] for each in run.project.ran("ring")) == [1, 3]
     assert not run.project.ran("parts_joined")
+
+
+@pytest.mark.argo_shapes
+def test_splits_are_skipped_and_kept_as_people_say_on_their_pages(started: Started) -> None:
+    run = started("picks.py")
+    run.settle()
+    trees = run.asked()
+    assert trees.keys() == {"Plant oak?", "Plant elm?", "Plant ash?"}
+    for said in run.strangers():
+        assert "does not run: it is still waiting for a decision" in said
+    run.decide(trees["Plant elm?"], "/reject sick")
+    run.decide(trees["Plant oak?"])
+    run.decide(trees["Plant ash?"])
+    run.settle()
+    assert {each["tree"] for each in run.project.ran("plant")} == {"oak", "ash"}
+
+    pages = {branches_of(run.standing(each).request): each for each in run.waiting().values()}
+    assert "| oak |" in pages["oak", "elm"].body
+    run.decide(pages["oak", "elm"], "/approve keep=all-except-oak")
+    run.decide(pages["ash",])
+    assert run.settle() == "Succeeded"
+    assert {each["said"]["keep"][0] for each in run.project.ran("grown")} == {"elm", "ash"}
+    assert run.project.ran("end")[0]["kept"] == ["nothing", "ash"]
