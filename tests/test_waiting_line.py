@@ -16,7 +16,7 @@ from bridge.core.records import decision_out
 from bridge.gates.audit import audit
 from bridge.ledger.git import end_all
 from bridge.ledger.git_ledger import GitLedger, create
-from bridge.ledger.queue import FRESH, WAITING, Line, Ticket, between_looks, patience
+from bridge.ledger.queue import CROWD, FRESH, WAITING, Line, Ticket, Turn, between_looks, patience
 from bridge.local.signing import new_key, signing_key
 from tests.githttp import GitServer, serving
 from tests.ledgers import LEDGER, a_decision, a_rejection, a_request, git, opened
@@ -242,7 +242,7 @@ def test_on_github_a_ticket_counts_if_the_decider_signed_it(
 def test_a_signed_ticket_counts_under_its_own_name_alone(place: Path) -> None:
     waits, asked = ask(place, "F/1/a/1", "F/1/b/1", venue=SHOWN)
     ticket = Machine(place, "theirs", KEY, earlier=FRESH + 9).line.taken([a_decision(waits)])
-    name = WAITING.replace("*", f"{2_000_000_000 - 20}-{'a' * 16}")
+    name = WAITING.replace("*", Machine(place, "other", KEY, earlier=20).line.name())
     git(place, "update-ref", name, ticket.commit)  # kept, to use it later
     assert Machine(place, "mine", KEY).ledger.record(a_decision(asked)).decision
     assert recorded(place, waits, asked) == [False, True]
@@ -263,7 +263,7 @@ def test_a_ticket_that_makes_no_sense_records_nothing_and_stops_nobody(
     place: Path, files: dict[str, str]
 ) -> None:
     waits, asked = ask(place, "F/1/a/1", "F/1/b/1")
-    name = WAITING.replace("*", f"{2_000_000_000 - 20}-{'a' * 16}")
+    name = WAITING.replace("*", f"{2_000_000_000 - 20}-{'a' * 32}")
     put(place, name, files)
     assert Machine(place, "mine").ledger.record(a_decision(asked)).decision
     assert recorded(place, waits, asked) == [False, True]
@@ -306,7 +306,7 @@ def test_tickets_that_somebody_keeps_adding_before_ones_own_hold_it_up_no_longer
     mine = Machine(place, "mine")
 
     def add(number: int) -> None:
-        name = WAITING.replace("*", f"{2_000_000_000 - 190 + number}-{number:016x}")
+        name = WAITING.replace("*", f"{2_000_000_000 - 190 + number}-{number:032x}")
         git(place, "update-ref", name, ticket.commit)
 
     mine.clock.then = [partial(add, number) for number in range(50)]
@@ -333,11 +333,43 @@ def test_an_earlier_ticket_that_nobody_signed_hides_none_of_ones_own(here: GitLe
     decision = a_decision(opened(here, "F/1/a/1", venue=SHOWN))
     own = here._line.taken([decision])
     text = decision_out(replace(decision, reason="approved by an opener"))
-    ref = WAITING.replace("*", f"{own.at - 1}-{'a' * 16}")
+    ref = WAITING.replace("*", f"{own.at - 1}-{'a' * 32}")
     files = {f"{decision.gate_id}.yaml": text, f"{decision.gate_id}.sig": "none"}
     forged = Ticket(ref, put(Path(here.where), ref, files), own.at - 1)
     with here._clone.held():
         assert [each.ticket for each in here._line.waiting([forged, own])] == [own]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine", "counts"),
+    [(KEY, KEY, True), (OTHER_KEY, KEY, False), (None, KEY, False), (KEY, None, True)],
+)
+def test_only_a_decider_with_the_key_makes_places_before_one_that_signs(
+    tmp_path: Path, theirs: str | None, mine: str | None, counts: bool
+) -> None:
+    # Who may open gates could put hundreds there, and hold up each decision by 20 s.
+    ref = WAITING.replace("*", Machine(tmp_path, "theirs", theirs, earlier=20).line.name())
+    line = Machine(tmp_path, "mine", mine).line
+    assert [each.ref for each in line.fresh({ref: "c" * 40})] == [ref] * counts
+    other = f"{ref[:-17]}{'1' if ref[-17] == '0' else '0'}{ref[-16:]}"
+    assert bool(line.fresh({other: "c" * 40})) == (not mine), "its mark is of the whole name"
+
+
+def test_who_met_a_crowd_takes_a_ticket_first_until_it_meets_nobody(tmp_path: Path) -> None:
+    mine = Machine(tmp_path, "mine")
+    own, other = (Ticket(WAITING.replace("*", mine.line.name()), "c" * 40, 0) for _ in range(2))
+
+    def meets(*found: Ticket) -> None:
+        Turn(mine.line, [], own).must_wait({each.ref: each.commit for each in found})
+
+    assert not Turn(mine.line, []).must_wait({})
+    meets(own, other)
+    assert Turn(mine.line, []).must_wait({})
+    meets(own)
+    assert not Turn(mine.line, []).must_wait({})
+    meets(own, other)
+    mine.clock.at += CROWD
+    assert not Turn(mine.line, []).must_wait({}), "it was long ago"
 
 
 # -- the way out -----------------------------------------------------------------------------------

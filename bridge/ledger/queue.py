@@ -1,8 +1,8 @@
 """A line of those who lose races for the ledger: each push takes along all who wait.
 
-A ticket is a branch `gate/waiting/<seconds>-<random>`, whose one commit holds the decisions that
-wait. The push that records them deletes it. Why it is so, and what a forged ticket is worth, is in
-`docs/decisions/0013-a-line.md`.
+A ticket is a branch `gate/waiting/<seconds>-<random><mark>`, whose one commit holds the decisions
+that wait. The push that records them deletes it. Why it is so, and what a forged ticket is worth,
+is in `docs/decisions/0013-a-line.md`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import islice
 from typing import Final
 
@@ -35,14 +36,18 @@ _log = log.logger("ledger")
 
 #: All tickets. Rulesets for the gates' branches cover them.
 WAITING: Final = "refs/heads/gate/waiting/*"
-_TICKET: Final = re.compile(r"refs/heads/gate/waiting/([0-9]{10})-[0-9a-f]{16}")
+_TICKET: Final = re.compile(r"refs/heads/gate/waiting/([0-9]{10})-[0-9a-f]{32}")
 
 #: Seconds for which a ticket counts. An older one is removed by the next push that records.
 FRESH: Final = 300
+#: Seconds for which a decider that met others expects to meet them again.
+CROWD: Final = 60
 #: Tickets that one push takes along, and decisions of one ticket and of all together.
 MOST: Final = 100
 _MOST_IN_ONE: Final = 200
 _MOST_AT_ONCE: Final = 400
+#: Characters of a ticket's random part, and of its mark.
+_HALF: Final = 16
 #: Bytes of one ticket's folder, of each of the two fetches, and characters of all decisions.
 _MOST_TREE: Final = 65_536
 _MOST_FETCHED: Final = 4 * 1024 * 1024
@@ -108,16 +113,50 @@ class Line:
         self._commits = commits
         self._signature = signature
         self._trusts_unsigned = trusts_unsigned
+        self._crowd_until = 0.0
         self.now: Callable[[], float] = time.time
         self.pause: Callable[[float], None] = time.sleep
 
     def fresh(self, refs: Mapping[str, str]) -> list[Ticket]:
+        """Those that count, the first of the line first. With a signing key, what another made is
+        no place in it: who may open gates could put any number before everybody else."""
         now = self.now()
-        return [each for each in tickets(refs) if abs(now - each.at) <= FRESH]
+        return [
+            each for each in tickets(refs) if abs(now - each.at) <= FRESH and self._is_ours(each)
+        ]
 
     def stale(self, refs: Mapping[str, str]) -> list[Ticket]:
         now = self.now()
         return [each for each in tickets(refs) if abs(now - each.at) > FRESH][:MOST]
+
+    def name(self) -> str:
+        """Of a new ticket. Nobody without the key can make another one."""
+        place = f"{int(self.now()):010}-{secrets.token_hex(_HALF // 2)}"
+        return place + (self._mark(place) or secrets.token_hex(_HALF // 2))
+
+    def _is_ours(self, ticket: Ticket) -> bool:
+        mark = self._mark(ticket.name[:-_HALF])
+        return mark is None or hmac.compare_digest(mark, ticket.name[-_HALF:])
+
+    def _mark(self, place: str) -> str | None:
+        if self._secret is None:
+            return None
+        return hmac.new(self._secret, place.encode(), "sha256").hexdigest()[:_HALF]
+
+    @cached_property
+    def _secret(self) -> bytes | None:
+        """What only deciders with this key know: a signature that is never shown. Those that are
+        shown are about a name and a text."""
+        if not self._signature:
+            return None
+        return self._signature(b"the names of tickets", WAITING_NAMESPACE).encode()
+
+    def meets(self, others: int) -> None:
+        self._crowd_until = self.now() + CROWD if others else 0.0
+
+    @property
+    def is_crowded(self) -> bool:
+        return self.now() < self._crowd_until
 
     def refs(self) -> dict[str, str]:
         return self._exchanges.told(lambda: self._clone.remote_refs(SHARDS, WAITING))
@@ -128,8 +167,8 @@ class Line:
 
     def taken(self, decisions: Sequence[Decision]) -> Ticket:
         """A new ticket for these, pushed."""
-        at = int(self.now())
-        name = f"{at:010}-{secrets.token_hex(8)}"
+        name = self.name()
+        at = int(name[:10])
         files = dict(self._files(name, decisions))
 
         def attempt() -> Ticket:
@@ -249,9 +288,10 @@ class Turn:
             return False
         places = [each.ref for each in self.line.fresh(refs)]
         if self.ticket:
+            self.line.meets(len(places) - 1)
             return self.ticket.ref in places[1:]
         newcomer, self._saw_line = not self._saw_line, True
-        return newcomer and bool(places)
+        return newcomer and (bool(places) or self.line.is_crowded)
 
     def lost(self, tries: int) -> None:
         """After a lost race: come back at the right time."""
