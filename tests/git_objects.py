@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import subprocess
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,31 +155,58 @@ def make(repository: Path, config: str) -> None:
 _PLAIN_REF = re.compile(r"refs(/[A-Za-z0-9_-]+)+")
 
 
-def moved(repository: Path, ref: str, new: str | None) -> bool:
-    """Point a ref elsewhere, or (None) delete it. False, with nothing done, if it takes git: for an
-    unusual name, for packed refs, and if anything is in the way."""
-    if not _PLAIN_REF.fullmatch(ref) or (repository / "packed-refs").exists():
+class Move(NamedTuple):
+    """A ref's way from `old` (None: wherever it is) to `new`; `NOTHING` is none."""
+
+    ref: str
+    new: str
+    old: str | None = None
+
+
+def moved(repository: Path, moves: Sequence[Move], first: Callable[[], object]) -> bool:
+    """Move all of these refs, once `first` has been called with all of them locked. False, with
+    nothing done, if it takes git: for an unusual name, for packed refs, if a ref is elsewhere, and
+    if anything is in the way."""
+    plain = all(_PLAIN_REF.fullmatch(each.ref) for each in moves)
+    names = [f"{each.ref}/" for each in moves]
+    apart = not any(one.startswith(other) for one, other in itertools.permutations(names, 2))
+    if not plain or not apart or (repository / "packed-refs").exists():
         return False
-    path = repository / ref
+    locks: list[Path] = []
+    try:
+        if not all(_is_locked(repository / each.ref, each, locks) for each in moves):
+            return False
+        first()
+        for each in moves:
+            path = repository / each.ref
+            if each.new == NOTHING:
+                path.unlink()
+                locks.pop(0).unlink()
+            else:
+                locks.pop(0).rename(path)
+    finally:
+        for lock in locks:
+            lock.unlink()
+    return True
+
+
+def _is_locked(path: Path, move: Move, locks: list[Path]) -> bool:
+    """Lock this ref as git does, if it is where the move begins."""
     lock = path.with_name(f"{path.name}.lock")
     try:
-        if new is None and not path.is_file():
-            return False
         path.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("x") as file:
-            file.write(f"{new or ''}\n")
+            file.write(f"{move.new}\n")
     except OSError:  # somebody holds the lock, or there is a branch `a` where `a/b` is to be
         return False
+    locks.append(lock)
     try:
-        if new is None:
-            path.unlink()
-            lock.unlink()
-        else:
-            lock.rename(path)
+        now = path.read_text().strip()
+    except FileNotFoundError:
+        now = NOTHING
     except OSError:  # a folder is there
-        lock.unlink(missing_ok=True)
         return False
-    return True
+    return now == move.old or (move.old is None and (now, move.new) != (NOTHING, NOTHING))
 
 
 def refs(repository: Path, prefix: str) -> dict[str, str]:

@@ -30,6 +30,19 @@ _FOR_NO_CACHE = [
     ("Cache-Control", "no-cache, max-age=0, must-revalidate"),
 ]
 _CAPABILITIES: dict[tuple[bytes, str, str], bytes] = {}
+#: With which the server of the tests hides what belongs to pull requests from those who push.
+_HIDDEN = re.compile(rb"^\[receive\]\n\thideRefs = (refs/[a-z]+)$", re.MULTILINE)
+_PREFIX = re.compile(rb"[0-9a-f]{4}ref-prefix ([^\n]+)\n")
+_ONLY_PREFIXES = re.compile(
+    rb"0014command=ls-refs\n(?:[0-9a-f]{4}(?:agent=|object-format=sha1)[^\n]*\n?)*0001"
+    rb"(?:[0-9a-f]{4}ref-prefix [^\n]+\n)+0000"
+)
+_FOR_NO_CACHE = [
+    ("Expires", "Fri, 01 Jan 1980 00:00:00 GMT"),
+    ("Pragma", "no-cache"),
+    ("Cache-Control", "no-cache, max-age=0, must-revalidate"),
+]
+_CAPABILITIES: dict[tuple[bytes, str, str], bytes] = {}
 #: In the environment of a push: the repository's hooks are not to be run.
 HOOKLESS = {
     "GIT_CONFIG_COUNT": "1",
@@ -145,13 +158,13 @@ def _done(repository: Path, service: str, cgi: Mapping[str, str], body: bytes) -
     if service == "git-upload-pack" and "version=2" in cgi.get("GIT_PROTOCOL", "").split(":"):
         listed = _listed(repository, (repository / "config").read_bytes(), body)
         if listed is not None:
-            return _typed(f"{service}-result", listed)
+            return result(service, listed)
     who = cgi.get("REMOTE_USER") or "anonymous"
     committer = {
         "GIT_COMMITTER_NAME": who,
         "GIT_COMMITTER_EMAIL": f"{who}@http.{cgi.get('REMOTE_ADDR') or '(none)'}",
     }
-    return _typed(f"{service}-result", _run(repository, service, {**committer, **cgi}, body))
+    return result(service, _run(repository, service, {**committer, **cgi}, body))
 
 
 def _run(
@@ -165,6 +178,10 @@ def _run(
         input=body,
         capture_output=True,
     ).stdout
+
+
+def result(service: str, content: bytes) -> Answer:
+    return _typed(f"{service}-result", content)
 
 
 def _typed(kind: str, content: bytes) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,9 @@ from tests.git_objects import NOTHING
 from tests.github import packs
 from tests.github.gitserver import Bare, GitFailed
 from tests.github.history import History, TakesGit
+from tests.github.receive import packet
 from tests.ledgers import git
-from tests.smart_http import HOOKLESS
+from tests.smart_http import result
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ANN = "Ann <ann@example.org>"
@@ -178,33 +180,116 @@ def test_a_pack_is_read_as_git_reads_it(bare: Bare) -> None:
         packs.read(pack, lambda sha: None)
 
 
-def test_a_push_is_spared_its_hook_only_if_that_would_say_nothing(bare: Bare) -> None:
+def pushed(lines: list[str], pack: bytes = b"", capabilities: str = "") -> bytes:
+    told = capabilities or "report-status-v2 side-band-64k object-format=sha1 agent=git/x"
+    first, *others = lines
+    rows = [f"{first}\0 {told}", *others]
+    return b"".join(packet(each.encode()) for each in rows) + b"0000" + pack
+
+
+POST = {
+    "PATH_INFO": "/git-receive-pack",
+    "REQUEST_METHOD": "POST",
+    "QUERY_STRING": "",
+    "CONTENT_TYPE": "application/x-git-receive-pack-request",
+    "REMOTE_USER": "somebody",
+}
+
+
+def test_a_push_is_taken_without_its_hook_only_if_that_would_say_nothing(bare: Bare) -> None:
     base = put(bare, "main", [], **{WORKFLOW: "a", "a": "1", ".github/CODEOWNERS": "x"})
     plain = put(bare, "plain", [], a="1")
-    cases = {
-        "plain": (put(bare, "t", [plain], a="2"), True),
-        "two": (put(bare, "t", [put(bare, "t", [plain], a="3")], a="4"), True),
-        "adds": (put(bare, "t", [plain], **{WORKFLOW: "b"}), False),
-        "takes away": (
-            put(bare, "t", [base], **{WORKFLOW: None, ".github/CODEOWNERS": None}),
-            False,
-        ),
-        "on one that has some": (put(bare, "t", [base], a="5"), False),
-        "earlier": (
-            put(bare, "t", [put(bare, "t", [plain], **{WORKFLOW: "c"})], **{WORKFLOW: None}),
-            False,
-        ),
-        "merged": (put(bare, "t", [plain, base], a="6"), False),
+    gone = {WORKFLOW: None, ".github/CODEOWNERS": None}
+    earlier = put(bare, "t", [plain], **{WORKFLOW: "c"})
+    tips = {
+        "plain": put(bare, "t", [plain], a="2"),
+        "two": put(bare, "t", [put(bare, "t", [plain], a="3")], a="4"),
+        "adds": put(bare, "t", [plain], **{WORKFLOW: "b"}),
+        "takes away": put(bare, "t", [base], **gone),
+        "on one that has some": put(bare, "t", [base], a="5"),
+        "earlier": put(bare, "t", [earlier], **gone),
+        "merged": put(bare, "t", [plain, base], a="6"),
     }
     bare.delete_ref("refs/heads/t")
-    for name, (tip, spared) in cases.items():
-        push = f"{NOTHING} {tip} refs/heads/new\0 report-status"
-        body = f"{len(push) + 4:04x}{push}0000".encode() + packed(bare, f"{tip}\n^{base}\n^{plain}")
-        assert bare._has_no_workflows(body) == spared, name
-        change = ("refs/heads/new", NOTHING, tip)
-        assert not (spared and bare.refused([change], {"GH_NO_WORKFLOWS": "an App"})), name
-        post = {"PATH_INFO": "/r/git-receive-pack", "REQUEST_METHOD": "POST", "GH_NO_WORKFLOWS": ""}
-        assert bare._hooks(post, body) == (HOOKLESS if spared else {})
-        assert bare._hooks({**post, "GH_RULES": "refs/heads/new\tcreation"}, body) == {}
-    deleted = f"{plain} {NOTHING} refs/heads/plain\0 report-status"
-    assert bare._has_no_workflows(f"{len(deleted) + 4:04x}{deleted}0000".encode())
+    for number, (name, tip) in enumerate(tips.items()):
+        ref, spared = f"refs/heads/new{number}", name in ("plain", "two")
+        body = pushed([f"{NOTHING} {tip} {ref}"], packed(bare, f"{tip}\n^{base}\n^{plain}"))
+        assert not (spared and bare.refused([(ref, NOTHING, tip)], {"GH_NO_WORKFLOWS": "an App"}))
+        told = {**POST, "GH_NO_WORKFLOWS": "an App"}
+        assert bare._taken({**told, "GH_RULES": f"{ref}\tcreation"}, body) is None, name
+        assert (bare._taken(told, body) is not None) == spared, name
+        assert (bare.sha(ref) is not None) == spared, name
+
+
+def test_what_is_pushed_is_taken_as_git_takes_it(bare: Bare, tmp_path: Path) -> None:
+    first = put(bare, "main", [], a="1", b="2")
+    there = put(bare, "gate/there", [first], a="2")
+    other = Bare(tmp_path / "other.git")
+    shutil.copytree(bare.path, other.path, dirs_exist_ok=True)
+    source = Bare(tmp_path / "source.git")
+    shutil.copytree(bare.path, source.path, dirs_exist_ok=True)
+    new = put(source, "x", [there], **{"a": "3", "é/b": "4"})
+    second = put(source, "x", [new], a="4")
+    pack, thin = packed(source, second), packed(source, f"{second}\n^{there}", "--thin")
+    only, none = packed(source, f"{second}\n^{new}"), packed(source, f"{new}\n^{new}")
+    pushes = {
+        "new, moved and deleted": (
+            [
+                f"{NOTHING} {new} refs/heads/gate/new",
+                f"{first} {second} refs/heads/main",
+                f"{there} {NOTHING} refs/heads/gate/there",
+            ],
+            thin,
+        ),
+        "with what is there": ([f"{NOTHING} {second} refs/heads/again"], pack),
+        "of nothing new": ([f"{NOTHING} {there} refs/heads/gate/there"], none),
+        "back": ([f"{second} {first} refs/heads/main"], none),
+    }
+    for name, (lines, content) in pushes.items():
+        body = pushed(lines, content)
+        ours = bare._taken(POST, body)
+        assert ours is not None, name
+        real = other.serve({**POST, "GH_RULES": "refs/heads/no\tcreation"}, body)
+        assert (200, result("git-receive-pack", ours).headers, ours) == real, name
+        assert bare.refs() == other.refs(), name
+        assert not [*bare.path.rglob("*.lock"), *bare.path.rglob("tmp_*")]
+    git(bare.path, "fsck", "--strict")
+
+    before = bare.refs()
+    for name, (lines, content) in {
+        "elsewhere": ([f"{there} {second} refs/heads/main"], pack),
+        "there": ([f"{NOTHING} {second} refs/heads/main"], pack),
+        "gone": ([f"{first} {NOTHING} refs/heads/nowhere"], b""),
+        "one of two": (
+            [f"{NOTHING} {second} refs/heads/b", f"{there} {second} refs/heads/main"],
+            pack,
+        ),
+        "in a folder's place": ([f"{NOTHING} {second} refs/heads/gate"], pack),
+        "beneath a branch": ([f"{NOTHING} {second} refs/heads/main/x"], pack),
+        "both of these": (
+            [f"{NOTHING} {first} refs/heads/c", f"{NOTHING} {first} refs/heads/c/d"],
+            none,
+        ),
+        "of HEAD": ([f"{first} {NOTHING} refs/heads/main"], b""),
+        "a tag": ([f"{NOTHING} {first} refs/tags/v1"], none),
+        "hidden": ([f"{NOTHING} {first} refs/pull/9/head"], none),
+        "an odd name": ([f"{NOTHING} {first} refs/heads/a..b"], none),
+        "no pack": ([f"{NOTHING} {first} refs/heads/b"], b""),
+        "no commit": ([f"{NOTHING} {'1' * 40} refs/heads/b"], none),
+    }.items():
+        assert bare._taken(POST, pushed(lines, content)) is None, name
+    body = pushed([f"{NOTHING} {second} refs/heads/b"], only)
+    assert Bare(tmp_path / "empty.git")._taken(POST, body) is None, "its parent is missing"
+    assert bare._taken(POST, body[:-30]) is None, "cut off"
+    assert bare._taken(POST, b"0000") is None, "a question whether one may push"
+    for capabilities in (
+        "side-band-64k",
+        "report-status",
+        "report-status side-band-64k push-options",
+    ):
+        lines = [f"{NOTHING} {second} refs/heads/b"]
+        assert bare._taken(POST, pushed(lines, pack, capabilities)) is None
+    with (bare.path / "refs/heads/main.lock").open("x"):
+        body = pushed([f"{first} {second} refs/heads/main"], pack)
+        assert bare._taken(POST, body) is None, "somebody else is about to move it"
+    assert bare.refs() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -13,7 +14,8 @@ from tests import git_objects as objects
 from tests.git_objects import NOTHING, SHA
 from tests.github import packs
 from tests.github.history import History, TakesGit
-from tests.smart_http import HOOKLESS, answer
+from tests.github.receive import PACK, packet, packets, received
+from tests.smart_http import answer, result
 
 #: Run by git for each push with the objects still in quarantine, and by the REST calls that move a
 #: ref. `GH_RULES` has one line a rule that binds this actor: ref, a tab, the rule's name.
@@ -181,7 +183,7 @@ class Bare:
     def set_ref(self, ref: str, new: str, old: str | None = None) -> None:
         """Raises `GitFailed` where `old` is given and no longer its value."""
         found = self._objects.loose(new) if old is None else None
-        if found and found.kind == "commit" and objects.moved(self.path, ref, new):
+        if found and found.kind == "commit" and self._moves(ref, new):
             return
         self.run("update-ref", ref, new, *([old] if old is not None else []))
 
@@ -190,8 +192,11 @@ class Bare:
         self.run("update-ref", "--stdin", stdin=lines)
 
     def delete_ref(self, ref: str) -> None:
-        if not objects.moved(self.path, ref, None):
+        if not self._moves(ref, NOTHING):
             self.run("update-ref", "-d", ref)
+
+    def _moves(self, ref: str, new: str) -> bool:
+        return objects.moved(self.path, [objects.Move(ref, new)], lambda: None)
 
     def refused(self, changes: Sequence[tuple[str, str, str]], env: Mapping[str, str]) -> str:
         """What the rules say against these (ref, old, new); empty where they allow them."""
@@ -324,24 +329,13 @@ class Bare:
         except GitFailed:
             return None
 
-    def _hooks(self, cgi: Mapping[str, str], body: bytes) -> dict[str, str]:
-        """The setting that spares a push its hook, which starts eight processes to say nothing."""
-        if not cgi["PATH_INFO"].endswith("/git-receive-pack") or cgi["REQUEST_METHOD"] != "POST":
-            return {}
-        spared = not cgi.get("GH_RULES") and (
-            "GH_NO_WORKFLOWS" not in cgi or self._has_no_workflows(body)
-        )
-        return HOOKLESS if spared else {}
-
-    def _has_no_workflows(self, body: bytes) -> bool:
+    def _has_no_workflows(self, body: bytes, brought: Mapping[str, objects.Thing]) -> bool:
         """Whether it is certain that a push neither brings nor takes away a workflow file."""
         tips = set(self.refs().values())
         left = [new for _, _, new in commands(body) if new != NOTHING]
-        start = body.find(b"PACK\0\0\0\2")
+        history = History(lambda sha: brought.get(sha) or self._objects.loose(sha))
+        seen: set[str] = set()
         try:
-            brought = packs.read(body[start:], self._objects.loose) if start >= 0 else {}
-            history = History(lambda sha: brought.get(sha) or self._objects.loose(sha))
-            seen: set[str] = set()
             while left:
                 commit = left.pop()
                 if commit in seen:
@@ -364,12 +358,33 @@ class Bare:
         self, cgi: Mapping[str, str], body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """What `git http-backend` answers: status, headers, body."""
+        if cgi["REQUEST_METHOD"] == "POST" and cgi["PATH_INFO"].endswith("/git-receive-pack"):
+            taken = self._taken(cgi, body)
+            if taken is not None:
+                return 200, result("git-receive-pack", taken).headers, taken
         place = {"GIT_PROJECT_ROOT": str(self.path), "GIT_HTTP_EXPORT_ALL": "1"}
-        found = answer(environment({**place, **cgi, **self._hooks(cgi, body)}), body)
+        found = answer(environment({**place, **cgi}), body)
         content = found.content
         if "receive-pack-result" in str(found.headers):
             content = reworded(content)
         return int(found.status.split()[0]), found.headers, content
+
+    def _taken(self, cgi: Mapping[str, str], body: bytes) -> bytes | None:
+        """What is answered to a push that no rule could refuse; None if it takes git and its hook,
+        which start a dozen processes."""
+        if (
+            cgi.get("GH_RULES")
+            or cgi.get("CONTENT_TYPE") != "application/x-git-receive-pack-request"
+        ):
+            return None
+        start = body.find(PACK)
+        try:
+            brought = packs.read(body[start:], self._objects.loose) if start >= 0 else {}
+        except (LookupError, zlib.error):
+            return None
+        if "GH_NO_WORKFLOWS" in cgi and not self._has_no_workflows(body, brought):
+            return None
+        return received(self.path, self._objects, body, brought)
 
 
 #: Commits that a push is looked at for before its hook is run instead.
@@ -441,7 +456,7 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 def commands(body: bytes) -> list[tuple[str, str, str]]:
     """(ref, old, new) of each command at the head of a receive-pack request."""
     found = []
-    for line in _packets(body):
+    for line in packets(body):
         if not line:
             break
         if line.startswith(b"shallow "):  # a pusher tells first where its history was cut off
@@ -459,26 +474,13 @@ def reworded(content: bytes) -> bytes:
     if b"pre-receive hook declined" not in content:
         return content
     out = bytearray()
-    for packet in _packets(content):
-        if packet.startswith(b"\1"):
+    for line in packets(content):
+        if line.startswith(b"\1"):
             inner = b"".join(
-                _packet(line.replace(b"pre-receive hook declined", _DECLINED)) if line else b"0000"
-                for line in _packets(packet[1:])
+                packet(each.replace(b"pre-receive hook declined", _DECLINED)) if each else b"0000"
+                for each in packets(line[1:])
             )
-            packet = b"\1" + inner
-        out += _packet(packet) if packet else b"0000"
+            out += packet(b"\1" + inner)
+        else:
+            out += packet(line) if line else b"0000"
     return bytes(out)
-
-
-def _packet(line: bytes) -> bytes:
-    return b"%04x" % (len(line) + 4) + line
-
-
-def _packets(content: bytes) -> list[bytes]:
-    """Packet lines; an empty one is a flush. What follows a pack's start is not packets."""
-    found, at = [], 0
-    while at + 4 <= len(content) and content[at : at + 4] != b"PACK":
-        length = int(content[at : at + 4], 16)
-        found.append(content[at + 4 : at + length] if length else b"")
-        at += max(length, 4)
-    return found
