@@ -98,6 +98,20 @@ def test_a_job_asks_and_ends(at: Ci) -> None:
     assert at.runner.outputs["url"] == f"{at.repo.url}/pull/{pull.number}"
 
 
+def test_the_page_shows_what_changed_in_a_text_and_the_new_run_proves_the_whole_of_it(
+    at: Ci,
+) -> None:
+    values = 'prompt: "Answer kindly.\\nBe short.\\n{}"'
+    first = at.ask(HITL_VALUES=values.format("Ask back."))
+    at.approve(first)
+    gate = first.head_ref.removeprefix("gate/")
+    assert at.verify(gate, HITL_VALUES=values.format("Ask back.")) == 0
+    assert at.verify(gate, HITL_VALUES=values.format("Never ask.")) == 1
+    second = at.ask(HITL_VALUES=values.format("Never ask."), GITHUB_RUN_ID="79")
+    assert "What changed in prompt" in second.body
+    assert "-Ask back.\n+Never ask." in second.body
+
+
 def test_asking_twice_finds_the_first(at: Ci) -> None:
     pull = at.ask()
     assert at.ask() is pull

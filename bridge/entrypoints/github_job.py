@@ -39,6 +39,7 @@ from bridge.core.names import folded
 from bridge.core.numbers import whole
 from bridge.core.sanitize import harmless_line
 from bridge.core.settings import ENVIRONMENT, FILES, GATE, INPUTS, MESSAGE, VALUES
+from bridge.core.texts import with_room
 from bridge.core.yaml_text import ambiguous, load
 from bridge.gates.ports import Ledger
 from bridge.gates.verify import verify
@@ -205,12 +206,14 @@ def draft(job: Job, asked: JobGate) -> Draft:
     return Draft(
         gate=Gate(job.origin, f"{job.workflow}/{job.run}/{asked.name}"),
         message="\n".join(map(harmless_line, asked.spec.message.splitlines())),
-        artifacts=ordered(
-            [
-                commit_of(job),
-                *(_value(name, value) for name, value in asked.values.items()),
-                *asked.files,
-            ]
+        artifacts=with_room(
+            ordered(
+                [
+                    commit_of(job),
+                    *(_value(name, value) for name, value in asked.values.items()),
+                    *asked.files,
+                ]
+            )
         ),
         schema=asked.spec.schema,
         facts=job.facts,
@@ -332,7 +335,12 @@ def _again(recorded: ApprovalRequest, asked: JobGate) -> tuple[Artifact, ...]:
         raise GateShut(
             f"{recorded.gate.key} does not run: nobody was shown {', '.join(sorted(strange))}"
         )
-    return tuple(given.get(each.name, each) for each in recorded.artifacts)
+    return tuple(_as_shown(given.get(each.name, each), each) for each in recorded.artifacts)
+
+
+def _as_shown(given: Artifact, shown: Artifact) -> Artifact:
+    """Without a text for which the page had no room."""
+    return given if shown.text is not None else replace(given, text=None)
 
 
 def commit_of(job: Job) -> Artifact:
@@ -341,8 +349,7 @@ def commit_of(job: Job) -> Artifact:
 
 def _value(name: str, value: Any) -> Artifact:
     digest = "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
-    # What a job asks has to fit into one dispatch, so it holds no long texts.
-    return replace(summarise(name, value, digest=digest), text=None)
+    return summarise(name, value, digest=digest)
 
 
 def _is_shown_whole(shown: Artifact) -> bool:
