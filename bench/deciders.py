@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -46,7 +47,7 @@ def main() -> int:
 
 
 def rows(work: Path, many: int, seconds: int, old: str | None) -> Iterator[Row]:
-    rate, longest, none, beyond = BEFORE, 0.0, 0.0, 0.0
+    rate, longest, none, beyond, cpu = BEFORE, 0.0, 0.0, 0.0, 0.0
     if old:
         tree = work / "tree"
         tree.mkdir()
@@ -54,7 +55,7 @@ def rows(work: Path, many: int, seconds: int, old: str | None) -> Iterator[Row]:
             ["git", "-C", ROOT, "archive", old], capture_output=True, check=True
         )
         subprocess.run(["tar", "-x", "-C", tree], input=packed.stdout, check=True)
-        rate, longest, none, beyond = side(tree, work / "old", many, seconds)
+        rate, longest, none, beyond, cpu = side(tree, work / "old", many, seconds)
     found = side(ROOT, work / "new", many, seconds)
     yield Row(f"{many} processes: decisions a second", rate, found[0])
     yield Row("the same, one decision takes: s", 1 / rate, 1 / found[0], 1 / TIMES)
@@ -63,10 +64,13 @@ def rows(work: Path, many: int, seconds: int, old: str | None) -> Iterator[Row]:
     )
     yield Row("processes that recorded nothing", none or 1, found[2], 0, absolute=True)
     yield Row("decisions that took longer than that", beyond or 1, found[3], 0, absolute=True)
+    # This one depends less than the others on what else is at work.
+    yield Row("CPU of one decision, git's and the server's included: s", cpu or 1, found[4])
 
 
-def side(tree: Path, work: Path, many: int, seconds: int) -> tuple[float, float, float, float]:
-    """Decisions a second, the longest that one took, and how many processes recorded nothing."""
+def side(tree: Path, work: Path, many: int, seconds: int) -> tuple[float, ...]:
+    """Decisions a second, the longest that one took, how many processes recorded nothing, how many
+    decisions took too long, and the CPU that one took."""
     work.mkdir()
     command = [sys.executable, __file__, "--side", str(work), str(many), str(seconds)]
     subprocess.run(command, check=True, env={**os.environ, "DECIDERS_TREE": str(tree)})
@@ -76,7 +80,8 @@ def side(tree: Path, work: Path, many: int, seconds: int) -> tuple[float, float,
     took = [taken for each in told for _, taken in each]
     print(f"# {within} decisions, medians {sorted(took)[len(took) // 2]:.3g} s", file=sys.stderr)
     none = sum(not any(at <= seconds for at, _ in each) for each in told)
-    return max(within, 1) / seconds, max(took), none, sum(each > LONGEST for each in took)
+    cpu = float((work / "cpu").read_text()) / len(took)
+    return max(within, 1) / seconds, max(took), none, sum(each > LONGEST for each in took), cpu
 
 
 def decide_at_once(work: Path, many: int, seconds: int) -> None:
@@ -104,7 +109,11 @@ def decide_at_once(work: Path, many: int, seconds: int) -> None:
                     took.append((time.monotonic() - start, time.monotonic() - began))
             (work / f"{number}.json").write_text(json.dumps(took))
 
+        before, served = resource.getrusage(resource.RUSAGE_CHILDREN), serve.cpu()
         assert together(many, decide) == [0] * many
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        own = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        (work / "cpu").write_text(str(own + serve.cpu() - served))
 
 
 if __name__ == "__main__":
