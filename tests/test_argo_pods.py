@@ -1,12 +1,13 @@
-"""A flow in real pods on a real Argo: `create` and `trigger`, GitHub, push and pull, to its end.
+"""Flows in real pods on a real Argo: `create` and `trigger`, GitHub, push and pull, to their end.
 
-`make test-argo-pods`, on a node of this machine whose pods share its network, for the test GitHub
-and the object store listen on 127.0.0.1. KUBECONFIG names it, and HITL_TEST_IMAGE an image with
-Python and git; what else the pods need they are brought, or install as they start.
+`make test-argo-pods`, on a node of this machine whose pods share its network, for the test GitHub,
+the git server and the object store listen on 127.0.0.1. KUBECONFIG names it, and HITL_TEST_IMAGE
+an image with Python and git; what else the pods need they are brought, or install as they start.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,66 +25,74 @@ from kubernetes import client, config
 
 from bridge.argo.kubernetes import Kubernetes
 from bridge.argo.nodes import json_patch, nodes_of, waiting
+from bridge.cli import main as cli
 from bridge.core.delivery import Move
 from bridge.core.evaluation import Decider, Outcome
 from bridge.gates.open_page import Desk
+from bridge.ledger.git_ledger import GitLedger, create
 from tests import objectstore
+from tests.githttp import GitServer, serving
 from tests.github import GitHub
 from tests.github.pulls import PullRequest
+from tests.metaflows import Project
 from tests.test_metaflow_github import Flows
 
-pytestmark = [pytest.mark.argo_pods, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.argo_pods, pytest.mark.timeout(1800)]
 
 SPACE = os.environ.get("HITL_TEST_NAMESPACE", "argo")
 IMAGE = os.environ.get("HITL_TEST_IMAGE", "")
 WORKFLOWS = ("argoproj.io", "v1alpha1", SPACE, "workflows")
-PATIENCE = 300
+PATIENCE = 600
 
 
-class InPods(Flows):
-    """The README's flow, deployed to the cluster and triggered there."""
+class InPods:
+    """A flow of this project, deployed to the cluster and triggered there."""
 
-    pushes = True
+    project: Project
 
-    def deploy(self, store: dict[str, str]) -> None:
+    @cached_property
+    def own(self) -> str:
+        """In the names of what is made for this run alone."""
+        return uuid.uuid4().hex[:8]
+
+    @cached_property
+    def core(self) -> Any:
+        return client.CoreV1Api()
+
+    @cached_property
+    def objects(self) -> Any:
+        return client.CustomObjectsApi()
+
+    def begin(self, flow: str, store: dict[str, str], **told: str) -> None:
         self.project.configure()  # every plugin of Metaflow, Argo's too
         self.store = store
-        own = uuid.uuid4().hex[:8]
-        self.marked = f"s3://{objectstore.BUCKET}/marks-{own}"
-        self.objects, self.core = client.CustomObjectsApi(), client.CoreV1Api()
-        reads = str(self.github.actions_token(self.repo, {"contents": "read"}))
+        self.marked = f"s3://{objectstore.BUCKET}/marks-{self.own}"
         keys = {name: value for name, value in store.items() if name.startswith("AWS_")}
-        self.secret(f"store-{own}", {**keys, "MARKS": self.marked})
-        self.secret(f"opener-{own}", {"HITL_TOKEN": self.tokens[self.opener]})
-        self.secret(f"reader-{own}", {"HITL_TOKEN": reads})
         told = {
             **store,
-            "HITL_TOKEN": "",
-            "HITL_OPENER_SECRET": f"opener-{own}",
-            "HITL_READER_SECRET": f"reader-{own}",
             "KUBECONFIG": os.environ["KUBECONFIG"],
             "METAFLOW_OWNER": "ann",
             "METAFLOW_KUBERNETES_NAMESPACE": SPACE,
-            "METAFLOW_KUBERNETES_SECRETS": f"store-{own}",
+            "METAFLOW_KUBERNETES_SECRETS": self.secret("store", {**keys, "MARKS": self.marked}),
             "METAFLOW_KUBERNETES_SERVICE_ACCOUNT": "workflow",
             "METAFLOW_KUBERNETES_CONTAINER_IMAGE": IMAGE,
             "METAFLOW_KUBERNETES_IMAGE_PULL_POLICY": "IfNotPresent",
+            **told,
         }
         for verb in ("create", "trigger"):
-            named = ("--name", f"deploys-{own}", verb)
-            made = self.project.flow("deploy.py", "--no-pylint", "argo-workflows", *named, **told)
+            named = ("--name", f"flows-{self.own}", verb)
+            made = self.project.flow(flow, "--no-pylint", "argo-workflows", *named, **told)
             assert made.code == 0, made.said
         found = re.search(r"run-id argo-([\w-]+)", made.said)
         assert found, made.said
         self.name = found[1]
 
-    def secret(self, name: str, values: dict[str, str]) -> None:
+    def secret(self, role: str, values: dict[str, str]) -> str:
+        """Its name."""
+        name = f"{role}-{self.own}"
         made = {"metadata": {"name": name}, "stringData": values}
         self.core.create_namespaced_secret(SPACE, made)
-
-    def desk(self, app: Any = None) -> Desk:
-        there = Kubernetes(os.environ["KUBECONFIG"]) if self.pushes and app is None else None
-        return replace(super().desk(app), cluster=there)
+        return name
 
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = self.objects.get_namespaced_custom_object(*WORKFLOWS, self.name)
@@ -98,16 +108,14 @@ class InPods(Flows):
         found = self.core.list_namespaced_pod(SPACE, label_selector=ours).items
         return sum(each.status.phase == phase for each in found)
 
-    def asked(self) -> PullRequest:
-        """Its page, once it waits and its pods are gone."""
+    def wait_for(self, gates: int = 1) -> list[str]:
+        """The gates, once so many wait and the run's pods are gone."""
         end = time.monotonic() + PATIENCE
-        while not (waiting(self.state()) and not self.pods("Running")):
+        while not (len(waiting(self.state())) == gates and not self.pods("Running")):
             assert time.monotonic() < end, self.state().get("status")
             assert self.state().get("status", {}).get("phase") not in ("Failed", "Error")
             time.sleep(1)
-        [pull] = self.repo.pulls
-        assert list(waiting(self.state())) == [pull.head_ref.removeprefix("gate/")]
-        return pull
+        return list(waiting(self.state()))
 
     def ends(self) -> str:
         end = time.monotonic() + PATIENCE
@@ -116,32 +124,92 @@ class InPods(Flows):
             time.sleep(1)
         return str(phase)
 
-    def given(self) -> str | None:
-        """What the gated step's body left."""
+    def ran(self, step: str) -> list[dict[str, Any]]:
+        """What the bodies of this step's tasks left."""
         import boto3
 
-        named = self.marked.removeprefix(f"s3://{objectstore.BUCKET}/") + "/deploy/"
+        named = self.marked.removeprefix(f"s3://{objectstore.BUCKET}/") + f"/{step}/"
         kept = boto3.client("s3", endpoint_url=self.store["METAFLOW_S3_ENDPOINT_URL"])
         found = kept.list_objects_v2(Bucket=objectstore.BUCKET, Prefix=named).get("Contents", ())
         read = [kept.get_object(Bucket=objectstore.BUCKET, Key=each["Key"]) for each in found]
         kept.close()
-        return read[0]["Body"].read().decode() if read else None
+        return [json.loads(each["Body"].read()) for each in read]
+
+
+class OnGitHub(InPods, Flows):
+    """The README's flow, whose gates are asked on the test GitHub."""
+
+    pushes = True
+
+    def deploy(self, store: dict[str, str]) -> None:
+        reads = str(self.github.actions_token(self.repo, {"contents": "read"}))
+        opener = self.secret("opener", {"HITL_TOKEN": self.tokens[self.opener]})
+        reader = self.secret("reader", {"HITL_TOKEN": reads})
+        secrets = {"HITL_OPENER_SECRET": opener, "HITL_READER_SECRET": reader}
+        self.begin("deploy.py", store, HITL_TOKEN="", **secrets)
+
+    def desk(self, app: Any = None) -> Desk:
+        there = Kubernetes(os.environ["KUBECONFIG"]) if self.pushes and app is None else None
+        return replace(super().desk(app), cluster=there)
+
+    def asked(self) -> PullRequest:
+        """Its page, once it waits and its pods are gone."""
+        gates = self.wait_for()
+        [pull] = self.repo.pulls
+        assert gates == [pull.head_ref.removeprefix("gate/")]
+        return pull
+
+
+class OnLedger(InPods):
+    """A flow whose gates are decided on a ledger that its pods reach over HTTP."""
+
+    def __init__(self, folder: Path, server: GitServer) -> None:
+        self.project = Project(folder / "project")
+        self.url = server.of("ledger.git")
+        self.ledger = GitLedger(self.url, folder / "own-cache")
+
+    def asked(self, gates: int = 1) -> dict[str, str]:
+        """What the gates that wait ask, each with its gate."""
+        found = {gate: self.ledger.read(gate) for gate in self.wait_for(gates)}
+        return {each.request.message: gate for gate, each in found.items() if each}
+
+    def decide(self, verb: str, gate: str, *words: str) -> None:
+        assert cli.main([verb, gate, *words]) == 0
+        assert cli.main(["resume", gate]) == 0
 
 
 @pytest.fixture
-def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InPods]:
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     assert os.environ.get("KUBECONFIG"), "set KUBECONFIG to a node with Argo Workflows on it"
     assert IMAGE, "set HITL_TEST_IMAGE to an image with Python and git"
     config.load_config(config_file=os.environ["KUBECONFIG"])
-    with GitHub() as github, objectstore.serving() as store:
+    with objectstore.serving() as kept:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
-            monkeypatch.setenv(name, store[name])
-        made = InPods(github, tmp_path)
+            monkeypatch.setenv(name, kept[name])
+        yield kept
+
+
+@pytest.fixture
+def at(tmp_path: Path, store: dict[str, str]) -> Iterator[OnGitHub]:
+    with GitHub() as github:
+        made = OnGitHub(github, tmp_path)
         made.deploy(store)
         yield made
 
 
-def test_a_run_in_pods_waits_for_its_review_and_the_step_reads_the_record(at: InPods) -> None:
+@pytest.fixture
+def orchard(
+    tmp_path: Path, store: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OnLedger]:
+    create(tmp_path / "ledger.git")
+    with serving(tmp_path) as server:
+        made = OnLedger(tmp_path, server)
+        monkeypatch.setenv("HITL_LEDGER", made.url)
+        made.begin("orchard.py", store, HITL_LEDGER=made.url)
+        yield made
+
+
+def test_a_run_in_pods_waits_for_its_review_and_the_step_reads_the_record(at: OnGitHub) -> None:
     pull = at.asked()
     at.github.forget_requests()
     time.sleep(60)  # nothing runs, and nothing is asked
@@ -150,12 +218,10 @@ def test_a_run_in_pods_waits_for_its_review_and_the_step_reads_the_record(at: In
     pull.review(at.alice, "APPROVED", "/approve target=production")
     at.tend(pull)
     assert at.ends() == "Succeeded"
-    given = at.given()
-    assert given
-    assert '"given": {"target": "production"}' in given
+    assert [each["given"] for each in at.ran("deploy")] == [{"target": "production"}]
 
 
-def test_a_rejected_run_in_pods_starts_no_pod_for_the_step(at: InPods) -> None:
+def test_a_rejected_run_in_pods_starts_no_pod_for_the_step(at: OnGitHub) -> None:
     pull = at.asked()
     pull.comment(at.alice, "/reject the recall is too low")
     at.tend(pull)
@@ -164,10 +230,10 @@ def test_a_rejected_run_in_pods_starts_no_pod_for_the_step(at: InPods) -> None:
     assert "the recall is too low" in gate["message"]
     [step] = at.nodes(displayName="deploy")
     assert (step["type"], step["phase"]) == ("Skipped", "Omitted")  # of no pod
-    assert at.given() is None
+    assert not at.ran("deploy")
 
 
-def test_a_step_that_a_stranger_resumed_starts_once_and_stays_shut(at: InPods) -> None:
+def test_a_step_that_a_stranger_resumed_starts_once_and_stays_shut(at: OnGitHub) -> None:
     pull = at.asked()
     [node] = waiting(at.state()).values()
     move = Move(node, "", "Succeeded", Outcome.APPROVED, "approved", at.now())
@@ -178,11 +244,11 @@ def test_a_step_that_a_stranger_resumed_starts_once_and_stays_shut(at: InPods) -
     assert at.ends() == "Failed"
     [failed] = at.nodes(type="Pod", phase="Failed")
     assert "exit code 202" in failed["message"]
-    assert at.given() is None
+    assert not at.ran("deploy")
     assert at.recorded(pull) is None
 
 
-def test_a_reconciler_brings_the_decision_where_github_holds_no_credential(at: InPods) -> None:
+def test_a_reconciler_brings_the_decision_where_github_holds_no_credential(at: OnGitHub) -> None:
     pull = at.asked()
     at.pushes = False
     pull.review(at.alice, "APPROVED")
@@ -201,4 +267,49 @@ def test_a_reconciler_brings_the_decision_where_github_holds_no_credential(at: I
             assert at.ends() == "Succeeded"
         finally:
             watch.terminate()
-    assert at.given()
+    assert at.ran("deploy")
+
+
+def test_in_pods_a_rejected_split_is_skipped_and_its_join_gets_the_branches_that_are_kept(
+    orchard: OnLedger,
+) -> None:
+    begins = orchard.asked()["Begin?"]
+    pods = ["hitl-notify-start"]
+    assert runs(orchard) == pods
+    orchard.decide("approve", begins)
+
+    splits = orchard.asked(3)
+    pods += ["start", *["hitl-notify-plant"] * 3]
+    assert runs(orchard) == sorted(pods)
+    orchard.decide("approve", splits["Plant oak?"])
+    orchard.decide("reject", splits["Plant elm?"], "--reason", "too dry")
+    orchard.decide("approve", splits["Plant fir?"])
+
+    joins = orchard.asked()["Harvest?"]
+    pods += [*["plant"] * 3, "hitl-notify-joined"]
+    assert runs(orchard) == sorted(pods)
+    assert sorted(each["tree"] for each in orchard.ran("plant")) == ["fir", "oak"]
+    assert cli.main(["approve", joins, "-i", "keep=yew"]) != 0  # there is no such branch
+    orchard.decide("approve", joins, "-i", "keep=oak,elm")
+
+    ends = orchard.asked()["Sell the harvest?"]
+    pods += ["joined", "hitl-notify-end"]
+    assert runs(orchard) == sorted(pods)
+    orchard.decide("approve", ends, "-i", "price=3")
+    assert orchard.ends() == "Succeeded"
+    assert runs(orchard) == sorted([*pods, "end"])
+    [joined], [end] = orchard.ran("joined"), orchard.ran("end")
+    assert joined["outcomes"] == {"oak": "approved", "elm": "rejected"}  # fir is left out
+    assert (end["sold"], end["given"]) == (["oak"], {"price": 3})
+
+
+def test_in_pods_a_rejected_start_runs_nothing(orchard: OnLedger) -> None:
+    orchard.decide("reject", orchard.asked()["Begin?"], "--reason", "no spring yet")
+    assert orchard.ends() == "Failed"
+    assert runs(orchard) == ["error-msg-capture-hook", "hitl-notify-start"]  # Metaflow's own hook
+    assert not orchard.ran("start")
+
+
+def runs(run: InPods) -> list[str]:
+    """The templates whose pods ran, each as often as one did."""
+    return sorted(each["templateName"] for each in run.nodes(type="Pod", phase="Succeeded"))
