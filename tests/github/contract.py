@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,11 @@ _LEGACY = re.compile(r"(/repos/[^/]+/[^/]+)/statuses/([^/]+)")
 _LISTS = {"issues/add-labels": "labels", "issues/set-labels": "labels"}
 
 
+#: A value of no interest to a test, for the address of a server.
+_Blank = Callable[[str], Any]
+_ANYTHING: dict[str, Any] = {}
+
+
 class Description:
     """One trimmed file of `data/`; parsed when it is first asked."""
 
@@ -35,6 +40,9 @@ class Description:
         self._name = name
         self._validators: dict[str, jsonschema.protocols.Validator] = {}
         self._quick: dict[str, Check] = {}
+        # By the id of a schema, which is kept beside what was found so that no other gets that id.
+        self._objects: dict[int, tuple[Any, dict[str, Any]]] = {}
+        self._blanks: dict[tuple[int, str], tuple[Any, _Blank]] = {}
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -80,7 +88,7 @@ class Description:
         Those are addresses, and fields that may be null, empty or zero; what a test could care
         for is given.
         """
-        self._fill({"$ref": f"#/schemas/{schema}"}, given, url)
+        self._fill(self.document["schemas"][schema], given, url)
         return given
 
     def filled_event(self, event: str, given: dict[str, Any], url: str) -> dict[str, Any]:
@@ -99,13 +107,19 @@ class Description:
         properties = schema.get("properties", {})
         for name in schema.get("required", []):
             if name not in given:
-                given[name] = self._blank(name, properties.get(name, {}), url)
+                given[name] = self._blank(name, properties.get(name, _ANYTHING))(url)
         for name, value in given.items():
             if name in properties and isinstance(value, dict | list):
                 self._fill(properties[name], value, url)
 
     def _object(self, schema: Any) -> dict[str, Any]:
         """The schema with references followed, `allOf` merged and the first choice taken."""
+        known = self._objects.get(id(schema))
+        if known is None:
+            known = self._objects[id(schema)] = (schema, self._followed(schema))
+        return known[1]
+
+    def _followed(self, schema: Any) -> dict[str, Any]:
         while isinstance(schema, dict) and "properties" not in schema:
             if "$ref" in schema:
                 schema = self.document["schemas"][schema["$ref"].removeprefix("#/schemas/")]
@@ -122,24 +136,37 @@ class Description:
                 schema = next((c for c in choices if c.get("type") != "null"), {})
         return schema if isinstance(schema, dict) else {}
 
-    def _blank(self, name: str, schema: Any, url: str) -> Any:
+    def _blank(self, name: str, schema: Any) -> _Blank:
+        known = self._blanks.get((id(schema), name))
+        if known is None:
+            known = self._blanks[id(schema), name] = (schema, self._made_blank(name, schema))
+        return known[1]
+
+    def _made_blank(self, name: str, schema: Any) -> _Blank:
         if "null" in schema.get("type", []) or {"type": "null"} in schema.get("anyOf", []):
-            return None
+            return lambda url: None
         found = self._object(schema)
         kind = found.get("type")
         kind = kind if isinstance(kind, list) else [kind]
         if "null" in kind:
-            return None
+            return lambda url: None
         if "enum" in found:
-            return found["enum"][0]
+            return lambda url: found["enum"][0]
         if "string" in kind:
-            return f"{url}/{name}" if "url" in name or name == "href" else ""
+            named = "url" in name or name == "href"
+            return lambda url: f"{url}/{name}" if named else ""
         if "object" in kind or "properties" in found:
-            inner: dict[str, Any] = {}
-            self._fill(found, inner, url)
-            return inner
-        blanks = {"array": [], "boolean": False, "integer": 0, "number": 0}
-        return next((value for known, value in blanks.items() if known in kind), None)
+            properties = found.get("properties", {})
+            inner = {
+                each: self._blank(each, properties.get(each, _ANYTHING))
+                for each in found.get("required", [])
+            }
+            return lambda url: {each: made(url) for each, made in inner.items()}
+        if "array" in kind:
+            return lambda url: []
+        blanks = {"boolean": False, "integer": 0, "number": 0}
+        value = next((value for known, value in blanks.items() if known in kind), None)
+        return lambda url: value
 
 
 REST = Description("rest.json")
