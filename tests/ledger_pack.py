@@ -21,8 +21,9 @@ from typing import Final, NamedTuple
 _KINDS: Final = {"commit": 1, "tree": 2, "blob": 3}
 _DELTA: Final = 6
 
-#: As `git repack` does: so many deltas upon each other, and then a whole object again.
-_DEPTH: Final = 50
+#: So many deltas upon each other, and then a whole object again. git allows 50, but `git repack`
+#: keeps the newest whole, where these are the newest last: with 50, a reader would pay for it.
+_DEPTH: Final = 8
 
 _BUFFER: Final = 4_000_000
 
