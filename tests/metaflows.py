@@ -131,7 +131,11 @@ class Project:
         return self.python(str(FLOWS / flow), *arguments, **env)
 
     def python(
-        self, *arguments: str, stderr: int = subprocess.STDOUT, **env: str
+        self,
+        *arguments: str,
+        stderr: int = subprocess.STDOUT,
+        starts_warm: bool = False,
+        **env: str,
     ) -> subprocess.Popen[str]:
         """`python ARGUMENTS` in this folder."""
         options: dict[str, Any] = {
@@ -148,6 +152,7 @@ class Project:
         if told == own | kept:
             imported = IMPORTED if self._configuration.strip("{}") else IMPORTED + CLOUDS
             imported += ("boto3.s3.inject",) if kept else ()
+            options["starts_warm"] = starts_warm
             return warm.start(imported, arguments, read=self._configuration, **options)
         return subprocess.Popen([sys.executable, *arguments], **options)
 

@@ -14,7 +14,7 @@ import pytest
 
 from bridge.ledger.git_ledger import create
 from tests.githttp import serving
-from tests.metaflows import FLOWS, Project
+from tests.metaflows import CLOUDS, FLOWS, IMPORTED, Project
 from tests.terminals import Screen
 from tests.test_notify import Server
 
@@ -24,8 +24,11 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def python(project: Project, code: str, *arguments: str, **env: str) -> str:
-    ran = project.python("-c", code, *arguments, stderr=subprocess.PIPE, **env)
+def python(
+    project: Project, code: str, *arguments: str, starts_warm: bool = False, **env: str
+) -> str:
+    pipe = subprocess.PIPE
+    ran = project.python("-c", code, *arguments, stderr=pipe, starts_warm=starts_warm, **env)
     said, faults = ran.communicate(timeout=120)
     assert ran.returncode == 0, faults
     return said
@@ -209,8 +212,9 @@ COMMANDS = {
 #: Runs each command as `python branches.py COMMAND` does, in a child of its own. They share what
 #: is the same for all: the start of Python with its hash seed, and the import of Metaflow.
 EACH_COMMAND = f"""
-import json, os, runpy, sys
-import metaflow
+import importlib, json, os, runpy, sys
+for each in {IMPORTED + CLOUDS!r}:
+    importlib.import_module(each)
 
 def run(command):
     sys.argv = [{str(FLOWS / "branches.py")!r}, *command.split()]
@@ -264,6 +268,7 @@ with flow.run() as running:
                       get_cards(joined, type="hitl")[0].get(),
                       get_cards(task, type="default")[0].get()]))
 """,
+        starts_warm=True,
         HITL_ENVIRONMENT="test",
     )
     first, values = said.splitlines()

@@ -299,7 +299,9 @@ def _run(job: _Job, places: _Places, imported: _Imported) -> None:
     if not imported.serve(job.env):
         os.execve(sys.executable, [sys.executable, *job.options, *job.args], job.env)  # noqa: S606
     places.move(job.env.get("METAFLOW_DATASTORE_SYSROOT_LOCAL"))
-    if job.starts_warm:
+    # A task draws each of its cards in a process, which it starts by `subprocess.check_output`.
+    draws = "step" in job.args and any("card" in each for each in job.args)
+    if job.starts_warm or draws:
         _start_warm(subprocess, places, imported)
     elif {"run", "resume"} & set(job.args) and (runtime := sys.modules.get("metaflow.runtime")):
         runtime.subprocess = types.SimpleNamespace(**vars(subprocess))
