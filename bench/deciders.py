@@ -23,7 +23,6 @@ from pathlib import Path
 ROOT = Path(os.environ.get("DECIDERS_TREE") or Path(__file__).parent.parent)
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from ledger import server  # noqa: E402
 from measures import Row, tell  # noqa: E402
 
 from bridge.ledger.git_ledger import GitLedger  # noqa: E402
@@ -88,6 +87,9 @@ def decide_at_once(work: Path, many: int, seconds: int) -> None:
     path = ledger_of(work / "ledger.git", 0, waiting=many * EACH)
     git(path, "repack", "-adq")
     git(path, "pack-refs", "--all")
+    # It puts its own tree first in the path: the bridge of DECIDERS_TREE must be imported before.
+    from ledger import server
+
     with server(work) as serve:
         url = serve.url(path.name)
 
