@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -83,6 +83,7 @@ class There:
     standings: Sequence[Standing] = ()
     workflow_is: Mapping[str, Any] | Exception | None = None
     runs: Sequence[Started] | Exception = ()
+    closed_off: Collection[str] = ()  # namespaces, and workflow files, that nobody may read
     refuses: bool = False
     asked: list[str] = field(default_factory=list)
     written: list[Write] = field(default_factory=list)
@@ -93,12 +94,16 @@ class There:
 
     def workflow(self, named: Workflow) -> Any:
         self.asked.append("cluster")
+        if named.namespace in self.closed_off:
+            raise ClusterUnavailable(f"{named.namespace}: the cluster answered 403")
         if isinstance(self.workflow_is, Exception):
             raise self.workflow_is
         return self.workflow_is
 
     def started(self, file: str) -> Sequence[Started]:
         self.asked.append(file)
+        if file in self.closed_off:
+            raise ForgeUnavailable(f"{file}: GitHub answered 404")
         if isinstance(self.runs, Exception):
             raise self.runs
         return self.runs
@@ -338,3 +343,27 @@ def test_runs_that_cannot_be_listed_hide_no_end_of_a_workflow() -> None:
     says = told(there, a_page(ARGO), a_page(ACTIONS))
     assert says[0].endswith("is not known: it takes actions: read")
     assert says[1] == f"{ARGO.request.gate.key}: the run failed"
+
+
+def test_a_namespace_that_nobody_may_read_hides_no_end_in_another() -> None:
+    elsewhere = [
+        _decided(replace(a_request(f"Flow/1/gate/{nth}"), workflow=replace(RUN, namespace="hr")))
+        for nth in range(10, 20)
+    ]
+    there = There([*elsewhere, ARGO], a_run("Succeeded"), closed_off=["hr"])
+    says = told(there, *map(a_page, elsewhere), a_page(ARGO))
+    assert says == [
+        "whether the resumed runs have ended is not known: hr: the cluster answered 403",
+        f"{ARGO.request.gate.key}: the run finished",
+    ]
+    assert there.asked.count("cluster") == 4  # an answer may take long to fail
+
+
+def test_a_workflow_file_that_is_gone_hides_no_end_of_another() -> None:
+    gate = replace(ACTIONS.request.gate, key="gone.yml/77/production")
+    gone = _decided(replace(ACTIONS.request, gate=gate))
+    there = There([gone, ACTIONS], runs=[started(8, "success")], closed_off=["gone.yml"])
+    assert told(there, a_page(gone), a_page(ACTIONS)) == [
+        "whether the resumed runs have ended is not known: gone.yml: GitHub answered 404",
+        "deploy.yml/77/production: the run finished",
+    ]

@@ -8,10 +8,10 @@ recorded: a run's end is no decision.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
 from bridge.argo.compressed_nodes import UnreadableWorkflow
@@ -42,6 +42,8 @@ from bridge.render.run_again import workflow_file
 _LOOKED_FOR: Final = timedelta(days=7)
 #: Files of GitHub Actions whose runs are listed by one sweep: one request each.
 _FILES: Final = 3
+#: Failures in one namespace, after which no other workflow there is asked for: each may take long.
+_FAILURES: Final = 3
 #: GitHub's clock and the decider's differ by less.
 _CLOCKS: Final = timedelta(minutes=5)
 
@@ -57,6 +59,14 @@ class _Resumed:
     claims: tuple[Comment, ...]
 
 
+@dataclass(slots=True)
+class _Seen:
+    """By gate, how its run ended; and why that is not known of others."""
+
+    ends: dict[str, RunEnd] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
 def tell_ends(desk: Desk, decided: Look) -> tuple[Tended, ...]:
     """Edit the pages whose runs ended. `decided` has of each page its last comments alone."""
     since = desk.clock() - _LOOKED_FOR
@@ -69,13 +79,12 @@ def tell_ends(desk: Desk, decided: Look) -> tuple[Tended, ...]:
         for gate_id, standing in known.items()
         if standing.decision and standing.decision.decided_at >= since
     }
-    ends: dict[str, RunEnd] = {}
-    done = []
-    for look in (partial(_of_actions, desk, decided.site), partial(_of_argo, desk.cluster)):
-        try:
-            ends |= look(due)
-        except BridgeError as error:
-            done.append(Tended(f"whether the resumed runs have ended is not known: {error}"))
+    actions, argo = _of_actions(desk, decided.site, due), _of_argo(desk.cluster, due)
+    ends = {**actions.ends, **argo.ends}
+    done = [
+        Tended(f"whether the resumed runs have ended is not known: {why}")
+        for why in dict.fromkeys((*actions.unknown, *argo.unknown))
+    ]
     for each in resumed:
         # What the decider resumed itself, it knows better than the run's own side.
         own = awaited(each.comment)
@@ -113,11 +122,23 @@ def _told(desk: Desk, site: Site, at: _Resumed, standing: Standing, end: RunEnd)
 # -- Argo ------------------------------------------------------------------------------------------
 
 
-def _of_argo(cluster: Cluster | None, due: Mapping[str, Standing]) -> dict[str, RunEnd]:
+def _of_argo(cluster: Cluster | None, due: Mapping[str, Standing]) -> _Seen:
+    """What cannot be read, such as a namespace that is not the decider's, hides no other's end."""
+    seen, failed = _Seen(), Counter[str]()
     if cluster is None:
-        return {}
-    found = {gate_id: _of_workflow(cluster, standing) for gate_id, standing in due.items()}
-    return {gate_id: end for gate_id, end in found.items() if end}
+        return seen
+    for gate_id, standing in due.items():
+        place = standing.request.workflow.namespace if standing.request.workflow else ""
+        if failed[place] >= _FAILURES:
+            continue
+        try:
+            end = _of_workflow(cluster, standing)
+        except BridgeError as error:
+            failed[place] += 1
+            seen.unknown.append(str(error))
+        else:
+            seen.ends |= {gate_id: end} if end else {}
+    return seen
 
 
 def _of_workflow(cluster: Cluster, standing: Standing) -> RunEnd | None:
@@ -138,17 +159,19 @@ def _of_workflow(cluster: Cluster, standing: Standing) -> RunEnd | None:
 # -- GitHub Actions --------------------------------------------------------------------------------
 
 
-def _of_actions(desk: Desk, site: Site, due: Mapping[str, Standing]) -> dict[str, RunEnd]:
+def _of_actions(desk: Desk, site: Site, due: Mapping[str, Standing]) -> _Seen:
     files = {gate_id: workflow_file(standing.request) for gate_id, standing in due.items()}
-    listed = {
-        file: desk.forge.started(file)
-        for file in list(dict.fromkeys(filter(None, files.values())))[:_FILES]
-    }
-    found = {
-        gate_id: _first(listed.get(file or "", ()), due[gate_id], site)
-        for gate_id, file in files.items()
-    }
-    return {gate_id: end for gate_id, end in found.items() if end}
+    seen = _Seen()
+    listed: dict[str, Sequence[Started]] = {}
+    for file in list(dict.fromkeys(filter(None, files.values())))[:_FILES]:
+        try:
+            listed[file] = desk.forge.started(file)
+        except BridgeError as error:  # such as a file that is gone
+            seen.unknown.append(str(error))
+    for gate_id, name in files.items():
+        if end := _first(listed.get(name or "", ()), due[gate_id], site):
+            seen.ends[gate_id] = end
+    return seen
 
 
 def _first(runs: Sequence[Started], standing: Standing, site: Site) -> RunEnd | None:
