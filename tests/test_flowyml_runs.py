@@ -104,6 +104,31 @@ def test_only_runs_of_this_pipeline_from_this_time_on_are_listed(tmp_path: Path)
     assert runs(path, "other", (), None) == Runs((), (), ())
 
 
+def test_a_run_without_a_time_is_listed_whatever_the_time(tmp_path: Path) -> None:
+    path = store(tmp_path, {"review": a_gate()})
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("UPDATE runs SET created_at = NULL")
+        base.commit()
+    for since in (None, datetime(2026, 11, 2, tzinfo=UTC)):
+        assert [each.key for each in of(path, since=since).tasks] == ["shop/r1/review/1"]
+
+
+def test_a_run_of_many_approvals_takes_one_look_at_each_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+
+    def texts(assets: list[Any]) -> set[str]:
+        looked.append(len(assets))
+        return set(assets)
+
+    monkeypatch.setattr(flowyml_runs, "_texts", texts)
+    steps = {f"s{nth}": a_gate(f"s{nth}") for nth in range(20)}
+    steps |= {f"t{nth}": behind(f"s{nth}") for nth in range(20)}
+    assert len(of(store(tmp_path, steps)).tasks) == 20
+    assert len(looked) <= 2 * len(steps)
+
+
 @pytest.mark.parametrize(
     "said",
     [

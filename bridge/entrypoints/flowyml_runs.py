@@ -87,7 +87,9 @@ def _rows(store: Path, flow: str, since: datetime | None) -> Iterator[tuple[Any,
             _check(store, base)
             yield from base.execute(
                 "SELECT run_id, status, end_time, CASE WHEN length(CAST(metadata AS BLOB)) <= ?"
-                " THEN metadata END FROM runs WHERE pipeline_name = ? AND created_at >= ?"
+                " THEN metadata END FROM runs WHERE pipeline_name = ?"
+                # One without a time may be of any time.
+                " AND (created_at >= ? OR created_at IS NULL)"
                 " ORDER BY created_at DESC, rowid DESC",
                 # SQLite's CURRENT_TIMESTAMP: in UTC, to the second.
                 (_MOST, flow, f"{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if since else ""),
@@ -136,19 +138,18 @@ def _tasks(
     run: str, found: Mapping[str, Any], names: Collection[str], ended: datetime | None
 ) -> Iterator[TaskRun]:
     gates = {name for name, step in found.items() if set(marks(name)) <= _texts(step["outputs"])}
-    behind = {
-        gate: [name for name, step in found.items() if marks(gate)[1] in _texts(step["inputs"])]
-        for gate in gates
-    }
+    # Each step is looked at once: a run can be made to have a hundred thousand gates.
+    began = {mark for step in found.values() if _has_run(step) for mark in _texts(step["inputs"])}
     for name, step in found.items():
         key = f"{run}/{name}/1"
         if name in gates:
             if not names or name in names:
                 # An approval that was refused is a step that failed.
-                ran = step["success"] or any(_has_run(found[each]) for each in behind[name])
+                ran = step["success"] or marks(name)[1] in began
                 yield TaskRun(key, True, ran, _ROOT, ended)
         elif name in names:
-            own = [gate for gate in found if gate in gates and name in behind[gate]]
+            needs = _texts(step["inputs"])
+            own = [gate for gate in found if gate in gates and marks(gate)[1] in needs]
             for gate in own:
                 of_gate = f"{run}/{gate}/1"
                 yield TaskRun(key, True, _has_run(step), _ROOT, ended, gate=of_gate)
