@@ -337,6 +337,7 @@ def test_the_repository_is_read_from_the_remotes_address(
         "git@gitlab.com:acme/models.git",
         "ssh://git@gitlab.com:22/acme/models.git",
         "git@notgithub.com:acme/models.git",
+        "git@github.com-evil.test:acme/models.git",
         "https://github.com.evil.test/acme/models",
         "https://github.com-work/acme/models",
     ],

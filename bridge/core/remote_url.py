@@ -100,7 +100,9 @@ def _may_mean(host: str, server: str) -> bool:
 
     https://docs.github.com/en/authentication/troubleshooting-ssh/using-ssh-over-the-https-port
     """
-    return "." not in host or host == f"ssh.{server}" or host.startswith(f"{server}-")
+    # `github.com-evil.com` is a name that somebody can register.
+    alias = host.removeprefix(f"{server}-")
+    return "." not in alias or host == f"ssh.{server}"
 
 
 def part_secret(remote: str) -> tuple[str, dict[str, str]]:
