@@ -12,6 +12,8 @@ import pytest
 from bridge.core.delivery import Workflow
 from bridge.core.errors import ClusterUnavailable, ForgeUnavailable
 from bridge.core.model import ApprovalRequest, Gate, Standing
+from bridge.gates import on_github
+from bridge.gates.on_github import OnGitHub
 from bridge.gates.open_page import Desk
 from bridge.gates.run_ends import tell_ends
 from bridge.pages import page_text
@@ -289,6 +291,60 @@ def test_a_claim_about_a_run_that_the_decider_resumed_itself_does_not_count() ->
     told(there, page)
     assert [type(each) for each in there.written] == [Amend, Remove]
     assert "**Failed:** the workflow `ml/run-1` ended as `Failed`." in str(there.written[0])
+
+
+@dataclass
+class Pages:
+    """GitHub, as far as a run's own side needs it."""
+
+    shown: dict[int, Page]
+    locked: Collection[int] = ()
+    said: list[int] = field(default_factory=list)
+
+    def find(self, *_: object) -> Look:
+        return Look(pages.SITE, tuple(self.shown.values()))
+
+    def say(self, page: Page, claim: str) -> None:
+        if page.number in self.locked:
+            raise ForgeUnavailable("GitHub answered 403: the conversation is locked")
+        self.said.append(page.number)
+        comment = Comment(
+            f"IC_{page.number}", pages.OPENER, claim, DECIDED, "https://github.test/d"
+        )
+        self.shown[page.number] = replace(page, comments=(*page.comments, comment))
+
+
+def the_run_says(
+    monkeypatch: pytest.MonkeyPatch, at: Pages, of: Sequence[Standing], *, well: bool
+) -> None:
+    number = {each.request.gate.id: nth for nth, each in enumerate(of)}
+    monkeypatch.setattr(on_github, "own_page", lambda _, gate, __: at.shown.get(number[gate]))
+    venue = OnGitHub(*cast(Any, (None, There(of), None, lambda: DECIDED, lambda: at)))
+    venue.say_ended(list(number), well=well)
+
+
+def test_one_page_that_takes_no_comment_keeps_the_claim_from_no_other_and_doubles_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    three = [_decided(a_request(f"Flow/1/gate/{nth}")) for nth in range(3)]
+    of = {nth: replace(a_page(each), number=nth) for nth, each in enumerate(three)}
+    at = Pages(of, locked=[1])
+    for _ in range(3):
+        with pytest.raises(ForgeUnavailable, match="locked"):
+            the_run_says(monkeypatch, at, three, well=False)
+    assert at.said == [0, 2]
+    at.locked = ()
+    the_run_says(monkeypatch, at, three, well=True)  # it was retried, and ended otherwise
+    assert at.said == [0, 2, 0, 1, 2]
+
+
+def test_a_page_that_says_how_the_run_ended_gets_no_claim_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = text(ARGO, "**Finished:** the workflow `ml/run-1` ended as `Succeeded`.")
+    at = Pages({0: a_page(ARGO, body=ended)})
+    the_run_says(monkeypatch, at, [ARGO], well=True)
+    assert at.said == []
 
 
 # -- who is believed, and what fails ---------------------------------------------------------------

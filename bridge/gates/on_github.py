@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from bridge.core.digest import digest_of
+from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Condition, Outcome, Vote
 from bridge.core.listing import OpenGate
 from bridge.core.model import (
@@ -31,7 +32,7 @@ from bridge.gates.post_answer import answer, explain
 from bridge.gates.recording import Deciding
 from bridge.gates.venue import Ballot, Explained, Opened, Voted, asked_anew
 from bridge.gates.verify import Compute, asked_again, verify_gate
-from bridge.pages.afterwards import end_claim
+from bridge.pages.afterwards import end_claim, says_end
 
 #: Pages on which a run says how it ended: one request each.
 _ENDS: Final = 50
@@ -93,7 +94,8 @@ class OnGitHub:
         return standing  # the decider asks the cluster whether the run has ended
 
     def say_ended(self, gate_ids: Sequence[str], *, well: bool) -> None:
-        """In this account's own voice: the decider repeats it as a claim."""
+        """In this account's own voice: the decider repeats it as a claim. A page that says it
+        already is left as it is, so this can be tried again; the last failure is raised."""
         known = self.ledger.decided(dict.fromkeys(gate_ids[:_ENDS]))
         passed = [each for each in known.values() if _goes_on(each)]
         if not passed:
@@ -101,10 +103,17 @@ class OnGitHub:
         branches = [each.request.gate.branch for each in passed]
         issues = [each.request.opened_at for each in passed if each.request.policy.via is Via.ISSUE]
         look = self._forge.find(branches, min(issues, default=None))
+        failed = None
         for each in passed:
             page = own_page(look, each.request.gate.id, each.request.policy.via)
-            if page:
+            if page is None or says_end(page, each.request, look.site.voices, well=well):
+                continue
+            try:
                 self._forge.say(page, end_claim(each.request, each.commit, well=well))
+            except BridgeError as error:  # such as a conversation that somebody locked
+                failed = error
+        if failed:
+            raise failed
 
     def vote(self, standing: Standing, ballot: Ballot) -> Deciding[Voted]:
         yield from ()  # it decides nothing

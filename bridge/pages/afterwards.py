@@ -15,7 +15,7 @@ from bridge.core.model import ApprovalRequest, Decision
 from bridge.core.sanitize import in_code
 from bridge.pages.marker import Part, Seal, seal_of
 from bridge.pages.model import Comment, Page, Site, Voices
-from bridge.pages.status_comment import untouched
+from bridge.pages.status_comment import newest, untouched
 from bridge.render.run_again import asks_again, workflow_file
 
 RESUMED: Final = "**Resumed:** "
@@ -106,6 +106,14 @@ def _is_claim(comment: Comment, of: Seal, voices: Voices) -> bool:
 def claimed_end(claims: Sequence[Comment]) -> RunEnd | None:
     """What the newest says. None of its words is repeated."""
     return _CLAIMS[claims[-1].body.startswith(_FINISHED)] if claims else None
+
+
+def says_end(page: Page, request: ApprovalRequest, voices: Voices, *, well: bool) -> bool:
+    """Whether its status comment says that the run ended, or the newest claim how."""
+    status = newest(page, voices)
+    claims = claims_of(page, Seal(Part.END, request.gate.id, digest_of(request), ""), voices)
+    said = claimed_end(claims)
+    return (status is not None and has_ended(status)) or (said is not None and said.well == well)
 
 
 def has_ended(status: Comment) -> bool:
