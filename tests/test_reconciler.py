@@ -157,9 +157,11 @@ class Pages:
 
     def __init__(self, refuses: int) -> None:
         self.refuses = refuses
+        self.of: str | None = None
         self.said: list[tuple[tuple[str, ...], bool]] = []
 
-    def say_ended(self, gate_ids: Sequence[str], *, well: bool) -> None:
+    def say_ended(self, gate_ids: Sequence[str], *, well: bool, uid: str | None = None) -> None:
+        self.of = uid
         if self.refuses:
             self.refuses -= 1
             raise ForgeUnavailable("GitHub answered 502")
@@ -188,6 +190,7 @@ def test_how_a_run_ended_is_said_once_however_often_it_is_seen(phase: str, well:
     pages = Pages(refuses=0)
     assert ends_said(pages, a_run("Running"), a_run(phase), a_run(phase)) == []
     assert pages.said == [(("3fa9",), well)]
+    assert pages.of == "u-1"
 
 
 @pytest.mark.parametrize(

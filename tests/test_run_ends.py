@@ -315,12 +315,17 @@ class Pages:
 
 
 def the_run_says(
-    monkeypatch: pytest.MonkeyPatch, at: Pages, of: Sequence[Standing], *, well: bool
+    monkeypatch: pytest.MonkeyPatch,
+    at: Pages,
+    of: Sequence[Standing],
+    *,
+    well: bool,
+    uid: str | None = None,
 ) -> None:
     number = {each.request.gate.id: nth for nth, each in enumerate(of)}
     monkeypatch.setattr(on_github, "own_page", lambda _, gate, __: at.shown.get(number[gate]))
     venue = OnGitHub(*cast(Any, (None, There(of), None, lambda: DECIDED, lambda: at)))
-    venue.say_ended(list(number), well=well)
+    venue.say_ended(list(number), well=well, uid=uid)
 
 
 def test_one_page_that_takes_no_comment_keeps_the_claim_from_no_other_and_doubles_none(
@@ -343,8 +348,19 @@ def test_a_page_that_says_how_the_run_ended_gets_no_claim_of_it(
 ) -> None:
     ended = text(ARGO, "**Finished:** the workflow `ml/run-1` ended as `Succeeded`.")
     at = Pages({0: a_page(ARGO, body=ended)})
-    the_run_says(monkeypatch, at, [ARGO], well=True)
+    the_run_says(monkeypatch, at, [ARGO], well=True, uid="u-1")
     assert at.said == []
+
+
+@pytest.mark.parametrize(("uid", "said"), [("u-1", [0]), ("u-2", []), (None, [1])])
+def test_a_workflow_says_nothing_of_the_gate_of_another(
+    monkeypatch: pytest.MonkeyPatch, uid: str | None, said: list[int]
+) -> None:
+    both = [of_argo("7"), LOCAL]  # of two gates
+    of = {n: replace(a_page(each, body=text(each, "-")), number=n) for n, each in enumerate(both)}
+    at = Pages(of)
+    the_run_says(monkeypatch, at, both, well=False, uid=uid)
+    assert at.said == said
 
 
 # -- who is believed, and what fails ---------------------------------------------------------------

@@ -55,7 +55,7 @@ class EndedRuns:
             del self._due[uid]
             ended.tries += 1
             try:
-                venue.say_ended(ended.gates, well=ended.well)
+                venue.say_ended(ended.gates, well=ended.well, uid=uid)
             except BridgeError as error:
                 failed = error
                 if ended.tries < _TRIES:

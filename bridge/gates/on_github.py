@@ -93,11 +93,12 @@ class OnGitHub:
     def withdraw(self, standing: Standing, why: str) -> Standing:
         return standing  # the decider asks the cluster whether the run has ended
 
-    def say_ended(self, gate_ids: Sequence[str], *, well: bool) -> None:
+    def say_ended(self, gate_ids: Sequence[str], *, well: bool, uid: str | None = None) -> None:
         """In this account's own voice: the decider repeats it as a claim. A page that says it
         already is left as it is, so this can be tried again; the last failure is raised."""
         known = self.ledger.decided(dict.fromkeys(gate_ids[:_ENDS]))
-        passed = [each for each in known.values() if _goes_on(each)]
+        # Who makes workflows may write anybody's gate into one.
+        passed = [e for e in known.values() if _goes_on(e) and _uid(e.request) == uid]
         if not passed:
             return
         branches = [each.request.gate.branch for each in passed]
@@ -137,6 +138,10 @@ class OnGitHub:
     def settle(self, standing: Standing) -> Deciding[Standing]:
         yield from ()
         return standing
+
+
+def _uid(request: ApprovalRequest) -> str | None:
+    return request.workflow.uid if request.workflow else None
 
 
 def _goes_on(standing: Standing) -> bool:

@@ -106,7 +106,7 @@ class ThisMachine:
         verb = decide(self.ledger, self.notices, standing, evidence)
         return record_now(self.ledger, verb)[1]
 
-    def say_ended(self, gate_ids: Sequence[str], *, well: bool) -> None:
+    def say_ended(self, gate_ids: Sequence[str], *, well: bool, uid: str | None = None) -> None:
         """There are no pages here."""
 
     def vote(self, standing: Standing, ballot: Ballot) -> Deciding[Voted]:

@@ -134,9 +134,9 @@ class Venue(Protocol):
         """The gate after its run has ended. It stays undecided if recording that is not ours."""
         ...
 
-    def say_ended(self, gate_ids: Sequence[str], *, well: bool) -> None:
+    def say_ended(self, gate_ids: Sequence[str], *, well: bool, uid: str | None = None) -> None:
         """Say on the pages of these gates, if they were decided and have any, how the run ended
-        that waited there."""
+        that waited there: the workflow with this uid, or a run that is none of Argo's."""
         ...
 
     # -- for a person --------------------------------------------------------------------------
