@@ -41,21 +41,24 @@ class Cost:
     wall: float
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--many", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     print("| measure | requests | at most | git | seconds |\n|---|---|---|---|---|")
+    missed = False
     for name, most, cost in rows(asked.many, asked.rounds):
         print(f"| {name} | {cost.api} | {most} | {cost.git} | {cost.wall:.2f} |", flush=True)
+        missed |= cost.api > most
+    return int(missed)
 
 
 def rows(many: int, rounds: int) -> Iterator[tuple[str, int, Cost]]:
     with tempfile.TemporaryDirectory() as folder, world(Path(folder), POLICY) as at:
         yield from one_gate(at, rounds)
     with tempfile.TemporaryDirectory() as folder, world(Path(folder), BY_PERMISSION) as at:
-        yield "decide a gate, two permissions read", 7, typical(at, rounds, _two_votes)
+        yield "decide a gate, two permissions read", 8, typical(at, rounds, _two_votes)
     with tempfile.TemporaryDirectory() as folder, world(Path(folder), POLICY) as at:
         yield from on_new_runners(at, rounds)
     with tempfile.TemporaryDirectory() as folder, world(Path(folder), POLICY) as at:
@@ -72,9 +75,10 @@ def one_gate(at: World, rounds: int) -> Iterator[tuple[str, int, Cost]]:
     yield "open a gate", 5, middle(opened)
     # All that a step does while it waits; a workflow on Argo does not even that.
     yield "wait: see whether the record has moved", 0, cost_of(at, at.desk().ledger.head)
-    yield "decide a gate by a review", 5, typical(at, rounds, _one_vote)
+    # One of them looks for the gate's issues that changed: an objection may be in each of them.
+    yield "decide a gate by a review", 6, typical(at, rounds, _one_vote)
     pull = at.open("Look/1/deploy/1")
-    yield "look at a gate where nothing changed", 1, cost_of(at, lambda: at.tend(pull))
+    yield "look at a gate where nothing changed", 2, cost_of(at, lambda: at.tend(pull))
 
 
 def on_new_runners(at: World, rounds: int) -> Iterator[tuple[str, int, Cost]]:
@@ -126,4 +130,4 @@ def cost_of(at: World, act: Callable[[], object]) -> Cost:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -85,6 +85,13 @@ def test_deciding_takes_two_more_for_what_was_edited(at: World) -> None:
     assert at.recorded(pull)
 
 
+def test_a_look_at_an_unchanged_gate_takes_two(at: World) -> None:
+    pull = at.open()
+    at.tend(pull)
+    assert asked(at, lambda: at.tend(pull)) == 2  # the page, and the gate's issues that changed
+    assert not at.recorded(pull)
+
+
 def test_a_decision_on_a_runner_without_a_clone_takes_eight_exchanges_with_git(at: World) -> None:
     taken = []
     for run in range(2):  # the second is compared with the first
