@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,26 @@ def test_a_hostile_name_makes_no_markup() -> None:
     assert "@all" not in page
     assert "<img" not in page
     assert "fixes #1" not in page
+
+
+def test_a_hostile_request_of_many_and_long_names_compares_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[int] = []
+
+    class Counted(difflib.SequenceMatcher[str]):
+        def ratio(self) -> float:
+            compared.append(max(len(self.a), len(self.b)))
+            return 0.0
+
+    monkeypatch.setattr(difflib, "SequenceMatcher", Counted)
+    names = [Unmatched(Option.PICTURES, f"wanted{nth}" * 100) for nth in range(MOST * 2)]
+    there = tuple(number(f"there{nth}" * 100) for nth in range(600))
+    said = list(notes(asked(*names, artifacts=there)))
+    assert len(said) == MOST
+    assert "and 592 more" in str(said[0])
+    assert len(compared) == MOST * 500
+    assert max(compared) == 200
 
 
 def test_an_approval_is_bound_to_what_the_page_said_of_the_declaration() -> None:

@@ -15,6 +15,9 @@ ROOTS: Final = ("self", "inputs", "params")
 _LONGEST_VALUE: Final = 300
 LONGEST_MESSAGE: Final = 16_000
 _MOST_NAMES: Final = 8
+#: Of the names that there are, and of one, what is compared: somebody can write a request of many.
+_MOST_COMPARED: Final = 500
+_COMPARED: Final = 200
 #: Attributes by which a template could reach Python's own objects.
 INSIDES: Final = frozenset({"gi_frame", "cr_frame", "ag_frame", "tb_frame", "f_globals"})
 #: `<Model object at 0x7f…>` is another text in every process, and the digest is over the text.
@@ -169,10 +172,10 @@ def there_are(wanted: str, there: set[str]) -> str:
     from difflib import SequenceMatcher
 
     def distance(name: str) -> tuple[float, str]:
-        return -SequenceMatcher(None, wanted, name).ratio(), name
+        return -SequenceMatcher(None, wanted[:_COMPARED], name[:_COMPARED]).ratio(), name
 
-    nearest = sorted(there, key=distance)
-    more = f" and {len(nearest) - _MOST_NAMES} more" if len(nearest) > _MOST_NAMES else ""
+    nearest = sorted(sorted(there)[:_MOST_COMPARED], key=distance)
+    more = f" and {len(there) - _MOST_NAMES} more" if len(there) > _MOST_NAMES else ""
     return f"there is {', '.join(nearest[:_MOST_NAMES])}{more}" if nearest else "there is nothing"
 
 

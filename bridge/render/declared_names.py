@@ -23,7 +23,7 @@ class Note:
 
 
 def notes(asked: Draft | ApprovalRequest) -> Iterator[Note]:
-    for each in asked.unmatched:
+    for each in asked.unmatched[:MOST]:  # somebody can write a request with more
         there = _there(asked.artifacts, each.option, each.name)
         yield Note(each.option, f"names {each.name}, which does not exist{there}")
     named = [each for each in asked.artifacts if each.better and each.is_read and not each.metric]
