@@ -217,6 +217,18 @@ def test_a_run_that_may_not_be_the_one_says_nothing(runs: Sequence[Started]) -> 
     assert told(there, a_page(ACTIONS)) == []
 
 
+def test_every_file_has_its_turn_though_one_sweep_lists_three() -> None:
+    five = [
+        _decided(replace(ACTIONS.request, gate=replace(ACTIONS.request.gate, key=f"f{n}.yml/7/p")))
+        for n in range(5)
+    ]
+    there = There(five)
+    for second in range(5):
+        told(there, *map(a_page, five), now=DECIDED + timedelta(seconds=second))
+        assert len([each for each in there.asked if each != "ledger"]) == 3 * (second + 1)
+    assert {f"f{n}.yml" for n in range(5)} <= set(there.asked)
+
+
 def test_many_gates_of_one_file_take_one_list() -> None:
     there = There([ACTIONS, ARGO], runs=[started(8, "success")])
     told(there, a_page(ACTIONS), a_page(ACTIONS), a_page(ARGO))

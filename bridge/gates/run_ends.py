@@ -163,7 +163,10 @@ def _of_actions(desk: Desk, site: Site, due: Mapping[str, Standing]) -> _Seen:
     files = {gate_id: workflow_file(standing.request) for gate_id, standing in due.items()}
     seen = _Seen()
     listed: dict[str, Sequence[Started]] = {}
-    for file in list(dict.fromkeys(filter(None, files.values())))[:_FILES]:
+    named = list(dict.fromkeys(filter(None, files.values())))
+    # Each sweep begins at another one: three whose runs go on for days must not hide the others.
+    first = int(desk.clock().timestamp()) % len(named) if len(named) > _FILES else 0
+    for file in (named[first:] + named[:first])[:_FILES]:
         try:
             listed[file] = desk.forge.started(file)
         except BridgeError as error:  # such as a file that is gone
