@@ -686,6 +686,18 @@ def test_a_sweep_finds_a_gate_whose_branch_is_gone(at: World, how: str) -> None:
     assert len(at.repo.pulls) == 2
 
 
+def test_pages_of_old_runs_that_cannot_be_read_hide_no_gate_whose_branch_is_gone(
+    at: World,
+) -> None:
+    pull = at.open()
+    at.repo.push(at.bob, f"refs/heads/{pull.head_ref}", None)
+    refused = b'{"data": null, "errors": [{"type": "INTERNAL", "message": "too much"}]}'
+    at.github.faults.answer(200, refused, kind="graphql", containing="approvedPulls")
+    said = at.sweep()
+    assert pull.labels == ["gate:withdrawn"]
+    assert any("whether resumed runs have ended is not known" in each.says for each in said)
+
+
 # -- what was shown --------------------------------------------------------------------------------
 
 

@@ -46,6 +46,7 @@ from bridge.pages.model import (
     Account,
     Amend,
     Close,
+    Closed,
     Label,
     Look,
     Page,
@@ -107,12 +108,14 @@ def sweep(desk: Desk) -> tuple[Tended, ...]:
     unread = [f"gate {gate_id}: {why}" for gate_id, why in whose.unread.items()]
     strays = dict.fromkeys((*whose.strays, *stranded.strays))
     failed = (Tended(why, failed=True) for why in (*unread, *strays))
-    return (*done, *_ends(desk, closed.decided), *failed)
+    return (*done, *_ends(desk, closed), *failed)
 
 
-def _ends(desk: Desk, decided: Look) -> tuple[Tended, ...]:
+def _ends(desk: Desk, closed: Closed) -> tuple[Tended, ...]:
+    if closed.unread:
+        return (Tended(f"whether resumed runs have ended is not known: {closed.unread}"),)
     try:
-        return tell_ends(desk, decided)
+        return tell_ends(desk, closed.decided)
     except Exception as error:  # noqa: BLE001 - what it says of old gates hides nothing of new ones
         says = str(error) if isinstance(error, BridgeError) else report(error, os.environ)
         return (Tended(f"whether resumed runs have ended is not known: {says}"),)

@@ -151,13 +151,17 @@ class GitHub:
                 yield from part["nodes"]
 
     def closed(self) -> Closed:
-        found = self._query(queries.CLOSED, {"label": WAITING})
-        stranded = self._look_of(found, lambda: found["pages"]["stranded"]["nodes"])
-        parts = [found["pages"][each]["nodes"] for each in queries.DECIDED]
-        pages = self._understood(
-            lambda: tuple(words.last_said(node) for nodes in parts for node in nodes if node)
-        )
-        return Closed(stranded, replace(stranded, pages=pages))
+        try:
+            found = self._query(queries.CLOSED, {"label": WAITING})
+            pages = self._understood(lambda: tuple(_decided(found["pages"])))
+            stranded = self._stranded(found)
+            return Closed(stranded, replace(stranded, pages=pages))
+        except ForgeUnavailable as error:  # old runs must not hide a page that still waits
+            stranded = self._stranded(self._query(queries.STRANDED, {"label": WAITING}))
+            return Closed(stranded, replace(stranded, pages=()), str(error))
+
+    def _stranded(self, found: Json) -> Look:
+        return self._look_of(found, lambda: found["pages"]["stranded"]["nodes"])
 
     def waiting(self) -> Look:
         found = self._query(queries.WAITING_ISSUES, {"label": WAITING, "after": None})
@@ -451,6 +455,11 @@ class GitHub:
 
 
 _MISSING = (["page", "issueOrPullRequest"], ["named"])
+
+
+def _decided(pages: Json) -> Iterator[Page]:
+    for each in queries.DECIDED:
+        yield from (words.last_said(node) for node in pages[each]["nodes"] if node)
 
 
 def _titles(found: Json, since: datetime) -> dict[int, str]:

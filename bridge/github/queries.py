@@ -136,18 +136,27 @@ _LAST_SAID = (
 )
 #: Approved gates, and those whose run may go on without the step (`on_reject="skip"`): by label.
 _DECIDED = (("approved", AT_ONCE), ("rejected", 20), ("expired", 20))
-CLOSED = (
-    f"query Closed($owner: String!, $name: String!, $label: String!) {{ {SITE}"
-    f" pages: repository(owner: $owner, name: $name) {{ stranded: pullRequests(first: {AT_ONCE},"
-    f" labels: [$label], states: [CLOSED, MERGED], {_NEWEST}) {{ nodes {{ ...Page }} }}"
-    + "".join(
+
+
+def _closed(decided: str) -> str:
+    return (
+        f"query Closed($owner: String!, $name: String!, $label: String!) {{ {SITE}"
+        " pages: repository(owner: $owner, name: $name) {"
+        f" stranded: pullRequests(first: {AT_ONCE}, labels: [$label],"
+        f" states: [CLOSED, MERGED], {_NEWEST}) {{ nodes {{ ...Page }} }}"
+        f"{decided} }} }} {PAGE} {ACCOUNT}"
+    )
+
+
+STRANDED = _closed("")
+CLOSED = _closed(
+    "".join(
         f' {label}Pulls: pullRequests(first: {most}, labels: ["{LABELS}{label}"],'
         f" states: [CLOSED, MERGED], {_NEWEST}) {{ {_LAST_SAID} }}"
         f' {label}Issues: issues(first: {most}, labels: ["{LABELS}{label}"], states: [CLOSED],'
         f" {_NEWEST}) {{ {_LAST_SAID} }}"
         for label, most in _DECIDED
     )
-    + f" }} }} {PAGE} {ACCOUNT}"
 )
 DECIDED = tuple(f"{label}{kind}" for label, _ in _DECIDED for kind in ("Pulls", "Issues"))
 ONE_PAGE = (

@@ -330,6 +330,7 @@ class Closed:
 
     stranded: Look  # they still say that they wait
     decided: Look  # with their last comments alone, which are no evidence
+    unread: str | None = None  # why these are not known
 
 
 # -- what the bridge writes ------------------------------------------------------------------------
