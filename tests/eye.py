@@ -16,7 +16,9 @@ import pandas as pd
 from cmarkgfm.cmark import Options
 
 from bridge.core.artifacts import summarise
+from bridge.core.branches import asking_for
 from bridge.core.model import Artifact, Kind, Link
+from bridge.core.unmatched import Option, Unmatched
 from tests.forge import World
 from tests.github.pulls import PullRequest
 
@@ -122,7 +124,36 @@ def pages(at: World) -> list[Seen]:
     at.github.clock.advance(minutes=1)
     other.comment(at.alice, "/reject the accuracy fell by a quarter")
     at.tend(other)
-    return [*seen, _seen("rejected", other, at.status(other))]
+    return [*seen, _seen("rejected", other, at.status(other)), _choice(at)]
+
+
+def _choice(at: World) -> Seen:
+    """A join of many branches that asks which of them to keep. Its prompt is another one than that
+    of the last approved run, and its declaration names an artifact that it has not."""
+    before = _joined(at, 9, "Answer kindly.\nBe short.\nNever guess.")
+    before.comment(at.alice, "/approve")
+    before.comment(at.bob, "/approve")
+    at.tend(before)
+    assert at.recorded(before)
+    return _seen("choice", _joined(at, 10, f"Answer kindly.\n{'Be very short indeed. ' * 9}"))
+
+
+def _joined(at: World, run: int, prompt: str) -> PullRequest:
+    countries = ["de", "fr", "a-long-name-of-a-country-2026"]
+    values = {f"train[{each}].accuracy": 0.9 - 0.2 * n for n, each in enumerate(countries)}
+    values |= {f"train[{each}].false_positive_rate": 0.012345678 for each in countries}
+    artifacts = tuple(
+        summarise(name, value, digest=f"sha256:{name + str(value)[-40:]:0<64}")
+        for name, value in {**values, "prompt": prompt}.items()
+    )
+    return at.open(
+        f"Train/{run}/deploy/12",
+        schema=asking_for(None, countries),
+        artifacts=artifacts,
+        message="Publish these?",
+        kind=Kind("Train", "deploy", name="countries"),
+        unmatched=(Unmatched(Option.BETTER, "false_positive_rates"),),
+    )
 
 
 def _seen(name: str, pull: PullRequest, *status: str) -> Seen:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
 from bridge.core.sanitize import (
     harmless_block,
     harmless_line,
+    harmless_name,
     harmless_subject,
     harmless_terminal,
     one_line,
@@ -125,9 +126,13 @@ def test_no_line_of_a_page_is_a_command(value: str) -> None:
     assert not re.search(r"(?m)^\s*/", render.request_md(asked(value)))
 
 
-@given(VALUES)
-def test_a_harmless_line_reads_as_the_value_does(value: str) -> None:
-    line = harmless_line(value)
+@pytest.mark.parametrize("harmless", [harmless_line, harmless_name])
+@given(value=VALUES)
+@example(value="a_long_name. and.www.example._x_")
+def test_a_harmless_line_reads_as_the_value_does(
+    harmless: Callable[[str], str], value: str
+) -> None:
+    line = harmless(value)
     assert "\n" not in line
     assert plain(line) == one_line(value)
     read = reads(f"x {line} x").replace("\u200b", "")

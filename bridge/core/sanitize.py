@@ -143,6 +143,9 @@ _GAPS: Final = re.compile(
 #: Seven digits are a count of rows before they are a commit.
 _COMMIT: Final = re.compile(r"\b(?=[0-9]*[a-f])[0-9a-f]{7,40}\b", re.IGNORECASE)
 _GAP: Final = "&#8203;"
+#: A browser breaks a word behind a hyphen, and not behind these.
+_BREAKS: Final = re.compile(r"(?<=[_.])(?=[^\W_])")
+_LONG: Final = 12
 
 
 def harmless_line(text: str) -> str:
@@ -156,6 +159,12 @@ def harmless_line(text: str) -> str:
     line = _MARKUP.sub(lambda match: _entity(match[0]), line)
     line = _NUMBERED.sub(lambda match: match[1] + _entity(match[2]), line)
     return line.replace("\0", _GAP)
+
+
+def harmless_name(name: str) -> str:
+    """The same of a name in a table. A long one may be broken, so that it fits a phone."""
+    parts = _BREAKS.split(name) if len(name) > _LONG else [name]
+    return _GAP.join(map(harmless_line, parts))
 
 
 def harmless_subject(text: str) -> str:

@@ -29,6 +29,7 @@ from bridge.core.sanitize import (
     cut,
     harmless_block,
     harmless_line,
+    harmless_name,
     harmless_subject,
     harmless_terminal,
     no_html,
@@ -152,7 +153,7 @@ def _summary(
         "before": f"run {request.against}" if request.against else "last approved",
         **_branches(request, most_rows / 3),
         "notes": [asdict(each) for each in notes(request)],
-        "values": shown,
+        "values": [{**each, "name": _name(each["name"])} for each in shown],
         "values_left": len(values) - len(shown),
         "same": comparison.same_besides(request),
         "pictures": [
@@ -181,10 +182,14 @@ def _branches(request: ApprovalRequest, most: float) -> dict[str, Any]:
     ]
     fit = _within(most, rows)
     return {
-        "columns": [shortened_name(each, 40) for each in found.columns],
-        "branches": [list(each.values()) for each in fit],
+        "columns": [_name(shortened_name(each, 40)) for each in found.columns],
+        "branches": [[_name(name), *cells] for name, *cells in map(dict.values, fit)],
         "branches_left": len(rows) - len(fit),
     }
+
+
+def _name(name: str) -> Ready:
+    return Ready(harmless_name(name))
 
 
 def _shown(value: Any) -> str:
