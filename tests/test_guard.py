@@ -359,3 +359,23 @@ def test_a_spec_that_is_not_as_argo_has_it_is_a_fault_and_no_crash(
     spec: dict[str, Any], fault: str
 ) -> None:
     assert fault in refusal(one({"container": {"image": "x"}}, **spec))
+
+
+@pytest.mark.parametrize("where", ["the spec", "templateDefaults"])
+def test_a_gate_whose_pods_would_have_no_token_is_refused(where: str) -> None:
+    plain = {"container": {"image": "x"}}
+
+    def made(**more: Any) -> Any:
+        own = {"automountServiceAccountToken": False, **more}
+        return one(plain, **own) if where == "the spec" else one(plain, templateDefaults=own)
+
+    said = refusal(made())
+    assert f"{where} has automountServiceAccountToken: false" in said
+    assert "no gate could ask" in said
+    assert checks(gated(made(executor={"serviceAccountName": "executor"}))) == ["hitl-verify"]
+
+
+def test_what_a_template_defaults_goes_before_the_token_of_the_spec() -> None:
+    defaults = {"automountServiceAccountToken": True}
+    spec = {"automountServiceAccountToken": False, "templateDefaults": defaults}
+    assert checks(gated(one({"container": {"image": "x"}}, **spec))) == ["hitl-verify"]

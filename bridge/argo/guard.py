@@ -223,12 +223,30 @@ def default_faults(spec: Mapping[str, Any]) -> list[str]:
         *_pod_faults("the spec", {"podSpecPatch": spec.get("podSpecPatch")}),
         *_pod_faults("templateDefaults", defaults),
     ]
+    faults += _without_token(spec, defaults)
     if defaults.get("initContainers"):
         faults.append(
             "templateDefaults has initContainers, which could run before the check of a gate: give"
             " them to the templates that need them"
         )
     return faults
+
+
+def _without_token(spec: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[str]:
+    """Argo makes no pod whose executor has no token: neither asks a gate there, nor says so.
+
+    https://github.com/argoproj/argo-workflows/blob/v4.1.2/workflow/controller/workflowpod.go
+    """
+    key = "automountServiceAccountToken"
+    where = "templateDefaults" if defaults.get(key) is not None else "the spec"
+    holds = defaults if where == "templateDefaults" else spec
+    executors = (each.get("executor") for each in (defaults, spec))
+    named = any(isinstance(each, dict) and each.get("serviceAccountName") for each in executors)
+    if holds.get(key) is False and not named:
+        yield (
+            f"{where} has {key}: false and there is no executor.serviceAccountName: Argo makes no"
+            " pod then, so no gate could ask. Name the service account of the executor"
+        )
 
 
 def _pod_faults(where: str, holds: Mapping[str, Any]) -> Iterator[str]:
