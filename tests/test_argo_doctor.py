@@ -79,6 +79,10 @@ RETRIES = "spec: {templateDefaults: {retryStrategy: {limit: 2}}}"
             {"workflowDefaults": "spec: {templateDefaults: {memoize: {key: k}}}"},
             (Level.FAULT, Level.NOTE),
         ),
+        (
+            {"workflowDefaults": "spec: {automountServiceAccountToken: false}"},
+            (Level.FAULT, Level.NOTE),
+        ),
         ({"workflowDefaults": "spec: [3]"}, (Level.FINE, Level.NOTE)),
     ],
 )
