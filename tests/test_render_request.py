@@ -139,6 +139,13 @@ def test_a_harmless_line_reads_as_the_value_does(
     assert read.split() == ["x", *one_line(value).split(), "x"]
 
 
+def test_a_long_name_in_a_table_may_be_broken_so_that_it_fits_a_phone() -> None:
+    assert harmless_name("train[de].false_rate") == (
+        "train&#91;de&#93;.&#8203;false&#95;&#8203;rate"
+    )
+    assert harmless_name("false_rate") == "false_rate"
+
+
 @given(VALUES, VALUES)
 def test_two_values_side_by_side_are_as_harmless_as_one(left: str, right: str) -> None:
     line = harmless_line(left) + harmless_line(right)
