@@ -261,6 +261,42 @@ def test_a_file_injected_twice_is_the_file_injected_once() -> None:
     assert list(yaml.safe_load_all(once))[1] == {"kind": "ConfigMap", "data": {"a": "b"}}
 
 
+def test_an_annotation_changed_after_its_gate_was_put_in_is_refused_and_not_left_out() -> None:
+    once = gated(asking_for(ASKS))
+    once["metadata"]["annotations"]["approval-bridge/deploy"] = ASKS.replace("2h", "3h")
+    assert faults_of(once) == (
+        "approval-bridge/deploy: its gate is in this manifest already, with another timeout: change"
+        " the annotation in the manifest without gates, and inject that",
+    )
+
+
+def test_a_task_of_a_name_that_a_gate_would_have_is_no_gate() -> None:
+    made = asking_for(ASKS)
+    made["spec"]["templates"][0]["dag"]["tasks"].append(task("hitl-suspend-deploy"))
+    assert faults_of(made) == (
+        "approval-bridge/deploy: the task hitl-suspend-deploy is not a gate's: give yours another"
+        " name",
+    )
+    made = asking_for(ASKS)
+    made["spec"]["templates"][0]["dag"]["tasks"].append(task("hitl-notify-deploy"))
+    assert faults_of(made) == (
+        "Flow has a task hitl-notify-deploy already: give yours another name",
+    )
+
+
+def test_a_kind_of_template_that_is_written_and_empty_is_none() -> None:
+    made = asking_for(ASKS)
+    made["spec"]["templates"].append({"name": "then", "dag": None, "steps": [[task("deploy2")]]})
+    made["metadata"]["annotations"]["approval-bridge/deploy2"] = ASKS
+    made["spec"]["templates"].append({**container("deploy"), "name": "deploy2"})
+    [found] = (each for each in gated(made)["spec"]["templates"] if each["name"] == "then")
+    assert [group[0]["name"] for group in found["steps"]] == [
+        "hitl-notify-deploy2",
+        "hitl-suspend-deploy2",
+        "deploy2",
+    ]
+
+
 def test_the_command_prints_the_manifest_with_its_gates(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -349,6 +385,18 @@ CRASHED: dict[str, tuple[dict[str, Any], str]] = {
         {"metadata": {"annotations": {"approval-bridge.deploy": ASKS}}},
         "did you mean approval-bridge/deploy?",
     ),
+    "the prefix within a domain": (
+        {"metadata": {"annotations": {"gate.approval-bridge.acme.com/deploy": "x"}}},
+        "did you mean approval-bridge/deploy?",
+    ),
+    "another prefix for what a gate says": (
+        {"metadata": {"annotations": {"hitl/deploy": ASKS}}},
+        "did you mean approval-bridge/deploy?",
+    ),
+    "a dag and steps": (
+        {"spec": {"templates": [{"name": "a", "dag": {"tasks": []}, "steps": []}]}},
+        "has both dag and steps",
+    ),
     "no task": (
         {"metadata": {"annotations": {"approval-bridge": ASKS}}},
         "did you mean approval-bridge/TASK?",
@@ -408,6 +456,24 @@ def test_a_manifest_that_loses_its_gate_or_has_no_end_is_refused(more: str, says
         injected(f"{yaml.safe_dump(manifest)}{more}", "wf.yaml", PODS)
 
 
+def test_a_nest_that_is_too_deep_is_a_fault_and_never_a_crash() -> None:
+    whole = yaml.safe_dump(asking_for(ASKS))
+    with pytest.raises(Faults, match="nested more than 100 deep"):
+        injected(f"{whole}x: {'[' * 400}{']' * 400}\n", "wf.yaml", PODS)
+
+
+@pytest.mark.parametrize("text", ["name: {{ .Release.Name }}-wf", "{{- if .Values.on }}\na: 1"])
+def test_a_helm_chart_that_nobody_rendered_is_told_to_be_one(text: str) -> None:
+    with pytest.raises(Faults, match=r"render it first \(`helm template`\)"):
+        injected(text, "wf.yaml", PODS)
+
+
+def test_a_value_in_double_braces_without_quotation_marks_is_told_to_need_them() -> None:
+    with pytest.raises(Faults, match=r"begins with \{\{ or \[ in quotation marks") as refused:
+        injected("kind: Workflow\nvalue: {{inputs.parameters.x}}\n", "wf.yaml", PODS)
+    assert "helm" not in str(refused.value)
+
+
 def test_an_alias_and_a_merged_key_are_no_fault() -> None:
     whole = yaml.safe_dump(asking_for(ASKS))
     more = "x: &x {a: 1}\ny: {<<: *x, a: 2}\nz: *x\n"
@@ -420,12 +486,14 @@ def test_a_workflow_in_a_list_has_its_gate_put_in() -> None:
     [found] = yaml.safe_load_all(made.text)
     assert found["items"] == [gated(asking_for(ASKS)), {"kind": "ConfigMap"}]
     assert made.gates == 1
+    within = yaml.safe_dump({"kind": "List", "items": [listed]})
+    assert injected(within, "wf.yaml", PODS).gates == 1
 
 
 @pytest.mark.parametrize(
     "value",
     ["010", "1:30", "0x1F", "1_000", "1.10", "1e3", "2024-01-02", ".5", "7", "~", "'010'", "yes",
-     "OFF", "true", "Null"],
+     "OFF", "true", "Null", "=", "<<"],
 )  # fmt: skip
 def test_what_belongs_to_no_gate_comes_out_as_it_was_written(value: str) -> None:
     whole = asking_for(ASKS)
@@ -447,6 +515,12 @@ def test_a_file_without_a_gate_is_passed_on_with_a_warning(
     path.write_bytes(b"kind: \xff")
     assert cli.main(["--ledger", "https://g.example/l", "inject", "--image", "x", str(path)]) == 2
     assert "it is not UTF-8 text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a b", "a.b", "", "größe"])
+def test_the_name_of_an_artifact_is_one_that_argo_takes_for_a_parameter(name: str) -> None:
+    [fault] = faults_of(asking_for(f"artifacts: {{{json.dumps(name)}: 1}}"))
+    assert "may have letters, digits, - and _ alone" in fault
 
 
 def test_the_name_of_an_artifact_is_text() -> None:

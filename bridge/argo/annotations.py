@@ -19,8 +19,10 @@ from bridge.argo.inject import (
     labelled,
     lost_retries,
     name_of,
+    notify_name,
     spec_of,
     stands,
+    suspend_name,
     verify_name,
 )
 from bridge.argo.manifests import KINDS, PREFIX, faults_of
@@ -67,7 +69,7 @@ def injected(text: str, where: str, pods: Pods) -> Injected:
 
 def _flat(documents: Iterable[Json]) -> Iterator[Json]:
     for each in documents:
-        yield from _items(each) if each.get("kind") == "List" else [each]
+        yield from _flat(_items(each)) if each.get("kind") == "List" else [each]
 
 
 def _items(document: Json) -> list[Json]:
@@ -152,8 +154,37 @@ def _gate(spec: Mapping[str, Any], name: str, text: object) -> Iterator[_Gate]:
         faults.append(f"{len(found)} tasks and steps are called {name}; it takes exactly one")
     asked = read(said, FORM, name, asks=f"May {name} run?", besides=faults)
     [(owner, task)] = found
+    values = _arguments(name, asked, artifacts)
     if not stands(owner, name):
-        yield _Gate(name, owner["name"], task, asked, _arguments(name, asked, artifacts))
+        yield _Gate(name, owner["name"], task, asked, values)
+    elif differs := _other_than(values, spec, owner):
+        raise Faults("the annotation", [differs])
+
+
+def _other_than(
+    values: Mapping[str, str], spec: Mapping[str, Any], owner: Mapping[str, Any]
+) -> str | None:
+    """How the gate that is in already is not the one of these values; None if it is."""
+    name = values["gate"]
+    waits = suspend_name(name)
+    is_ours = any(each["name"] == waits and each.get("suspend") for each in spec["templates"])
+    [*opens] = (each for each in calls(owner) if each["name"] == notify_name(name))
+    if not is_ours or not opens:
+        return f"the task {waits} is not a gate's: give yours another name"
+    given = {each["name"]: each.get("value") for each in _parameters(opens[0])}
+    others = sorted(
+        key for key in values.keys() | given.keys() if values.get(key) != given.get(key)
+    )
+    if not others:
+        return None
+    return (
+        f"its gate is in this manifest already, with another {' and '.join(others)}: change the"
+        " annotation in the manifest without gates, and inject that"
+    )
+
+
+def _parameters(call: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return (call.get("arguments") or {}).get("parameters") or []
 
 
 def _posts(manifest: Mapping[str, Any], gates: list[_Gate], pods: Pods) -> list[Post]:
@@ -182,6 +213,10 @@ def _posts(manifest: Mapping[str, Any], gates: list[_Gate], pods: Pods) -> list[
     return posts
 
 
+#: Of a parameter: https://github.com/argoproj/argo-workflows/blob/v4.1.2/workflow/validate/validate.go
+_NAME: Final = re.compile(r"[-A-Za-z0-9_]+")
+
+
 def _artifacts(said: Json, text: str, faults: list[str]) -> dict[str, str]:
     """Each as it is written, for Argo hands on text: `1.10` is not 1.1. What is nested is JSON."""
     import yaml
@@ -191,6 +226,11 @@ def _artifacts(said: Json, text: str, faults: list[str]) -> dict[str, str]:
         faults.append("`artifacts` must be a mapping from names to values")
         return {}
     unclear = [each for each in found if not isinstance(each, str)]
+    faults += [
+        f"`artifacts`: the name {each!r} may have letters, digits, - and _ alone, as Argo has it"
+        for each in found
+        if isinstance(each, str) and not _NAME.fullmatch(each)
+    ]
     faults += [
         f"`artifacts`: the name {each!r} must be text: put it in quotation marks"
         for each in unclear

@@ -209,7 +209,7 @@ class _Guard:
                 made["hooks"] = {key: handed(hook) for key, hook in hooks.items()}
             return made
 
-        if "dag" in template:
+        if template.get("dag"):
             tasks = [handed(each) for each in template["dag"].get("tasks") or ()]
             return {**template, "dag": {**template["dag"], "tasks": tasks}}
         steps = [[handed(each) for each in group] for group in template["steps"]]

@@ -170,7 +170,7 @@ class _Putting:
         if posts is None:
             return template
         self.faults += _unfit(template, posts)
-        return _in_dag(template, posts) if "dag" in template else _in_steps(template, posts)
+        return _in_dag(template, posts) if template.get("dag") else _in_steps(template, posts)
 
 
 def _in_dag(template: Json, posts: Mapping[str, Post]) -> Json:
@@ -292,6 +292,12 @@ def _clashes(spec: Mapping[str, Any], posts: Sequence[Post]) -> Iterator[str]:
             if name in taken:
                 yield f"there is a template {name} already: give yours another name"
             taken.add(name)
+    for template in spec["templates"]:
+        tasks = {each["name"] for each in calls(template)}
+        for post in posts if tasks else ():
+            for name in post.names if post.owner == template["name"] else ():
+                if name in tasks:
+                    yield f"{template['name']} has a task {name} already: give yours another name"
 
 
 def name_of(manifest: Mapping[str, Any]) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.argo.inject import LABEL, Json
@@ -34,7 +35,8 @@ def read(text: str, where: str) -> list[Json]:
     try:
         documents = list(yaml.load_all(text, Loader=_loader()))
     except yaml.YAMLError as error:
-        raise Faults(where, [f"it is no YAML: {' '.join(str(error).split())}"]) from None
+        said = " ".join(str(error).split())
+        raise Faults(where, [f"it is no YAML: {said}{_unrendered(text)}"]) from None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         # PyYAML raises these for a value that is not of its type, such as a date of a 13th month:
         # https://github.com/yaml/pyyaml/issues/386
@@ -44,23 +46,44 @@ def read(text: str, where: str) -> list[Json]:
         raise Faults(where, ["it is nested too deep"]) from None
     if any(each is not None and not isinstance(each, dict) for each in documents):
         raise Faults(where, ["it contains something that is not a manifest"])
-    if _values(documents, {}) > _MOST:
+    values, depth = _size(documents, {})
+    if values > _MOST:
         raise Faults(where, ["its aliases repeat too much, or themselves: write the values out"])
+    if depth > _DEEPEST:
+        raise Faults(where, [f"it is nested more than {_DEEPEST} deep"])
     return [each for each in documents if each]
+
+
+_OF_HELM: Final = re.compile(r"\{\{-?\s*(?:[.$]|(?:if|range|with|end|include|define|template)\b)")
+
+
+def _unrendered(text: str) -> str:
+    return ". It looks like a Helm chart: render it first (`helm template`)" * bool(
+        _OF_HELM.search(text)
+    )
 
 
 #: Values of a file with its aliases written out. By aliases of aliases, ten lines have no end.
 _MOST: Final = 1_000_000
 
 
-def _values(found: object, known: dict[int, int]) -> int:
-    """How many there are, more than `_MOST` if one holds itself. `known` are those counted."""
+#: Far more than a workflow has. What looks through it calls itself for each.
+_DEEPEST: Final = 100
+
+
+def _size(found: object, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """How many values there are, more than `_MOST` if one holds itself, and how deep they go.
+
+    `known` are those counted.
+    """
     if not isinstance(found, dict | list):
-        return 1
+        return 1, 0
     inner = found.values() if isinstance(found, dict) else found
     if id(found) not in known:
-        known[id(found)] = _MOST + 1  # as long as it isn't counted
-        known[id(found)] = 1 + sum(_values(each, known) for each in inner)
+        known[id(found)] = _MOST + 1, 0  # as long as it isn't counted
+        sizes = [_size(each, known) for each in inner]
+        deepest = max((depth for _, depth in sizes), default=0)
+        known[id(found)] = 1 + sum(count for count, _ in sizes), 1 + deepest
     return known[id(found)]
 
 
@@ -73,11 +96,9 @@ def _loader() -> type[yaml.SafeLoader]:
             node = super().compose_mapping_node(anchor)
             keys: set[str] = set()
             for key, value in node.value:
-                if key.tag != _MERGE and key.value in keys:  # else the last one counts
-                    raise yaml.MarkedYAMLError(
-                        None, None, f"the key {key.value!r} is there twice", key.start_mark
-                    )
-                keys.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+                if fault := _key_fault(key, keys):
+                    raise yaml.MarkedYAMLError(None, None, fault, key.start_mark)
+                keys.add(key.value)
                 if key.value in _VALUES and value.tag == _BOOL:
                     value.tag = _VALUE
             return node
@@ -86,15 +107,28 @@ def _loader() -> type[yaml.SafeLoader]:
         yaml.SafeLoader.yaml_constructors[node.tag](loader, node)  # which refuses what is none
         return Written(node.value, node.tag)
 
-    def value(_: yaml.SafeLoader, node: yaml.ScalarNode) -> Written:
-        return Written(node.value, _BOOL)
+    def unread(_: yaml.SafeLoader, node: yaml.ScalarNode) -> Written:
+        return Written(node.value, _BOOL if node.tag == _VALUE else node.tag)
 
     for kind in ("int", "float", "timestamp"):
         Loader.add_constructor(f"tag:yaml.org,2002:{kind}", as_written)
-    Loader.add_constructor(_VALUE, value)
+    # PyYAML refuses `=` and `<<` as values: https://github.com/yaml/pyyaml/issues/89
+    for tag in (_VALUE, "tag:yaml.org,2002:value", _MERGE):
+        Loader.add_constructor(tag, unread)
     return Loader
 
 
+def _key_fault(key: yaml.Node, before: Collection[str]) -> str | None:
+    if not isinstance(key.value, str):
+        return _NO_KEY
+    if key.tag != _MERGE and key.value in before:  # else the last one counts
+        return f"the key {key.value!r} is there twice"
+    return None
+
+
+_NO_KEY: Final = (
+    "a key is a list or a mapping: put a value that begins with {{ or [ in quotation marks"
+)
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _BOOL: Final = "tag:yaml.org,2002:bool"
 #: Yes or no as the value of a parameter: `yes` keeps its form, too.
@@ -137,10 +171,10 @@ def _misplaced(found: object, path: tuple[str, ...]) -> Iterator[str]:
         for key, inner in value.items():
             places.append((inner, (*path, str(key))))
             if path[-1:] in (("annotations",), ("labels",)) or str(key).startswith(PREFIX):
-                yield from _of_key(str(key), path, found)
+                yield from _of_key(str(key), inner, path, found)
 
 
-def _of_key(key: str, path: tuple[str, ...], manifest: object) -> Iterator[str]:
+def _of_key(key: str, value: object, path: tuple[str, ...], manifest: object) -> Iterator[str]:
     where = shortened(".".join(path), 80) or "the manifest"
     kind = manifest.get("kind") if isinstance(manifest, Mapping) else None
     prefix, slash, task = key.partition("/")
@@ -149,7 +183,9 @@ def _of_key(key: str, path: tuple[str, ...], manifest: object) -> Iterator[str]:
     elif not slash:
         return
     near = difflib.SequenceMatcher(None, f"{prefix}/", PREFIX).ratio() > _NEAR
-    if not near or key == LABEL:
+    holds = "approvalbridge" in re.sub(r"[^a-z]", "", prefix.lower())
+    asks = not prefix.endswith((".argoproj.io", ".kubernetes.io")) and _asks(value)
+    if not (near or holds or asks) or key == LABEL:
         return
     if not slash or f"{prefix}/" != PREFIX:
         yield f"{where} has {shortened(key, 80)}: did you mean {PREFIX}{shortened(task, 80)}?"
@@ -168,6 +204,16 @@ _INSTEAD: Final = {
 
 #: Of the letters of a prefix, so that one or two may be wrong, and `approval-bridge.dev` is found.
 _NEAR: Final = 0.8
+
+
+def _asks(value: object) -> bool:
+    """Whether it reads as what an annotation says of a gate, whatever its key is."""
+    return isinstance(value, str) and bool(_GATE.search(value))
+
+
+_GATE: Final = re.compile(
+    r"""^\s*\{?\s*["']?(?:message|approvers|on_timeout)["']?\s*:""", re.MULTILINE
+)
 
 
 def _unfit(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -212,6 +258,8 @@ def _template_faults(template: object, where: str) -> Iterator[str]:
     if not isinstance(own, list) or not all(isinstance(each, Mapping) for each in own):
         yield f"{where}.initContainers is not a list of containers"
     dag = template.get("dag")
+    if dag is not None and template.get("steps") is not None:
+        yield f"{where} has both dag and steps, and Argo runs one of them"
     if dag is not None:
         tasks = dag.get("tasks") if isinstance(dag, Mapping) else None
         yield from _call_faults(tasks, f"{where}.dag.tasks")
