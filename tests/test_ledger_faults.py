@@ -24,6 +24,7 @@ from bridge.gates.decide import decide
 from bridge.gates.open_gate import open_gate
 from bridge.gates.recording import record_now
 from bridge.gates.verify import verify
+from bridge.ledger import full_clone
 from bridge.ledger import git as git_layer
 from bridge.ledger.clone_health import is_whole
 from bridge.ledger.git_ledger import GitLedger, create
@@ -309,10 +310,15 @@ def test_a_clone_that_a_killed_git_left_unfinished_is_thrown_away(
 def test_what_a_killed_audit_left_behind_is_swept_up(ledger: GitLedger, tmp_path: Path) -> None:
     ask(ledger)
     (home,) = (tmp_path / "cache").iterdir()
-    (home / "whole-x").mkdir()
     (home / "new-x").mkdir()
+    with full_clone.alone(home / "audits"):
+        (home / "audits" / "whole-x").mkdir()
+        (home / "audits" / "new-x").mkdir()
+        ledger.history(1)  # this one is still at work
+        assert sorted(each.name for each in home.glob("audits/*-x")) == ["new-x", "whole-x"]
     ledger.history(1)
-    assert sorted(each.name for each in home.iterdir()) == ["clone.git", "lock"]
+    assert sorted(each.name for each in home.iterdir()) == ["audits", "clone.git", "lock"]
+    assert [each.name for each in (home / "audits").iterdir()] == ["lock"]
 
 
 def test_a_rotten_clone_is_thrown_away_and_made_again(ledger: GitLedger, tmp_path: Path) -> None:

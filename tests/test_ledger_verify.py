@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.main import main
+from bridge.cli.output import Progress
 from bridge.core.decision_keys import DecisionKey
 from bridge.core.errors import Faults, LedgerUnavailable
 from bridge.core.evaluation import Objection
@@ -61,9 +63,10 @@ def test_only_what_is_new_is_read(ledger: GitLedger) -> None:
     before = proven(ledger)
     assert (again(ledger, before).decisions, again(ledger, before).faults) == (0, ())
     decided(ledger, "second")
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     found = audit(ledger, earlier=[before], keep=True, tell=lambda *each: told.append(each))
     assert (found.decisions, found.faults) == (1, ())
+    assert told == [("fetching branches", 0, 1), ("reading commits", 0, 1)]
     assert found.witness.heads == (Head(FIRST, head_of(Path(ledger.where))),)
 
 
@@ -99,7 +102,7 @@ def test_a_kept_clone_that_is_spoilt_is_made_anew(
 ) -> None:
     decided(ledger, "first")
     before = proven(ledger)
-    (kept,) = tmp_path.glob("cache/*/kept.git")
+    (kept,) = tmp_path.glob("cache/*/audits/kept.git")
     if name == "objects/pack":
         for each in (kept / name).iterdir():
             each.unlink()
@@ -118,7 +121,7 @@ def test_a_ledger_that_is_away_for_a_while_spoils_no_kept_clone(
     away = repository.rename(tmp_path / "away.git")
     with pytest.raises(LedgerUnavailable):
         proven(ledger)
-    (kept,) = tmp_path.glob("cache/*/kept.git")
+    (kept,) = tmp_path.glob("cache/*/audits/kept.git")
     assert head_of(kept) == head_of(away)
 
 
@@ -322,6 +325,28 @@ def test_a_witness_that_is_a_word_of_somebody_elses_is_no_text() -> None:
         witness_in("format: 1\nledger: l\nheads: 3\n", "w")
 
 
+def test_no_other_command_waits_for_an_audit(ledger: GitLedger, tmp_path: Path) -> None:
+    """It holds its own clone, and not the one that the others share."""
+    decided(ledger)
+    with ledger.whole(keep=True) as record:
+        (lock,) = tmp_path.glob("cache/*/lock")
+        with lock.open() as others:
+            fcntl.flock(others, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert list(record.heads) == [FIRST]
+
+
+def test_what_a_git_that_was_ended_left_in_a_kept_clone_is_swept_up(
+    ledger: GitLedger, tmp_path: Path
+) -> None:
+    decided(ledger, "first")
+    before = proven(ledger)
+    (packs,) = tmp_path.glob("cache/*/audits/kept.git/objects/pack")
+    (packs / "tmp_pack_x").write_text("")
+    decided(ledger, "second")
+    assert again(ledger, before).decisions == 1
+    assert not (packs / "tmp_pack_x").exists()
+
+
 # -- the command -----------------------------------------------------------------------------------
 
 
@@ -355,3 +380,82 @@ def test_the_command_prints_the_heads_and_keeps_them_in_the_witness(
     assert (said.out, "its folder doesn't exist" in said.err) == ("", True)
     assert main(["ledger", "verify", "--from", "yesterday"]) == 2
     assert "neither a file nor a commit in full" in capsys.readouterr().err
+
+
+def test_an_audit_that_is_stopped_proves_nothing_and_keeps_what_it_fetched(
+    ledger: GitLedger,
+    repository: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HITL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HITL_LEDGER", str(repository))
+    witness = tmp_path / "witness.yaml"
+    decided(ledger)
+
+    def stopped(*arguments: str) -> str:
+        def control_c(_: Progress, part: str, _done: int, _all: int) -> None:
+            if part == "reading commits":
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as at_the_keyboard:
+            at_the_keyboard.setattr(Progress, "tell", control_c)
+            assert main(["ledger", "verify", *arguments]) == 130
+        said, beside = capsys.readouterr()
+        assert not said
+        assert not witness.exists()
+        assert not [*tmp_path.glob("cache/*/audits/whole-*")]
+        return beside
+
+    assert "The next run begins anew" in stopped()
+    assert not [*tmp_path.glob("cache/*/audits/kept.git")]
+    assert "Give the same command again" in stopped("--witness", str(witness))
+    (kept,) = tmp_path.glob("cache/*/audits/kept.git")
+    assert git(kept, "rev-parse", LEDGER) == head_of(repository)
+    assert main(["ledger", "verify", "--witness", str(witness)]) == 0
+    assert read_witness(witness).heads == (Head(FIRST, head_of(repository)),)
+
+
+def test_a_terminal_shows_how_far_a_long_command_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[Callable[[], None]] = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, _after: float, action: Callable[[], None]) -> None:
+            timers.append(action)
+
+        def start(self) -> None: ...
+        def cancel(self) -> None: ...
+        def join(self) -> None: ...
+
+    now = [0.0]
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("bridge.cli.output.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("bridge.cli.output.threading.Timer", Timer)
+
+    def said() -> str:
+        return capsys.readouterr().err
+
+    with Progress() as progress:
+        progress.tell("fetching branches", 0, 20)
+        assert said() == ""
+        timers[0]()  # a second is over, and nothing more was told
+        assert said() == "\rfetching branches: 0 of 20\x1b[K"
+        now[0] = 10
+        progress.tell("fetching branches", 2, 20)
+        assert said() == "\rfetching branches: 2 of 20, 90 s left\x1b[K"
+        now[0] = 11
+        progress.tell("reading commits", 0, 1_000_020)
+        assert said() == "\rreading commits: 0 of 1,000,020\x1b[K"
+        now[0] = 111
+        progress.tell("reading commits", 100_002, 1_000_020)
+        assert said() == "\rreading commits: 100,002 of 1,000,020, 15 min left\x1b[K"
+    assert said() == "\r\x1b[K"
+    with Progress() as progress:
+        progress.tell("fetching branches", 0, 20)
+    assert said() == ""

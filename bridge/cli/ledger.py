@@ -144,8 +144,12 @@ def _found(session: Session, limit: int, wanted: Wanted | None) -> Sequence[Reco
 
 def _history(ledger: Ledger, limit: int, wanted: Wanted | None) -> Sequence[Recorded]:
     """Who is rare, or decided long ago, is found by reading all that came after it."""
-    with Progress("decisions read; --since ends it earlier") as progress:
-        return ledger.history(limit, wanted, progress.tell)
+    with Progress() as progress:
+        return ledger.history(
+            limit,
+            wanted,
+            lambda read: progress.say(f"{read:,} decisions read; --since ends it earlier"),
+        )
 
 
 def _export(session: Session, found: Sequence[Recorded], form: str) -> None:

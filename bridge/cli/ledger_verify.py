@@ -73,15 +73,20 @@ def verify(
         first = not witness.exists()
         known += [] if first else [_witness(witness)]
     keys = session.settings.keys
-    with Progress("commits") as progress:
-        found = audit(
-            session.ledger,
-            signed=signed,
-            keys=keys,
-            earlier=known,
-            keep=bool(witness or earlier),
-            tell=progress.tell,
-        )
+    keep = bool(witness or earlier)
+    try:
+        with Progress() as progress:
+            found = audit(
+                session.ledger,
+                signed=signed,
+                keys=keys,
+                earlier=known,
+                keep=keep,
+                tell=progress.tell,
+            )
+    except KeyboardInterrupt:
+        click.echo(_STOPPED_KEPT if keep else _STOPPED, err=True)
+        raise
     for fault in found.faults:
         click.echo(f"  - {shown(fault)}", err=True)
     counted = f"{found.decisions} {'new ' * bool(known)}decision{'s' * (found.decisions != 1)}"
@@ -100,6 +105,17 @@ def verify(
             " name it with --from.",
             err=True,
         )
+
+
+#: There is no witness of a part: some of what is held against all branches is known at the end.
+_STOPPED = (
+    "hitl: stopped: nothing is proven. The next run begins anew; with --witness FILE, it keeps what"
+    " it has fetched"
+)
+_STOPPED_KEPT = (
+    "hitl: stopped: nothing new is proven, and the witness is as before. Give the same command"
+    " again: it keeps the branches that it has fetched"
+)
 
 
 def _earlier(said: str) -> Witness | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -70,25 +71,47 @@ def print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Non
 class Progress:
     """How far a long command is, on a terminal: one line on stderr, from the first second on."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._next = 0.0
-        self._shown = False
+    def __init__(self) -> None:
+        self._line = self._part = ""
+        self._began = 0.0  # with this part
+        self._next = float("inf")  # when the line is shown again
+        self._first: threading.Timer | None = None
 
     def __enter__(self) -> Progress:
-        self._next = time.monotonic() + 1 if _watched() else float("inf")
+        if _watched():
+            self._first = threading.Timer(1, self._show)  # also if nobody tells anything just then
+            self._first.daemon = True
+            self._first.start()
         return self
 
-    def tell(self, done: int, total: int | None = None) -> None:
+    def say(self, line: str) -> None:
+        self._line = line
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + 0.2
-            of = f" of {total:,}" if total is not None else ""
-            click.echo(f"\r{done:,}{of} {self._what} ", nl=False, err=True)
-            self._shown = True
+            self._show()
+
+    def tell(self, part: str, done: int, total: int) -> None:
+        """How much is done of a part that the command has: `reading commits`."""
+        now = time.monotonic()
+        if part != self._part:
+            self._part, self._began = part, now
+        took = now - self._began
+        left = ""
+        if done and took > 3:  # what begins is slower
+            from bridge.core.durations import rough
+
+            left = f", {rough(int(took * (total - done) / done))} left"
+        self.say(f"{part}: {done:,} of {total:,}{left}")
+
+    def _show(self) -> None:
+        self._next = time.monotonic() + 0.2
+        click.echo(f"\r{self._line}\033[K", nl=False, err=True)
 
     def __exit__(self, *_: object) -> None:
-        if self._shown:
-            click.echo("\r\033[K", nl=False, err=True)
+        if self._first:
+            self._first.cancel()
+            self._first.join()
+            if self._next != float("inf"):
+                click.echo("\r\033[K", nl=False, err=True)
 
 
 def _watched() -> bool:

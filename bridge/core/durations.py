@@ -90,11 +90,12 @@ def relative(at: datetime, now: datetime) -> str:
     away = int((at - now).total_seconds())
     if away == 0:
         return "now"
-    rough = _rough(abs(away))
-    return f"in {rough}" if away > 0 else f"{rough} ago"
+    about = rough(abs(away))
+    return f"in {about}" if away > 0 else f"{about} ago"
 
 
-def _rough(length: int) -> str:
+def rough(length: int) -> str:
+    """A length in seconds, rounded down: `90 s`, `5 min`, `3 h`, `2 days`."""
     if length < 100:
         return f"{length} s"
     if length < 100 * 60:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from bridge.core.shards import FIRST
+
+#: How far an audit is: the part of it that is at work, how much is done of it, and of how much.
+Tell = Callable[[str, int, int], None]
+
+
+def tell_nobody(_part: str, _done: int, _all: int) -> None:
+    """Of those who don't ask."""
+
 
 #: The mode of every file that is recorded: no link, no submodule, nothing that can be run.
 REGULAR: Final = "100644"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bridge.core.decision_keys import DecisionKey
 from bridge.core.digest import digest_of, holding
-from bridge.core.entry import REGULAR, Entry, Stretch
+from bridge.core.entry import REGULAR, Entry, Stretch, Tell, tell_nobody
 from bridge.core.errors import BridgeError
 from bridge.core.evaluation import Decider, Outcome
 from bridge.core.facts import in_words, left_out
@@ -64,7 +64,7 @@ def audit(
     keys: Sequence[DecisionKey] = (),
     earlier: Sequence[Witness | str] = (),
     keep: bool = False,
-    tell: Callable[[int, int], None] = lambda _done, _all: None,
+    tell: Tell = tell_nobody,
 ) -> Audit:
     """Read the ledger's commits once, oldest first, and judge each.
 
@@ -72,11 +72,11 @@ def audit(
     signed one on must be recorded by a commit with a signature that git calls good
     (`gpg.ssh.allowedSignersFile`, or the GPG keyring, names whose). `earlier`: witnesses, and
     commits that somebody noted down. The ledger must have them still, and what came after them is
-    read. `tell` is called with the commits that are read, and with all there are.
+    read. `tell` is called with what is done, how much of it, and of how much.
 
     Raises `LedgerUnavailable` if the ledger cannot be read; an empty `faults` is the proof.
     """
-    with ledger.whole(keep=keep) as record:
+    with ledger.whole(keep=keep, tell=tell) as record:
         start = starts(record, earlier, checked_by(keys, signed=signed), ledger.where)
         auditor = Auditor(Signatures(keys, ledger.where), signed=signed, seen_signed=start.goes_on)
         auditor.faults.extend(start.faults)
@@ -86,6 +86,7 @@ def audit(
     return Audit(auditor.decisions, tuple(auditor.faults), witness)
 
 
+_READING = "reading commits"
 #: Commits after which the audit says again how far it is.
 _OFTEN = 100
 
@@ -111,11 +112,10 @@ class Auditor:
         self._waiting: dict[str, _Asked] = {}  # folders with a request and, so far, no decision
         self._seen: dict[str, Objections] = {}  # of folders without a decision
 
-    def read(
-        self, record: WholeRecord, stretches: Sequence[Stretch], tell: Callable[[int, int], None]
-    ) -> None:
+    def read(self, record: WholeRecord, stretches: Sequence[Stretch], tell: Tell) -> None:
         done, total = 0, sum(each.commits for each in stretches)
         goes_on = any(each.after for each in stretches)
+        tell(_READING, done, total)
         for stretch in stretches:
             self.begin_branch()
             self.signatures.begin_branch(record, stretch)
@@ -129,7 +129,7 @@ class Auditor:
                 self.faults.extend(f"commit {place}: {fault}" for fault in pictures)
                 done += 1
                 if not done % _OFTEN:
-                    tell(done, total)
+                    tell(_READING, done, total)
         self.faults.extend(self.signatures.left_over())
         if self._signed and self.decisions and not self._seen_signed:
             self.faults.append(

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bridge.core.delivery import Move, Workflow
-from bridge.core.entry import Entry, Stretch
+from bridge.core.entry import Entry, Stretch, Tell, tell_nobody
 from bridge.core.evaluation import Actor, Membership, Objection, Question, Vote
 from bridge.core.facts import Fact
 from bridge.core.listing import Listing
@@ -154,9 +154,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def whole(self, *, keep: bool = False) -> AbstractContextManager[WholeRecord]:
+    def whole(
+        self, *, keep: bool = False, tell: Tell = tell_nobody
+    ) -> AbstractContextManager[WholeRecord]:
         """All of the record from a full clone, for an audit. `keep`: the clone stays in the cache,
-        and the next one fetches only what is new."""
+        and the next one fetches only what is new. `tell` is called with the branches fetched."""
         ...
 
     def resolve(self, name: str) -> str:

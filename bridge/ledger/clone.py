@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from bridge.core.entry import Tell
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.core.remote_url import fault_of, names_path, part_secret
 from bridge.ledger import full_clone, wire
@@ -85,6 +86,7 @@ class GitClone:
     def _settle_in(self, cache: Path) -> None:
         self._home = cache / self._name
         self._dir = self._home / "clone.git"
+        self._audits = self._home / "audits"
 
     @property
     def is_path(self) -> bool:
@@ -156,8 +158,9 @@ class GitClone:
         )
 
     def _make_ready(self) -> None:
-        for left in (*self._home.glob("new-*"), *self._home.glob("whole-*")):
+        for left in self._home.glob("new-*"):
             _remove(left)
+        full_clone.sweep(self._audits)
         if not is_whole(self._dir):
             _remove(self._dir)
             make_bare(self._dir, {}, self._lock_fds)
@@ -359,15 +362,20 @@ class GitClone:
         self._run([*args, "--", self._url, *refspecs], remote=True)
 
     @contextmanager
-    def whole(self, heads: Mapping[str, str], *, keep: bool = False) -> Iterator[FullClone]:
+    def whole(self, heads: Mapping[str, str], *, keep: bool, tell: Tell) -> Iterator[FullClone]:
         """All that these branches ever reached, each object checked against its id, for a while.
 
         `keep`: it stays in the cache, and the next one fetches only what is new.
         """
-        with self.held(), tempfile.TemporaryDirectory(prefix="whole-", dir=self._home) as folder:
-            path = self._home / "kept.git" if keep else Path(folder) / "whole.git"
+        with self.held():
+            home = self._audits  # where this process may write
+        with (
+            full_clone.alone(home) as lock,
+            tempfile.TemporaryDirectory(prefix="whole-", dir=home) as folder,
+        ):
+            path = home / "kept.git" if keep else Path(folder) / "whole.git"
             config = {**QUIET, **self._secret}
-            yield full_clone.fetched(path, self._url, heads, config, self._lock_fds)
+            yield full_clone.fetched(path, self._url, heads, config, (lock,), tell)
 
     # -- objects in the clone ----------------------------------------------------------------
 

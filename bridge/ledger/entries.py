@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from bridge.core.entry import Change, Entry, Kept, Stretch
@@ -18,6 +19,9 @@ _RECORD_PATH = re.compile(
     r"|baselines/[0-9a-f/]+\.yaml"
 )
 _FOLDER = re.compile(r"(gates/[0-9a-f]/[0-9a-f]/[0-9a-f]/[0-9a-f]+)/")
+
+#: Commits of which the records are in memory at once: strangers may have pushed some of 8 MB.
+_AT_ONCE = 20
 
 #: What a gate may have on record before it is decided.
 _BEFORE = ("request.yaml", "objections.yaml", "objections.yaml.sig")
@@ -55,7 +59,9 @@ class WholeRecord:
         """Oldest first. With `before`, each says what was on record of its gate before it."""
         asked = "%G?" if signatures else "N"
         for some in self._clone.changes(stretch, f"commit %H {asked} %P"):
-            yield from self._read(stretch.branch, list(_commits(some)), before=before)
+            commits = _commits(some)
+            while few := list(islice(commits, _AT_ONCE)):
+                yield from self._read(stretch.branch, few, before=before)
 
     def sha256(self, commit: str, path: str) -> str | None:
         """Of the file as it is at this commit; None if there is none, or one too large."""

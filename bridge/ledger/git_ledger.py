@@ -17,6 +17,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from bridge.core.decision_keys import DecisionKey
+from bridge.core.entry import Tell, tell_nobody
 from bridge.core.errors import (
     LedgerUnavailable,
     NoSuchGate,
@@ -362,11 +363,12 @@ class GitLedger:
         return self._exchanges.alone(attempt)
 
     @contextmanager
-    def whole(self, *, keep: bool = False) -> Iterator[WholeRecord]:
+    def whole(self, *, keep: bool = False, tell: Tell = tell_nobody) -> Iterator[WholeRecord]:
         try:
             heads = shards_of(self._clone.remote_refs(SHARDS))
             named = {ref_of(branch): head for branch, head in heads.items()}
-            with self._clone.whole(named, keep=keep) as clone, clone.reader() as reader:
+            cloned = self._clone.whole(named, keep=keep, tell=tell)
+            with cloned as clone, clone.reader() as reader:
                 try:
                     yield WholeRecord(clone, reader)
                 except GitFailed:
