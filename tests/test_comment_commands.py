@@ -72,6 +72,48 @@ def test_what_a_reader_does_not_see_or_is_no_command_is_passed_over(body: str) -
     assert read(body) is None
 
 
+@pytest.mark.parametrize(
+    ("body", "meant"),
+    [
+        ("/lgtm", "/approve"),
+        ("/ship it", "/approve"),
+        ("/unblock", "/unhold"),
+        ("/help", "/status"),
+    ],
+)
+def test_the_word_of_another_bot_is_answered_and_leaves_the_button_alone(
+    body: str, meant: str
+) -> None:
+    found = read(body)
+    assert isinstance(found, Unreadable)
+    assert f"did you mean `{meant}`?" in found.why
+    assert found.aside
+
+
+@pytest.mark.parametrize("body", ["/lgtm\n/approve", "/approve\n/lgtm", "/approve\n/help"])
+def test_the_word_of_another_bot_takes_no_approval_away(body: str) -> None:
+    assert read(body) == Command(Word.APPROVE)
+
+
+@pytest.mark.parametrize("body", ["/retest", "/ok-to-test", "/no_think", "/block/x", "/cc @ann"])
+def test_a_command_that_is_none_of_ours_is_not_answered(body: str) -> None:
+    assert read(body) is None
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["<!-->\n{}\n-->", "<!--->\n{}\n-->", "a <!-->\n{}\n-->", "\\<!--\n{}\n-->", "<!-- a --!>\n{}",
+     "<?x >\n{}", "<pre>a</pre> <del>b</del>\n{}", "`<del>`\n{}"],
+)  # fmt: skip
+@pytest.mark.parametrize("word", [Word.HOLD, Word.APPROVE])
+def test_a_comment_that_hides_nothing_on_the_page_hides_no_command(
+    comment: str, word: Word
+) -> None:
+    found = read(comment.format(f"/{word}"))
+    assert isinstance(found, Command)
+    assert found.word is word
+
+
 IN_A_QUOTE = [
     "> {}",
     "> nested\n{}",  # markdown draws it inside the quote
@@ -129,6 +171,17 @@ def test_a_command_in_a_quote_in_code_or_inside_a_line_counts_for_nothing_and_is
         ("/approve notes=O’Brien", "goes around a whole value"),
         ("/approve a=prod, b=3", "ends in a comma"),
         ("/approve a=prod.", "ends in a comma"),
+        ("/approve a=prod?", "or a question mark"),
+        ("/approve a=prod!", "ends in a comma"),
+        ("/approve a=prod…", "ends in a comma"),
+        ("/deny too low", "did you mean `/reject`?"),
+        ("**/veto**", "did you mean `/reject`?"),
+        ("/Stop", "did you mean `/hold` or `/reject`?"),
+        ("/cancel", "did you mean `/reject` or `/withdraw`?"),
+        ("/approve\n/nack", "more than one command"),
+        ("<div><blockquote>\n/approve\n</blockquote></div>", "counts for nothing in a quote"),
+        ("see <del>\n/approve\n</del>", "counts for nothing in code"),
+        ("<p><pre>\n/unhold\n</pre>", "counts for nothing in code"),
         ("/approve not yet", "an approval has no conditions"),
         ("/approve if the tests pass", "an approval has no conditions"),
         ("/approve\n\n/approve", "more than one command"),
@@ -757,6 +810,11 @@ def test_input_in_the_line_and_in_the_block_is_one_input() -> None:
     }
 
 
+@pytest.mark.parametrize("sign", ["=", "<<"])
+def test_a_sign_that_yaml_once_gave_a_meaning_to_is_text(sign: str) -> None:
+    assert _input(f"/approve\n```yaml\ntarget: {sign}\n```") == {"target": sign}
+
+
 @pytest.mark.parametrize(
     ("block", "why"),
     [
@@ -773,6 +831,8 @@ def test_input_in_the_line_and_in_the_block_is_one_input() -> None:
         ("target: !!int ''", "without a tag"),
         ("target: !!binary \u00e9", "without a tag"),
         ("!!set {target}", "without a tag"),
+        ("<<: {target: a}", "<< merges another mapping: write its keys out"),
+        ("target: {{x}}", "a key is a list or a mapping: put the text in quotation marks"),
         ("target: ! a", "without a tag"),
         ("target: " + "9" * 6_000, "cannot be read"),
         ("target: 0x" + "f" * 6_000, "too large"),

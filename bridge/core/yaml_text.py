@@ -163,7 +163,9 @@ def _tag_of_plain(value: str) -> str:
     """The tag of a scalar without quotation marks."""
     import yaml
 
-    return str(_resolver().resolve(yaml.ScalarNode, value, (True, False)))
+    found = str(_resolver().resolve(yaml.ScalarNode, value, (True, False)))
+    # PyYAML has no value for a plain `=`: https://github.com/yaml/pyyaml/issues/89
+    return _TEXT if value == "=" else found
 
 
 @functools.cache
@@ -176,6 +178,7 @@ def _resolver() -> Any:
 _TEXT: Final = "tag:yaml.org,2002:str"
 _ROWS: Final = "tag:yaml.org,2002:seq"
 _KEYS: Final = "tag:yaml.org,2002:map"
+_MERGE: Final = "tag:yaml.org,2002:merge"
 
 
 @functools.cache
@@ -216,6 +219,8 @@ def _built(loader: Any, node: yaml.Node) -> Any:
         return _mapping(loader, node)
     if tag == _ROWS:
         return [_built(loader, each) for each in node.value]
+    if tag == _MERGE:  # as a value it is a text
+        return node.value
     known = _KNOWN.get((tag, node.value))
     return loader.construct_object(node, deep=True) if known is None else known
 
@@ -223,6 +228,10 @@ def _built(loader: Any, node: yaml.Node) -> Any:
 def _mapping(loader: Any, node: yaml.Node) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for key_node, value_node in node.value:
+        if key_node.tag in (_KEYS, _ROWS):  # `{{x}}` is a mapping within one
+            raise _fault("a key is a list or a mapping: put the text in quotation marks", key_node)
+        if key_node.tag == _MERGE:
+            raise _fault("<< merges another mapping: write its keys out", key_node)
         key = key_node.value if key_node.tag == _TEXT else _built(loader, key_node)
         if key in found:
             raise _fault(f"the key {key!r} appears twice", key_node)

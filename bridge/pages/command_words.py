@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from enum import StrEnum
 
@@ -16,6 +17,23 @@ class Word(StrEnum):
     WITHDRAW = "withdraw"
     STATUS = "status"
 
+
+#: What people write to other bots, or in plain words, and the commands that say it here.
+_ELSEWHERE = {
+    each: meant
+    for words, meant in (
+        ("accept accepted allow lgtm merge ship shipit yes", (Word.APPROVE,)),
+        (
+            "block decline declined deny denied disapprove fail nack nak no refuse veto",
+            (Word.REJECT,),
+        ),
+        ("changes freeze halt pause stop wait", (Word.HOLD, Word.REJECT)),
+        ("continue resume release unblock", (Word.UNHOLD,)),
+        ("abort cancel close kill", (Word.REJECT, Word.WITHDRAW)),
+        ("commands help", (Word.STATUS,)),
+    )
+    for each in words.split()
+}
 
 #: What people and their editors put around a word: blanks, marks of lists, bold, quotation marks.
 AROUND = r"\s\u200b-\u200f\u2060\ufeff*_\"'“”„‟‘’«»()\[\]{}•·–—\-+#.,:;!?…\\"
@@ -35,6 +53,21 @@ def looks_like(line: str) -> tuple[str, Word | None] | None:
     """What this line begins with to the eye, and the word that it looks like, if it is one."""
     match = _AT_START.match(drawn(line, entities=True)[0])
     return (match[1], _word(match[1])) if match else None
+
+
+def near(written: str) -> tuple[Word, ...]:
+    """The commands that somebody may have meant by this word; none if it looks like none."""
+    return _misspelt(written) or _ELSEWHERE.get(written.casefold(), ())
+
+
+def matters(written: str) -> bool:
+    """Whether a word that is no command may be a misspelt one, or meant to stop the gate."""
+    objects = {Word.REJECT, Word.HOLD}.intersection(near(written))
+    return bool(objects or _misspelt(written))
+
+
+def _misspelt(written: str) -> tuple[Word, ...]:
+    return tuple(map(Word, difflib.get_close_matches(written.casefold(), list(Word), 1, 0.7)))
 
 
 def mentions(text: str) -> list[tuple[Word, int]]:

@@ -8,7 +8,6 @@ counts for nothing, and the bridge says so to its author.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections import Counter
@@ -22,8 +21,8 @@ from bridge.core.errors import Faults
 from bridge.core.sanitize import in_code, one_line, unseen
 from bridge.pages import dressed_objections, lookalikes, remarks, unread_input
 from bridge.pages.answer_block import LANGUAGES, read_block
-from bridge.pages.command_words import AROUND, Word, looks_like, mentions
-from bridge.pages.markdown_lines import Line, Shown, read_lines
+from bridge.pages.command_words import AROUND, Word, looks_like, matters, mentions, near
+from bridge.pages.markdown_lines import Line, Shown, dressed, read_lines
 from bridge.pages.marker import SHORT
 
 
@@ -80,12 +79,12 @@ _QUOTES = (
     | dict.fromkeys("‹›", "‹›")
 )
 #: A comma between pairs, or the end of a sentence: part of a value only within quotation marks.
-_DANGLING = re.compile(r".*\w[.,;，；、。．]|.*(?<![,;，；、])[,;，；、]++[\w.-]++=.*")
+_DANGLING = re.compile(r".*\w[.,;:!?…，；、。．：！？]++|.*(?<![,;，；、])[,;，；、]++[\w.-]++=.*")
 #: What the page shows otherwise, or what only looks like a quotation mark around a value.
 _DRESSED = re.compile(r"[<＜「『《〈【（［｛].*|.*[＂＇´″′「」『』《》〈〉].*|.*&#?\w{1,31};.*")
 _QUOTING = (
-    "a quotation mark goes around a whole value, and around one that ends in a comma or a full"
-    ' stop: write `notes="it\'s fine."`'
+    "a quotation mark goes around a whole value, and around one that ends in a comma, a full stop"
+    ' or a question mark: write `notes="it\'s fine."`'
 )
 
 
@@ -119,8 +118,12 @@ def _command(body: str) -> Command | Unreadable | None:
     found = [
         each
         for each in found
-        if each.word or (each in unknown and (each.like or _near(each.written)))
+        if each.word or (each in unknown and (each.like or near(each.written)))
     ]
+    if len(found) > 1:  # `/lgtm` beside `/approve` says the same to another bot
+        found = [
+            each for each in found if each.word or each.like or matters(each.written)
+        ] or found[:1]
     if len(found) > 1:
         return Unreadable("it has more than one command: write one comment for each")
     if not found:
@@ -245,14 +248,6 @@ def _word(written: str) -> Word | None:
         return None
 
 
-def _meant(found: _Found) -> bool:
-    return found.like is not None or bool(_near(found.written))
-
-
-def _near(written: str) -> list[str]:
-    return difflib.get_close_matches(written.casefold(), list(Word), 1, 0.7)
-
-
 def _mentions(lines: Iterable[Line]) -> list[tuple[Word, Shown]]:
     return [
         (word, line.shown_at(place))
@@ -318,13 +313,18 @@ def _read(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:
             f" nobody sees. Type `/{found.like}` yourself"
         )
     if found.word is None:
-        near = _near(found.written)[0]
-        return Unreadable(f"`/{found.written}` is no command: did you mean `/{near}`?")
+        meant = " or ".join(f"`/{each}`" for each in near(found.written))
+        return Unreadable(
+            f"`/{found.written}` is no command: did you mean {meant}?",
+            aside=not matters(found.written),
+        )
     if found.word in _STRICT and not found.bare:
         return Unreadable(
             f"`/{found.word}` must be the first thing on its line, without a blank or a mark before"
             " it, and may end in a full stop or a comma, but not in a question mark"
         )
+    if found.word in _STRICT and (shown := dressed(lines[: found.number])):
+        return Unreadable(f"`/{found.word}` counts for nothing in {shown}: write it before that")
     if found.word is Word.APPROVE:
         return _approval(found, lines)
     if found.word is Word.STATUS and found.rest:

@@ -75,11 +75,15 @@ _TAGS = {"pre": Shown.CODE, "code": Shown.CODE, "samp": Shown.CODE, "kbd": Shown
 _HTML = re.compile(
     rf"<({'|'.join(_TAGS)})(?=[ \t>]|$)|(<!--)|(<\?)|(<!\[cdata\[)|(<![a-z])", re.IGNORECASE
 )
-_ENDS = {2: "-->", 3: "?>", 4: "]]>", 5: ">"}
+#: As a browser ends it, which shows what follows: `<!-->` is a whole comment, `<?x>` another.
+#: https://html.spec.whatwg.org/multipage/parsing.html#comment-start-state
+_ENDS = {2: re.compile(r"--!?>"), **dict.fromkeys((3, 4, 5), re.compile(">"))}
 #: What ends a paragraph, and a list item that it is not within.
 _STARTS = re.compile(r"[->#<+*]|[0-9]{1,9}+[.)]|```|~~~")
 _DEEPEST = 20  # lists in lists on one line: each looks at the rest of it
 _INLINE = re.compile(r"`++|<!--")
+#: A backslash before it, or nothing in it: it hides nothing.
+_NO_COMMENT = re.compile(r"\\<!--|.?<!---?>", re.DOTALL)
 
 
 class _LineReader:
@@ -207,14 +211,14 @@ class _LineReader:
         index = len(self._lines)
         tag = (html[1] or "").casefold()
         shown = _TAGS[tag] if tag else Shown.NOTHING
-        ends = f"</{tag}" if tag else _ENDS[html.lastindex or 0]
-        first = self._raw[index]
-        at = first.casefold().find(ends, first.find(html[0]) + len(html[0]))
-        while at < 0 and index + 1 < len(self._raw):
+        ends = re.compile(rf"</{tag}", re.IGNORECASE) if tag else _ENDS[html.lastindex or 0]
+        start = self._raw[index].find(html[0])
+        end = ends.search(self._raw[index], start + (len(html[0]) if tag else 2))
+        while not end and index + 1 < len(self._raw):
             index += 1
-            at = self._raw[index].casefold().find(ends)
+            end = ends.search(self._raw[index])
         self._take(index + 1, shown)
-        tail = self._raw[index][at + len(ends) :] if at >= 0 else ""
+        tail = self._raw[index][end.end() :] if end else ""
         if shown is Shown.NOTHING and tail.strip():
             self._lines[-1] = Line(
                 " " + tail, hidden=True
@@ -255,6 +259,22 @@ class _LineReader:
             at += len(line) + 1
 
 
+def dressed(before: Sequence[Line]) -> Shown | None:
+    """What HTML that these lines leave open, anywhere in them, makes of the line behind them."""
+    left: dict[str, int] = {}
+    for line in before:
+        if line.shown is not Shown.TEXT:
+            continue
+        for match in _TAG.finditer(line.text):
+            if line.shown_at(match.start()) is Shown.TEXT:
+                tag = match[2].casefold()
+                left[tag] = max(0, left.get(tag, 0) + (-1 if match[1] else 1))
+    return next((_TAGS[tag] for tag, count in left.items() if count), None)
+
+
+_TAG = re.compile(rf"<(/?)({'|'.join(_TAGS)})(?=[\s/>]|$)", re.IGNORECASE)
+
+
 def _indent(text: str, column: int) -> tuple[int, str]:
     """The column at which a text begins, tabs counted as GitHub does, and the text from there."""
     rest = text.lstrip(" \t")
@@ -275,6 +295,8 @@ def _spans(text: str) -> Iterator[tuple[int, int, Shown]]:
     for each in found:
         start, length = each.start(), len(each[0])
         if start < done or (length == 1 and text[start - 1 : start] == "\\"):
+            continue
+        if each[0] == "<!--" and _NO_COMMENT.match(text, max(start - 1, 0)):
             continue
         if each[0] == "<!--":
             closed = each.end() <= last_comment
