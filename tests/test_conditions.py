@@ -68,6 +68,11 @@ def test_a_condition_does_not_hold_on_values_that_fail_it(
         "ｐroduction",
         "pr\u043eduction",  # the Cyrillic letter
         "PRODUC\u03a4ION",  # the Greek one
+        "PRODUC\ua4d4ION",  # the Lisu one
+        "\u13e2RODUCTION",  # the Cherokee one
+        "pr\u2c9fduction",  # the Coptic one
+        "pr\U0001042cduction",  # the Deseret one
+        "produ\u1d04tion",  # a small capital
     ],
 )
 def test_text_is_compared_without_letter_case_and_blanks_around_it(environment: str) -> None:
@@ -129,6 +134,17 @@ def test_letters_and_digits_of_another_script_that_look_alike_are_refused(text: 
         parse(text)
 
 
+@pytest.mark.parametrize("value", [float("nan"), np.float64("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "text", ["status != failed", "status not in [failed, broken]", "status == nan", "status == inf"]
+)
+def test_what_is_not_a_number_is_no_text_either(text: str, value: float) -> None:
+    """A missing text is NaN to pandas, and `status != failed` must not hold for it."""
+    judged = judge(parse(text), {"status": value})
+    assert judged.holds is False
+    assert judged.seen == {"status": str(float(value))}
+
+
 @pytest.mark.parametrize("text", ["passed == true", "passed != false"])
 @pytest.mark.parametrize("value", [1, "true", None])
 def test_one_is_not_true(text: str, value: object) -> None:
@@ -153,6 +169,8 @@ def test_the_record_repeats_the_condition_and_what_it_saw() -> None:
         ("accuracy >= high", ">= compares numbers, and high is none"),
         ("accuracy >= nan", ">= compares numbers"),
         ("accuracy >= 1e999", "is no number"),
+        ("replicas == 010", "is no number"),
+        ("replicas in [1, -007]", "is no number"),
         ("accuracy > 1 and loss < 2", "is no number"),
         ("environment in staging", "in compares with a list"),
         ("environment == [staging]", "== compares with one value"),

@@ -38,6 +38,7 @@ _FORM: Final = re.compile(
     r"\s*([A-Za-z_]\w*)\s*(==|!=|>=|<=|>|<|not\s+in\b|in\b)\s*(.+?)\s*", re.ASCII
 )
 _NUMBER: Final = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_EIGHT_OR_TEN: Final = re.compile(r"[-+]?0\d+", re.ASCII)
 _WORD: Final = re.compile(r"[\w./:@+-]+", re.ASCII)
 _LONGEST_TEXT: Final = 200
 _LONGEST_WORDS: Final = 200
@@ -140,6 +141,8 @@ def _literal(written: str) -> Scalar | tuple[Scalar, ...] | None:
 
 def scalar(written: str) -> Scalar | None:
     """A plain value as a condition writes it; None if it is none."""
+    if _EIGHT_OR_TEN.fullmatch(written):  # `010`: two readers, two numbers
+        return None
     if _NUMBER.fullmatch(written):
         number = float(written)
         if not math.isfinite(number):
@@ -166,7 +169,10 @@ def judge(test: Test | Function, values: Mapping[str, Any]) -> Condition:
     if test.name not in values:
         return Condition(test.text, {}, False)
     seen = _plain(values[test.name])
-    return Condition(test.text, {test.name: _shown(test.name, seen)}, _holds(test, seen))
+    shown = {test.name: _shown(test.name, seen)}
+    # Neither NaN nor infinity is a measurement to anyone; as `nan` it is not text either.
+    finite = not isinstance(seen, float) or math.isfinite(seen)
+    return Condition(test.text, shown, finite and _holds(test, seen))
 
 
 def _holds(test: Test, seen: Scalar | None) -> bool:
@@ -203,8 +209,7 @@ def _plain(value: Any) -> Scalar | None:
     if isinstance(value, int):
         return int(value) if abs(value) < 2**63 else None
     if isinstance(value, float):
-        # Neither NaN nor infinity is a number to JSON, nor a measurement to anyone.
-        return float(value) if math.isfinite(value) else str(float(value))
+        return float(value)
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from bridge.core.sanitize import one_line
 
-#: Letters of Cyrillic, Greek and Armenian that people cannot tell from a Latin one, out of
+#: Letters of other alphabets that people cannot tell from a Latin one, out of
 #: https://www.unicode.org/Public/security/latest/confusables.txt
 _ALIKE: Final = {
     "a": "\u0430\u03b1\u0251",
@@ -54,7 +54,39 @@ _ALIKE: Final = {
     "Y": "\u0423\u04ae\u03a5",
     "Z": "\u0396",
 }
-LATIN: Final = str.maketrans({each: latin for latin, alike in _ALIKE.items() for each in alike})
+#: The same of alphabets that fewer people write, in either case, and digits like an `o`.
+_RARER: Final = {
+    "a": "\u13aa\u15c5\u1d00\u2c80\u2c81\ua4ee",
+    "b": "\u0299\u13cf\u13f4\u15af\u2c82\ua4d0",
+    "c": "\u13df\u1d04\u2ca4\u2ca5\ua4da\uabaf",
+    "d": "\u13a0\u13e7\u146f\u15de\u15ea\u1d05\ua4d2\ua4d3",
+    "e": "\u04bd\u13ac\u1d07\u2d39\ua4f0\uab32",
+    "f": "\u15b4\ua4dd\ua799",
+    "g": "\u0262\u13c0\u13f3\ua4d6",
+    "h": "\u029c\u13bb\u13c2\u157c\u2c8e\ua4e7",
+    "i": "\u026a\u13a5\u2c92\ua647\uab75",
+    "j": "\u037f\u13ab\u148d\u1d0a\ua4d9",
+    "k": "\u13e6\u1d0b\u2c94\ua4d7",
+    "l": "\u0196\u01c0\u029f\u13de\u14aa\u16c1\u2cd0\u2d4f\ua4e1\ua4f2",
+    "m": "\u13b7\u15f0\u1d0d\u2c98\ua4df",
+    "n": "\u0274\u057c\u2c9a\ua4e0",
+    "o": "\u03c3\u0966\u0ae6\u0be6\u0ed0\u1040\u10ff\u1d0f\u1d11\u2c9e\u2c9f\u2d54\u3007"
+    "\ua4f3\uab3d\U0001042c\U000104c2\U000104ea",
+    "p": "\u01bf\u13e2\u146d\u1d18\u2ca2\u2ca3\ua4d1",
+    "q": "\u2d55",
+    "r": "\u01a6\u0280\u0433\u13a1\u13d2\u1587\u1d26\u2c85\ua4e3\uab47\uab48\uab81",
+    "s": "\u01bd\u13d5\u13da\ua4e2\ua731\uabaa",
+    "t": "\u13a2\u1d1b\u2ca6\ua4d4",
+    "u": "\u144c\u1d1c\ua4f4\ua79f",
+    "v": "\u13d9\u142f\u1d20\u2d38\ua4e6\uaba9",
+    "w": "\u026f\u0561\u13b3\u13d4\u1d21\ua4ea\uab83",
+    "x": "\u166e\u2cac\ua4eb",
+    "y": "\u028f\u13a9\u13bd\u2ca8\ua4ec",
+    "z": "\u13c3\u1d22\u2c8c\ua4dc",
+}
+LATIN: Final = str.maketrans(
+    {each: latin for table in (_ALIKE, _RARER) for latin, alike in table.items() for each in alike}
+)
 
 
 def folded(name: str) -> str:
