@@ -100,7 +100,11 @@ def test_a_time_is_a_day_a_moment_or_so_long_ago(text: str, at: datetime) -> Non
     assert when(text, "--since", NOON) == at
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-02-30", "2026-13-01T00:00:00Z", "-1d", "٧d"])
+#: A bare number is a duration elsewhere: the last 2026 seconds would be a list without a fault.
+TIMES = ["yesterday", "2026-02-30", "2026-13-01T00:00:00Z", "-1d", "٧d", "2026", "30"]
+
+
+@pytest.mark.parametrize("text", TIMES)
 def test_another_time_is_refused_with_the_forms_that_there_are(text: str) -> None:
     with pytest.raises(Faults, match="write 2026-11-01, 2026-11-01T09:30:00Z, or 7d"):
         when(text, "--since", NOON)
@@ -179,6 +183,36 @@ def test_an_export_is_the_same_in_each_form(
     assert {each["waited"] for each in whole} == {300}
     assert whole[0]["approvers"] == ["Ann <ann@example.org> (unverified)"]
     assert len({each["ledger_commit"] for each in whole}) == 3
+
+
+@pytest.mark.parametrize("more", [[], ["--environment", "prod"], ["--since", "2026-01-01"]])
+def test_an_export_is_cut_only_if_somebody_says_where(
+    ledger: GitLedger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    more: list[str],
+) -> None:
+    monkeypatch.setattr("bridge.cli.ledger._FEW", 1)
+    fit = 2 if "prod" in more else 3
+    assert cli.main(["log", "--export", "jsonl", *more]) == 0
+    whole = capsys.readouterr()
+    assert (len(whole.out.splitlines()), whole.err) == (fit, "")
+    assert cli.main(["log", "--export", "jsonl", "-n", "1", *more]) == 0
+    one = capsys.readouterr()
+    assert len(one.out.splitlines()) == 1
+    assert "These are the newest 1; older decisions fit too" in one.err
+
+
+def test_a_list_says_that_it_is_cut_and_not_if_it_just_ends_there(
+    ledger: GitLedger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.cli.ledger._FEW", 2)
+    assert cli.main(["log", "--json"]) == 0
+    two = capsys.readouterr()
+    assert len(json.loads(two.out)) == 2
+    assert two.err == "These are the newest 2; older decisions fit too: -n N lists N\n"
+    assert cli.main(["log", "-n", "3"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from bridge.gates.ports import Ledger
 
 _EMAIL = re.compile(r" <[^<>]*>")
+#: Decisions of a list, if nobody says how many; and of an export, which is cut for nobody.
+_FEW, _ALL = 20, 10_000_000
 #: Records of an export that are read together, and held together in memory.
 _TOGETHER = 1_000
 
@@ -28,10 +31,8 @@ _TOGETHER = 1_000
     "-n",
     "limit",
     metavar="N",
-    type=click.IntRange(1, 10_000_000),
-    default=20,
-    show_default=True,
-    help="At most so many.",
+    type=click.IntRange(1, _ALL),
+    help="At most so many; else the newest 20, and with --export all that fit.",
 )
 @click.option("--flow", metavar="NAME", help="Only of this flow or workflow.")
 @click.option("--step", metavar="NAME", help="Only of this step or node.")
@@ -53,18 +54,20 @@ _TOGETHER = 1_000
 @as_json_option
 @pass_session
 def log(
-    session: Session, /, limit: int, form: str | None, as_json: bool, **said: str | None
+    session: Session, /, limit: int | None, form: str | None, as_json: bool, **said: str | None
 ) -> None:
     """List the recorded decisions, newest first.
 
     \b
     hitl log --outcome rejected --since 30d
-    hitl log -n 1000 --environment production --since 2026-01-01 --export csv
+    hitl log --environment production --since 2026-01-01 --export csv
     """
     if form and as_json:
         raise click.UsageError("say --json or --export, not both: --export json has more")
     wanted = _wanted(said) if any(said.values()) else None
-    found = _found(session, limit, wanted)
+    most = limit or (_ALL if form else _FEW)
+    found = _found(session, min(most + 1, _ALL), wanted)  # one more tells that there are more
+    cut, found = len(found) > most, found[:most]
     if form:
         _export(session, found, form)
     elif as_json:
@@ -86,6 +89,8 @@ def log(
         click.echo("No decision fits these options.")
     else:
         click.echo("Nothing was decided yet. `hitl list` shows what waits.")
+    if cut:
+        click.echo(f"These are the newest {most}; older decisions fit too: -n N lists N", err=True)
 
 
 def _by(recorded: Recorded) -> str:
@@ -133,13 +138,21 @@ def _found(session: Session, limit: int, wanted: Wanted | None) -> Sequence[Reco
     many = limit
     while True:
         found = _history(ledger, many, wanted)
-        records = ledger.decided([each.id for each in found])
-        fits = [
-            e for e in found if e.id not in records or wanted.fits_request(records[e.id].request)
-        ]
+        fits = list(islice(_of_environment(ledger, found, wanted), limit))
         if len(fits) >= limit or len(found) < many:
-            return fits[:limit]
+            return fits
         many *= 4
+
+
+def _of_environment(
+    ledger: Ledger, found: Sequence[Recorded], wanted: Wanted
+) -> Iterator[Recorded]:
+    for start in range(0, len(found), _TOGETHER):
+        some = found[start : start + _TOGETHER]
+        records = ledger.decided([each.id for each in some])
+        for each in some:
+            if each.id not in records or wanted.fits_request(records[each.id].request):
+                yield each
 
 
 def _history(ledger: Ledger, limit: int, wanted: Wanted | None) -> Sequence[Recorded]:

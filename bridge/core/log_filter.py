@@ -71,6 +71,8 @@ def when(text: str, name: str, now: datetime) -> datetime:
             return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
         if re.match(r"\d{4}-", text, re.ASCII):
             return moment(text)
+        if text.isdecimal():  # seconds to a deadline, and here a year or a number of days
+            raise ValueError
         return now - timedelta(seconds=durations.seconds(text))
     except (ValueError, Faults, OverflowError):
         says = f"{text!r} is no time; write 2026-11-01, 2026-11-01T09:30:00Z, or 7d for 7 days ago"

@@ -351,7 +351,8 @@ class GitLedger:
     ) -> tuple[Recorded, ...]:
         def attempt() -> tuple[Recorded, ...]:
             heads = list(shards_of(self._clone.remote_refs(SHARDS)).values())
-            logs = [self._newest_first(limit, each) for each in heads[-1:]]
+            likely = min(limit, 1_000) if wanted and wanted.since else limit
+            logs = [self._newest_first(likely, each) for each in heads[-1:]]
             logs += [self._newest_first(1, each) for each in heads[:-1]]
             found: Iterable[Recorded]
             found = merge(*logs, key=lambda each: each.decided_at, reverse=True)
