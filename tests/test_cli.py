@@ -152,12 +152,13 @@ def test_a_flows_own_command_lists_that_flows_gates_alone(ledger: Path, run: Run
     assert "No gate of Other is open" in run("list", flow="Other").out
 
 
-def test_a_listing_can_be_of_one_flow(ledger: Path, run: Run) -> None:
+@pytest.mark.parametrize("option", ["--flow", "--flow-name"])  # that of log, that of metaflow-hitl
+def test_a_listing_can_be_of_one_flow(ledger: Path, run: Run, option: str) -> None:
     opened(a_request("Flow/1/gate/3"))
     opened(a_request("Flowers/1/gate/3"))
-    [gate] = json.loads(run("list", "--flow-name", "Flow", "--json").out)
+    [gate] = json.loads(run("list", option, "Flow", "--json").out)
     assert gate["key"] == "Flow/1/gate/3"
-    assert "No gate of Other is open" in run("list", "--flow-name", "Other").out
+    assert "No gate of Other is open" in run("list", option, "Other").out
 
 
 def test_a_script_reads_open_gates_as_json(ledger: Path, run: Run) -> None:
@@ -289,6 +290,20 @@ def test_json_that_is_no_plain_object_decides_nothing(ledger: Path, run: Run, te
     request = opened(a_request(KEY, schema=TARGET))
     assert run("approve", KEY, "--input", text).code == 2
     assert decision_of(request) is None
+
+
+def test_a_field_without_its_option_approves_nothing(ledger: Path, run: Run) -> None:
+    request = opened(a_request(KEY, schema={"properties": {"n": {"type": "integer"}}}))
+    ran = run("approve", KEY, "n=5")
+    assert ran.code == 2
+    assert "'n=5' is no gate; to give an input: -i n=5" in ran.err
+    assert decision_of(request) is None
+
+
+def test_a_gate_with_an_equals_sign_in_its_name_is_a_gate(ledger: Path, run: Run) -> None:
+    request = opened(a_request("Flow/lr=0.1/gate/3"))
+    assert run("approve", "Flow/lr=0.1/gate/3").code == 0
+    assert decision_of(request)
 
 
 def test_a_missing_required_field_decides_nothing(ledger: Path, run: Run) -> None:

@@ -110,6 +110,19 @@ def test_a_run_that_was_killed_leaves_a_gate_that_says_how_to_end_it(ledger: Pat
     assert not mark.exists()
 
 
+def test_who_approves_for_a_run_that_is_gone_hears_that_it_starts_nothing(ledger: Path) -> None:
+    with _waiting() as process:
+        _read_until(process, "to decide, in any shell")
+        process.kill()
+        process.wait(20)
+    gate = a_request(KEY).gate
+    approved = hitl("approve", gate.id)
+    assert approved.returncode == 0
+    gone = f"{gate.key}: this starts nothing, because its run is gone"
+    assert gone in approved.stderr
+    assert gone not in hitl("approve", gate.id).stderr  # said again, nothing is approved
+
+
 # -- on Argo ---------------------------------------------------------------------------------------
 
 

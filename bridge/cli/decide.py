@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,14 @@ def approve(
                 (*error.faults, f"once corrected: {again}"),
             ) from None
 
+    if field := next((each for each in gates if _is_field(each)), None):
+        raise click.UsageError(f"{field!r} is no gate; to give an input: -i {shlex.quote(field)}")
     _vote(session, gates or _picked(session), Verdict.APPROVE, reason, given, sign)
+
+
+def _is_field(name: str) -> bool:
+    """On GitHub a field needs no `-i`. A gate's id has no `=`, and its whole name has a `/`."""
+    return "=" in name and "/" not in name.partition("=")[0]
 
 
 def _picked(session: Session) -> tuple[str, ...]:
@@ -169,6 +177,7 @@ def _vote(
     given: _Given,
     sign: str | None,
 ) -> None:
+    from bridge.core.evaluation import Verdict
     from bridge.gates.recording import record_each
     from bridge.gates.venue import Ballot, Voted
 
@@ -182,7 +191,10 @@ def _vote(
         ballot = Ballot(verdict, reason, given(found), signing)
         return (yield from session.venue_of(found.request).vote(found, ballot))
 
-    verbs = [voting(each) for each in session.gates(list(dict.fromkeys(names)))]
+    found = session.gates(list(dict.fromkeys(names)))
+    ids = [each.request.gate.id for each in found if not isinstance(each, Exception)]
+    gone = session.orphaned(ids) if verdict is Verdict.APPROVE else frozenset[str]()
+    verbs = [voting(each) for each in found]
     errors: list[Exception] = []
     for voted in record_each(session.ledger, verbs):
         try:
@@ -190,6 +202,8 @@ def _vote(
                 raise voted
             session.forget_wait(voted.standing)
             _tell(session, voted, verdict, given, alone=len(verbs) == 1)
+            if voted.standing.request.gate.id in gone:
+                _say_gone(voted.standing)
         except Exception as error:  # noqa: BLE001 - the others are printed first
             errors.append(error)
     if errors:
@@ -220,6 +234,15 @@ def _tell(session: Session, voted: Voted, verdict: Verdict, given: _Given, *, al
             click.echo(f"Recorded; to read it back: {look}")
     else:
         _already(voted.standing, verdict, given)
+
+
+def _say_gone(standing: Standing) -> None:
+    """That nobody waits for what was just approved, and what asks again."""
+    from bridge.render.run_again import asks_again
+
+    says = f"{standing.request.gate.key}: this starts nothing, because its run is gone"
+    again = next((f"; to ask again: {each.command}" for each in asks_again(standing.request)), "")
+    click.echo(says + again, err=True)
 
 
 def _signing(key: str | None) -> Callable[[bytes], str] | None:

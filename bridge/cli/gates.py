@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
-@click.option("--flow-name", metavar="NAME", help="Only the gates of this flow.")
+@click.option("--flow", "--flow-name", "flow_name", metavar="NAME", help="Only of this flow.")
 @as_json_option
 @pass_session
 def list_(session: Session, flow_name: str | None, as_json: bool) -> None:
@@ -27,7 +27,7 @@ def list_(session: Session, flow_name: str | None, as_json: bool) -> None:
 
     \b
     hitl list
-    hitl list --flow-name Train --json
+    hitl list --flow Train --json
     """
     session.flow = flow_name or session.flow
     gates = still_open(session)
