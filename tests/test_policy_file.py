@@ -362,6 +362,12 @@ gates:
         (gate(require="{count: 1:30, teams: a/b}"), "p.yml:3: count must be a plain number"),
         (gate(require="{count: 010, teams: a/b}"), "p.yml:3: count must be a plain number"),
         (gate(require="{count: two, teams: a/b}"), "p.yml:3: count must be a number and is text"),
+        (gate(require="{count: 1.0, teams: a/b}"), "p.yml:3: count must be a whole number and is"),
+        (gate(require="{users: anyone}"), "p.yml:3: users: 'anyone' is an account of that name"),
+        (gate(require="{users: [ann, Ghost]}"), "'Ghost' is an account of that name, if there is"),
+        (gate("disapprove: {users: everybody}"), "'everybody' is an account of that name"),
+        (gate(require="{users: ['ann#1', Ann]}"), "p.yml:3: users names 'Ann' twice, and not with"),
+        (gate("<<: {via: issue}"), "p.yml:4: << merges a mapping: write it out"),
         (gate(require="{all: []}"), "p.yml:3: all is an empty list"),
         (gate(require="{any: {users: a}}"), "p.yml:3: any must be a list"),
         (

@@ -441,4 +441,20 @@ def _actors(place: Place) -> Actors:
 
 
 def _users(place: Place) -> tuple[str, ...]:
-    return place.matching("users", USER, "an account such as ann or ann#583231")
+    users = place.matching("users", USER, "an account such as ann or ann#583231")
+    bare: set[str] = set()
+    for each in users:
+        login = each.partition("#")[0]
+        if each.casefold() in _NOBODY:
+            place.fault(
+                f"users: {each!r} is an account of that name, if there is one, and not everybody:"
+                " name accounts, teams or a permission"
+            )
+        elif login.casefold() in bare:  # whoever takes the login over would count beside the number
+            place.fault(f"users names {login!r} twice, and not with one number")
+        bare.add(login.casefold())
+    return users
+
+
+#: Words for everybody, and for no one: GitHub shows a deleted account as `ghost`.
+_NOBODY: Final = frozenset({"anyone", "anybody", "everyone", "everybody", "all", "ghost"})

@@ -134,6 +134,8 @@ class Value:
         plain = isinstance(self.node, ScalarNode) and kind not in {"str", "null"}
         shown = f"{self.node.value!r}, which YAML takes for {found}" if plain else found
         hint = ": put it in quotes" if plain and wanted == "text" else ""
+        if wanted == found == "a number":  # `1.0`
+            wanted = "a whole number"
         self.fault(f"{self.called} must be {wanted} and is {shown}{hint}")
 
     def scalar(self, kind: str, wanted: str) -> str | None:
@@ -203,6 +205,9 @@ class Place:
 
     def _read(self, node: MappingNode) -> None:
         for key_node, value in node.value:
+            if key_node.tag == f"{_TAG}merge":
+                self._notes.add(_line(key_node.start_mark), "<< merges a mapping: write it out")
+                continue
             key = Value(key_node, "a key", self._notes)
             name = key.text()
             if name is None:
