@@ -27,9 +27,10 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
         (45, 45),
         ("7200", 7_200),
         ("1d2h3m4s", 93_784),
+        (timedelta(hours=1), 3_600),
     ],
 )
-def test_a_duration_is_whole_seconds(written: str | int, length: int) -> None:
+def test_a_duration_is_whole_seconds(written: str | timedelta, length: int) -> None:
     assert seconds(written) == length
 
 

@@ -113,6 +113,31 @@ def test_anyone_beside_a_name_is_refused_as_ambiguous() -> None:
     assert "leave out one or the other" in said
 
 
+@pytest.mark.parametrize(
+    "said", ["everyone", "Anybody", "*", "all", ["ann", "EVERYBODY"], "None", "null"]
+)
+def test_a_word_for_everybody_or_nobody_is_no_approver_who_is_waited_for_for_ever(
+    said: Any,
+) -> None:
+    [fault] = faults(approver=said)
+    assert fault.endswith("name a person or a team, or 'anyone' if everybody may decide")
+
+
+@pytest.mark.parametrize("said", ["ann, bob", "ann;bob", "ann\nbob", " ann ,bob,"])
+def test_several_approvers_in_one_text_are_refused_with_the_list_to_write(said: str) -> None:
+    [fault] = faults(approver=said)
+    assert fault.endswith("write several names as a list: ['ann', 'bob']")
+
+
+def test_a_name_that_has_a_comma_of_its_own_may_stand_in_a_list() -> None:
+    assert spec(approver=["Lee, Ann", "bob"]).approvers == ("Lee, Ann", "bob")
+
+
+def test_a_character_that_nobody_sees_is_in_no_approvers_name() -> None:
+    [fault] = faults(approver=["ann\u200b"])
+    assert "nobody sees" in fault
+
+
 @pytest.mark.parametrize("said", [{}, {"approver": None}, {"approver": ()}, {"approver": ""}])
 def test_an_approver_left_out_or_none_is_one_sentence_if_one_is_required(
     said: dict[str, Any],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bridge.core.errors import Faults
@@ -18,13 +18,16 @@ _NAMES: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)
 LONGEST: Final = 3_650 * 86_400
 
 
-def seconds(text: str | float) -> int:
+def seconds(text: str | float | timedelta) -> int:
     """Whole seconds of `30m`, `24h`, `7d`, `90s`, `1h30m`, or of a plain number of seconds.
 
-    The number may be text: every parameter of an Argo workflow is. `3600.0` is 3600.
+    The number may be text: every parameter of an Argo workflow is. `3600.0` is 3600, and so
+    is `timedelta(hours=1)`.
 
     Raises `Faults` for anything else, and for lengths that are nothing or beyond ten years.
     """
+    if isinstance(text, timedelta):
+        text = text.total_seconds()
     # NumPy's numbers are Real as well.
     found = _whole(text) if isinstance(text, numbers.Real) else _parsed(text)
     if found is None:

@@ -19,7 +19,7 @@ from bridge.core.message_template import Known
 from bridge.core.model import Better, CompareBy, Declared, OnReject
 from bridge.core.proposals import proposals
 from bridge.core.rules import Actors, Approvals, OnTimeout, Policy
-from bridge.core.sanitize import shortened
+from bridge.core.sanitize import shortened, unseen
 from bridge.core.unmatched import Option, own_name
 
 T = TypeVar("T")
@@ -30,6 +30,24 @@ ANYONE: Final = "anyone"
 #: What `notifier` may say besides Apprise addresses: all that are configured, or those of one kind.
 NOTIFIERS: Final = ("apprise", "slack", "smtp")
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+
+
+#: Nobody is called so, and a gate that waits for such a name waits for ever.
+_NO_NAMES: Final = frozenset({"anybody", "everyone", "everybody", "all", "*", "none", "null"})
+_SEVERAL: Final = re.compile(r"[,;\n]")
+
+
+def _misnamed(value: object, names: Iterable[str]) -> str | None:
+    """How a text that stands for an approver names none, and what to write."""
+    for each in names:
+        if each.casefold() in _NO_NAMES:
+            return f"says {each!r}: name a person or a team, or {ANYONE!r} if everybody may decide"
+        if unseen(each):
+            return f"has a character in {shortened(each, 60)!r} that nobody sees: type it again"
+        if _SEVERAL.search(each) and isinstance(value, str):
+            parts = [part.strip() for part in _SEVERAL.split(each) if part.strip()]
+            return f"is {_shown(value)}; write several names as a list: {_shown(parts)}"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +237,9 @@ class _SpecReader:
             self._fault(name, f"is {_shown(value)}; write a name, an e-mail address or a list")
             return ()
         names = tuple(each.strip() for each in listed)
+        if fault := _misnamed(value, names):
+            self._fault(name, fault)
+            return ()
         if ANYONE not in map(str.casefold, names):
             return names
         if len(names) > 1:
