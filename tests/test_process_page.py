@@ -149,11 +149,11 @@ def test_the_page_says_once_what_is_asked_until_when_of_whom_and_how_to_answer(a
     until = at.standing(pull).request.expires_at
     assert pull.body.startswith("> Deploy the model with accuracy 93 %?")
     for once in (
-        f"**Waiting for a decision until {until:%Y-%m-%d %H:%M} UTC.**",
+        f"**Decide by {until:%Y-%m-%d %H:%M} UTC.**",
         "| accuracy | 0.93 |",
         "It takes 1 approval from alice or bob. The run was started by carol, as the run says.",
         "/approve target=…\n",
-        "/reject why not",
+        "/reject your reason",
         "[Run](<https://metadata.test/Train/7>)",
         "- `share` (float, optional)",
     ):
@@ -482,7 +482,7 @@ def test_the_clock_approves_only_where_the_policy_names_it(at: World, wanted: bo
     assert decision
     assert decision.by is Decider.CLOCK
     assert (decision.outcome is Outcome.APPROVED) is wanted
-    assert ("**If nobody decides by then, it is approved.**" in pull.body) is wanted
+    assert ("**If nobody does, it is approved.**" in pull.body) is wanted
 
 
 def test_past_its_deadline_a_gate_that_only_reminds_says_so_once_and_waits_on(at: World) -> None:

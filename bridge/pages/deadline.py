@@ -21,11 +21,11 @@ def _if_rejected(request: ApprovalRequest) -> str:
 
 def _until(request: ApprovalRequest) -> str:
     if request.expires_at is None:
-        return "**Waiting for a decision**, without a deadline."
+        return "There is no deadline."
     ends = "this step is skipped" if request.skips(Outcome.EXPIRED) else "the run ends"
     then = {
-        OnTimeout.REJECT: f"If nobody decides by then, the request expires and {ends}.",
-        OnTimeout.APPROVE: "**If nobody decides by then, it is approved.**",
+        OnTimeout.REJECT: f"If nobody does, the request expires and {ends}.",
+        OnTimeout.APPROVE: "**If nobody does, it is approved.**",
         OnTimeout.NOTIFY: "After that you get a reminder, and the request stays open.",
     }[request.policy.on_timeout]
-    return f"**Waiting for a decision until {request.expires_at:%Y-%m-%d %H:%M} UTC.** {then}"
+    return f"**Decide by {request.expires_at:%Y-%m-%d %H:%M} UTC.** {then}"
