@@ -87,6 +87,9 @@ def test_a_mutator_can_put_a_gate_on(project: Project) -> None:
     assert "nobody answered by" in outcome.said
 
 
+KEEPS = "with what the earlier steps made"
+
+
 @pytest.mark.parametrize("flow", ["Heir", "Bare"])
 def test_inherited_and_bare_gates_are_gates(project: Project, flow: str) -> None:
     process = project.start("shut.py", "run", FLOW=flow)
@@ -97,6 +100,9 @@ def test_inherited_and_bare_gates_are_gates(project: Project, flow: str) -> None
     assert process.returncode != 0
     assert nothing_ran(project)
     assert re.search("the run stops, because .* rejected", said)
+    run_id = key.split("/")[1]
+    resume = rf"to be asked again {KEEPS}: python \S*shut\.py resume --origin-run-id {run_id}\n"
+    assert re.search(resume, said)
 
 
 def test_leaving_the_plugin_out_by_configuration_leaves_the_gate(project: Project) -> None:

@@ -47,6 +47,17 @@ def test_both_import_paths_give_the_same_decorator_in_any_order(
     assert python(project, "\n".join([*order, "print(seed is stock)"])) == "True\n"
 
 
+def test_a_message_without_its_name_is_told_how_to_write_it(project: Project) -> None:
+    code = f"""{STOCK}
+try:
+    stock("Deploy?")
+except Exception as error:
+    print(error)
+"""
+    says = "Give @hitl its parameters by name: @hitl(message='Deploy?')."
+    assert says in python(project, code)
+
+
 def test_every_fault_of_a_declaration_is_reported_at_once_when_the_flow_is_checked(
     project: Project,
 ) -> None:

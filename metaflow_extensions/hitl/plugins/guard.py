@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -55,6 +56,16 @@ def shut(reason: str) -> NoReturn:
         with contextlib.suppress(OSError), Path(notes).open("a", encoding="utf-8") as file:
             file.write(f"{reason}\n")
     sys.exit(EXIT_SHUT)
+
+
+def say_stopped(reasons: Sequence[str], run_id: str) -> None:
+    """At the end of the run: why its gates stayed shut, and how it asks again."""
+    for reason in reasons:
+        print(f"hitl: the run stops, because {reason.strip()}", file=sys.stderr)
+    if reasons:
+        again = shlex.join(["python", sys.argv[0], "resume", "--origin-run-id", run_id])
+        keeps = "with what the earlier steps made"
+        print(f"hitl: to be asked again {keeps}: {again}", file=sys.stderr, flush=True)
 
 
 def guarded(function: StepFunction) -> StepFunction:

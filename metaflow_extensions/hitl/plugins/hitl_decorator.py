@@ -223,6 +223,7 @@ class HitlDecorator(StepDecorator):
 
     def runtime_init(self, flow: Any, graph: Any, package: Any, run_id: str) -> None:
         self._say_ignored()
+        self._run = run_id
         self._notes = tempfile.NamedTemporaryFile("r", prefix="hitl-", encoding="utf-8")  # noqa: SIM115
         self._check_ledger()
 
@@ -264,8 +265,7 @@ class HitlDecorator(StepDecorator):
 
     def runtime_finished(self, exception: BaseException | None) -> None:
         # Metaflow itself reports a task that must not be retried only as a missing end step.
-        for reason in self._notes:
-            print(f"hitl: the run stops, because {reason.strip()}", file=sys.stderr, flush=True)
+        guard.say_stopped(list(self._notes), self._run)
         self._notes.close()
         # A failing run kills the tasks that still wait; nobody is to be asked for it any more.
         if not self._keys:
@@ -490,6 +490,8 @@ def _gate_decorator(kind: type[StepDecorator], *args: Any, **kwargs: Any) -> Any
     """As Metaflow makes a step's decorator, and the step's function guarded besides."""
     if not args:
         return partial(_gate_decorator, kind, **kwargs)
+    if isinstance(args[0], str):
+        raise HitlException(f"Give @hitl its parameters by name: @hitl(message={args[0]!r}).")
     return guard.guarded(_base_step_decorator(kind, *args, **kwargs))
 
 
