@@ -110,6 +110,13 @@ def test_every_fault_of_a_declaration_is_told_at_once() -> None:
     ("declared", "says"),
     [
         ({"type": "object", "properties": {"a": {"type": "strin"}}}, "properties.a.type"),
+        ({"properties": {"a": {"type": "int"}}}, "a.type: 'int' is no type of JSON Schema; there"),
+        ({"properties": {"type": 5}}, "properties.type: 5 is not of type"),
+        (
+            {"properties": {"a": {}}, "required": ["a", "b"]},
+            "required has b, and properties has no",
+        ),
+        ({"type": "object", "required": ["b"]}, "required has b, and properties has no"),
         ({"properties": {"a": {"pattern": "("}}}, "cannot be read"),
         ({"properties": {"a": {"pattern": "a" * 201}}}, "at most 200 characters"),
         ({"properties": {"a": {"pattern": "((a{999}){999}){999}"}}}, "repeats too much"),

@@ -228,6 +228,14 @@ def _default_faults(schema: Mapping[str, Any]) -> Iterator[str]:
     for name, says in faults_of(schema, given):
         if name in given:
             yield f"the default of {says}"
+    unlisted = [each for each in schema.get("required", ()) if each not in _properties(schema)]
+    if unlisted:  # nobody sees that they are asked for
+        yield f"required has {', '.join(unlisted)}, and properties has no such field"
+
+
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = schema.get("properties", {})
+    return found
 
 
 # -- reading -------------------------------------------------------------------------------------

@@ -221,6 +221,9 @@ def _unsound(written: _AsWritten) -> tuple[str, ...]:
     return tuple(_soundness_faults(written.schema))
 
 
+_TYPES: Final = "; there is array, boolean, integer, null, number, object, string"
+
+
 def _soundness_faults(schema: Mapping[str, Any]) -> Iterator[str]:
     from jsonschema import Draft202012Validator as Draft
 
@@ -235,7 +238,9 @@ def _soundness_faults(schema: Mapping[str, Any]) -> Iterator[str]:
         yield f"$schema is {quoted(schema['$schema'])}; the bridge reads {dialect}"
     errors = list(Draft(Draft.META_SCHEMA).iter_errors(schema))
     for error in errors:
-        yield f"{_place(error.path) or 'schema'}: {shortened(error.message, 120)}"
+        is_type = error.validator == "anyOf" and [*error.path][-1:] == ["type"]
+        says = f"{quoted(error.instance)} is no type of JSON Schema{_TYPES}" if is_type else None
+        yield f"{_place(error.path) or 'schema'}: {says or shortened(error.message, 120)}"
     if not errors:
         yield from _dangers(schema, schema, "")
 
