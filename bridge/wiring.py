@@ -59,8 +59,9 @@ def existing_ledger(settings: Settings, start: Path | None = None) -> Ledger:
 def open_gates(settings: Settings, start: Path | None = None) -> Listing:
     """The open gates of the ledger, without all else that a ledger can do. Raises `NoLedger`."""
     from bridge.ledger.open_gates import apart, listing
+    from bridge.ledger.remote import Remote
 
-    return listing(apart(_remote(settings, start), settings.cache))
+    return listing(apart(Remote(_remote(settings, start)), settings.cache))
 
 
 def _remote(settings: Settings, start: Path | None) -> str | Callable[[], str]:

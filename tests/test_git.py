@@ -15,6 +15,7 @@ from bridge.ledger.clone_health import MOST_PACKS
 from bridge.ledger.commit_message import git_name
 from bridge.ledger.commits import BRIDGE, Commits
 from bridge.ledger.git import GitFailed, Leaf, make_bare, read_tree
+from bridge.ledger.remote import Remote
 from tests.ledgers import LEDGER, git, ledger_of, threads_of
 
 
@@ -25,7 +26,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clone(repository: Path, tmp_path: Path) -> GitClone:
-    return GitClone(str(repository), tmp_path / "cache")
+    return GitClone(Remote(str(repository)), tmp_path / "cache")
 
 
 def head(repository: Path) -> str:
@@ -172,10 +173,10 @@ def test_two_addresses_of_one_path_share_a_clone_and_two_ledgers_do_not(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for remote in (str(repository), "ledger.git", "./ledger.git"):
-        with GitClone(remote, tmp_path / "cache").held():
+        with GitClone(Remote(remote), tmp_path / "cache").held():
             pass
     assert len(list((tmp_path / "cache").iterdir())) == 1
-    with GitClone(str(tmp_path / "other.git"), tmp_path / "cache").held():
+    with GitClone(Remote(str(tmp_path / "other.git")), tmp_path / "cache").held():
         pass
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
@@ -196,26 +197,26 @@ def test_two_addresses_of_one_path_share_a_clone_and_two_ledgers_do_not(
 def test_an_address_is_shown_without_its_credential(
     remote: str, shown: str, tmp_path: Path
 ) -> None:
-    clone = GitClone(remote, tmp_path)
-    assert clone.where == shown
+    clone = GitClone(Remote(remote), tmp_path)
+    assert clone.remote.where == shown
     assert "s3cret" not in repr(clone)
 
 
 def test_an_address_that_cannot_be_read_is_told_and_not_shown(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnavailable, match="check HITL_LEDGER") as caught:
-        GitClone("https://bot:s3cret@[x/a.git", tmp_path)
+        GitClone(Remote("https://bot:s3cret@[x/a.git"), tmp_path)
     assert "s3cret" not in repr(caught.value)
     assert caught.value.__suppress_context__
 
 
 def test_an_address_of_a_file_is_read_like_a_path(repository: Path, tmp_path: Path) -> None:
-    clone = GitClone(f"file://{repository}", tmp_path / "cache")
+    clone = GitClone(Remote(f"file://{repository}"), tmp_path / "cache")
     assert clone.remote_refs() == {"refs/heads/approvals": head(repository)}
 
 
 def test_a_host_that_ssh_would_take_for_an_option_is_none(tmp_path: Path) -> None:
     with pytest.raises(GitFailed):
-        GitClone("ssh://-oProxyCommand=x/a", tmp_path / "cache").remote_refs()
+        GitClone(Remote("ssh://-oProxyCommand=x/a"), tmp_path / "cache").remote_refs()
 
 
 def test_an_ssh_address_goes_through_the_users_own_ssh(
@@ -228,7 +229,7 @@ def test_an_ssh_address_goes_through_the_users_own_ssh(
     ssh.chmod(0o755)
     monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
     monkeypatch.setenv("GIT_SSH_VARIANT", "simple")
-    clone = GitClone(f"someone@example.org:{repository}", tmp_path / "cache")
+    clone = GitClone(Remote(f"someone@example.org:{repository}"), tmp_path / "cache")
     assert clone.remote_refs() == {"refs/heads/approvals": head(repository)}
     assert (tmp_path / "said").read_text().startswith("someone@example.org git-upload-pack")
 
@@ -249,6 +250,6 @@ def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(LedgerUnavailable, match="cannot keep its clone"),
-        GitClone("x", tmp_path / "file" / "cache").held(),
+        GitClone(Remote("x"), tmp_path / "file" / "cache").held(),
     ):
         pass

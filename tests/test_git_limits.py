@@ -17,6 +17,7 @@ from bridge.ledger import git
 from bridge.ledger.clone import GitClone
 from bridge.ledger.git_faults import meaning
 from bridge.ledger.git_ledger import GitLedger
+from bridge.ledger.remote import Remote
 
 # -- addresses -----------------------------------------------------------------------------------
 
@@ -40,7 +41,7 @@ def test_an_address_that_could_run_a_program_is_refused_and_nothing_runs(
     with pytest.raises(Faults, match=f"HITL_LEDGER {TRICKS[address]}"):
         from_environment({"HITL_LEDGER": trick})
     with pytest.raises(LedgerUnavailable, match=f"address {TRICKS[address]}"):
-        GitClone(trick, tmp_path / "cache")
+        GitClone(Remote(trick), tmp_path / "cache")
     monkeypatch.setenv("HITL_LEDGER", trick)
     assert main(["list"]) == 2
     assert TRICKS[address] in capsys.readouterr().err

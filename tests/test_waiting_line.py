@@ -82,7 +82,7 @@ class Machine:
 
     @property
     def connection(self) -> Any:
-        wire = self.ledger._clone._wire
+        wire = self.ledger._remote._wire
         assert wire
         return wire._process.proc
 

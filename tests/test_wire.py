@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.ledger.clone import GitClone
 from bridge.ledger.git import QUIET, GitFailed, TooLarge, environment
+from bridge.ledger.remote import Remote
 from bridge.ledger.wire import Wire, transport
 from tests.githttp import serving
 from tests.ledgers import git, ledger_of
@@ -124,7 +125,7 @@ def test_an_address_that_a_person_leads_elsewhere_is_followed(
         monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
         monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{server.url}/.insteadOf")
         monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://git.example/")
-        clone = GitClone("https://git.example/ledger.git", tmp_path / "cache")
+        clone = GitClone(Remote("https://git.example/ledger.git"), tmp_path / "cache")
         head = git(path, "rev-parse", "approvals")
         assert clone.remote_refs() == {"refs/heads/approvals": head}
         assert len(server.requests) == 2

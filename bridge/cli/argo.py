@@ -105,16 +105,17 @@ def reconcile(session: Session, namespace: str | None, interval: int, listen: st
 
     from bridge.argo.kubernetes import Kubernetes
     from bridge.gates.reconciler import TENDED, Watch
-    from bridge.wiring import clock, existing_venue
+    from bridge.wiring import clock, existing_venue, venue_of
 
     def end(*_: object) -> None:
         raise SystemExit(0)
 
     settings = session.settings
+    venue = existing_venue(settings)
     watch = Watch(
         Kubernetes(settings.kubeconfig, namespace, settings.cluster),
-        existing_venue(settings),
-        session.venue_of,
+        venue,
+        lambda request: venue_of(request, venue.ledger, venue.notices, os.environ),
         clock,
         lambda line: click.echo(f"{clock():%Y-%m-%dT%H:%M:%SZ} {line}", err=True),
     )
@@ -125,5 +126,5 @@ def reconcile(session: Session, namespace: str | None, interval: int, listen: st
         # A round takes as long as the interval, and a list of thousands some seconds more.
         at = listening(listen, watch.progress, clock, patience=3 * max(interval, TENDED) + 60)
         watch.tell(f"health and metrics at http://{at}")
-    watch.tell(f"delivering what {session.ledger.where} decides")
+    watch.tell(f"delivering what {venue.ledger.where} decides")
     watch.follow(interval, time.sleep)

@@ -64,6 +64,7 @@ def verify(
 
     from bridge.gates.audit import audit
     from bridge.local.witness_file import check_folder, write_witness
+    from bridge.wiring import existing_ledger
 
     witness = Path(witness_file) if witness_file else None
     known = [_earlier(each) for each in earlier]
@@ -73,11 +74,12 @@ def verify(
         first = not witness.exists()
         known += [] if first else [_witness(witness)]
     keys = session.settings.keys
+    ledger = existing_ledger(session.settings)  # an audit may take hours: not connected all along
     keep = bool(witness or earlier)
     try:
         with Progress() as progress:
             found = audit(
-                session.ledger,
+                ledger,
                 signed=signed,
                 keys=keys,
                 earlier=known,
@@ -92,9 +94,9 @@ def verify(
     counted = f"{found.decisions} {'new ' * bool(known)}decision{'s' * (found.decisions != 1)}"
     if found.faults:
         faults = f"{len(found.faults)} fault{'s' * (len(found.faults) != 1)}"
-        raise LedgerCorrupt(f"{session.ledger.where}: {counted}, {faults}; do not trust it")
+        raise LedgerCorrupt(f"{ledger.where}: {counted}, {faults}; do not trust it")
     by = "signed by HITL_KEYS" if keys else "signatures not checked: HITL_KEYS is not set"
-    click.echo(f"{session.ledger.where}: {counted}, no fault ({by})")
+    click.echo(f"{ledger.where}: {counted}, no fault ({by})")
     for head in found.witness.heads:
         click.echo(f"{head.commit}  {head.branch}")
     if witness:

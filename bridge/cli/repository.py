@@ -134,7 +134,8 @@ class _Described(NamedTuple):
         context = click.get_current_context().find_root()
         settings = from_environment({**os.environ, **_ledger_of(context)})
         ledger = existing_ledger(settings)
-        standing = ledger.read(ledger.resolve(name))
+        with ledger.connected():
+            standing = ledger.read(ledger.resolve(name))
         if standing is None:
             raise NoSuchGate(f"no gate is called {name!r} in {ledger.where}: see `hitl list`")
         return standing.request

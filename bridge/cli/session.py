@@ -38,9 +38,12 @@ class Session:
 
     @cached_property
     def ledger(self) -> Ledger:
+        """Connected until the command ends."""
         from bridge.wiring import existing_ledger
 
-        return existing_ledger(self.settings)
+        found = existing_ledger(self.settings)
+        click.get_current_context().with_resource(found.connected())
+        return found
 
     @cached_property
     def notices(self) -> Notices:
@@ -125,9 +128,11 @@ def open_ids(context: click.Context, _: click.Parameter, typed: str) -> list[Any
     """For the shell's completion: the open gates, each with what it asks."""
     from click.shell_completion import CompletionItem
 
+    from bridge.wiring import open_gates
+
     session = Session(address=context.find_root().params.get("ledger"))
     try:
-        gates = session.ledger.listing().gates
+        gates = open_gates(session.settings).gates
     except BridgeError:
         return []
     return [

@@ -76,6 +76,15 @@ def _tend(env: Mapping[str, str], runner: Runner) -> int:
     number = _number(env)
     given = github_request.inputs_in(env)
     desk = _desk(env, decides=True)
+    with desk.ledger.connected():
+        return _tended(env, runner, desk, number, given)
+
+
+def _tended(
+    env: Mapping[str, str], runner: Runner, desk: Desk, number: int | None, given: Mapping[str, str]
+) -> int:
+    from bridge.entrypoints import github_request
+
     if github_request.REQUEST in given:
         return _asked(env, runner, desk, given)
     if number is not None and github_request.TOKEN in given:
@@ -199,7 +208,9 @@ def _start(env: Mapping[str, str], inputs: Mapping[str, str]) -> None:
 def _verify(env: Mapping[str, str], runner: Runner) -> int:
     github_job.check_environment(env)
     job = github_job.job_of(env)
-    proof = github_job.prove(_desk(env).ledger, job, env.get(GATE_ID, ""), github_job.asked_by(env))
+    ledger, asked = _desk(env).ledger, github_job.asked_by(env)
+    with ledger.connected():
+        proof = github_job.prove(ledger, job, env.get(GATE_ID, ""), asked)
     if env.get("GITHUB_EVENT_NAME") == "repository_dispatch":
         from bridge.github.client import GitHub
 

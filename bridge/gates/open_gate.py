@@ -60,8 +60,9 @@ def open_gate(
     not_drawn: Sequence[NotDrawn] = (),
 ) -> Standing:
     """The gate as it stands: opening twice finds the first, and a decided one stays decided."""
-    before = ledger.before_opening(request)
-    standing = open_after(ledger, request, before, drawn, not_drawn)
+    with ledger.connected():
+        before = ledger.before_opening(request)
+        standing = open_after(ledger, request, before, drawn, not_drawn)
     if is_asked_now(standing, before):
         notices.opened(standing.request)
     return standing

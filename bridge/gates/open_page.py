@@ -62,6 +62,11 @@ def ask(desk: Desk, draft: Draft, facts: tuple[Fact, ...] = ()) -> tuple[Standin
     Raises `NoPolicy` or `Faults` if no sound policy covers it: then nothing is opened. The page
     is None if the gate is decided already.
     """
+    with desk.ledger.connected():
+        return _asked(desk, draft, facts)
+
+
+def _asked(desk: Desk, draft: Draft, facts: tuple[Fact, ...]) -> tuple[Standing, Page | None]:
     look = desk.forge.find([draft.gate.branch])
     place = place_on(desk.forge, look.site)
     now = desk.clock()

@@ -48,6 +48,13 @@ class Ledger(Protocol):
         """Whether it is on this machine, where a look costs next to nothing."""
         ...
 
+    def connected(self) -> AbstractContextManager[None]:
+        """One look: within the block, a server over HTTP is asked on one connection. Blocks nest.
+
+        It is for what goes on without a person: no connection is kept while somebody is waited for.
+        """
+        ...
+
     def open(self, request: ApprovalRequest, page: str, drawn: Sequence[Drawn] = ()) -> Standing:
         """Put the request, its page (request.md) and its pictures on the gate's branch. A picture
         that is not among those `drawn` is there already.

@@ -68,6 +68,11 @@ from bridge.render.request import is_request_md, request_md
 
 def tend(desk: Desk, number: int) -> Tended:
     """Look at page `number`, and do whatever is due there."""
+    with desk.ledger.connected():
+        return _look_at(desk, number)
+
+
+def _look_at(desk: Desk, number: int) -> Tended:
     look = desk.forge.look(number)
     page, alone = look.pages[0], True
     gate_id = gather.gate_of(page, look.site)
@@ -85,6 +90,11 @@ def tend(desk: Desk, number: int) -> Tended:
 
 def sweep(desk: Desk) -> tuple[Tended, ...]:
     """Look at every gate that is not settled, and record together what is decided."""
+    with desk.ledger.connected():
+        return _look_at_all(desk)
+
+
+def _look_at_all(desk: Desk) -> tuple[Tended, ...]:
     gates = set(desk.ledger.open_heads())
     issues = desk.forge.waiting()
     every = sorted(gates | sorted_by_gate(issues, gates).now)

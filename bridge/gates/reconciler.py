@@ -235,6 +235,10 @@ class Watch:
 
     def round(self) -> None:
         """Look for what was decided, and deliver it."""
+        with self.venue.ledger.connected():
+            self._round()
+
+    def _round(self) -> None:
         tending = self._is_time_to_tend()
         well = self._tried(self._find_decided) if tending or self._runs else True
         tried = set(self._due)

@@ -119,7 +119,7 @@ class _Waiting:
 
         Raises `Interrupted` if the run is gone.
         """
-        with self._interrupts.held():
+        with self._interrupts.held(), self._venue.ledger.connected():
             if self._standing.decision is None:
                 if not self._run.alive():
                     raise Interrupted("the run that waited is gone")

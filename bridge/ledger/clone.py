@@ -18,11 +18,10 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from bridge.core.entry import Tell
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
-from bridge.core.remote_url import fault_of, names_path, part_secret
 from bridge.ledger import full_clone, wire
 from bridge.ledger.clone_health import is_whole
 from bridge.ledger.full_clone import FullClone
@@ -41,6 +40,7 @@ from bridge.ledger.git import (
     run,
     write_object,
 )
+from bridge.ledger.remote import Remote
 
 #: A fetch of commits and trees: from a server without filters, the tree of a whole ledger.
 _MOST_OF_FETCH = 512 * 1024 * 1024
@@ -55,6 +55,8 @@ NO_SUCH_OBJECT = ("unadvertised object", "not our ref")
 
 _ROOT = re.compile("tree ([0-9a-f]{40})\n")
 
+T = TypeVar("T")
+
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
@@ -66,44 +68,20 @@ def _remove(path: Path) -> None:
 class GitClone:
     """Plumbing commands on the cache of one remote repository."""
 
-    def __init__(self, remote: str | Callable[[], str], cache: Path) -> None:
-        self._remote = remote if callable(remote) else lambda: remote
-        self.where, _ = part_secret(self._remote())
-        if refused := fault_of(self.where):
-            raise LedgerUnavailable(f"the ledger's address {refused}")
-        self._url = os.path.abspath(self.where) if names_path(self.where) else self.where
-        self._name = hashlib.sha256(self._url.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    def __init__(self, remote: Remote, cache: Path) -> None:
+        self.remote = remote
+        url = remote.url.encode("utf-8", "surrogateescape")
+        self._name = hashlib.sha256(url).hexdigest()[:16]
         self._alone = threading.RLock()
         self._held: int | None = None
         self._reader: ObjectReader | None = None
         self._tips: list[str] = []
-        self._wire: wire.Wire | None = None
-        self._transport: list[str] | None = None
-        self._stays = False
-        self._speaks = self._filters = True  # until it is seen that it doesn't
         self._settle_in(cache)
 
     def _settle_in(self, cache: Path) -> None:
         self._home = cache / self._name
         self._dir = self._home / "clone.git"
         self._audits = self._home / "audits"
-
-    @property
-    def is_path(self) -> bool:
-        return names_path(self.where)
-
-    @property
-    def here(self) -> Path | None:
-        """The repository itself, if it is on this machine."""
-        if self.is_path:
-            return Path(self._url)
-        scheme, _, path = self._url.partition("://")
-        return Path(path) if scheme == "file" else None
-
-    @property
-    def _secret(self) -> dict[str, str]:
-        # Asked for each time: an App's token ends after an hour, and people take longer.
-        return part_secret(self._remote())[1]
 
     # -- the lock ----------------------------------------------------------------------------
 
@@ -121,12 +99,12 @@ class GitClone:
             lock = self._open_lock()
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                self._held = lock
-                self._make_ready()
-                yield
+                with self.remote.connected(also_path=True):
+                    self._held = lock
+                    self._make_ready()
+                    yield
             finally:
                 self._held = None
-                self._end_connection()
                 self._close_reader()
                 os.close(lock)
 
@@ -184,63 +162,24 @@ class GitClone:
 
         A pattern is a branch, or the start of some with a star at its end.
         """
-        kept = self._stays and self._wire is not None  # perhaps from before a long pause
-        try:
-            with self._connected() as connection:
-                if connection:
-                    return connection.refs(patterns)
-        except GitFailed:
-            if not kept:
-                raise
-            return self.remote_refs(*patterns)  # a server may end what says nothing for long
+
+        def asked(connection: wire.Wire | None) -> dict[str, str] | None:
+            return connection.refs(patterns) if connection else None
+
+        found = self._exchange(asked)
+        return self._refs_by_git(patterns) if found is None else found
+
+    def _refs_by_git(self, patterns: Sequence[str]) -> dict[str, str]:
         # --heads makes the server leave out refs/pull/*, of which there is one for every gate ever.
-        args = ["ls-remote", "--quiet", "--heads", "--", self._url, *patterns]
+        args = ["ls-remote", "--quiet", "--heads", "--", self.remote.url, *patterns]
         lines = self._run(args, remote=True).splitlines()
         return {name: sha for sha, _, name in (line.partition("\t") for line in lines)}
 
-    @contextmanager
-    def _connected(self) -> Iterator[wire.Wire | None]:
-        """The connection, for as long as the clone is held. It is over once something fails."""
+    def _exchange(self, action: Callable[[wire.Wire | None], T]) -> T:
         with self._alone:
             if self._held is not None:
                 self._open_reader()  # git starts while the server is waited for
-            if self._wire is None and self._speaks:
-                own = environment(self._dir, {**QUIET, **self._secret})
-                # Asked once: it takes a process, and a step that waits connects again and again.
-                self._transport = self._transport or wire.transport(self._url, own)
-                self._wire = wire.connect(self._transport, own) if self._transport else None
-                self._speaks = self._wire is not None
-                self._filters = self._wire is None or self._wire.takes_filters
-            try:
-                yield self._wire
-            except BaseException:
-                self._hang_up()
-                raise
-            self._end_connection()
-
-    @contextmanager
-    def staying_connected(self) -> Iterator[None]:
-        """Within the block, one connection also serves those who do not hold the clone: a look is
-        one request then, and no process."""
-        self._stays = True
-        try:
-            yield
-        finally:
-            self._stays = False
-            with self._alone:
-                self._end_connection()
-
-    def _end_connection(self) -> None:
-        """Unless somebody still needs it. A git that stays, as on a path, reads each branch once
-        and sees no news; of a server over HTTP, each request has a git of its own."""
-        news = self._wire is not None and self._wire.stateless
-        if self._held is None and not (self._stays and news):
-            self._hang_up()
-
-    def _hang_up(self) -> None:
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
+            return self.remote.exchange(action)
 
     def bring(self, objects: Iterable[str], trees: int = 0) -> None:
         """Have just these here: a commit without its tree, a tree without what is beneath it. Of a
@@ -257,7 +196,7 @@ class GitClone:
 
         Beyond `most` bytes nothing comes of it, and each level is to be brought by itself.
         """
-        if self._filters:
+        if self.remote.takes_filters:
             self.bring_within(objects, but, most)
 
     def bring_within(self, objects: Iterable[str], but: str, most: int) -> None:
@@ -308,16 +247,20 @@ class GitClone:
         self, objects: Sequence[str], depth: int, but: str | None, *, most: int = _MOST_OF_FETCH
     ) -> None:
         """With all that is beneath them, if `but` leaves nothing out."""
+
+        def taken(connection: wire.Wire | None) -> bool:
+            if connection is None or not connection.takes_filters or but is None:
+                return False
+            self._take(connection, objects, depth, but, most)
+            return True
+
         try:
-            with self._connected() as connection:
-                if connection and connection.takes_filters and but is not None:
-                    self._take(connection, objects, depth, but, most)
-                    return
-            self._fetch_by_git(objects, depth, but, most)
+            if not self._exchange(taken):
+                self._fetch_by_git(objects, depth, but, most)
         except TooLarge:
             some = objects[0] if len(objects) == 1 else f"{len(objects)} objects"
             raise LedgerCorrupt(
-                f"{some} of {self.where} take more than {most:,} bytes, and no record does"
+                f"{some} of {self.remote.where} take more than {most:,} bytes, and no record does"
             ) from None
 
     def _take(
@@ -359,7 +302,7 @@ class GitClone:
         leases = [f"--force-with-lease={ref}:{sha}" for ref, sha in lease.items()]
         args = ["push", "--quiet", "--atomic", "--porcelain", "--no-verify", *leases]
         refspecs = [f"{refs.get(ref, sha)}:{ref}" for ref, sha in lease.items()]
-        self._run([*args, "--", self._url, *refspecs], remote=True)
+        self._run([*args, "--", self.remote.url, *refspecs], remote=True)
 
     @contextmanager
     def whole(self, heads: Mapping[str, str], *, keep: bool, tell: Tell) -> Iterator[FullClone]:
@@ -374,8 +317,8 @@ class GitClone:
             tempfile.TemporaryDirectory(prefix="whole-", dir=home) as folder,
         ):
             path = home / "kept.git" if keep else Path(folder) / "whole.git"
-            config = {**QUIET, **self._secret}
-            yield full_clone.fetched(path, self._url, heads, config, (lock,), tell)
+            config = {**QUIET, **self.remote.secret}
+            yield full_clone.fetched(path, self.remote.url, heads, config, (lock,), tell)
 
     # -- objects in the clone ----------------------------------------------------------------
 
@@ -402,7 +345,9 @@ class GitClone:
         if found is None:
             raise GitFailed("fetch", f"the server did not send the object {sha}")
         if found.kind != kind:
-            raise LedgerCorrupt(f"{sha} in {self.where} is a {found.kind} where a {kind} belongs")
+            raise LedgerCorrupt(
+                f"{sha} in {self.remote.where} is a {found.kind} where a {kind} belongs"
+            )
         return found.content
 
     def commit(self, sha: str) -> str:
@@ -426,12 +371,14 @@ class GitClone:
         try:
             return self._content(sha, "blob").decode()
         except UnicodeDecodeError:
-            raise LedgerCorrupt(f"the file {sha} in {self.where} is not text") from None
+            raise LedgerCorrupt(f"the file {sha} in {self.remote.where} is not text") from None
 
     def tree(self, sha: str, most: int = MOST_BYTES) -> Tree:
         content = self._content(sha, "tree")
         if len(content) > most:
-            raise LedgerCorrupt(f"the folder {sha} in {self.where} has more files than a record")
+            raise LedgerCorrupt(
+                f"the folder {sha} in {self.remote.where} has more files than a record"
+            )
         return read_tree(content)
 
     def data(self, sha: str) -> bytes:
@@ -476,8 +423,8 @@ class GitClone:
     ) -> str:
         config = dict(QUIET)
         if remote:
-            config["remote.origin.url"] = self._url
-            config.update(self._secret)
+            config["remote.origin.url"] = self.remote.url
+            config.update(self.remote.secret)
         if promised:
             # Only a fetch knows that the remote holds what is missing here. A plumbing command that
             # knew it would fetch a missing tree lazily, with every tree beneath it; a push would

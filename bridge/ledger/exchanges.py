@@ -61,8 +61,8 @@ class Exchanges:
             except LostRace:
                 lost(tries)
         raise LedgerUnavailable(
-            f"the ledger {self.clone.where} moved {_MOST_TRIES} times while this was being written;"
-            " nothing was recorded, try again"
+            f"the ledger {self.clone.remote.where} moved {_MOST_TRIES} times while this was being"
+            " written; nothing was recorded, try again"
         )
 
     def alone(self, attempt: Callable[[], T]) -> T:
@@ -89,7 +89,7 @@ class Exchanges:
             doing, said = error.command, error.said
         else:
             doing, said = "the bridge's clone", error.strerror or str(error)
-        where, says = self.clone.where, meaning(said)
+        where, says = self.clone.remote.where, meaning(said)
         if says == NO_REPOSITORY and _OWNER_AND_NAME.fullmatch(where):
             says = f"{says}; for the repository on GitHub, write {FORGE}{where}"
         return LedgerUnavailable(f"the ledger {where} cannot be used ({doing}): {says}")

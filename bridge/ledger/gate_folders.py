@@ -151,7 +151,7 @@ class GateFolders:
     ) -> None:
         gate_id = request.gate.id
         signature = self._optional(gate_id, files, SIGNATURE)
-        if wrong := elsewhere(request, self._clone.where):
+        if wrong := elsewhere(request, self._clone.remote.where):
             raise NotSigned(f"the decision of {request.gate.key} doesn't count here: {wrong}")
         if signature is None and self._is_older_than_keys(gate_id, files, "decision.yaml"):
             return
@@ -170,7 +170,7 @@ class GateFolders:
                 raise
             raise NotSigned(
                 f"a commit that HITL_KEYS names ({', '.join(commits)}) isn't in"
-                f" {self._clone.where}: take it from `git log` of the ledger's branch"
+                f" {self._clone.remote.where}: take it from `git log` of the ledger's branch"
             ) from None
 
     def _objections(self, request: ApprovalRequest, files: Tree) -> Objections:

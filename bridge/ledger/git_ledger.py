@@ -8,7 +8,7 @@ open. A push is the compare-and-swap.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -61,6 +61,7 @@ from bridge.ledger.picture_files import check_pictures
 from bridge.ledger.queue import WAITING, Line
 from bridge.ledger.record_decisions import DecisionRecorder
 from bridge.ledger.recording import check_recorded
+from bridge.ledger.remote import Remote
 from bridge.ledger.shard_refs import SHARDS, heads_in_one, home_of, ref_of, shards_of
 from bridge.ledger.signed_files import SignedFiles
 
@@ -85,9 +86,10 @@ class GitLedger:
         signature: Callable[[bytes, str], str] | None = None,
         keys: Sequence[DecisionKey] = (),
     ) -> None:
-        self._clone = GitClone(remote, cache)
+        self._remote = Remote(remote)
+        self._clone = GitClone(self._remote, cache)
         self._exchanges = Exchanges(self._clone)
-        self._listing = apart(remote, cache)
+        self._listing = apart(self._remote, cache)
         self._gates = GateFolders(self._clone, keys)
         self._baselines = BaselineFiles(self._clone, self._gates, signed=bool(keys))
         self._commits = Commits(self._clone, sign)
@@ -106,11 +108,14 @@ class GitLedger:
 
     @property
     def where(self) -> str:
-        return self._clone.where
+        return self._remote.where
 
     @property
     def is_path(self) -> bool:
-        return self._clone.is_path
+        return self._remote.is_path
+
+    def connected(self) -> AbstractContextManager[None]:
+        return self._remote.connected()
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -295,8 +300,8 @@ class GitLedger:
         def attempt() -> Standing | None:
             refs = self._refs(gate_id, WAITING)  # who decides it must not overtake the line
             found = self._gates.standing(gate_id, refs)
-            if found and self._clone.here and not self._keys:
-                check_recorded(self._clone.here, found)
+            if found and self._remote.here and not self._keys:
+                check_recorded(self._remote.here, found)
             if found and not found.decision:  # who decides it needs them, on this connection
                 self._baselines.read(list(shards_of(refs).values()), found.request)
             return found
@@ -321,18 +326,18 @@ class GitLedger:
         return many_gates.recorded(self._exchanges, self._gates, list(gate_ids))
 
     def decided_since(self, head: str | None) -> tuple[str | None, tuple[str, ...]]:
-        def attempt() -> tuple[str | None, tuple[str, ...]]:
-            tips = self._clone.remote_refs(SHARDS)
-            now = heads_in_one(tips)
-            if head is None or now is None:
-                return now, ()
-            before = frozenset(head.split())
-            moved = [sha for sha in shards_of(tips).values() if sha not in before]
-            return now, tuple(
-                each.id for sha in moved for each in self._newest_first(_A_FEW, sha, before)
-            )
+        tips = self._exchanges.told(lambda: self._clone.remote_refs(SHARDS))
+        now = heads_in_one(tips)
+        if head is None or now is None or now == head:
+            return now, ()  # as most often: nobody's clone is held for that
+        before = frozenset(head.split())
+        moved = [sha for sha in shards_of(tips).values() if sha not in before]
 
-        return self._exchanges.alone(attempt)
+        def attempt() -> tuple[str, ...]:
+            walks = (self._newest_first(_A_FEW, sha, before) for sha in moved)
+            return tuple(each.id for walk in walks for each in walk)
+
+        return now, self._exchanges.alone(attempt)
 
     def head(self) -> str | None:
         return heads_in_one(self._exchanges.told(lambda: self._clone.remote_refs(SHARDS)))

@@ -27,7 +27,7 @@ def resolve(exchanges: Exchanges, read_all: ReadAll, name: str) -> str:
     """The id behind the name. Raises `NoSuchGate`."""
     if IS_ID.fullmatch(name):
         return name
-    where = exchanges.clone.where
+    where = exchanges.clone.remote.where
     matches = _starting(exchanges, name) if _PREFIX.fullmatch(name) else set()
     matches |= _called(exchanges, read_all, name)
     if len(matches) == 1:

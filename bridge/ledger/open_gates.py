@@ -15,12 +15,13 @@ from bridge.core.timestamps import moment
 from bridge.ledger.clone import GitClone
 from bridge.ledger.commit_trailers import parsed
 from bridge.ledger.exchanges import Exchanges
+from bridge.ledger.remote import Remote
 
 GATES = "refs/heads/gate/*"
 IS_ID = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
 
 
-def apart(remote: str | Callable[[], str], cache: Path) -> Exchanges:
+def apart(remote: Remote, cache: Path) -> Exchanges:
     """Exchanges by a clone for listings alone: with a commit of each open gate in the clone that a
     push is made from, git would look at each of them for every push."""
     return Exchanges(GitClone(remote, cache / "open"))

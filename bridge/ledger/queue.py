@@ -163,7 +163,7 @@ class Line:
 
     def listening(self) -> AbstractContextManager[None]:
         """Within the block, a look at a server over HTTP costs one request."""
-        return self._clone.staying_connected()
+        return self._clone.remote.connected()
 
     def taken(self, decisions: Sequence[Decision]) -> Ticket:
         """A new ticket for these, pushed."""

@@ -223,7 +223,9 @@ class DecisionRecorder:
             with _aside(done, each.gate_id):
                 found = self._gates.standing(each.gate_id, refs)
                 if found is None:
-                    raise NoSuchGate(f"the ledger {self._clone.where} has no gate {each.gate_id}")
+                    raise NoSuchGate(
+                        f"the ledger {self._clone.remote.where} has no gate {each.gate_id}"
+                    )
                 if found.decision:
                     done[each.gate_id] = found
                 elif others.allow(self._line, found.request):

@@ -35,6 +35,10 @@ _HEADS: Final = "refs/heads/"
 _SHA: Final = re.compile("[0-9a-f]{40}")
 
 
+class Unanswered(GitFailed):
+    """The connection ended before anything of an answer came."""
+
+
 class Wire:
     """What is asked on one connection. Every method raises `GitFailed`; it is of no use then."""
 
@@ -42,6 +46,7 @@ class Wire:
         self._process, self._shown, self._began = process, shown, time.monotonic()
         self.stateless = stateless  # git's transport says then where an answer ends
         self.takes_filters = False
+        self._heard = True  # something of the last answer; of a greeting it doesn't matter
 
     def greet(self) -> bool:
         """Whether it speaks version 2, which begins with what the server can do."""
@@ -126,6 +131,7 @@ class Wire:
         head = b"".join(map(_line, (f"command={command}", "object-format=sha1")))
         with self._bounded():
             body = b"".join(map(_line, lines))
+            self._heard = False
             try:
                 self._process.stdin.write(head + _BETWEEN + body + _FLUSH)
                 self._process.stdin.flush()
@@ -150,6 +156,8 @@ class Wire:
     def _packet(self) -> bytes:
         """What the next packet holds, or which of the marks it is."""
         head: bytes = self._process.stdout.read(4)
+        # With the mark of an end alone, git's transport says that its request failed.
+        self._heard = self._heard or head not in (b"", _END)
         if head in (_FLUSH, _BETWEEN, _END):
             return head
         try:
@@ -167,7 +175,7 @@ class Wire:
         """What git said as it ended; else this."""
         git.end_all(self._process.proc)
         said = self._process.stderr.read().decode("utf-8", "replace").strip()
-        return GitFailed("fetch", said or otherwise)
+        return (GitFailed if self._heard else Unanswered)("fetch", said or otherwise)
 
 
 def connect(command: Sequence[str], environment: Mapping[str, str]) -> Wire | None:

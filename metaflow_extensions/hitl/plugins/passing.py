@@ -184,10 +184,11 @@ def give_up(settings: Settings, origin: str, keys: Iterable[str]) -> None:
     try:
         venue = wiring.existing_venue(settings)
         ours = {Gate(origin, key).id for key in keys}
-        for gate in ours & {each.id for each in venue.unsettled()}:
-            standing = venue.ledger.read(gate)
-            if standing and standing.decision is None:
-                venue.withdraw(standing, "the run failed in another task")
+        with venue.ledger.connected():
+            for gate in ours & {each.id for each in venue.unsettled()}:
+                standing = venue.ledger.read(gate)
+                if standing and standing.decision is None:
+                    venue.withdraw(standing, "the run failed in another task")
     except BridgeError as error:
         print(f"hitl: a gate of this run could not be withdrawn: {error}")
 
