@@ -179,6 +179,14 @@ LOOKS = {
     "Stripe": f"sk_live_{SECRET * 3}",
     "Slack": f"https://hooks.slack.com/services/T0/B0/{SECRET}",
     "Discord": f"https://discord.com/api/webhooks/1/{SECRET}",
+    "Teams": f"https://acme.webhook.office.com/webhookb2/{SECRET}",
+    "Telegram": f"https://api.telegram.org/bot12345678:{SECRET}/sendMessage",
+    "a signed address of S3": f"https://b.s3.example/k?X-Amz-Date=1&X-Amz-Signature={SECRET * 4}",
+    "a signed address of Azure": f"https://a.blob.example/c?sv=2020&amp;sig={SECRET * 4}%3D",
+    "a token in an address": f"https://{SECRET * 4}@git.example/a/b",
+    "Vault": f"hvs.{SECRET * 4}",
+    "SendGrid": f"SG.{SECRET * 3}.{SECRET * 6}",
+    "Docker": f"dckr_pat_{SECRET * 4}",
     "Bearer": f"Bearer {SECRET}",
     "Bearer, in parts": f"sent bearer abc.{SECRET}.ghi",
     "Basic": "Basic dXNlcjpodW50ZXIy",
@@ -225,6 +233,16 @@ def test_a_name_that_only_sounds_like_a_secret_is_shown(name: str, value: object
     assert within("x", {name: value}) == {name: value}
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["ssh://git@host/a", "https://x.example/?sig=short", "significance=0.0001 and signature=none",
+     "SG.1 of 2", "s3://training-data-of-the-year-2026/a", "see //a-long-name-of-a-certain-host/x"],
+)  # fmt: skip
+def test_what_only_looks_a_little_like_a_secret_is_shown(text: str) -> None:
+    assert in_text(text) == text
+    assert not is_secret("x", text)
+
+
 def test_a_column_of_numbers_is_shown_if_its_name_may_be_that_of_a_number() -> None:
     frame = pd.DataFrame({"pass": [True], "tokens": [512], "token": ["abc"], "password": [1]})
     assert list(within("x", frame).columns) == ["pass", "tokens"]
@@ -248,6 +266,10 @@ def test_hiding_twice_is_hiding_once(text: str) -> None:
         "-----BEGIN " * 20_000,
         "Bearer" + " " * 200_000,
         "hooks.slack.com/services/" * 8_000,
+        "&sig=" * 40_000,
+        "://" + "a" * 200_000,
+        "://a" * 50_000,
+        "SG." * 60_000,
     ],
 )
 def test_a_long_text_takes_time_in_its_length_alone(text: str) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from bridge.core.sanitize import HEADER, WEBHOOK, is_secret
+from bridge.core.sanitize import HEADER, OF_VENDORS, SIGNED, WEBHOOK, is_secret
 
 HIDDEN: Final = "(hidden)"
 
@@ -37,12 +37,12 @@ _PART: Final = re.compile(
 _KEY: Final = re.compile(
     r"\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|AKIA|ASIA|sk-|hf_|eyJ|[rs]k_(?:live|test)_|whsec_"
     r"|AIza(?=[\w-]{30})|npm_(?=\w{30})|pypi-(?=\w{16}))[\w.~+/-]{10,}"
-    rf"|{HEADER}|{WEBHOOK}"
+    rf"|{HEADER}|{WEBHOOK}|{SIGNED}|{OF_VENDORS}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?"
     r"(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-_USER: Final = re.compile(r"(?<=://)[^/\s'\"@:]*+:[^/\s'\"@]*@")
+_USER: Final = re.compile(r"(?<=://)(?:[^/\s'\"@:]*+:[^/\s'\"@]*|[\w-]{20,100}+)@")
 #: What a number of tokens looks like, and whether a test did `pass`.
 _NUMBER: Final = re.compile(r"[-+]?\d[\d_.,]*(?:[eE][-+]?\d+)?|[Tt]rue|[Ff]alse|yes|no", re.ASCII)
 

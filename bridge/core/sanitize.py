@@ -218,7 +218,18 @@ HEADER: Final = (
 #: An address that is itself the secret: who has it can post.
 WEBHOOK: Final = (
     r"\b(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/"
-    r"|discord(?:app)?\.com/api/webhooks/)[^\s'\"<>)\]}]++"
+    r"|discord(?:app)?\.com/api/webhooks/|webhook\.office\.com/webhookb2/"
+    r"|api\.telegram\.org/bot)[^\s'\"<>)\]}]++"
+)
+#: Who has such an address of a store can read the object, without a credential.
+SIGNED: Final = (
+    r"(?<=[?&;])(?:X-(?:Amz|Goog)-(?:Signature|Security-Token)|[Ss]ig(?:nature)?)=[\w%+/=.~-]{16,}+"
+)
+#: Tokens of Vault, Databricks, SendGrid, Google, Docker, NVIDIA, Slack, Atlassian and Telegram.
+OF_VENDORS: Final = (
+    r"\b(?:hvs\.[\w-]{20}|dapi[0-9a-f]{32}|SG\.[\w-]{16,32}\.[\w-]{16}|ya29\.[\w-]{20}"
+    r"|dckr_pat_[\w-]{20}|nvapi-[\w-]{20}|xapp-[\w-]{20}|ATATT3[\w-]{20}|[0-9]{8,10}:AA[\w-]{33})"
+    r"[\w.=-]*+"
 )
 #: Where a word of a name begins: `apiKey`, `HFToken`, `X-Api-Key`, `api.key`.
 _WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[-.\s]++")
@@ -238,7 +249,7 @@ _KEYS: Final = re.compile(
     r"\b(?:gh[a-z]_\w{20}|github_pat_\w{20}|glpat-[\w-]{16}|xox[a-z]-[\w-]{10}"
     r"|(?:AKIA|ASIA)[0-9A-Z]{12}|sk-[\w-]{20}|hf_\w{20}|eyJ[\w-]{10,500}+\.[\w-]{4}"
     r"|AIza[\w-]{30}|npm_\w{30}|pypi-\w{16}|[rs]k_(?:live|test)_\w{10}|whsec_\w{16})"
-    rf"|{HEADER}|{WEBHOOK}|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@]*:[^/\s@]+@"
+    rf"|{HEADER}|{WEBHOOK}|{SIGNED}|{OF_VENDORS}|://[\w-]{{20,100}}+@|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@]*:[^/\s@]+@"
 )
 
 
