@@ -286,7 +286,7 @@ def test_it_says_what_it_did_how_to_push_and_what_only_a_person_can_set(
     assert f"{RELAY} on the branch approvals: written" in told
     assert "git push origin approvals" in told
     assert "Two GitHub Apps of acme, installed on models alone" in told
-    assert "`hitl github setup` do all of this" in told
+    assert "`hitl github setup` does all that is left with one command. By hand:\n 1. Merge" in told
     main([*INIT, "--push"])
     assert "The ledger is on origin: approvals." in capsys.readouterr().out
 

@@ -286,7 +286,7 @@ def init(
     else:
         shards = " ".join(checkout.shards())
         click.echo(f"To push the ledger:  git push {checkout.remote} {shards}")
-    click.echo("\nWhat only a person can set:")
+    click.echo("\n`hitl github setup` does all that is left with one command. By hand:")
     for number, says in enumerate(for_a_person(repository), 1):
         click.echo(click.wrap_text(f"{number}. {says}", 100, " ", "   "))
 

@@ -169,14 +169,14 @@ class Line:
             raise self._failed(
                 why,
                 f"it accepts no more requests until {lifted:%Y-%m-%d %H:%M} UTC:"
-                " try again then, or wait for the next sweep",
+                " try again then; a workflow does so with its next sweep",
             )
         self._patience -= seconds
         self._pause(seconds)
 
     def _taken(self, reply: _Reply, why: str) -> Any:
         if reply.broken:
-            again = "try again, or leave it to the next sweep"
+            again = "try again; a workflow does so with its next sweep"
             raise self._failed(why, f"{reply.trouble}: {again}")
         if reply.status >= 400:
             said = _words(reply.body)

@@ -27,8 +27,8 @@ _OF_THE_PLACE = re.compile(
 _CUT = "the connection was cut: try again, what was done already is found"
 
 NO_REPOSITORY: Final = (
-    "there is no git repository at that place: check HITL_LEDGER, or make one there with"
-    " `git init --bare`"
+    "there is no git repository at that place: check HITL_LEDGER (the ledger of a project on a"
+    " laptop is its .hitl/ledger.git), or make one there with `git init --bare`"
 )
 
 #: What git says, and what it means to a person. The first that fits is said.

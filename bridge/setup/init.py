@@ -146,9 +146,8 @@ def _deed(path: str, found: str | None, overwrite: bool) -> Deed:
 
 
 def for_a_person(repository: str | None) -> Iterator[str]:
-    """What only a person can set, in the order in which it is best done."""
+    """What is left to do by hand, in the order in which it is best done."""
     owner, _, name = (repository or "your organization/the repository").partition("/")
-    yield "Or let `hitl github setup` do all of this with one command."
     yield "Merge the new files into the default branch, and push the branch approvals."
     yield (
         f"Two GitHub Apps of {owner}, installed on {name} alone. The opener, for pods and jobs:"
