@@ -155,6 +155,12 @@ def test_a_gate_that_no_policy_covers_is_not_asked_and_the_job_is_red(
         ({"HITL_GATE": "a/b"}, "`gate` is a name"),
         ({"HITL_FILES": "no/such.bin"}, "there is no file no/such.bin"),
         ({"HITL_VALUES": "commit: abc"}, "commit is the run's own"),
+        ({"HITL_VALUES": "Commit: abc"}, "commit is the run's own"),
+        ({"HITL_VALUES": "c\u043emmit: abc"}, "commit is the run's own"),  # the Cyrillic letter
+        (
+            {"HITL_VALUES": f"{__file__}: x", "HITL_FILES": __file__},
+            "is there twice among `values` and `files`",
+        ),
         ({"HITL_VALUES": "a: .nan"}, "values"),
         ({"HITL_VALUES": "[1"}, "`values` cannot be read as YAML"),
         ({"HITL_INPUTS": "target: colour"}, "`inputs`: target: 'colour' is not a type"),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +38,7 @@ from bridge.core.model import (
 )
 from bridge.core.names import folded
 from bridge.core.numbers import whole
-from bridge.core.sanitize import harmless_line
+from bridge.core.sanitize import harmless_line, shortened
 from bridge.core.settings import ENVIRONMENT, FILES, GATE, INPUTS, MESSAGE, VALUES
 from bridge.core.texts import with_room
 from bridge.core.yaml_text import ambiguous, load
@@ -169,8 +170,14 @@ def gate_of(
     if not _NAME.fullmatch(name):
         faults.append("`gate` is a name of letters, digits, dots and dashes, 64 at most")
     schema, values = (_mapping(env, each, faults) for each in (INPUTS, VALUES))
-    if COMMIT in values:
-        faults.append(f"`values`: {COMMIT} is the run's own, and shown in any case")
+    faults += _taken("values", values)
+    faults += _taken("files", [each.name for each in files])
+    names = Counter([*values, *(each.name for each in files)])
+    faults += [
+        f"{shortened(each, 80)} is there twice among `values` and `files`"
+        for each, times in names.items()
+        if times > 1
+    ]
     faults += not_plain(values, "values")
     said = {"message": env.get(MESSAGE, "").strip(), "inputs": schema}
     # Who may decide, how long it waits and what may approve by itself is the repository's to say.
@@ -178,6 +185,12 @@ def gate_of(
     environment = env.get(ENVIRONMENT, "").strip()
     about = None if environment == _NONE else environment or None
     return JobGate(name, spec, values, tuple(files), about)
+
+
+def _taken(where: str, names: Iterable[object]) -> Iterator[str]:
+    """A name that people would take for the commit of the run."""
+    if any(folded(str(each)) == COMMIT for each in names):
+        yield f"`{where}`: {COMMIT} is the run's own, and shown in any case"
 
 
 def _mapping(env: Mapping[str, str], name: str, faults: list[str]) -> dict[str, Any]:
