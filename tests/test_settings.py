@@ -119,3 +119,20 @@ def test_voices_in_another_form_are_an_error_that_names_the_form(voices: str) ->
 def test_a_repository_that_github_cannot_have_is_refused(name: str) -> None:
     with pytest.raises(Faults, match="names no repository: github:owner/name"):
         from_environment({"HITL_LEDGER": f"github:{name}"})
+
+
+def test_the_repository_of_a_ledger_is_named_without_the_end_of_a_clones_address() -> None:
+    with pytest.raises(Faults, match=r"write github:acme/models$"):
+        from_environment({"HITL_LEDGER": "github:acme/models.git"})
+
+
+def test_a_ledger_on_github_is_not_taken_for_a_host_of_that_name() -> None:
+    with pytest.raises(Faults, match="write github: in small letters"):
+        from_environment({"HITL_LEDGER": "GitHub:acme/models"})
+
+
+@pytest.mark.parametrize("token", ["ghp_a b", "'ghp_a'", "ghp_a\nghp_b", "ghp_\u00e9", "ghp_\0"])
+def test_a_token_that_no_header_could_carry_is_an_error_that_does_not_show_it(token: str) -> None:
+    with pytest.raises(Faults, match="HITL_TOKEN has a blank or another character") as refused:
+        github_from_environment({**GITHUB, "HITL_TOKEN": token})
+    assert "ghp" not in str(refused.value)

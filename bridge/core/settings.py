@@ -207,6 +207,9 @@ def _keeps_secrets(url: str) -> bool:
     return bool(parts.hostname) and parts.scheme in (("http", "https") if local else ("https",))
 
 
+_TOKEN = re.compile(r"[!#-&(-~]+", re.ASCII)
+
+
 def stripped(env: Mapping[str, str]) -> dict[str, str]:
     """Without the newline that a file or a secret store puts behind a value."""
     return {name: value.strip() for name, value in env.items()}
@@ -225,8 +228,13 @@ def forge_of(env: Mapping[str, str]) -> GitHubSettings | None:
     """The repository that HITL_LEDGER names as a forge; who only reads may lack a credential."""
     ledger = env.get(LEDGER, "").strip()
     if not is_on_github(env):
+        if ledger.casefold().startswith(FORGE):  # else git would look for a host of this name
+            raise Faults("the environment", [f"{LEDGER}: write {FORGE} in small letters"])
         return None
     repository = ledger.removeprefix(FORGE)
+    if repository.endswith(".git"):
+        says = f"{LEDGER} is {ledger!r}: write {ledger.removesuffix('.git')}"
+        raise Faults("the environment", [says])
     if not _REPOSITORY.fullmatch(repository):
         raise Faults("the environment", [f"{LEDGER} names no repository: {FORGE}owner/name"])
     return _github({**env, REPOSITORY: repository}, credential=False)
@@ -289,6 +297,9 @@ def _github(env: Mapping[str, str], *, credential: bool) -> GitHubSettings:
     if bool(app_id) != bool(app_key):
         faults.append(f"{APP_ID} and {APP_KEY} go together, and only one of them is set")
     token = next((env[name] for name in TOKENS if env.get(name)), None)
+    if token and not _TOKEN.fullmatch(token):  # no header could carry it
+        name = next(name for name in TOKENS if env.get(name))
+        faults.append(f"{name} has a blank or another character that no token has: set it again")
     if credential and not app_id and not app_key and not token:
         faults.append(f"no credential: set {APP_ID} and {APP_KEY}, or {TOKENS[0]}")
     voices = _listed(env, VOICES)
