@@ -144,7 +144,7 @@ def test_a_rejection_fails_its_node_with_the_reason(at: Pushing) -> None:
     assert "the recall is too low" in at.node()["message"]
     assert pull.state == "closed"
     assert "**Delivered:** the gate's step in the workflow `argo/run-1` failed" in at.status(pull)
-    assert "**To ask again,** change what the reason above names, then start" in at.status(pull)
+    assert "**To ask again,** change what led to the rejection, then start" in at.status(pull)
 
 
 def test_a_delivered_decision_asks_the_cluster_nothing_but_whether_its_run_has_ended(

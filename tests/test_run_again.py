@@ -88,7 +88,7 @@ def decided(request: ApprovalRequest, outcome: Outcome, by: Decider = Decider.PE
 def test_a_rejected_page_says_what_must_change_and_the_command_that_asks_again() -> None:
     request = asked(DATASTORE, "Train/7/deploy/12", subject=Subject("Train", "deploy"))
     assert what_now(request, decided(request, Outcome.REJECTED), SITE) == (
-        "**To ask again,** change what the reason above names, then start a new run of `Train`:"
+        "**To ask again,** change what led to the rejection, then start a new run of `Train`:"
         " `python flow.py resume --origin-run-id 7` with what the earlier steps made, or"
         " `python flow.py run` from the start. This run cannot ask again."
     )

@@ -173,6 +173,17 @@ def test_words_in_the_place_of_input_are_answered_with_the_form_to_write(
     assert "confused" in reactions(said)
 
 
+@pytest.mark.parametrize("given", ["staging", "target: staging"])
+def test_an_input_without_its_form_is_answered_with_it(
+    gate: Callable[..., Gate], at: World, given: str
+) -> None:
+    here = gate(schema=INPUT)
+    here.say(at.alice, f"{here.approve} {given}")
+    assert here.decided() is None
+    assert "- alice [wrote this](" in here.status
+    assert "an input as `name=value`" in here.status
+
+
 # -- input -----------------------------------------------------------------------------------------
 
 

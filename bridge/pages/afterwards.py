@@ -136,7 +136,7 @@ def what_now(request: ApprovalRequest, decision: Decision, site: Site) -> str:
     flow = f" of `{in_code(request.subject.flow, 200)}`" if request.subject else ""
     if file := workflow_file(request):
         flow = f" of {_runs(file, site)}"
-    change = "change what the reason above names, then " if outcome is Outcome.REJECTED else ""
+    change = "change what led to the rejection, then " if outcome is Outcome.REJECTED else ""
     ways = [f"`{in_code(each.command, 500)}` {each.what}" for each in asks_again(request)]
     how = f": {', or '.join(ways)}" if ways else ""
     return f"**To ask again,** {change}start a new run{flow}{how}. This run cannot ask again."

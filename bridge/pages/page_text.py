@@ -354,7 +354,8 @@ def _refusals(evaluation: Evaluation | None, gathered: Gathered) -> Iterator[str
             yield refusal(each)
         else:
             yield (
-                f"- {_line(each.author)} [could not be read]({each.url}): {_keeping_code(each.why)}"
+                f"- {_line(each.author)} [wrote this]({each.url}), which could not be read:"
+                f" {_keeping_code(each.why)}"
             )
 
 
