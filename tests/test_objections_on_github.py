@@ -465,6 +465,39 @@ def test_a_hold_is_lifted_by(
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/unhold \u200b@\u200balice the tests are green",  # copied from the page
+        "/unhold `@alice` the tests are green",
+        "/unhold **@alice**: the tests are green",
+        "/unhold @alice. the tests are green",
+        "/unhold @alice\n\nthe tests are green",
+    ],
+)
+def test_whose_hold_is_lifted_and_why_is_read_in_every_dress(
+    at: World, page: Issue, text: str
+) -> None:
+    page.comment(at.alice, "/hold wait")
+    at.tend(page)
+    at.github.clock.advance(minutes=1)
+    page.comment(at.bob, text)
+    approves(at, page)
+    lifted = lifting(at, page)
+    assert lifted.lifted
+    assert (lifted.who.name, lifted.lifted.by.name) == ("alice", "bob")
+    assert lifted.lifted.reason == "the tests are green"
+
+
+def test_a_name_below_a_bare_unhold_is_nobody_whose_hold_is_lifted(at: World, page: Issue) -> None:
+    page.comment(at.alice, "/hold wait")
+    at.tend(page)
+    at.github.clock.advance(minutes=1)
+    page.comment(at.bob, "/unhold\n\n@alice please look again")
+    approves(at, page)
+    assert held(at, page) == ["alice"]
+
+
 def test_a_hold_is_lifted_by_its_authors_own_approval(at: World, page: Issue) -> None:
     page.comment(at.alice, "/hold")
     at.tend(page)

@@ -332,7 +332,8 @@ def _read(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:
     if found.word is Word.WITHDRAW:
         reason = _reason(found, lines, [found])
         return _of_own_word(reason) or Command(Word.WITHDRAW, reason=reason)
-    return Command(found.word, reason=found.rest)
+    below = found.word is Word.UNHOLD and re.fullmatch(r"\S*@\S+", found.rest)  # who, then why
+    return Command(found.word, reason=_reason(found, lines, [found]) if below else found.rest)
 
 
 def _of_own_word(reason: str) -> Unreadable | None:

@@ -50,7 +50,11 @@ _DRIFT: Final = timedelta(days=1)
 _EVER: Final = datetime.min.replace(tzinfo=UTC)
 
 #: `/unhold @alice the tests are green now`.
-_OF_ANOTHER: Final = re.compile(r"@([A-Za-z0-9_-]+)[:,]?(?:\s+(.*))?", re.DOTALL)
+#: The page's own answer, if somebody copies it, has an unseen character on both sides of the `@`.
+_AROUND: Final = r"[`*\u200b-\u200f\u2060\ufeff]*+"
+_OF_ANOTHER: Final = re.compile(
+    rf"{_AROUND}@{_AROUND}([A-Za-z0-9_-]+){_AROUND}[:,;.–—]?{_AROUND}(?:\s+(.*))?", re.DOTALL
+)
 
 
 _TAG: Final = re.compile(r"<[^<>]*>")
