@@ -544,7 +544,7 @@ def test_explain_tells_what_is_missing_and_what_was_enough(ledger: Path, run: Ru
 
 
 def test_the_log_shows_the_newest_first_and_at_most_so_many(ledger: Path, run: Run) -> None:
-    assert run("log").out.startswith("Nothing was decided yet.")
+    assert run("log").out.startswith(f"Nothing was decided yet in {ledger}.")
     for number in (1, 2, 3):
         opened(a_request(f"Flow/{number}/gate/1"))
         run("approve", f"Flow/{number}/gate/1")
@@ -575,6 +575,18 @@ def test_verify_proves_a_ledger_and_finds_what_was_forged(ledger: Path, run: Run
     ran = run("ledger", "verify")
     assert ran.code == 7
     assert "do not trust it" in ran.err
+
+
+def test_verify_of_a_repository_without_decisions_asks_whether_it_is_the_ledger(
+    ledger: Path, run: Run
+) -> None:
+    asks = f"{ledger} has no branch approvals: nothing was decided there yet, or it is not"
+    ran = run("ledger", "verify")
+    assert ran.code == 0
+    assert asks in ran.err
+    opened(a_request(KEY))
+    run("approve", KEY)
+    assert run("ledger", "verify").err == ""
 
 
 def test_verify_of_one_gate_says_whether_its_step_may_run(ledger: Path, run: Run) -> None:
@@ -707,8 +719,9 @@ def test_a_former_name_says_its_new_one_at_a_terminal_alone(
     today = run("ledger", "verify")
     assert run("verify") == today
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert run("verify").err == "`hitl verify` is now called `hitl ledger verify`\n"
-    assert run("ledger", "verify").err == ""
+    says = "`hitl verify` is now called `hitl ledger verify`\n"
+    assert run("verify").err == says + today.err
+    assert run("ledger", "verify").err == today.err
 
 
 def test_the_option_outweighs_the_environment(ledger: Path, run: Run, tmp_path: Path) -> None:

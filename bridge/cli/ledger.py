@@ -88,7 +88,8 @@ def log(
     elif wanted:
         click.echo("No decision fits these options.")
     else:
-        click.echo("Nothing was decided yet. `hitl list` shows what waits.")
+        where = session.ledger.where
+        click.echo(f"Nothing was decided yet in {where}. `hitl list` shows what waits.")
     if cut:
         click.echo(f"These are the newest {most}; older decisions fit too: -n N lists N", err=True)
 

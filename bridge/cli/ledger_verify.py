@@ -99,6 +99,12 @@ def verify(
     click.echo(f"{ledger.where}: {counted}, no fault ({by})")
     for head in found.witness.heads:
         click.echo(f"{head.commit}  {head.branch}")
+    if not found.witness.heads:
+        click.echo(
+            f"hitl: {ledger.where} has no branch approvals: nothing was decided there yet, or it"
+            " is not the ledger that you mean",
+            err=True,
+        )
     if witness:
         write_witness(witness, found.witness)
     if first:  # mistyped, or taken away by somebody who cut the ledger
