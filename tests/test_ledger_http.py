@@ -212,6 +212,7 @@ def test_a_look_for_news_does_not_grow_with_the_open_gates(
     head, _ = ledger.decided_since(None)
     server.forget()
     assert ledger.decided_since(head) == (head, ())
+    assert not (tmp_path / "cache").exists()  # nothing is held, and no clone is made for that
     few, requests = server.wire, len(server.requests)
     packed = repository / "packed-refs"
     there = (

@@ -16,6 +16,7 @@ import pytest
 
 from bridge.cli.main import main
 from bridge.core.errors import LedgerUnavailable
+from bridge.entrypoints.github_action import main as act
 from bridge.gates.wait import Run, pass_gate
 from bridge.ledger import wire
 from bridge.ledger.git import end_all
@@ -104,6 +105,24 @@ def test_to_ask_and_to_process_a_page_take_one_connection_each(
     at.tend(pull)
     assert (len(connections), connections.alive) == (1, [])
     assert at.recorded(pull)
+
+
+def test_a_run_of_the_action_keeps_one_connection(at: World, connections: Connections) -> None:
+    pull, _ = at.open("Train/1/deploy/1"), at.open("Train/2/deploy/1")
+    pull.review(at.alice, "APPROVED", "/approve")
+    env = {
+        **at.github.environment(at.repo),
+        "HITL_CACHE": str(at.folder / "runner"),
+        "HITL_VOICES": "approval-opener[bot]",
+        "HITL_TOKEN": at.tokens[at.decider],
+    }
+    connections.clear()
+    assert act(env | {"HITL_NUMBER": str(pull.number)}) == 0  # and looks for gates that are due
+    assert (len(connections), connections.alive) == (1, [])
+    assert at.recorded(pull)
+    connections.clear()
+    assert act(env) == 0
+    assert (len(connections), connections.alive) == (1, [])
 
 
 @pytest.mark.parametrize("command", [["show"], ["explain"], ["approve"], ["ledger", "verify-gate"]])
