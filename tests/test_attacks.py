@@ -226,7 +226,7 @@ def test_a_request_that_dates_itself_back_is_not_approved_by_the_clock_at_once(a
     pull = at.repo.pull(page.number)
     at.tend(pull)
     assert at.recorded(pull) is None
-    assert f"until {pull.created_at + timedelta(minutes=10):%Y-%m-%d %H:%M} UTC" in pull.body
+    assert f"Decide by {pull.created_at + timedelta(minutes=10):%Y-%m-%d %H:%M} UTC" in pull.body
     at.github.clock.advance(minutes=8)
     at.tend(pull)
     assert at.recorded(pull) is None
