@@ -22,7 +22,7 @@ from bridge.core.sanitize import in_code, one_line, unseen
 from bridge.pages import dressed_objections, lookalikes, remarks, unread_input
 from bridge.pages.answer_block import LANGUAGES, read_block
 from bridge.pages.command_words import AROUND, Word, looks_like, matters, mentions, near
-from bridge.pages.markdown_lines import Line, Shown, dressed, read_lines
+from bridge.pages.markdown_lines import Line, Shown, dressed, emphasized, read_lines
 from bridge.pages.marker import SHORT
 
 
@@ -453,7 +453,7 @@ def _pairs(text: str) -> list[str] | Unreadable:
                 any(each in _QUOTES for each in inside)
                 or _DANGLING.fullmatch(inside)
                 or _DRESSED.fullmatch(inside)
-                or _emphasized(inside)
+                or emphasized(inside)
             ):
                 return Unreadable(_QUOTING)
             if unseen(inside):
@@ -464,13 +464,6 @@ def _pairs(text: str) -> list[str] | Unreadable:
         found.append(key[0] + inside)
         text = text.strip()
     return found
-
-
-def _emphasized(value: str) -> bool:
-    """Whether a mark that the page does not show is around a value."""
-    rest = value.lstrip("*_~")  # a pattern that asks for the same mark again goes back for each
-    mark = value[: len(value) - len(rest)]
-    return bool(mark) and rest.endswith(mark) and bool(re.search(r"\w", rest[: -len(mark)]))
 
 
 def _block_under(lines: Sequence[Line], start: int) -> tuple[str | Unreadable | None, int]:

@@ -275,6 +275,13 @@ def dressed(before: Sequence[Line]) -> Shown | None:
 _TAG = re.compile(rf"<(/?)({'|'.join(_TAGS)})(?=[\s/>]|$)", re.IGNORECASE)
 
 
+def emphasized(value: str) -> bool:
+    """Whether a mark that the page does not show is around a value."""
+    rest = value.lstrip("*_~")  # a pattern that asks for the same mark again goes back for each
+    mark = value[: len(value) - len(rest)]
+    return bool(mark) and rest.endswith(mark) and bool(re.search(r"\w", rest[: -len(mark)]))
+
+
 def _indent(text: str, column: int) -> tuple[int, str]:
     """The column at which a text begins, tabs counted as GitHub does, and the text from there."""
     rest = text.lstrip(" \t")
