@@ -389,8 +389,7 @@ def _doubted(remark: str) -> Unreadable | None:
     if re.search(r"[^\s.,:;!…()-]", remark) and not remarks.praises(remark):
         return Unreadable(
             f"`{in_code(remark)}` after `/{Word.APPROVE}` may be a condition: write only the"
-            " command, or `LGTM` after it, an input as `name=value`, and anything else in another"
-            " comment"
+            " command, `LGTM` or an input as `name=value` after it, and the rest in another comment"
         )
     return None
 
