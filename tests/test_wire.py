@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from bridge.ledger.clone import GitClone
 from bridge.ledger.git import QUIET, GitFailed, TooLarge, environment
+from bridge.ledger.git_ledger import create
 from bridge.ledger.remote import Remote
-from bridge.ledger.wire import Wire, transport
+from bridge.ledger.wire import Wire, connect, transport
 from tests.githttp import serving
 from tests.ledgers import git, ledger_of
 
@@ -102,6 +103,27 @@ def test_no_answer_is_another_fault_than_gits(noise: bytes) -> None:
             with suppress(GitFailed):
                 ask(wire)
             wire.close()
+
+
+def test_a_close_that_an_alarm_ended_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(tmp_path / "ledger.git")
+    command = transport(str(tmp_path / "ledger.git"), {})
+    assert command
+    wire = connect(command, {})
+    assert wire
+    process = wire._process.proc
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "wait", rings)
+        with pytest.raises(InterruptedError):
+            wire.close()
+    wire.close()
+    assert process.returncode is not None
+
+
+def rings(timeout: float) -> None:
+    raise InterruptedError
 
 
 def fetched(answer: bytes, most: int = 99) -> bytes:

@@ -110,9 +110,12 @@ class Wire:
             self._process.stdin.close()
         # It ends with its input, unless it is still busy with an answer. Its output ends with it:
         # `wait` alone would sleep, and look again, for longer than that takes.
-        output = select.poll()
-        output.register(self._process.stdout, select.POLLIN)
-        output.poll(_ENDS_WITHIN * 1_000)
+        if (
+            not self._process.stdout.closed
+        ):  # an alarm may have ended an earlier close in the middle
+            output = select.poll()
+            output.register(self._process.stdout, select.POLLIN)
+            output.poll(_ENDS_WITHIN * 1_000)
         for stream in (self._process.stdout, self._process.stderr):
             with suppress(OSError):
                 stream.close()
