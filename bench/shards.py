@@ -22,8 +22,15 @@ from ledger import MOST_BYTES, WAITING, Bench, server  # noqa: E402
 from measures import Row, tell  # noqa: E402
 
 from bridge.core.shards import FIRST  # noqa: E402
+from bridge.gates.verify import verify  # noqa: E402
 from bridge.ledger.git_ledger import GitLedger  # noqa: E402
-from tests.ledgers import a_decision, first_waiting, ledger_of  # noqa: E402
+from tests.ledgers import (  # noqa: E402
+    a_decision,
+    a_request,
+    first_waiting,
+    key_of,
+    ledger_of,
+)
 
 
 def main() -> int:
@@ -56,9 +63,16 @@ class Sharded(Bench):
         yield Row("one decision: the server's CPU s", few.server, many.server, 2)
         yield Row("one decision: bytes", few.wire, many.wire, MOST_BYTES, absolute=True)
         yield Row("one decision: wall s", few.wall, many.wall)
-        few, many = self.alternately(sizes, self.verify)
-        yield Row("verification: wall s", few.wall, many.wall, 1.3)
-        yield Row("verification: bytes", few.wire, many.wire, MOST_BYTES, absolute=True)
+        for where, verb in (
+            ("on the newest branch", self.verify_newest),
+            ("on the branch before", self.verify_before),
+            ("on an old branch", self.verify),
+        ):
+            few, many = self.alternately(sizes, verb)
+            # A step whose gate is older than the newest two branches takes two walks.
+            most = None if verb == self.verify else 1.3
+            yield Row(f"verification {where}: wall s", few.wall, many.wall, most)
+            yield Row("the same: bytes", few.wire, many.wire, MOST_BYTES, absolute=True)
         few, many = self.alternately(sizes, self.by_key)
         name = "a decided gate by its natural key: bytes"
         yield Row(name, few.wire, many.wire, MOST_BYTES, absolute=True)
@@ -67,6 +81,15 @@ class Sharded(Bench):
         names = self.names[size]
         request = first_waiting(size // len(names), names)
         assert ledger.record(a_decision(request)).decision
+
+    def verify_newest(self, ledger: GitLedger, size: int) -> None:
+        assert verify(ledger, a_request(key_of(size - 1)).draft)
+
+    def verify_before(self, ledger: GitLedger, size: int) -> None:
+        """The last decision of the second newest branch; of the only one, where there is one."""
+        names = self.names[size]
+        before = size // len(names) if len(names) > 1 else 0
+        assert verify(ledger, a_request(key_of(size - 1 - before)).draft)
 
 
 if __name__ == "__main__":

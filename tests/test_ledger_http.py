@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.errors import GateShut, LedgerUnavailable
-from bridge.core.model import ApprovalRequest, Kind, Standing
+from bridge.core.model import ApprovalRequest, Draft, Kind, Standing
 from bridge.core.shards import FIRST
 from bridge.gates.audit import audit
 from bridge.gates.open_gate import open_gate
@@ -165,14 +165,23 @@ def push_beside(repository: Path, tmp_path: Path, name: str, size: int) -> None:
     git(work, "push", "-q", "origin", "HEAD")
 
 
-def test_more_than_three_branches_take_two_exchanges_more(
+def test_more_than_three_branches_take_two_exchanges_more_and_a_step_looks_at_two_first(
     server: GitServer, tmp_path: Path
 ) -> None:
     branches = [FIRST, *(f"{FIRST}-{year}" for year in range(2027, 2031))]
     ledger_of(tmp_path / "ledger.git", 3, shards=branches)
-    ledger = GitLedger(server.of("ledger.git"), tmp_path / "cache")
-    assert verify(ledger, a_request(key_of(7)).draft)  # on the third of five
-    assert len(server.requests) == 7
+
+    def taken(number: int, act: Callable[[GitLedger, Draft], object]) -> int:
+        server.forget()
+        it = GitLedger(server.of("ledger.git"), tmp_path / f"{number}-{act.__name__}")
+        assert act(it, a_request(key_of(number)).draft)
+        return len(server.requests)
+
+    def read(ledger: GitLedger, draft: Draft) -> object:
+        return ledger.read(draft.gate.id)
+
+    assert taken(7, read) == 7  # on the third of five
+    assert [taken(number, verify) for number in (14, 11, 7)] == [5, 5, 8]
 
 
 def test_a_large_file_that_a_stranger_pushed_is_not_fetched(

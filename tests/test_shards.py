@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.errors import LedgerCorrupt, LostRequest
+from bridge.core.errors import GateShut, LedgerCorrupt, LostRequest
 from bridge.core.evaluation import Outcome
 from bridge.core.model import ApprovalRequest, Decision, on_github
-from bridge.core.records import request_in, request_out
+from bridge.core.records import decision_out, request_in, request_out
 from bridge.core.shards import (
     FIRST,
     Every,
@@ -28,8 +30,18 @@ from bridge.core.shards import (
 from bridge.gates.audit import audit
 from bridge.gates.open_gate import open_gate
 from bridge.gates.verify import verify
+from bridge.ledger.clone import GitClone
 from bridge.ledger.git_ledger import GitLedger, create
-from tests.ledgers import a_decision, a_rejection, a_request, git, key_of, ledger_of
+from tests.githttp import serving
+from tests.ledgers import (
+    a_decision,
+    a_rejection,
+    a_request,
+    first_waiting,
+    git,
+    key_of,
+    ledger_of,
+)
 from tests.test_git_ledger import put
 from tests.test_objections_in_ledger import an_objection
 
@@ -213,6 +225,142 @@ def test_nothing_is_recorded_on_a_branch_because_a_request_names_it(
 def test_a_request_that_names_no_branch_of_a_ledger_is_none(shard: str) -> None:
     with pytest.raises(LedgerCorrupt, match="is no branch of a ledger"):
         request_in(request_out(on(shard)))
+
+
+# -- a gate that should be decided by now ----------------------------------------------------------
+
+YEARS = [FIRST, *(f"{FIRST}-{year}" for year in range(2027, 2032))]
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A ledger with three decided gates on each of six branches, and one that waits."""
+    return ledger_of(tmp_path / "many.git", 3, waiting=1, shards=YEARS)
+
+
+def on_the_wire(
+    repository: Path, tmp_path: Path, asked: Callable[[GitLedger], object]
+) -> tuple[int, int]:
+    """Requests and bytes of this, from an empty clone."""
+    with serving(repository.parent) as server, TemporaryDirectory(dir=tmp_path) as cache:
+        asked(GitLedger(server.of(repository.name), Path(cache)))
+        return len(server.requests), server.wire
+
+
+def gate_of(repository: Path, tmp_path: Path, number: int) -> tuple[int, int]:
+    draft = a_request(key_of(number)).draft
+    return on_the_wire(repository, tmp_path, lambda ledger: verify(ledger, draft))
+
+
+def test_a_decision_on_the_newest_branches_is_found_without_a_look_at_the_others(
+    many: Path, tmp_path: Path
+) -> None:
+    requests, size = gate_of(ledger_of(tmp_path / "two.git", 9, shards=YEARS[:2]), tmp_path, 0)
+    for number in (len(YEARS) * 3 - 1, len(YEARS) * 3 - 4):  # the newest branch, and the one before
+        found = gate_of(many, tmp_path, number)
+        assert found[0] == requests
+        assert found[1] < size * 1.2
+
+
+def test_a_decision_on_an_old_branch_is_found_by_a_look_at_all_of_them(
+    many: Path, tmp_path: Path
+) -> None:
+    newest, old = (gate_of(many, tmp_path, number) for number in (len(YEARS) * 3 - 1, 0))
+    assert old[0] > newest[0]
+    assert old[1] > newest[1]
+
+
+def test_a_gate_that_waits_is_looked_for_on_every_branch(many: Path, tmp_path: Path) -> None:
+    asked = first_waiting(3, YEARS)
+    branch = f"refs/heads/{asked.gate.branch}"
+    opened = git(many, "rev-parse", branch)
+    ledger = GitLedger(str(many), tmp_path / "cache")
+    before = ledger.read_decided(asked.gate.id)
+    assert before
+    assert before.decision is None
+    old = replace(asked, shard=FIRST)
+    put(many, branch, {f"{asked.gate.folder}/request.yaml": request_out(old)})
+    ledger.record(a_rejection(old))
+    git(many, "update-ref", branch, opened)
+    for look in (ledger.read_decided, ledger.read):
+        found = look(asked.gate.id)
+        assert found
+        assert found.decision
+        assert found.decision.outcome is Outcome.REJECTED
+
+
+def test_a_copy_on_the_newest_branch_does_not_keep_a_reader_from_the_record(
+    many: Path, tmp_path: Path
+) -> None:
+    gate = a_request(key_of(0)).gate
+    texts = {
+        f"{gate.folder}/{name}": git(many, "show", f"{FIRST}:{gate.folder}/{name}") + "\n"
+        for name in ("request.yaml", "decision.yaml")
+    }
+    put(many, f"refs/heads/{YEARS[-1]}", texts)
+    found = GitLedger(str(many), tmp_path / "cache").read_decided(gate.id)
+    assert found
+    assert found.commit == git(many, "rev-parse", FIRST)
+
+
+def test_a_gate_that_somebody_decided_by_hand_on_an_old_branch_too_is_told_to_all_but_the_step(
+    many: Path, tmp_path: Path
+) -> None:
+    asked = first_waiting(3, YEARS)
+    ledger = GitLedger(str(many), tmp_path / "cache")
+    ledger.record(a_decision(asked))
+    by_hand = replace(asked, shard=FIRST)
+    texts = {
+        f"{asked.gate.folder}/request.yaml": request_out(by_hand),
+        f"{asked.gate.folder}/decision.yaml": decision_out(a_rejection(by_hand)),
+    }
+    put(many, f"refs/heads/{FIRST}", texts)
+    assert verify(ledger, asked.draft)
+    both = f"is decided on {FIRST} and {YEARS[-1]}"
+    for look in (ledger.read, ledger.hold):
+        with pytest.raises(LedgerCorrupt, match=both):
+            look(asked.gate.id)
+    assert any(f"is on {FIRST} too" in each for each in audit(ledger).faults)
+
+
+def test_a_gate_that_somebody_decided_by_hand_on_the_branch_before_too_is_shut(
+    many: Path, tmp_path: Path
+) -> None:
+    asked = first_waiting(3, YEARS)
+    ledger = GitLedger(str(many), tmp_path / "cache")
+    ledger.record(a_decision(asked))
+    by_hand = replace(asked, shard=YEARS[-2])
+    texts = {
+        f"{asked.gate.folder}/request.yaml": request_out(by_hand),
+        f"{asked.gate.folder}/decision.yaml": decision_out(a_decision(by_hand)),
+    }
+    put(many, f"refs/heads/{YEARS[-2]}", texts)
+    with pytest.raises(GateShut, match="someone made one by hand"):
+        verify(ledger, asked.draft)
+
+
+def test_a_decision_that_comes_to_another_branch_meanwhile_is_the_first(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its opener replaced the request by one that names another branch while a decider pushed."""
+    asked = first_waiting(3, YEARS)
+    old = replace(asked, shard=FIRST)
+    texts = {
+        f"{asked.gate.folder}/request.yaml": request_out(old),
+        f"{asked.gate.folder}/decision.yaml": decision_out(a_rejection(old)),
+    }
+    push, left, head = GitClone.push, [texts], git(many, "rev-parse", asked.shard)
+
+    def late(clone: GitClone, refs: Mapping[str, str], lease: Mapping[str, str]) -> None:
+        if left:
+            put(many, f"refs/heads/{FIRST}", left.pop())
+        push(clone, refs, lease)
+
+    monkeypatch.setattr(GitClone, "push", late)
+    found = GitLedger(str(many), tmp_path / "cache").record(a_decision(asked))
+    assert git(many, "rev-parse", asked.shard) == head
+    assert found.decision
+    assert found.decision.outcome is Outcome.REJECTED
 
 
 # -- the turn of the year --------------------------------------------------------------------------

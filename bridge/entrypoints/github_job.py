@@ -264,7 +264,7 @@ def prove(ledger: Ledger, job: Job, gate_id: str, asked: JobGate) -> Proof:
     if not gate_id:  # of a run that was started without one, by hand or by another event
         raise GateShut(f"{job.workflow} does not run: no approved gate was named")
     try:
-        standing = ledger.read(ledger.resolve(gate_id))
+        standing = ledger.read_decided(ledger.resolve(gate_id))
     except NoSuchGate as error:
         raise GateShut(str(error)) from error
     if standing is None:

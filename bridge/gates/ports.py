@@ -79,6 +79,11 @@ class Ledger(Protocol):
         """The gate as it stands now; None if the ledger does not know it."""
         ...
 
+    def read_decided(self, gate_id: str) -> Standing | None:
+        """The same of a gate that should be decided by now, for a reader alone: a decision on one
+        of the newest branches is enough, and if there is none, it is what `read` says."""
+        ...
+
     def before_opening(self, request: ApprovalRequest) -> Standing | None:
         """The same of a gate that is opened next, with what `baselines` and `open` need of the
         ledger in as few exchanges."""

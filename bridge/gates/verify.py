@@ -43,7 +43,7 @@ def verify_gate(ledger: Ledger, gate: Gate, compute: Compute, venue: Place = HER
     """
     key = gate.key
     try:
-        standing = ledger.read(gate.id)
+        standing = ledger.read_decided(gate.id)
     except BridgeError as error:
         raise GateShut(f"{key} does not run: {error}") from error
     if standing is None:

@@ -38,7 +38,7 @@ from bridge.core.model import (
 from bridge.core.records import decision_in, objections_in, request_in
 from bridge.ledger.clone import NO_SUCH_OBJECT, GitClone
 from bridge.ledger.git import BLOBS, FOLDER, GitFailed, Leaf, Tree
-from bridge.ledger.shard_refs import shards_of
+from bridge.ledger.shard_refs import shards_of, with_newest
 from bridge.policy.objections import lost, unlifted
 
 _log = log.logger("ledger")
@@ -46,6 +46,9 @@ _log = log.logger("ledger")
 #: them at the first step, and at the second 17 KB if its branch holds 100,000 decisions.
 _FEW: Final = 3
 _MOST_FOLDERS: Final = 64 * 1024
+#: The newest branches, on one of which a gate that is expected to be decided nearly always is: the
+#: second one counts after the turn of the year or the month.
+_LIKELY: Final = 2
 #: Of more commits, the roots with what is in them: 1 KB each, and more the more kinds there are.
 _MOST_ROOTS: Final = 32 * 1024
 #: Of the gate's folder, its records: a larger one is fetched by itself, a picture not at all.
@@ -90,6 +93,20 @@ class GateFolders:
         home = recorded.get(found.request.shard)
         seen = self._objections(found.request, folders[home] if home else {})
         return with_facts(replace(found, objections=seen.objections), seen.facts)
+
+    def decided_lately(self, gate_id: str, refs: Mapping[str, str]) -> Standing | None:
+        """The gate with its decision, if that is on one of the newest branches. None says nothing
+        of the others.
+
+        A second decision on another branch isn't seen. Who can make one is in
+        `docs/decisions/0008-shards.md`.
+        """
+        gate = refs.get(f"refs/heads/{branch_of(gate_id)}")
+        shards = shards_of(with_newest(refs, _LIKELY))
+        folders = self.of(list(shards.values()), gate_id)
+        self._clone.bring_files(record_ids(folders.values()))
+        recorded = {name: sha for name, sha in shards.items() if sha != gate}
+        return self._decided(gate_id, recorded, folders, gate)
 
     def _decided(
         self,

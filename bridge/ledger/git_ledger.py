@@ -297,16 +297,29 @@ class GitLedger:
         return self._exchanges.alone(attempt)
 
     def read(self, gate_id: str) -> Standing | None:
+        return self._exchanges.alone(lambda: self._read(gate_id, self._asked_of(gate_id)))
+
+    def read_decided(self, gate_id: str) -> Standing | None:
         def attempt() -> Standing | None:
-            refs = self._refs(gate_id, WAITING)  # who decides it must not overtake the line
-            found = self._gates.standing(gate_id, refs)
-            if found and self._remote.here and not self._keys:
-                check_recorded(self._remote.here, found)
-            if found and not found.decision:  # who decides it needs them, on this connection
-                self._baselines.read(list(shards_of(refs).values()), found.request)
-            return found
+            refs = self._asked_of(gate_id)
+            found = self._gates.decided_lately(gate_id, refs)
+            return self._checked(found) if found else self._read(gate_id, refs)
 
         return self._exchanges.alone(attempt)
+
+    def _asked_of(self, gate_id: str) -> dict[str, str]:
+        return self._refs(gate_id, WAITING)  # who decides it must not overtake the line
+
+    def _read(self, gate_id: str, refs: Mapping[str, str]) -> Standing | None:
+        found = self._gates.standing(gate_id, refs)
+        if found and not found.decision:  # who decides it needs them, on this connection
+            self._baselines.read(list(shards_of(refs).values()), found.request)
+        return found and self._checked(found)
+
+    def _checked(self, found: Standing) -> Standing:
+        if self._remote.here and not self._keys:
+            check_recorded(self._remote.here, found)
+        return found
 
     def baselines(self, request: ApprovalRequest) -> tuple[Baseline, ...]:
         def attempt() -> tuple[Baseline, ...]:

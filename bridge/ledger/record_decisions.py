@@ -155,8 +155,7 @@ class DecisionRecorder:
             made = self._made(self._due(decisions, known, done, _Others()), known, done)
             # Nothing but a push is believed of it, and it must find every branch as it was.
             if made:
-                shards = {ref_of(name): sha for name, sha in shards_of(known).items()}
-                self._push(made, known, shards)
+                self._push(made, known)
                 return done
         own = [_branch(each.gate_id) for each in decisions]
         refs: Mapping[str, str] = self._clone.remote_refs(SHARDS, WAITING, *own)
@@ -285,15 +284,18 @@ class DecisionRecorder:
         self,
         made: Sequence[tuple[_Due, Standing]],
         refs: Mapping[str, str],
-        shards: Mapping[str, str] | None = None,
         over: Sequence[Ticket] = (),
     ) -> None:
         """All in one, and each gate's branch must still be what was judged: a request replaced
-        meanwhile cannot inherit this decision. `shards` must be as they were, too."""
+        meanwhile cannot inherit this decision. So must every branch of the ledger, or another
+        decision of the gate could be there by now.
+
+        Of a ref that the push doesn't move, git only looks at what the server says as it begins.
+        """
         moved = {due.home: after.commit for due, after in made}  # the last of each
         moved.update({due.branch: after.head or "" for due, after in made})
         moved.update({each.ref: "" for each in over})
-        lease = {**(shards or {}), **{due.home: refs[due.home] for due, _ in made}}
+        lease = {ref_of(name): sha for name, sha in shards_of(refs).items()} if made else {}
         lease.update({due.branch: due.head for due, _ in made})
         self._exchanges.push(moved, {**lease, **{each.ref: each.commit for each in over}})
 

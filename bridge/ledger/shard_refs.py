@@ -27,6 +27,12 @@ def shards_of(refs: Mapping[str, str]) -> dict[str, str]:
     return {name: named[name] for name in oldest_first(named)}
 
 
+def with_newest(refs: Mapping[str, str], count: int) -> dict[str, str]:
+    """These refs without the ledger's branches that are older than so many."""
+    older = {ref_of(name) for name in list(shards_of(refs))[:-count]}
+    return {ref: sha for ref, sha in refs.items() if ref not in older}
+
+
 def home_of(request: ApprovalRequest, refs: Mapping[str, str]) -> tuple[str, str]:
     """The ref and the head of the branch that records this gate.
 
