@@ -16,6 +16,7 @@ from bridge.core.model import Decision, Subject
 from bridge.gates.open_page import ask
 from bridge.gates.process_page import tend
 from bridge.github.client import GitHub
+from bridge.pages import plain_words
 from bridge.pages.marker import short
 from tests.forge import POLICY, World, world
 
@@ -318,3 +319,96 @@ def test_an_environment_in_other_letters_is_not_approved_by_condition(at: World)
     subject = Subject("Train", "deploy", "Production\n")
     here = Gate(at, "comment", policy, declared=declared, subject=subject)
     assert here.decided() is None
+
+
+# -- plain words -----------------------------------------------------------------------------------
+
+YES = """
+LGTM|lgtm 🚀|Approved|**Approved**, thanks|✅ approved|approve target=staging|looks good to me
+Looks good, but see line 3|ok to deploy|ship it!|go ahead|👍|:+1:
+"""
+NO = """
+reject, too low|Rejected.|hold on, QA is not done|stop|Wait for QA.|👎|not approved|denied
+Don't deploy this|do not merge
+"""
+TALK = """
+I would approve this|> LGTM|Approved?|approver: alice|stopgap|`LGTM`|No.|thanks|👍 great plot
+hold-out accuracy is 0.9|hold on, is that the right model?|/status|LGTM, so /approve|```LGTM```
+"""
+
+
+@pytest.mark.parametrize(("texts", "objects"), [(YES, False), (NO, True), (TALK, None)])
+def test_plain_words_are_known_by_how_a_text_begins(texts: str, objects: bool | None) -> None:
+    for line in texts.strip().splitlines():
+        for text in line.split("|"):
+            for said in (text, f"\n{text}\n\nThanks, Ann" if text not in "👍:+1:👎" else text):
+                assert plain_words.objects(said) is objects, said
+    assert plain_words.objects("What is the threshold?\nApproved ones have 0.9") is None
+
+
+def test_a_plain_yes_of_an_approver_is_answered_and_approves_nothing(
+    gate: Callable[..., Gate], at: World
+) -> None:
+    here = gate()
+    said = here.say(at.alice, "LGTM")
+    assert here.decided() is None
+    says = f"which approves nothing: to approve, write `{here.approve}`"
+    assert says in here.status
+    assert reactions(said) == {"confused"}
+    here.say(at.alice, here.approve)
+    assert here.decided()
+    assert says not in here.status
+
+
+def test_a_plain_no_of_an_approver_is_answered_and_holds_nothing(
+    gate: Callable[..., Gate], at: World
+) -> None:
+    here = gate(policy=TWO)
+    said = here.say(at.alice, "reject, too low")
+    here.approved_by(at.bob)
+    assert here.decided() is None
+    says = "which holds nothing: to object, write `/hold` or `/reject` and the reason"
+    assert says in here.status
+    assert reactions(said) == {"confused"}
+    here.say(at.alice, here.approve)
+    assert here.decided()
+
+
+def test_plain_words_are_answered_only_if_their_authors_command_would_count(
+    gate: Callable[..., Gate], at: World
+) -> None:
+    here = gate(policy=POLICY.replace("bar: {", "bar: {users: [bob], "))
+    said = [here.say(at.mallory, "LGTM"), here.say(at.bob, "LGTM")]
+    assert here.decided() is None
+    said.append(here.say(at.mallory, "stop"))
+    assert here.decided() is None
+    assert "wrote this" not in here.status
+    assert not any(map(reactions, said))
+    here.say(at.bob, "stop")  # a bar keeps nobody from objecting
+    assert here.decided() is None
+    assert here.status.count("wrote this") == 1
+
+
+def test_whose_command_counts_may_say_the_same_in_plain_words(
+    gate: Callable[..., Gate], at: World
+) -> None:
+    here = gate(policy=TWO)
+    here.approved_by(at.alice)
+    here.say(at.alice, "Approved, well done")
+    here.say(at.bob, "/hold")
+    here.say(at.bob, "Wait for QA")
+    assert here.decided() is None
+    assert "wrote this" not in here.status
+    here.say(at.alice, "hold on, the digest is odd")
+    assert here.decided() is None
+    assert "which holds nothing" in here.status
+
+
+def test_a_member_of_a_team_who_writes_plain_words_is_answered(at: World) -> None:
+    at.github.organisation("acme").team("ml", at.alice)
+    here = Gate(at, "comment", POLICY.replace("users: [alice, bob]", "teams: acme/ml"))
+    here.say(at.alice, "LGTM")
+    here.say(at.bob, "LGTM")
+    assert here.decided() is None
+    assert here.status.count("which approves nothing") == 1
+    assert "alice [wrote this]" in here.status

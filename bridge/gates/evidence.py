@@ -22,6 +22,7 @@ from bridge.pages import votes as gather
 from bridge.pages.body_history import Shown, gates_shown
 from bridge.pages.model import Kind, Look, Page
 from bridge.pages.objections import said_on
+from bridge.pages.plain_words import plain_words
 from bridge.pages.votes import Gathered
 from bridge.policy.approvers import Memberships, may_decide
 from bridge.policy.checks import commit_of
@@ -52,7 +53,9 @@ def evidence(
             *_checks(forge, standing.request),
         ),
     )
-    found = replace(found, memberships=forge.memberships(questions(standing.request, found)))
+    others = ((each.actor, each.objects) for each in plain_words(page, look.site.voices))
+    asks = questions(standing.request, found, others)
+    found = replace(found, memberships=forge.memberships(asks))
     return replace(found, votes=tuple(_checked(forge, standing.request, seen, found)))
 
 

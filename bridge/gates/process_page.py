@@ -58,6 +58,7 @@ from bridge.pages.model import (
     State,
     Write,
 )
+from bridge.pages.plain_words import plain_words, unheard
 from bridge.pages.reactions import reactions
 from bridge.pages.votes import Gathered
 from bridge.policy.claims import as_asked, as_shown
@@ -347,6 +348,9 @@ class _Judging:
             self._write(list(reactions(self._page, gathered, evaluation, after.decision)))
             return finish(desk, self._site, self._page, after, after.decision)
         self._standing = after
+        words = plain_words(self._page, self._site.voices)
+        plain = unheard(words, request, found, evaluation, replaced=seen.replaced)
+        gathered = replace(gathered, unreadable=(*gathered.unreadable, *plain))
         note = show.word_lost(failed) if failed else ""
         return self._still_pending(seen, gathered, evaluation, lie, note)
 

@@ -354,7 +354,7 @@ def _refusals(evaluation: Evaluation | None, gathered: Gathered) -> Iterator[str
             yield refusal(each)
         else:
             yield (
-                f"- {_line(each.author)} [wrote this]({each.url}), which could not be read:"
+                f"- {_line(each.author)} [wrote this]({each.url}), {each.which}:"
                 f" {_keeping_code(each.why)}"
             )
 

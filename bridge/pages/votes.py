@@ -61,6 +61,7 @@ class Unread:
     url: str
     author: str
     why: str
+    which: str = "which could not be read"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from bridge.core.digest import digest_of
@@ -15,16 +15,19 @@ from bridge.policy.evaluate import objection_of_form
 from bridge.policy.objections import kept_open, key, objects
 
 
-def questions(request: ApprovalRequest, evidence: Evidence) -> tuple[Question, ...]:
+def questions(
+    request: ApprovalRequest, evidence: Evidence, besides: Iterable[tuple[Actor, bool]] = ()
+) -> tuple[Question, ...]:
     """What must be looked up before these votes can be judged, and nothing besides.
 
     Look each up, `replace(evidence, memberships=…)`, evaluate. What is not looked up is unknown.
+    `besides` are people who gave no vote, each with whether they may be somebody who objects.
     """
     request = as_asked(request, evidence.facts)
     digest = digest_of(request)
     known = {(each.user, each.group) for each in evidence.memberships}
     found: dict[tuple[int, Group], Question] = {}
-    for actor, objecting in _whom(request, evidence, digest):
+    for actor, objecting in (*_whom(request, evidence, digest), *besides):
         for group in _groups(request.policy, actor, objecting=objecting):
             if actor.id is not None and (actor.id, group) not in known:
                 found[actor.id, group] = Question(actor, group)
