@@ -30,19 +30,6 @@ _FOR_NO_CACHE = [
     ("Cache-Control", "no-cache, max-age=0, must-revalidate"),
 ]
 _CAPABILITIES: dict[tuple[bytes, str, str], bytes] = {}
-#: With which the server of the tests hides what belongs to pull requests from those who push.
-_HIDDEN = re.compile(rb"^\[receive\]\n\thideRefs = (refs/[a-z]+)$", re.MULTILINE)
-_PREFIX = re.compile(rb"[0-9a-f]{4}ref-prefix ([^\n]+)\n")
-_ONLY_PREFIXES = re.compile(
-    rb"0014command=ls-refs\n(?:[0-9a-f]{4}(?:agent=|object-format=sha1)[^\n]*\n?)*0001"
-    rb"(?:[0-9a-f]{4}ref-prefix [^\n]+\n)+0000"
-)
-_FOR_NO_CACHE = [
-    ("Expires", "Fri, 01 Jan 1980 00:00:00 GMT"),
-    ("Pragma", "no-cache"),
-    ("Cache-Control", "no-cache, max-age=0, must-revalidate"),
-]
-_CAPABILITIES: dict[tuple[bytes, str, str], bytes] = {}
 #: In the environment of a push: the repository's hooks are not to be run.
 HOOKLESS = {
     "GIT_CONFIG_COUNT": "1",

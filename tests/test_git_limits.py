@@ -13,7 +13,7 @@ import pytest
 from bridge.cli.main import main
 from bridge.core.errors import Faults, LedgerUnavailable
 from bridge.core.settings import from_environment
-from bridge.ledger import git
+from bridge.ledger import clone_objects, git
 from bridge.ledger.clone import GitClone
 from bridge.ledger.git_faults import meaning
 from bridge.ledger.git_ledger import GitLedger
@@ -177,10 +177,11 @@ def test_a_cut_connection_shows_what_git_said_first(said: str, cause: str) -> No
 def test_what_was_read_before_is_forgotten_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(git, "_MOST_SEEN", 100)
+    monkeypatch.setattr(clone_objects, "_MOST_SEEN", 100)
     git.make_bare(tmp_path / "clone.git", {})
-    names = [git.write_object(tmp_path / "clone.git", "blob", each * 60) for each in (b"a", b"b")]
-    reader = git.ObjectReader(git.environment(tmp_path / "clone.git", git.QUIET), ())
+    clone = tmp_path / "clone.git"
+    names = [git.write_object(clone, "blob", each * 60) for each in (b"a", b"b")]
+    reader = clone_objects.CloneObjects(clone, ())
     try:
         for name in (*names, *names):
             found = reader.look(name)

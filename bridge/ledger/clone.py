@@ -24,13 +24,13 @@ from bridge.core.entry import Tell
 from bridge.core.errors import LedgerCorrupt, LedgerUnavailable
 from bridge.ledger import full_clone, wire
 from bridge.ledger.clone_health import is_whole
+from bridge.ledger.clone_objects import CloneObjects
 from bridge.ledger.full_clone import FullClone
 from bridge.ledger.git import (
     MOST_BYTES,
     QUIET,
     GitFailed,
     Leaf,
-    ObjectReader,
     Thing,
     TooLarge,
     Tree,
@@ -74,7 +74,7 @@ class GitClone:
         self._name = hashlib.sha256(url).hexdigest()[:16]
         self._alone = threading.RLock()
         self._held: int | None = None
-        self._reader: ObjectReader | None = None
+        self._objects: CloneObjects | None = None
         self._tips: list[str] = []
         self._settle_in(cache)
 
@@ -105,7 +105,7 @@ class GitClone:
                     yield
             finally:
                 self._held = None
-                self._close_reader()
+                self._close_objects()
                 os.close(lock)
 
     def _open_lock(self) -> int:
@@ -147,7 +147,7 @@ class GitClone:
     def discard(self) -> None:
         """Begin again with a new clone."""
         with self.held():
-            self._close_reader()
+            self._close_objects()
             _remove(self._dir)
             self._make_ready()
 
@@ -178,7 +178,7 @@ class GitClone:
     def _exchange(self, action: Callable[[wire.Wire | None], T]) -> T:
         with self._alone:
             if self._held is not None:
-                self._open_reader()  # git starts while the server is waited for
+                self._open_objects().open_packs()  # git starts while the server is waited for
             return self.remote.exchange(action)
 
     def bring(self, objects: Iterable[str], trees: int = 0) -> None:
@@ -324,17 +324,17 @@ class GitClone:
 
     def _look(self, sha: str) -> Thing | None:
         """An object that is here; None if it is not."""
-        return self._open_reader().look(sha)
+        return self._open_objects().look(sha)
 
-    def _open_reader(self) -> ObjectReader:
-        if self._reader is None:
-            self._reader = ObjectReader(environment(self._dir, QUIET), self._lock_fds)
-        return self._reader
+    def _open_objects(self) -> CloneObjects:
+        if self._objects is None:
+            self._objects = CloneObjects(self._dir, self._lock_fds)
+        return self._objects
 
-    def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+    def _close_objects(self) -> None:
+        if self._objects is not None:
+            self._objects.close()
+            self._objects = None
 
     def has(self, sha: str) -> bool:
         return self._look(sha) is not None
@@ -357,7 +357,7 @@ class GitClone:
     def passing(self, sha: str) -> str:
         """The same on a walk over many commits, which would fill the memory."""
         commit = self.commit(sha)
-        self._open_reader().forget(sha)
+        self._open_objects().forget(sha)
         return commit
 
     def root(self, commit: str) -> str:

@@ -36,9 +36,6 @@ SECONDS_FOR_ALL = 3600.0
 #: Of one object that is read into memory. A record has a quarter of it.
 MOST_BYTES = 8 * 1024 * 1024
 
-#: Of all objects together that are remembered as they were read.
-_MOST_SEEN = 8 * MOST_BYTES
-
 #: Objects that are asked for in one go: of some 100 bytes each; a pipe takes 65,536.
 _AT_ONCE = 100
 
@@ -135,30 +132,11 @@ class ObjectReader:
 
     def __init__(self, environment: Mapping[str, str], pass_fds: Sequence[int]) -> None:
         self._environment, self._pass_fds = environment, pass_fds
-        self._seen: dict[str, Thing] = {}
-        self._size = 0  # of what was seen
         self._start, self._read = time.monotonic(), 0
         self._open()
 
     def _open(self) -> None:
         self._process = started(["cat-file", "--batch"], self._environment, self._pass_fds)
-
-    def look(self, sha: str) -> Thing | None:
-        """Like `read`, of an object that is going to be asked for again."""
-        if known := self._seen.get(sha):
-            return known
-        found = self.read(sha)
-        if found:
-            self._size += len(found.content)
-            if self._size > _MOST_SEEN:  # what strangers pushed must not fill the memory
-                self._seen.clear()
-                self._size = len(found.content)
-            self._seen[sha] = found
-        return found
-
-    def forget(self, sha: str) -> None:
-        """Hold it no longer: it is not going to be asked for again."""
-        self._seen.pop(sha, None)
 
     def read(self, name: str) -> Thing | None:
         """What git finds by this name, which holds no newline; None if it finds nothing.
