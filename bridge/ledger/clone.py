@@ -178,7 +178,7 @@ class GitClone:
     def _exchange(self, action: Callable[[wire.Wire | None], T]) -> T:
         with self._alone:
             if self._held is not None:
-                self._open_objects().open_packs()  # git starts while the server is waited for
+                self._open_objects().expect_packs()
             return self.remote.exchange(action)
 
     def bring(self, objects: Iterable[str], trees: int = 0) -> None:

@@ -7,6 +7,7 @@ starts no process for that.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from bridge.ledger.git import MOST_BYTES, QUIET, GitFailed, ObjectReader, Thing,
 _MOST_SEEN = 8 * MOST_BYTES
 
 _SHA: Final = re.compile("[0-9a-f]{40}")
+_FOLDER: Final = re.compile("[0-9a-f]{2}")
 #: More than is before the content, `commit 123` and a zero, and than packing can add to it.
 _MORE: Final = 64 * 1024
 _HEAD: Final = re.compile(rb"(commit|tree|blob|tag) ([0-9]+)\0")
@@ -43,8 +45,8 @@ class CloneObjects:
         if known := self._seen.get(sha):
             return known
         found = self._in_a_file(sha)
-        if found is None and (packs := self.open_packs()):
-            found = packs.read(sha)
+        if found is None and (self._packed or self._packs()):
+            found = self._open_packs().read(sha)
         if found:
             self._size += len(found.content)
             if self._size > _MOST_SEEN:  # what strangers pushed must not fill the memory
@@ -57,9 +59,17 @@ class CloneObjects:
         """Hold it no longer: it is not going to be asked for again."""
         self._seen.pop(sha, None)
 
-    def open_packs(self) -> ObjectReader | None:
-        """The git that reads the packs, if there are any."""
-        if self._packed is None and any((self._clone / "objects" / "pack").glob("*.pack")):
+    def expect_packs(self) -> None:
+        """Have git ready while a server is waited for: what a new clone lacks comes in a pack."""
+        folder = self._clone / "objects"
+        if self._packs() or not any(_FOLDER.fullmatch(each.name) for each in os.scandir(folder)):
+            self._open_packs()
+
+    def _packs(self) -> bool:
+        return any((self._clone / "objects" / "pack").glob("*.pack"))
+
+    def _open_packs(self) -> ObjectReader:
+        if self._packed is None:
             self._packed = ObjectReader(environment(self._clone, QUIET), self._pass_fds)
         return self._packed
 
