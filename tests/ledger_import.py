@@ -147,8 +147,6 @@ def import_ledger(
             grow(index)
     else:
         _side_by_side(len(shards), grow)
-    if len(shards) > 1:
-        subprocess.run(["git", "-C", str(path), "multi-pack-index", "write"], check=True)
 
 
 #: Decisions for which processes are worth their start.
