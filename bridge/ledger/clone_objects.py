@@ -7,7 +7,6 @@ starts no process for that.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -61,12 +60,13 @@ class CloneObjects:
 
     def expect_packs(self) -> None:
         """Have git ready while a server is waited for: what a new clone lacks comes in a pack."""
-        folder = self._clone / "objects"
-        if self._packs() or not any(_FOLDER.fullmatch(each.name) for each in os.scandir(folder)):
+        folders = (self._clone / "objects").iterdir()
+        has_files = any(_FOLDER.fullmatch(each.name) for each in folders)
+        if self._packs() or not has_files:
             self._open_packs()
 
     def _packs(self) -> bool:
-        return any((self._clone / "objects" / "pack").glob("*.pack"))
+        return any(each.suffix == ".pack" for each in (self._clone / "objects/pack").iterdir())
 
     def _open_packs(self) -> ObjectReader:
         if self._packed is None:
