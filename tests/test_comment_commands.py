@@ -78,7 +78,6 @@ def test_what_a_reader_does_not_see_or_is_no_command_is_passed_over(body: str) -
         ("/lgtm", "/approve"),
         ("/ship it", "/approve"),
         ("/unblock", "/unhold"),
-        ("/help", "/status"),
     ],
 )
 def test_the_word_of_another_bot_is_answered_and_leaves_the_button_alone(
@@ -87,6 +86,16 @@ def test_the_word_of_another_bot_is_answered_and_leaves_the_button_alone(
     found = read(body)
     assert isinstance(found, Unreadable)
     assert f"did you mean `{meant}`?" in found.why
+    assert found.aside
+
+
+def test_who_asks_for_help_reads_all_commands() -> None:
+    found = read("/help")
+    assert isinstance(found, Unreadable)
+    assert found.why == (
+        "`/help` is no command: write `/approve`, `/reject`, `/hold`, `/unhold`, `/withdraw` or"
+        " `/status`"
+    )
     assert found.aside
 
 

@@ -30,7 +30,7 @@ _ELSEWHERE = {
         ("changes freeze halt pause stop wait", (Word.HOLD, Word.REJECT)),
         ("continue resume release unblock", (Word.UNHOLD,)),
         ("abort cancel close kill", (Word.REJECT, Word.WITHDRAW)),
-        ("commands help", (Word.STATUS,)),
+        ("commands help", tuple(Word)),
     )
     for each in words.split()
 }
@@ -60,8 +60,19 @@ def near(written: str) -> tuple[Word, ...]:
     return _misspelt(written) or _ELSEWHERE.get(written.casefold(), ())
 
 
+def suggested(written: str) -> str:
+    """What to say of a word that is no command."""
+    *some, last = (f"`/{each}`" for each in near(written))
+    meant = f"{', '.join(some)} or {last}" if some else last
+    return f"`/{written}` is no command: " + (
+        f"write {meant}" if near(written) == tuple(Word) else f"did you mean {meant}?"
+    )
+
+
 def matters(written: str) -> bool:
     """Whether a word that is no command may be a misspelt one, or meant to stop the gate."""
+    if near(written) == tuple(Word):
+        return False
     objects = {Word.REJECT, Word.HOLD}.intersection(near(written))
     return bool(objects or _misspelt(written))
 

@@ -21,7 +21,7 @@ from bridge.core.errors import Faults
 from bridge.core.sanitize import in_code, one_line, unseen
 from bridge.pages import dressed_objections, lookalikes, remarks, unread_input
 from bridge.pages.answer_block import LANGUAGES, read_block
-from bridge.pages.command_words import AROUND, Word, looks_like, matters, mentions, near
+from bridge.pages.command_words import AROUND, Word, looks_like, matters, mentions, near, suggested
 from bridge.pages.markdown_lines import Line, Shown, dressed, emphasized, read_lines
 from bridge.pages.marker import SHORT
 
@@ -313,11 +313,7 @@ def _read(found: _Found, lines: Sequence[Line]) -> Command | Unreadable:
             f" nobody sees. Type `/{found.like}` yourself"
         )
     if found.word is None:
-        meant = " or ".join(f"`/{each}`" for each in near(found.written))
-        return Unreadable(
-            f"`/{found.written}` is no command: did you mean {meant}?",
-            aside=not matters(found.written),
-        )
+        return Unreadable(suggested(found.written), aside=not matters(found.written))
     if found.word in _STRICT and not found.bare:
         return Unreadable(
             f"`/{found.word}` must be the first thing on its line, without a blank or a mark before"
