@@ -144,6 +144,40 @@ def told(act: Callable[[], object], *secrets: str) -> str:
     return str(error)
 
 
+# -- the environment -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxy", "verify"),
+    [
+        ({}, None, True),
+        ({"HTTPS_PROXY": "http://proxy.example"}, "http://proxy.example", True),
+        ({"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "github.com"}, None, True),
+        ({"REQUESTS_CA_BUNDLE": "/our/ca.pem"}, None, "/our/ca.pem"),
+    ],
+)
+def test_the_environments_proxy_and_certificates_are_used_for_each_request(
+    http: responses.RequestsMock,
+    forge: GitHub,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    proxy: str | None,
+    verify: bool | str,
+) -> None:
+    for name in ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    http.post(GRAPHQL, json=looked(node()))
+    for _ in range(2):
+        forge.look(1)
+    used = [each.request.req_kwargs for each in http.calls]
+    assert [(each["proxies"].get("https"), each["verify"]) for each in used] == [
+        (proxy, verify)
+    ] * 2
+
+
 # -- limits ----------------------------------------------------------------------------------------
 
 

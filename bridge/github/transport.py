@@ -296,13 +296,19 @@ class _Whole(RequestsResponse):
 
 def _whole(connection: HTTPRequestsConnectionClass | HTTPSRequestsConnectionClass) -> _Whole:
     url = f"{connection.protocol}://{connection.host}:{connection.port}{connection.url}"
-    with connection.session.request(
+    session = connection.session
+    if session.trust_env:
+        # Its host stays the same, so the environment's proxies and certificates do: else requests
+        # goes through the environment twice for each request.
+        found = session.merge_environment_settings(url, {}, None, connection.verify, None)
+        session.proxies, session.verify = found["proxies"], found["verify"]
+        session.trust_env = False
+    with session.request(
         connection.verb,
         url,
         headers=connection.headers,
         data=connection.input,
         timeout=connection.timeout,
-        verify=connection.verify,
         allow_redirects=False,
         stream=True,
     ) as reply:
