@@ -589,6 +589,20 @@ def test_verify_of_a_repository_without_decisions_asks_whether_it_is_the_ledger(
     assert run("ledger", "verify").err == ""
 
 
+def test_a_list_of_a_repository_without_a_ledger_asks_whether_it_is_the_ledger(
+    ledger: Path, run: Run, tmp_path: Path
+) -> None:
+    project = tmp_path / "project.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(project)], check=True)
+    ran = run("--ledger", str(project), "list")
+    assert (ran.code, ran.err.count("\n")) == (0, 1)
+    assert f"{project} has no branch approvals" in ran.err
+    opened(a_request(KEY))
+    assert run("list").err == ""
+    run("approve", KEY)
+    assert run("list").err == ""
+
+
 def test_verify_of_one_gate_says_whether_its_step_may_run(ledger: Path, run: Run) -> None:
     opened(a_request(KEY))
     assert run("ledger", "verify-gate", KEY).code == 202
@@ -632,9 +646,10 @@ def test_a_terminal_without_an_open_gate_offers_none(
 
 def test_a_pipe_is_offered_nothing(ledger: Path, run: Run) -> None:
     opened(a_request(KEY))
-    ran = run("approve")
-    assert ran.code == 2
-    assert "Missing argument 'ID...'" in ran.err
+    for command in ("approve", "reject"):
+        ran = run(command)
+        assert ran.code == 2
+        assert "Missing argument 'ID...'. `hitl list` shows the open gates." in ran.err
 
 
 def test_a_gate_that_nothing_waits_for_is_withdrawn_by_whoever_says_so(
@@ -766,6 +781,7 @@ def test_a_closed_pipe_is_quiet(ledger: Path) -> None:
 
 
 def test_an_output_that_cannot_be_written_is_no_bug(ledger: Path) -> None:
+    opened(a_request(KEY))
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "bridge.cli.main", "list"],

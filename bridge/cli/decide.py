@@ -104,7 +104,10 @@ def _picked(session: Session) -> tuple[str, ...]:
     from bridge.cli.gates import still_open
 
     if not (sys.stdin and sys.stdin.isatty() and on_terminal()):
-        raise click.UsageError("Missing argument 'ID...'.", click.get_current_context())
+        raise click.UsageError(
+            "Missing argument 'ID...'. `hitl list` shows the open gates.",
+            click.get_current_context(),
+        )
     gates = still_open(session)
     if not gates:
         click.echo("No gate is open.")

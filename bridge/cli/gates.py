@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.output import colour, print_json, print_table, shown, width
-from bridge.cli.session import Session, as_json_option, gate_id, pass_session, say_settled
+from bridge.cli.session import (
+    Session,
+    as_json_option,
+    gate_id,
+    pass_session,
+    say_not_begun,
+    say_settled,
+)
 from bridge.core.errors import BridgeError
 
 if TYPE_CHECKING:
@@ -52,6 +59,8 @@ def still_open(session: Session) -> list[OpenGate]:
     listing = open_gates(session.settings)
     for each in listing.unreadable:
         click.echo(f"not listed: {shown(each.why)}", err=True)
+    if not (listing.begun or listing.gates):
+        say_not_begun(session.ledger.where)
     gates, settled = listing.gates, set[str]()
     if any(gate.expires_at and gate.expires_at <= session.now for gate in gates):
         settled = _settle_overdue(session, gates)

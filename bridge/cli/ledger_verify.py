@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.output import Progress, shown
-from bridge.cli.session import Session, pass_session
+from bridge.cli.session import Session, pass_session, say_not_begun
 from bridge.core.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
@@ -100,11 +100,7 @@ def verify(
     for head in found.witness.heads:
         click.echo(f"{head.commit}  {head.branch}")
     if not found.witness.heads:
-        click.echo(
-            f"hitl: {ledger.where} has no branch approvals: nothing was decided there yet, or it"
-            " is not the ledger that you mean",
-            err=True,
-        )
+        say_not_begun(ledger.where)
     if witness:
         write_witness(witness, found.witness)
     if first:  # mistyped, or taken away by somebody who cut the ledger

@@ -121,6 +121,15 @@ def say_settled(standing: Standing, *, err: bool = True) -> None:
         click.echo(f"settled {standing.request.gate.key}: {standing.decision.reason}", err=err)
 
 
+def say_not_begun(where: str) -> None:
+    """Of a ledger without a branch: it is new, or a repository that is none."""
+    click.echo(
+        f"hitl: {where} has no branch approvals: nothing was decided there yet, or it"
+        " is not the ledger that you mean",
+        err=True,
+    )
+
+
 pass_session = click.make_pass_decorator(Session)
 
 
@@ -143,8 +152,15 @@ def open_ids(context: click.Context, _: click.Parameter, typed: str) -> list[Any
 
 
 gate_id = click.argument("gate", metavar="ID", shell_complete=open_ids)
+
+
+class _GateId(click.types.StringParamType):
+    def get_missing_message(self, param: click.Parameter, ctx: Any = None) -> str:  # noqa: ARG002
+        return "`hitl list` shows the open gates."
+
+
 gate_ids = click.argument(
-    "gates", metavar="ID...", nargs=-1, required=True, shell_complete=open_ids
+    "gates", metavar="ID...", nargs=-1, required=True, shell_complete=open_ids, type=_GateId()
 )
 gate_ids_or_none = click.argument("gates", metavar="[ID...]", nargs=-1, shell_complete=open_ids)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a script.")

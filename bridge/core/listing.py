@@ -34,7 +34,11 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The open gates, oldest first, and the branches that only look like gates."""
+    """The open gates, oldest first, and the branches that only look like gates.
+
+    `begun` is false if the repository has no branch of a ledger.
+    """
 
     gates: tuple[OpenGate, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+    begun: bool = True

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bridge.core.errors import LedgerCorrupt
 from bridge.core.listing import ID_LENGTH, Listing, OpenGate, Unreadable
+from bridge.core.shards import PATTERN, is_shard
 from bridge.core.timestamps import moment
 from bridge.ledger.clone import GitClone
 from bridge.ledger.commit_trailers import parsed
@@ -40,9 +42,12 @@ def ids_of(refs: Mapping[str, str]) -> dict[str, str]:
 
 def listing(exchanges: Exchanges) -> Listing:
     def attempt() -> Listing:
-        heads = ids_of(exchanges.clone.remote_refs(GATES))
+        refs = exchanges.clone.remote_refs(GATES, f"refs/heads/{PATTERN}")
+        heads = ids_of(refs)
         exchanges.clone.bring_tips(list(heads.values()))
-        return _listed(heads, exchanges.clone.commit)
+        found = _listed(heads, exchanges.clone.commit)
+        names = (name.removeprefix("refs/heads/") for name in refs)
+        return replace(found, begun=any(map(is_shard, names)))
 
     return exchanges.alone(attempt)
 
