@@ -29,7 +29,7 @@ class Recorded:
     decision: Decision | None = None
     where: str = "the ledger"
 
-    def read(self, gate: str) -> Standing | None:
+    def read_decided(self, gate: str) -> Standing | None:
         return Standing(self.request, self.decision, "c") if self.request else None
 
 
