@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -90,6 +89,8 @@ def approve(
             ) from None
 
     if field := next((each for each in gates if _is_field(each)), None):
+        import shlex  # here, because nothing else of a command needs it
+
         raise click.UsageError(f"{field!r} is no gate; to give an input: -i {shlex.quote(field)}")
     _vote(session, gates or _picked(session), Verdict.APPROVE, reason, given, sign)
 
