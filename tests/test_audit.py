@@ -81,9 +81,9 @@ def test_what_the_bridge_recorded_has_no_fault(ledger: GitLedger, repository: Pa
 
 
 def test_a_ledger_made_in_one_go_has_no_fault(tmp_path: Path) -> None:
-    ledger = GitLedger(str(ledger_of(tmp_path / "l.git", 20, waiting=2)), tmp_path / "cache")
+    ledger = GitLedger(str(ledger_of(tmp_path / "l.git", 50, waiting=2)), tmp_path / "cache")
     found = audit(ledger)
-    assert (found.decisions, found.faults) == (20, ())
+    assert (found.decisions, found.faults) == (50, ())
 
 
 def test_each_branch_is_fetched_by_itself_and_again_only_if_it_moved(
